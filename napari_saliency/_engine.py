@@ -1,0 +1,209 @@
+"""The engine process: it holds the models and runs the methods; the viewer starts, feeds and may lose it.
+
+The upper half runs in the viewer, the lower half in the engine process. What passes between them
+are calls of the functions below through a `concurrent.futures.Executor` of one worker: `open_model`,
+`predict`, `start`, `step` and `drop`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from napari_saliency._types import ModelError
+
+if TYPE_CHECKING:
+    from napari_saliency._explain import Question
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._types import Array, Prediction
+    from napari_saliency.models import Model, ModelInfo, Settings
+
+FRAMEWORKS = ("napari_saliency.models._keras",)
+"""What the engine imports while nobody waits for it."""
+
+
+# In the viewer ---------------------------------------------------------------------------------
+
+
+def start_engine() -> Executor:
+    """Start an engine process; returns at once."""
+    from loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(  # type: ignore[no-any-return]
+        max_workers=1,
+        timeout=None,
+        initializer=_initialize,
+        initargs=(os.getpid(),),
+        env={"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def last_words() -> str:
+    """End of what engines of this process have printed: what a framework says before it dies."""
+    try:
+        return _log_file().read_text(encoding="utf-8", errors="replace")[-2000:]
+    except OSError:
+        return ""
+
+
+def _log_file(viewer: int | None = None) -> Path:
+    return Path(tempfile.gettempdir()) / f"napari-saliency-{viewer or os.getpid()}.log"
+
+
+def kill_engine(executor: Executor) -> None:
+    """End an engine process at once, in the middle of whatever it does."""
+    with suppress(OSError, RuntimeError):  # it may be dead already
+        executor.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg] # loky's own argument
+
+
+def is_here(process: tuple[str, int]) -> bool:
+    """Whether a process, as told by `warm_up`, is another one of this machine."""
+    return process[0] == platform.node() and process[1] != os.getpid()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# In the engine ---------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Engine:
+    """What an engine process holds: one model, and the methods that are under way."""
+
+    model: Model | None = None
+    opened: tuple[object, ...] = ()
+    runs: dict[int, Iterator[list[Explanation]]] = field(default_factory=dict)
+
+    def open_model(self, source: str, settings: Settings) -> ModelInfo:
+        """Open a model in place of the one before; other settings alone do not load it again."""
+        from napari_saliency import models
+
+        version = _version(source)
+        self.runs.clear()
+        if self.model is None or version != self.opened:
+            self.model, self.opened = None, ()  # two models at once may not fit into memory
+            self.model = models.open_model(source, settings)
+            self.opened = version
+        else:
+            self.model = self.model.with_settings(settings)
+        return self.model.info
+
+    def predict(self, x: Array) -> Prediction:
+        """Say what one preprocessed picture (H, W, C) shows."""
+        return self._opened_model().predict(x[None])[0]
+
+    def start(self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]) -> Explanation:
+        """Begin a method on one picture and take its first step."""
+        from napari_saliency._explain import answers
+
+        self.runs[run] = answers(self._opened_model(), x[None], [question], method, options)
+        return self.step(run)
+
+    def step(self, run: int) -> Explanation:
+        """Take the next step of a method; it is forgotten when it is complete or fails."""
+        steps = self.runs.pop(run)
+        (explanation,) = next(steps)
+        if not explanation.complete:
+            self.runs[run] = steps
+        return explanation
+
+    def drop(self, run: int) -> None:
+        """Forget a method that nobody waits for."""
+        self.runs.pop(run, None)
+
+    def _opened_model(self) -> Model:
+        if self.model is None:
+            raise ModelError("no model is open")
+        return self.model
+
+
+@cache
+def _engine() -> Engine:
+    """The engine of this process. A process is what it stands for, so there is one."""
+    return Engine()
+
+
+def warm_up() -> tuple[str, int]:
+    """Import what a first model will need; return this machine's name and the process's id."""
+    for name in FRAMEWORKS:
+        import_module(name)
+    return platform.node(), os.getpid()
+
+
+def open_model(source: str, settings: Settings) -> ModelInfo:
+    """See `Engine.open_model`."""
+    return _engine().open_model(source, settings)
+
+
+def predict(x: Array) -> Prediction:
+    """See `Engine.predict`."""
+    return _engine().predict(x)
+
+
+def start(run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]) -> Explanation:
+    """See `Engine.start`."""
+    return _engine().start(run, x, question, method, options)
+
+
+def step(run: int) -> Explanation:
+    """See `Engine.step`."""
+    return _engine().step(run)
+
+
+def drop(run: int) -> None:
+    """See `Engine.drop`."""
+    _engine().drop(run)
+
+
+def _version(source: str) -> tuple[object, ...]:
+    """Change when the file behind a source does."""
+    from napari_saliency.models import parse
+
+    path = parse(source).path
+    return (source, path.stat().st_mtime_ns, path.stat().st_size) if path else (source,)
+
+
+def _initialize(viewer: int) -> None:
+    """Make this process one that ends with the viewer, and ends first if memory runs out.
+
+    What it prints goes to a file: frameworks are talkative, and the console is the viewer's.
+    """
+    file = os.open(_log_file(viewer), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    import loky.process_executor
+
+    # loky ends a worker that has grown by 300 MB; a model is not a leak.
+    loky.process_executor._USE_PSUTIL = False
+    if sys.platform == "linux":
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    threading.Thread(target=_end_with, args=(viewer,), daemon=True).start()
+
+
+def _end_with(viewer: int) -> None:
+    """End this process when the viewer is gone: nobody would tell it."""
+    while os.getppid() == viewer:
+        time.sleep(1)
+    _log_file(viewer).unlink(missing_ok=True)
+    os._exit(0)

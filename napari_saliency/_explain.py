@@ -1,0 +1,258 @@
+"""The one door: pictures in, explanations out. Notebook, command line and engine all come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency._explanation import Explanation
+from napari_saliency._image import Prepared, load_image, prepare
+from napari_saliency._types import Array, Estimate, Placement, Prediction, Score, Target, Targets
+from napari_saliency.methods import METHODS, Method
+
+if TYPE_CHECKING:
+    from napari_saliency.models import Model, ModelInfo
+
+Picture = np.ndarray[Any, Any] | str | Path
+
+
+def explain(
+    model: Model,
+    image: Picture,
+    target: Target | int | str | None = None,
+    method: str = "gradient",
+    score: Score = "logit",
+    **options: Any,  # noqa: ANN401 - the method's own
+) -> Explanation:
+    """Explain what a model says of a picture.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    image : array (h, w), (h, w, C), or path
+        Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
+    target : int, str, Target, optional
+        A class by index or label, or any weighting; the top class if none is given.
+    method : str
+        One of `METHODS`.
+    score : {"logit", "probability", "log_probability"}
+        What of the class is explained; a `Target` brings its own.
+    **options
+        Of the method.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    ValueError
+        If the picture, target, method or an option is not allowed.
+    ModelError
+        If the model cannot do what the method needs.
+    """
+    return explain_batch(model, [image], [target], method, score, **options)[0]
+
+
+def explain_batch(
+    model: Model,
+    images: Sequence[Picture],
+    targets: Sequence[Target | int | str | None] | Target | int | str | None = None,
+    method: str = "gradient",
+    score: Score = "logit",
+    **options: Any,  # noqa: ANN401 - the method's own
+) -> list[Explanation]:
+    """Explain many pictures in batched calls; see `explain`.
+
+    Parameters
+    ----------
+    targets : sequence, or one for all
+        What to explain of each picture.
+    """
+    every = [targets] * len(images) if targets is None or isinstance(targets, (Target, int, str)) else list(targets)
+    if len(every) != len(images):
+        raise ValueError(f"{len(every)} targets are given for {len(images)} pictures")
+    found: list[Explanation] = []
+    size = model.info.batch
+    for start in range(0, len(images), size):
+        part = [_prepare(model.info, image) for image in images[start : start + size]]
+        x = _stack(part)
+        predictions = model.predict(x)
+        resolved = [resolve(t, p, score) for t, p in zip(every[start : start + size], predictions, strict=True)]
+        questions = [Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)]
+        *_, last = answers(model, x, questions, method, options)
+        found += last
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of one picture of a batch, and where its map will lie."""
+
+    prediction: Prediction
+    target: Target
+    placement: Placement
+
+
+def answers(
+    model: Model, x: Array, questions: Sequence[Question], method: str, options: Mapping[str, Any]
+) -> Iterator[list[Explanation]]:
+    """Run a method on a batch of preprocessed pictures; yield explanations that get better and better.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) float32
+        Preprocessed pictures.
+    questions : sequence of Question
+        One for each picture; their targets' scores are the same.
+
+    Raises
+    ------
+    ValueError
+        If the method does not exist, an option is not allowed, or scores differ.
+    """
+    chosen = find_method(method)
+    complete = chosen.complete(options)
+    scores = {question.target.score for question in questions}
+    if len(scores) != 1:
+        raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
+    weights = np.stack([q.target.dense(len(model.info.labels)) for q in questions])
+    for estimate in chosen.function(model, x, Targets(weights, scores.pop()), **complete):
+        yield [_explanation(model.info, q, chosen, complete, estimate, n, x.shape) for n, q in enumerate(questions)]
+
+
+def find_method(name: str) -> Method:
+    """Look a method up by its id; ValueError lists what there is."""
+    if name not in METHODS:
+        raise ValueError(f"method {name!r} is not one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def resolve(target: Target | int | str | None, prediction: Prediction, score: Score = "logit") -> Target:
+    """Make a `Target` of whatever names one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class; the message names the nearest ones.
+    """
+    if isinstance(target, Target):
+        target.dense(len(prediction.labels))
+        return target
+    if target is None:
+        return Target.of_class(int(prediction.order()[0]), score)
+    if isinstance(target, str):
+        return Target.of_class(_find_label(target, prediction.labels), score)
+    found = Target.of_class(target, score)
+    found.dense(len(prediction.labels))
+    return found
+
+
+def _find_label(text: str, labels: tuple[str, ...]) -> int:
+    plain = [_plain(label) for label in labels]
+    matches = [i for i, label in enumerate(plain) if label == _plain(text)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ValueError(f"{text!r} names the classes {', '.join(map(str, matches))}: give one by its index")
+    near = get_close_matches(_plain(text), plain, 3)
+    hint = f"; near it are {', '.join(near)}" if near else ""
+    raise ValueError(f"the model has no class {text!r}{hint}")
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ").strip().casefold()
+
+
+def target_label(target: Target, labels: tuple[str, ...]) -> str:
+    """Name a target: a class, ``this − that``, or weights in front of the names."""
+    if target.index is not None:
+        return labels[target.index]
+    signs = {1.0: "+ ", -1.0: "− "}
+    terms = [f"{signs.get(w, f'{w:+g} · ')}{labels[i]}" for i, w in sorted(target.weights, key=lambda p: -p[1])[:4]]
+    return " ".join(terms).removeprefix("+ ") + (" …" if len(target.weights) > 4 else "")
+
+
+def target_value(target: Target, prediction: Prediction, info: ModelInfo) -> float:
+    """The weighted scores of one picture."""
+    logits = prediction.logits
+    if target.score == "probability":
+        scores = prediction.probabilities
+    elif target.score == "logit":
+        scores = logits
+    elif info.ending == "sigmoid":
+        scores = -np.logaddexp(0, -logits)
+    else:
+        scores = logits - np.logaddexp.reduce(logits)
+    return float(scores @ target.dense(len(logits)))
+
+
+def _explanation(
+    info: ModelInfo,
+    question: Question,
+    method: Method,
+    options: Mapping[str, Any],
+    estimate: Estimate,
+    n: int,
+    shape: tuple[int, ...],
+) -> Explanation:
+    values = estimate.values[n]
+    return Explanation(
+        values=values,
+        placement=question.placement.coarser((shape[1], shape[2]), (values.shape[0], values.shape[1])),
+        target=question.target,
+        label=target_label(question.target, info.labels),
+        score=target_value(question.target, question.prediction, info),
+        method=method.id,
+        title=method.title,
+        options=options,
+        prediction=question.prediction,
+        done=estimate.done,
+        total=estimate.total,
+        stderr=None if estimate.stderr is None else estimate.stderr[n],
+        diagnostics={name: float(np.ravel(v)[n if np.ndim(v) else 0]) for name, v in estimate.diagnostics.items()},
+        notes=estimate.notes,
+        provenance=_provenance(info),
+    )
+
+
+def _prepare(info: ModelInfo, image: Picture) -> Prepared:
+    pixels = load_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
+    return prepare(pixels, info.input)
+
+
+def _stack(pictures: Sequence[Prepared]) -> Array:
+    shapes = {picture.x.shape for picture in pictures}
+    if len(shapes) > 1:
+        raise ValueError(f"pictures of one batch must come to the same size, not {sorted(shapes)}")
+    return np.stack([picture.x for picture in pictures])
+
+
+def _provenance(info: ModelInfo) -> dict[str, str]:
+    return {
+        "model": info.source,
+        "fingerprint": info.fingerprint,
+        "preprocessing": info.input.preprocessing.name,
+        "fit": info.input.fit,
+        "scores": "logits" if info.logits else "log-probabilities stand in for logits",
+        **_versions(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

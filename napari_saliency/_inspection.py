@@ -1,0 +1,470 @@
+"""What the viewer shows and asks for; knows nothing of Qt, napari or any framework.
+
+An `Inspection` lives in one thread, the window's. It never waits: models and methods run behind
+an executor, pictures are prepared in a thread, and every answer comes back through ``post``.
+
+Three answers are needed for a map, in this order: a model, a prepared picture, a prediction. Whenever
+one arrives, or something is chosen, the next one is asked for; an answer to a question that nobody
+asks any more is dropped (a map that is complete is kept, though: it may be asked for again).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_saliency import _engine
+from napari_saliency._explain import Question
+from napari_saliency._image import prepare
+from napari_saliency._link import EngineLink, Post
+from napari_saliency._runner import Run, Runner
+from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request, short_name
+from napari_saliency._types import Target
+from napari_saliency.methods import METHODS
+from napari_saliency.models import Settings, parse
+
+if TYPE_CHECKING:
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._image import Prepared
+    from napari_saliency._types import Prediction, Score
+    from napari_saliency.models import InputSpec, ModelInfo
+
+PREFETCH = 5
+"""Top classes whose maps are fetched while the engine has nothing else to do."""
+
+PREFETCH_SECONDS = 3.0
+"""Unless the map that was asked for took longer than this."""
+
+
+class Inspection:
+    """State and commands of the panel.
+
+    Signals carry the new value; the attribute of the same name holds it.
+
+    Parameters
+    ----------
+    engine : callable
+        Starts an engine: an executor of one worker.
+    post : callable
+        Runs a callable in the window's thread, soon.
+    threads : callable
+        Makes an executor of one thread; one reads pictures, one feeds the engine.
+
+    Attributes
+    ----------
+    model : ModelStatus
+        The model and how it stands.
+    picture : Picture or None
+        What was given to look at.
+    prepared : Prepared or None
+        What the model sees of it.
+    prediction : Prediction or None
+        What the model says of it.
+    selected : int or None
+        The class that is explained; None for the top class.
+    progress : Progress or None
+        Of what the user asked for; None when nothing runs.
+    explanation, request : Explanation, Request, or None
+        What is shown, and the question that it answers.
+    live : bool
+        Explain without being asked.
+    method, options, score
+        How to explain.
+    """
+
+    model_changed = Signal(object)  # ModelStatus
+    prepared_changed = Signal(object)  # Prepared | None
+    prediction_changed = Signal(object)  # Prediction | None
+    class_changed = Signal(object)  # int | None
+    progress_changed = Signal(object)  # Progress | None
+    explanation_changed = Signal(object)  # Explanation | None
+    failed = Signal(object)  # Problem
+
+    def __init__(
+        self,
+        engine: Callable[[], Executor],
+        post: Post,
+        threads: Callable[[], Executor] = lambda: ThreadPoolExecutor(1),
+    ) -> None:
+        self._post: Post = lambda answer: post(partial(self._if_open, answer))
+        self._reader, self._sender = threads(), threads()
+        self._link = EngineLink(engine, self._post, self._sender, self._lost)
+        self._memory = Memory()
+        self._closed = self._wanted = self._live = self._ready = self._paused = False
+        self._runner = Runner(self._link, self._stepped, self._run_failed, self._memory.put)
+        self._seconds = 0.0  # that the last map took
+        self._prepared_for: tuple[Hashable, InputSpec] | None = None
+        self._predicted_for: tuple[Hashable, ModelInfo] | None = None
+        self._fingerprint = ""
+        self._settings = Settings()
+        self.picture: Picture | None = None
+        self.prepared: Prepared | None = None
+        self.prediction: Prediction | None = None
+        self.selected: int | None = None
+        self.progress: Progress | None = None
+        self.explanation: Explanation | None = None
+        self.request: Request | None = None
+        self.score: Score = "logit"
+        self.method = next(iter(METHODS))
+        self.options: dict[str, Any] = METHODS[self.method].complete({})
+        self.model = ModelStatus(Phase.STARTING, "starting the engine")
+        self._start_engine()
+
+    # Commands ----------------------------------------------------------------------------------
+
+    def open_model(self, source: str, settings: Settings | None = None) -> None:
+        """Open a model in place of the one before."""
+        self._settings = settings or Settings()
+        self._runner.stop()
+        if not self._link.alive:
+            self._start_engine()
+        phase, verb = (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
+        self._set_model(ModelStatus(phase, f"{verb} {short_name(source)}", source))
+        self._wanted |= self._live
+        call = partial(_engine.open_model, source, self._settings)
+        self._link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
+
+    def answer(self, settings: Settings) -> None:
+        """Keep beside the model's file what the user says about it, and use it."""
+        path = parse(self.model.source).path
+        if path is not None:
+            try:
+                settings.over(Settings.beside(path)).write_beside(path)
+            except OSError as error:
+                self.failed.emit(Problem(f"This could not be kept beside the model: {error.strerror or error}."))
+        self.open_model(self.model.source, settings)
+
+    def set_picture(self, picture: Picture | None) -> None:
+        """Look at another picture, or at another plane."""
+        if (picture and picture.key) == (self.picture and self.picture.key):
+            return
+        self.picture, self._paused = picture, False
+        self._runner.stop()
+        self._wanted |= self._live
+        self._advance()
+
+    def set_method(self, method: str, options: Mapping[str, Any]) -> None:
+        """Choose how to explain. Options that are not given have their defaults."""
+        self.method, self.options = method, METHODS[method].complete(options)
+        self._chosen()
+
+    def set_score(self, score: Score) -> None:
+        """Choose what of a class is explained."""
+        self.score = score
+        self._chosen()
+
+    @property
+    def live(self) -> bool:
+        """Explain without being asked."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+        self._chosen()
+
+    def select_class(self, index: int | None) -> None:
+        """Explain another class; None for the top class."""
+        if index == self.selected and not self.stale:
+            return
+        self.selected = index
+        self.class_changed.emit(index)
+        self.explain()
+
+    def step_class(self, by: int) -> None:
+        """Go down (or up, if negative) in the order of probability."""
+        if self.prediction is None:
+            return
+        order = self.prediction.order().tolist()
+        here = 0 if self.selected is None else order.index(self.selected)
+        self.select_class(order[min(max(here + by, 0), len(order) - 1)])
+
+    def explain(self) -> None:
+        """Ask for the map of what is chosen; it comes as soon as everything that it needs is there."""
+        if self.picture is None:
+            self.failed.emit(Problem("There is no picture: drop one into the window."))
+        elif not self.model.source:
+            self.failed.emit(Problem("There is no model: choose one."))
+        else:
+            self._wanted = True
+            if self.model.phase is Phase.FAILED:
+                self.open_model(self.model.source, self._settings)
+            self._advance()
+
+    def cancel(self) -> None:
+        """Stop what the user asked for, after the step that is under way; what is shown stays."""
+        self._wanted = False
+        run = self._runner.run
+        if run is None or run.quiet:
+            self._set_progress(None)
+        elif self.progress is not None and not run.cancelled:
+            run.cancelled = True
+            self._set_progress(Progress(self.progress.done, self.progress.total, "stopping after this step"))
+
+    def stop_by_force(self) -> None:
+        """End the engine in the middle of a step, and start another."""
+        self._link.stop()
+        self._restart("stopped by force")
+
+    def known(self) -> list[Explanation]:
+        """Return known maps that differ from what is shown in nothing but the class."""
+        return self._memory.alike(self.request) if self.request else []
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is shown does not answer what is chosen now."""
+        return self.request is None or self.request != self._request()
+
+    def close(self) -> None:
+        """End the engine and forget everything; nothing is posted or emitted any more."""
+        self._closed = True
+        self._link.stop()
+        for thread in (self._reader, self._sender):
+            thread.shutdown(wait=False)
+
+    # What is asked for next --------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Ask for the next thing that is missing for what is wanted."""
+        info, picture = self.model.info, self.picture
+        if picture is None:
+            self._forget_picture()
+        elif info is None or self.model.phase is not Phase.READY:
+            self._waiting("waiting for the model")
+        elif self._prepared_for != (picture.key, info.input):
+            self._prepare(picture, info.input)
+        elif self.prepared is None or (self._paused and not self._wanted):
+            self._waiting("reading the picture")
+        elif self._predicted_for != (picture.key, info):
+            self._predict(self.prepared, (picture.key, info))
+        elif self.prediction is None:
+            self._waiting("looking at the picture")
+        elif self._wanted:
+            self._ask()
+        else:
+            self._fetch_ahead()
+
+    def _prepare(self, picture: Picture, spec: InputSpec) -> None:
+        self._waiting("reading the picture")
+        key = self._prepared_for = (picture.key, spec)
+        self.prepared = None
+
+        def read() -> None:
+            try:
+                image, values = picture.read()
+                answer = partial(self._is_prepared, key, prepare(image, spec, values))
+            except Exception as error:  # noqa: BLE001 - whatever reading a layer raises is shown
+                answer = partial(self._not_prepared, key, error)
+            self._post(answer)
+
+        self._reader.submit(read)
+
+    def _predict(self, prepared: Prepared, key: tuple[Hashable, ModelInfo]) -> None:
+        self._waiting("looking at the picture")
+        self._predicted_for, self.prediction, self._paused = key, None, False
+        call = partial(_engine.predict, prepared.x)
+        self._link.call(call, then=partial(self._predicted, key), failed=partial(self._not_predicted, key))
+
+    def _ask(self) -> None:
+        """Show the map of what is chosen, if it is known; compute it otherwise."""
+        request, run = self._request(), self._runner.run
+        assert request is not None
+        known = self._memory.get(request)
+        if known is not None:
+            self._runner.stop()
+            self._wanted = False
+            self.request, self.explanation = request, known
+            self.explanation_changed.emit(known)
+            self._set_progress(None)
+            self._fetch_ahead()
+        elif run is None or run.request != request or run.cancelled:
+            self._begin(request, quiet=False)
+        else:
+            run.quiet = False
+            self._waiting("computing")
+
+    def _fetch_ahead(self) -> None:
+        """Compute the other top classes' maps while nobody asks for anything."""
+        if self._runner.run or self.stale or self._seconds > PREFETCH_SECONDS or self.prediction is None:
+            return
+        for row in self.prediction.top(PREFETCH):
+            request = self._request(row.index)
+            if request is not None and request not in self._memory:
+                self._begin(request, quiet=True)
+                return
+
+    def _begin(self, request: Request, *, quiet: bool) -> None:
+        assert self.prepared is not None
+        assert self.prediction is not None
+        question = Question(self.prediction, request.target, self.prepared.placement)
+        self._runner.begin(request, self.prepared.x, question, quiet=quiet)
+        if not quiet:
+            self._waiting("computing")
+
+    def _request(self, index: int | None = None) -> Request | None:
+        """Exactly what is chosen now, of the selected class or another one."""
+        info = self.model.info
+        if self.picture is None or info is None or self.prediction is None:
+            return None
+        if index is None:
+            index = int(self.prediction.order()[0]) if self.selected is None else self.selected
+        return Request(
+            picture=self.picture.key,
+            model=info.source,
+            fingerprint=(info.fingerprint, info.input),
+            method=self.method,
+            options=tuple(sorted(self.options.items())),
+            target=Target.of_class(index, self.score),
+        )
+
+    # Answers -----------------------------------------------------------------------------------
+
+    def _started(self) -> None:
+        self._ready = True
+        if self.model.phase is Phase.STARTING:
+            source = self.model.source
+            words = f"loading {short_name(source)}" if source else "no model is open"
+            self._set_model(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source))
+
+    def _cannot_start(self, error: BaseException) -> None:
+        self._link.stop()
+        problem = Problem.of("The engine cannot start", error)
+        self._fail(problem)
+        self._set_model(ModelStatus(Phase.FAILED, problem.message, self.model.source))
+
+    def _opened(self, source: str, info: ModelInfo) -> None:
+        if source != self.model.source:
+            return
+        if info.fingerprint != self._fingerprint:
+            self._fingerprint, self.selected = info.fingerprint, None
+            self.class_changed.emit(None)
+        self._set_model(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
+        self._advance()
+
+    def _not_opened(self, source: str, error: BaseException) -> None:
+        if source == self.model.source:
+            problem = Problem.of(f"{short_name(source)} does not open", error)
+            self._fail(problem)
+            self._set_model(ModelStatus(Phase.FAILED, problem.message, source))
+
+    def _is_prepared(self, key: tuple[Hashable, InputSpec], prepared: Prepared) -> None:
+        if key == self._prepared_for:
+            self.prepared = prepared
+            self._predicted_for = None
+            self.prepared_changed.emit(prepared)
+            self._advance()
+
+    def _not_prepared(self, key: tuple[Hashable, InputSpec], error: BaseException) -> None:
+        if key == self._prepared_for:
+            self._fail(Problem.of("The picture cannot be used", error))
+            self.prepared_changed.emit(None)
+
+    def _predicted(self, key: tuple[Hashable, ModelInfo], prediction: Prediction) -> None:
+        if key == self._predicted_for:
+            self.prediction = prediction
+            self.prediction_changed.emit(prediction)
+            self._advance()
+
+    def _not_predicted(self, key: tuple[Hashable, ModelInfo], error: BaseException) -> None:
+        if key == self._predicted_for:
+            self._predicted_for, self._paused = None, True
+            self._fail(Problem.of("The model failed on this picture", error))
+
+    def _stepped(self, run: Run, explanation: Explanation) -> None:
+        ended = self._runner.run is None
+        if not run.quiet:
+            self.request, self.explanation = run.request, explanation
+            self.explanation_changed.emit(explanation)
+            self._set_progress(None if ended else Progress(explanation.done, explanation.total, "computing"))
+        if ended and not run.cancelled:
+            if not run.quiet:
+                self._seconds, self._wanted = time.monotonic() - run.begun, False
+            self._advance()
+
+    def _run_failed(self, run: Run, error: BaseException) -> None:
+        if not run.quiet:
+            self._fail(Problem.of("The map could not be computed", error))
+
+    def _lost(self, busy: bool) -> None:
+        """Go on after the engine has ended by itself, was killed, or ran out of memory."""
+        phase, name = self.model.phase, short_name(self.model.source)
+        if not self._ready:
+            self._cannot_start(RuntimeError("its process ended at once"))
+        elif phase is Phase.LOADING:
+            self._start_engine()
+            reason = MemoryError(f"the engine ended while opening it: {name} may need more memory than there is")
+            self._not_opened(self.model.source, reason)
+        else:
+            doing = " while it was computing" if busy else ""
+            again = " Press Explain to send the request again." if busy else ""
+            self.failed.emit(
+                Problem(
+                    f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
+                )
+            )
+            self._restart("lost")
+
+    # Changes -----------------------------------------------------------------------------------
+
+    def _start_engine(self) -> None:
+        self._ready = False
+        self._link.start(self._started, self._cannot_start)
+
+    def _restart(self, words: str) -> None:
+        """Start another engine with the same model; what could have ended the last one is not sent again."""
+        self._runner.lose()
+        self._wanted = False
+        self._paused = self.prediction is None
+        if self._paused:
+            self._predicted_for = None
+        self._set_progress(None)
+        source, live = self.model.source, self._live
+        self._set_model(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source))
+        self._start_engine()
+        if source:
+            self._live = False
+            self.open_model(source, self._settings)
+            self._live = live
+
+    def _chosen(self) -> None:
+        """Follow a change of method, option or score: show the map if it is known or Live is on."""
+        request = self._request()
+        if self._live or (request is not None and request in self._memory):
+            self._wanted = True
+            if self.picture is not None:
+                self._advance()
+
+    def _forget_picture(self) -> None:
+        self.prepared = self.prediction = self._prepared_for = self._predicted_for = None
+        self._wanted = False
+        self._set_progress(None)
+        self.prepared_changed.emit(None)
+        self.prediction_changed.emit(None)
+
+    def _waiting(self, words: str) -> None:
+        """Tell what the user's request waits for, if there is one."""
+        if self._wanted:
+            self._set_progress(Progress(0, 0, words))
+
+    def _set_progress(self, progress: Progress | None) -> None:
+        if progress != self.progress:
+            self.progress = progress
+            self.progress_changed.emit(progress)
+
+    def _set_model(self, status: ModelStatus) -> None:
+        self.model = status
+        self.model_changed.emit(status)
+
+    def _fail(self, problem: Problem) -> None:
+        self._wanted = False
+        self._set_progress(None)
+        self.failed.emit(problem)
+
+    def _if_open(self, answer: Callable[[], None]) -> None:
+        if not self._closed:
+            answer()

@@ -1,0 +1,124 @@
+"""The viewer's end of the engine: calls that come back, an engine that may be lost at any moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from typing import Any
+
+from napari_saliency import _engine
+
+Post = Callable[[Callable[[], None]], None]
+"""Runs a callable in the window's thread, soon; callable from any thread."""
+
+Ends = tuple[Callable[[Any], None] | None, Callable[[BaseException], None] | None]
+"""What is done with an answer, and with an error."""
+
+
+class EngineLink:
+    """Sends calls to an engine and brings their answers to the window's thread.
+
+    Parameters
+    ----------
+    start : callable
+        Starts an engine: an executor of one worker.
+    post : callable
+        Brings answers to the window's thread.
+    background : Executor
+        One thread in which engines are started and calls are sent: neither is free.
+    lost : callable
+        Called once for each engine that ends without being asked to; ``lost(busy)`` says whether
+        it was working on a call.
+    """
+
+    def __init__(
+        self, start: Callable[[], Executor], post: Post, background: Executor, lost: Callable[[bool], None]
+    ) -> None:
+        self._start_engine, self._post, self._background, self._lost = start, post, background, lost
+        self._executor: Executor | None = None
+        self.alive = False
+        self._generation = 0
+        self._waiting = 0
+
+    def start(self, then: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
+        """Start an engine; one of the two is called when it is ready for its first call, or cannot be."""
+        self._generation += 1
+        self._waiting = 0
+        self.alive = True
+        generation = self._generation
+
+        def begin() -> None:
+            self._executor = self._start_engine()
+
+        def ready(process: tuple[str, int]) -> None:
+            if _engine.is_here(process):
+                watcher = threading.Thread(target=self._watch, args=(process[1], generation), daemon=True)
+                watcher.start()
+            then()
+
+        self._background.submit(begin)
+        self.call(_engine.warm_up, then=ready, failed=failed)
+
+    def call(
+        self,
+        function: Callable[[], Any],
+        *,
+        then: Callable[[Any], None] | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Run a function in the engine; exactly one of ``then`` and ``failed`` is called, unless it is lost."""
+        self._waiting += 1
+        self._background.submit(self._send, self._generation, function, (then, failed))
+
+    def stop(self) -> None:
+        """End the engine at once, in the middle of whatever it does; its calls are never answered."""
+        self._generation += 1
+        self.alive = False
+        self._waiting = 0
+        self._background.submit(self._kill)
+
+    def _kill(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            _engine.kill_engine(executor)
+
+    def _send(self, generation: int, function: Callable[[], Any], ends: Ends) -> None:
+        if generation != self._generation or self._executor is None:
+            return
+        answered = partial(self._answered, generation, ends)
+        try:
+            future = self._executor.submit(function)
+        except RuntimeError as error:  # a broken executor, or one that was shut down
+            future = Future()
+            future.set_exception(error if isinstance(error, BrokenExecutor) else BrokenExecutor(str(error)))
+        future.add_done_callback(lambda done: self._post(partial(answered, done)))
+
+    def _answered(self, generation: int, ends: Ends, future: Future[Any]) -> None:
+        if generation != self._generation:
+            return
+        then, failed = ends
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            self._is_lost(generation)
+            return
+        self._waiting -= 1
+        if error is None and then is not None:
+            then(future.result())
+        elif error is not None and failed is not None:
+            failed(error)
+
+    def _is_lost(self, generation: int) -> None:
+        if generation != self._generation:
+            return
+        busy = self._waiting > 0
+        self.stop()
+        self._lost(busy)
+
+    def _watch(self, pid: int, generation: int) -> None:
+        """Notice an engine that ends while nothing was asked of it."""
+        while generation == self._generation and _engine.is_alive(pid):
+            time.sleep(0.3)
+        self._post(partial(self._is_lost, generation))

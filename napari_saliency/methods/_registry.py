@@ -1,0 +1,159 @@
+"""The registry of methods and what can be read off a method's signature."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Estimate
+
+Needs = Literal["scores", "gradient", "tap"]
+Function = Callable[..., "Iterator[Estimate]"]
+
+_METHODS: dict[str, Method] = {}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword option of a method.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's name.
+    type : type
+        int, float, bool or str.
+    default : object
+        The value when nothing is chosen.
+    constraints : mapping
+        From ``Annotated``: "min", "max", "step", "choices"; ``choices="layers"`` stands for the
+        layers of the model at hand.
+    help : str
+        The parameter's text in the docstring.
+    """
+
+    name: str
+    type: type
+    default: Any
+    constraints: Mapping[str, Any]
+    help: str
+
+    def check(self, value: Any) -> None:  # noqa: ANN401 - whatever the caller passed
+        """Raise ValueError unless ``value`` is allowed."""
+        low, high = self.constraints.get("min", value), self.constraints.get("max", value)
+        choices = self.constraints.get("choices")
+        if isinstance(choices, (tuple, list)) and value not in choices:
+            raise ValueError(f"{self.name}={value!r} is not one of {', '.join(map(repr, choices))}")
+        if not isinstance(value, (int, float) if self.type is float else self.type):
+            raise ValueError(f"{self.name}={value!r} must be of type {self.type.__name__}")
+        if not low <= value <= high:
+            raise ValueError(f"{self.name}={value!r} must lie between {low} and {high}")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method.
+
+    Attributes
+    ----------
+    id : str
+        The function's name, as used in Python and on the command line.
+    title : str
+        As the user reads it.
+    function : callable
+        ``function(model, x, targets, **options)`` yields `Estimate`s.
+    needs : {"scores", "gradient", "tap"}
+        Which of the model's calls it uses.
+    cite : str
+        Paper and equation.
+    options : tuple of Option
+        Its keyword options.
+    """
+
+    id: str
+    title: str
+    function: Function
+    needs: Needs
+    cite: str
+    options: tuple[Option, ...]
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options with their values: those given, the defaults for the others.
+
+        Raises
+        ------
+        ValueError
+            If an option does not exist or its value is not allowed.
+        """
+        known = {option.name: option for option in self.options}
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(f"{self.id} has no option {name!r}; it has {', '.join(known) or 'none'}")
+            known[name].check(value)
+        return {name: options.get(name, option.default) for name, option in known.items()}
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
+"""All methods by id, in the order in which the panel shows them."""
+
+
+def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Function]:
+    """Register a function as a method; its name becomes the id.
+
+    Raises
+    ------
+    ValueError
+        If the id is taken, or an option has no default.
+    """
+
+    def register(function: Function) -> Function:
+        name = function.__name__
+        if name in _METHODS:
+            raise ValueError(f"a method {name!r} is registered already")
+        _METHODS[name] = Method(name, title, function, needs, cite, _options(function))
+        return function
+
+    return register
+
+
+def _options(function: Function) -> tuple[Option, ...]:
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    # Only the options' annotations: the others name types that are imported for the type checker alone.
+    annotations = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})
+    hints = get_type_hints(annotations, function.__globals__, include_extras=True)
+    helps = _parameter_texts(inspect.getdoc(function) or "")
+    found = []
+    for parameter in parameters:
+        if parameter.default is parameter.empty:
+            raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
+        kind, constraints = _annotation(hints[parameter.name])
+        help_text = helps.get(parameter.name, "")
+        found.append(Option(parameter.name, kind, parameter.default, MappingProxyType(constraints), help_text))
+    return tuple(found)
+
+
+def _annotation(hint: Any) -> tuple[type, dict[str, Any]]:  # noqa: ANN401 - any annotation
+    """Split ``Annotated[type, {...}]`` and ``Literal`` into a plain type and constraints."""
+    constraints: dict[str, Any] = {}
+    if hasattr(hint, "__metadata__"):
+        constraints, hint = dict(hint.__metadata__[0]), hint.__origin__
+    if get_origin(hint) is Literal:
+        constraints["choices"], hint = get_args(hint), str
+    return hint, constraints
+
+
+def _parameter_texts(docstring: str) -> dict[str, str]:
+    """Texts of a numpydoc Parameters section, by name."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    entries = re.findall(r"^(\w+) :[^\n]*\n((?:[ ]+[^\n]*\n?|\n)+)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

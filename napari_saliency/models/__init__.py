@@ -1,0 +1,87 @@
+"""Models: `load_model`, and the contract that each framework's adapter fulfils."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
+from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
+from napari_saliency.models._sources import catalogue, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_saliency._types import Fit
+
+__all__ = [
+    "InputSpec",
+    "Layer",
+    "Model",
+    "ModelInfo",
+    "Scaling",
+    "Settings",
+    "Tap",
+    "catalogue",
+    "load_model",
+    "open_model",
+    "parse",
+    "probabilities",
+    "read_labels",
+    "settings_path",
+]
+
+
+def load_model(
+    source: str | Path,
+    *,
+    preprocessing: str | Scaling | None = None,
+    fit: Fit | None = None,
+    labels: Sequence[str] | Path | None = None,
+    layer: str | None = None,
+) -> Model:
+    """Open a classifier.
+
+    Parameters
+    ----------
+    source : str or Path
+        A ``.keras`` or ``.h5`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with
+        ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
+    preprocessing : str or Scaling, optional
+        What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
+        (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
+    fit : {"crop", "stretch", "pad"}, optional
+        How pictures are brought to the model's size.
+    labels : sequence of str, or Path, optional
+        Names of the classes, or a file of them.
+    layer : str, optional
+        The layer that class activation maps are made of.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened, or is not a classifier of pictures.
+    ValueError
+        If an option is not allowed.
+
+    Notes
+    -----
+    What is not given is read from ``NAME.saliency.json`` beside the file, then off the model.
+    """
+    names = read_labels(labels) if isinstance(labels, Path) else labels
+    settings = Settings(
+        preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
+    )
+    return open_model(source, settings)
+
+
+def open_model(source: str | Path, settings: Settings) -> Model:
+    """Open a classifier; `load_model` with its options in one object."""
+    parsed = parse(source)
+    from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
+
+    return _keras.open_source(parsed, settings)

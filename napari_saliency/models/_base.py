@@ -1,0 +1,184 @@
+"""The contract that every framework's adapter fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from napari_saliency._preprocessing import Preprocessing
+from napari_saliency._types import Array, Ending, Fit, Prediction, Rule
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Targets
+    from napari_saliency.models._settings import Settings
+
+Question = Literal["preprocessing", "labels"]
+"""What only the user knows of a model file."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes.
+
+    Attributes
+    ----------
+    height, width : int or None
+        In pixels; None where the model takes any size.
+    channels : int
+        1 grey, 3 RGB; others are taken as they are.
+    preprocessing : Preprocessing
+        From pictures with values 0..255, RGB, to the model's numbers.
+    fit : {"crop", "stretch", "pad"}
+        How a picture is brought to the model's size.
+    """
+
+    height: int | None
+    width: int | None
+    channels: int
+    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
+    fit: Fit = "crop"
+
+    @property
+    def words(self) -> str:
+        """Size and channels as the user reads them, as in ``224×224 RGB``."""
+        size = f"{self.width}×{self.height}" if self.height and self.width else "any size"
+        kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+        return f"{size} {kind}"
+
+
+class Layer(NamedTuple):
+    """A layer whose output has space, so that a class activation map can be made of it."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """All that the viewer needs to know of a model; small, and pickled between processes.
+
+    Attributes
+    ----------
+    source : str
+        What `load_model` was given.
+    name : str
+        As the user reads it.
+    input : InputSpec
+        What the model takes.
+    labels : tuple of str
+        Name of each class; its length is the number of classes.
+    ending : {"softmax", "sigmoid"}
+        How its logits become probabilities.
+    logits : bool
+        False where the scores before the softmax cannot be had: log-probabilities stand in.
+    layers : tuple of Layer
+        Those that a class activation map can be made of, in the order of computation.
+    cam_layer : str
+        The one that is used unless another is asked for; "" where there is none.
+    questions : tuple of {"preprocessing", "labels"}
+        What had to be guessed and only the user knows.
+    notes : tuple of str
+        Sentences that the user must read before believing the model.
+    fingerprint : str
+        SHA-256 over the architecture and the weights.
+    batch : int
+        Pictures of one call beyond which a call only gets longer, not better.
+    """
+
+    source: str
+    name: str
+    input: InputSpec
+    labels: tuple[str, ...]
+    ending: Ending = "softmax"
+    logits: bool = True
+    layers: tuple[Layer, ...] = ()
+    cam_layer: str = ""
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+    batch: int = 8
+
+    @property
+    def words(self) -> str:
+        """As in ``224×224 RGB, 1000 classes``."""
+        return f"{self.input.words}, {len(self.labels)} classes"
+
+
+class Tap(NamedTuple):
+    """A layer's output and the score's gradient with respect to it, each (N, h, w, C)."""
+
+    activations: Array
+    gradients: Array
+
+
+class Model(ABC):
+    """A classifier. Pictures are (N, H, W, C) float32, already preprocessed.
+
+    All gradients in this project come out of `gradient` and `tap`: classes, contrasts and other
+    weightings differ only in ``targets.weights``, probability and logit only in ``targets.score``.
+    Instances may be called from several threads; calls then run one after the other.
+    """
+
+    info: ModelInfo
+
+    @abstractmethod
+    def scores(self, x: Array) -> Array:
+        """Logits (N, K), in inference mode; log-probabilities where ``info.logits`` is False."""
+
+    @abstractmethod
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        """Value of each target and its derivative with respect to each picture.
+
+        Parameters
+        ----------
+        x : (N, H, W, C) float32
+            Preprocessed pictures.
+        targets : Targets
+            N rows of weights.
+        rule : {"guided", "deconvnet"}, optional
+            How gradients pass ReLUs; without it, by the derivative.
+
+        Returns
+        -------
+        (N,) float32, (N, H, W, C) float32
+
+        Raises
+        ------
+        ModelError
+            If ``rule`` is given and the network has no ReLU that it could apply to.
+        """
+
+    @abstractmethod
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        """Output of a layer and the derivative of each target with respect to it.
+
+        Raises
+        ------
+        ModelError
+            If the layer is not one of ``info.layers``.
+        """
+
+    @abstractmethod
+    def with_settings(self, settings: Settings) -> Model:
+        """Return the same network described by other settings, without loading it again."""
+
+    def predict(self, x: Array) -> list[Prediction]:
+        """What the model says of each picture of ``x``."""
+        return [self.prediction(logits) for logits in self.scores(x)]
+
+    def prediction(self, logits: Array) -> Prediction:
+        """Name and weigh the logits (K,) of one picture."""
+        return Prediction(logits, probabilities(logits, self.info.ending), self.info.labels)
+
+
+def probabilities(logits: Array, ending: Ending) -> Array:
+    """Softmax over the last axis, or sigmoid of each; log-probabilities give the same softmax."""
+    if ending == "sigmoid":
+        return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

@@ -1,0 +1,353 @@
+"""Keras models: opening them, reading off what they are, and answering for them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+
+from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency._types import Array, ModelError, Rule, Targets
+from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
+from napari_saliency.models._keras_graph import Graph
+from napari_saliency.models._settings import Settings, read_labels
+from napari_saliency.models._sources import Source, family
+
+# Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
+THINNING = (
+    "Pooling",
+    "Dropout",
+    "Padding",
+    "Cropping",
+    "Reshape",
+    "Permute",
+    "InputLayer",
+    "Rescaling",
+    "Normalization",
+)
+NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
+
+# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
+MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
+
+
+class KerasModel(Model):
+    """A Keras classifier.
+
+    Parameters
+    ----------
+    network : keras.Model
+        In inference mode whatever its own setting.
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+    own : Settings
+        What its origin says about it, where the user says nothing.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class.
+    """
+
+    def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
+        self._network, self._source, self._own, self._lock = network, source, own or Settings(), RLock()
+        self._ruled: dict[Rule, Graph] = {}
+        self._kept: tuple[str, Array, Any] | None = None
+        self._shape = _picture_shape(network)
+        with ThreadPoolExecutor(1) as beside:
+            fingerprint = beside.submit(_fingerprint, network)
+            self._graph = self._trace()
+            self._logits = self._settle()
+            self._fingerprint = fingerprint.result()
+        self.info = self._describe(settings)
+
+    def with_settings(self, settings: Settings) -> KerasModel:
+        twin = copy.copy(self)
+        twin.info = self._describe(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self._lock:
+            return self._graph.scores(x)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        with self._lock:
+            return self._graph_of(rule).gradient(x, targets.weights, targets.score)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        with self._lock:
+            if layer not in self._graph.layers:
+                raise ModelError(
+                    f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
+                )
+            activations = self._activations(x, layer)
+            gradients = self._graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
+            return Tap(activations.numpy(), gradients)
+
+    def _activations(self, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
+        """Keep the last layer's output, so that another class costs only what follows the layer."""
+        if self._kept is None or self._kept[0] != layer or not np.array_equal(self._kept[1], x):
+            self._kept = layer, x.copy(), self._graph.activations(x, layer)
+        return self._kept[2]
+
+    def _graph_of(self, rule: Rule | None) -> Graph:
+        if rule is None:
+            return self._graph
+        if not self._graph.n_relus:
+            raise ModelError(
+                f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
+            )
+        if rule not in self._ruled:
+            self._ruled[rule] = self._trace(rule=rule, logarithm=not self._logits)
+        return self._ruled[rule]
+
+    def _trace(self, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
+        try:
+            return Graph(partial(_record, self._network), self._shape, **how)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model could not be run on pictures of shape {self._shape}: {_first_line(error)}"
+            ) from error
+
+    def _settle(self) -> bool:
+        """Tell logits from probabilities whose softmax was spelled by hand; True for logits."""
+        if self._graph.settled:
+            return True
+        shape = [size or 64 for size in self._shape]
+        values = self._graph.scores(np.random.default_rng(0).random((2, *shape), np.float32))
+        if values.min() < 0 or not np.allclose(values.sum(-1), 1, atol=1e-3):
+            return True
+        self._graph = self._trace(logarithm=True)
+        return False
+
+    def _describe(self, settings: Settings) -> ModelInfo:
+        if self._source.path:
+            settings = settings.over(Settings.beside(self._source.path))
+        settings = settings.over(self._own)
+        guess, sure = _guess_preprocessing(self._network, self._source)
+        n_classes = self._graph.n_classes
+        labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
+        if len(labels) != n_classes:
+            raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+        preprocessing = settings.resolve() or PREPROCESSINGS[guess]
+        questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
+        questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
+        height, width, channels = self._shape
+        layers = tuple(Layer(name, *_sizes(shape)) for name, shape in self._graph.layers.items())
+        return ModelInfo(
+            source=str(self._source.path or f"keras:{self._source.name}"),
+            name=self._source.name,
+            input=InputSpec(height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"),
+            labels=labels,
+            ending=self._graph.ending,
+            logits=self._logits,
+            layers=layers,
+            cam_layer=_cam_layer(settings.layer, layers, self._kinds),
+            questions=tuple(questions),
+            notes=tuple(_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._logits)),
+            fingerprint=self._fingerprint,
+            batch=max(1, min(MOST_PICTURES, BEST_WORK // max(self._graph.work, 1))),
+        )
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Class name of each layer by its own name."""
+        return {layer.name: type(layer).__name__ for layer in _all_layers(self._network)}
+
+
+def open_source(source: Source, settings: Settings) -> KerasModel:
+    """Open a file or an application of Keras.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do.
+    """
+    if source.path is None:
+        network, labels = _open_application(source)
+        return KerasModel(network, source, settings, Settings(labels=labels))
+    return KerasModel(_open_file(source.path), source, settings)
+
+
+def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        text = str(error)
+        if "safe_mode" in text or "Lambda" in text or "lambda" in text:
+            reason = (
+                "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
+                "save the model with that layer written as a registered class"
+            )
+        else:
+            reason = _first_line(error)
+        raise ModelError(f"{path.name} could not be opened: {reason}") from error
+
+
+def _open_application(source: Source) -> tuple[Any, tuple[str, ...] | None]:
+    build: Callable[..., Any] = getattr(keras.applications, source.name)
+    if source.weights == "none":
+        return build(weights=None), None
+    try:
+        if source.weights == "imagenet":
+            return build(weights="imagenet"), _imagenet_labels()
+        network = build(weights=None)
+        network.load_weights(Path(source.weights).expanduser())
+    except Exception as error:
+        raise ModelError(
+            f"weights of {source.name} could not be had ({_first_line(error)}); "
+            f"with a file of them, open keras:{source.name}?weights=FILE"
+        ) from error
+    return network, None
+
+
+def _imagenet_labels() -> tuple[str, ...] | None:
+    """Names of ImageNet's classes, through Keras' own download and cache."""
+    from keras.applications import imagenet_utils
+
+    path = keras.utils.get_file("imagenet_class_index.json", imagenet_utils.CLASS_INDEX_PATH, cache_subdir="models")
+    return read_labels(Path(path))
+
+
+def _record(network: Any, x: Any) -> tuple[Any, list[tuple[str, Any]]]:  # noqa: ANN401 - Keras has no types
+    """Run a network on a symbolic batch and write down what each layer returns."""
+    outputs: list[tuple[str, Any]] = []
+    with ExitStack() as stack:
+        path: list[str] = []
+        for layer in _all_layers(network):
+            stack.enter_context(_listening(layer, path, outputs))
+        dtype = network.inputs[0].dtype if getattr(network, "inputs", None) else "float32"
+        output = network(x if dtype == "float32" else keras.ops.cast(x, dtype), training=False)
+    if isinstance(output, (list, tuple)) and len(output) == 1:
+        output = output[0]
+    return output, outputs
+
+
+@contextmanager
+def _listening(layer: Any, path: list[str], outputs: list[tuple[str, Any]]) -> Iterator[None]:  # noqa: ANN401
+    """Write down a layer's outputs, named by the layers that it is called from.
+
+    The layer's own ``call`` is covered on the instance, and uncovered again: this holds for flat,
+    nested and subclassed networks alike, where names of tensors do not.
+    """
+    call = layer.call
+
+    def listen(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the layer takes
+        path.append(layer.name)
+        try:
+            output = call(*args, **kwargs)
+        finally:
+            name = "/".join(path)
+            path.pop()
+        if hasattr(output, "op"):
+            calls = sum(known == name or known.startswith(f"{name}:") for known, _ in outputs)
+            outputs.append((f"{name}:{calls + 1}" if calls else name, output))
+        return output
+
+    layer.__dict__["call"] = listen
+    try:
+        yield
+    finally:
+        del layer.__dict__["call"]
+
+
+def _all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
+    """All layers within a network, those within layers included, each once."""
+    found, waiting = {}, list(network.layers)
+    while waiting:
+        layer = waiting.pop(0)
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting += getattr(layer, "_layers", [])
+    return list(found.values())
+
+
+def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
+    shape = getattr(network, "input_shape", None)
+    if isinstance(shape, (list, dict)) and len(shape) != 1:
+        raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
+    if isinstance(shape, list):
+        shape = shape[0]
+    if not isinstance(shape, tuple) or len(shape) != 4 or not shape[3]:
+        raise ModelError(f"the model takes inputs of shape {shape}; a picture's is (pictures, height, width, channels)")
+    return shape[1], shape[2], shape[3]
+
+
+def _fingerprint(network: Any) -> str:  # noqa: ANN401 - Keras has no types
+    """SHA-256 over architecture and weights."""
+    digest = hashlib.sha256(network.to_json().encode() if hasattr(network, "to_json") else b"")
+    for variable in network.variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _guess_preprocessing(network: Any, source: Source) -> tuple[str, bool]:  # noqa: ANN401
+    """Preprocessing, and whether it can be known: scaled inside, or by the application's name."""
+    if source.kind == "keras":
+        return family(source.name) or "none", True
+    for layer in _all_layers(network):
+        if type(layer).__name__ == "Rescaling":
+            return ("unit" if np.max(layer.scale) > 0.1 else "none"), True
+        if type(layer).__name__ == "Normalization":
+            return ("unit" if np.max(np.abs(layer.mean)) <= 1 else "none"), True
+    names = [network.name, *(layer.name for layer in network.layers)]
+    return next((mode for mode in map(family, names) if mode), "unit"), False
+
+
+def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """Refuse a preprocessing made for other channels than the model's."""
+    given = {len(preprocessing.mean), len(preprocessing.std)} - {1}
+    if given - {channels} or (preprocessing.bgr and channels != 3):
+        raise ModelError(
+            f"preprocessing {preprocessing.name!r} is for {max(given | {3})} channels; the model has {channels}"
+        )
+    return preprocessing
+
+
+def _cam_layer(chosen: str | None, layers: Sequence[Layer], kinds: dict[str, str]) -> str:
+    """The last layer with space that is not a mere thinning out of another one."""
+    if chosen:
+        if chosen not in {layer.name for layer in layers}:
+            raise ModelError(
+                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}"
+            )
+        return chosen
+    for layer in reversed(layers):
+        kind = kinds.get(layer.name.rpartition("/")[2].partition(":")[0], "")
+        if kind in NOT_THINNING or not any(word in kind for word in THINNING):
+            return layer.name
+    return ""
+
+
+def _sizes(shape: tuple[int | None, int | None, int]) -> tuple[int, int, int]:
+    """Sizes with 0 for those that depend on the picture."""
+    return shape[0] or 0, shape[1] or 0, shape[2]
+
+
+def _notes(settings: Settings, guess: str, logits: bool) -> Iterator[str]:
+    if settings.note:
+        yield settings.note
+    if guess:
+        yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
+    if not logits:
+        yield "The scores before the softmax cannot be had; log-probabilities stand in for logits."
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,0 +1,249 @@
+"""A network traced once, and every question put to it: scores, gradients, inner layers.
+
+The network is run symbolically one single time. In the graph that results the logits are *found*
+(the input of the last softmax or sigmoid, however it was spelled), and each question is answered
+by a function pruned out of that graph. Nothing is traced again for another class: the weights of
+the classes are an input. Only another derivative of the ReLUs needs a trace of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from napari_saliency._types import ModelError
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array, Ending, Rule, Score
+
+Tensor = Any
+Recorder = Callable[[Tensor], tuple[Tensor, list[tuple[str, Tensor]]]]
+"""Runs a network on a symbolic batch; returns its output, and each layer's name and output."""
+
+# Operations that pass values on as they are, at most in another shape or precision.
+PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape"}
+ENDINGS: dict[str, Ending] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+# What a network that returns logits ends in; anything else may be a softmax spelled by hand.
+LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum"}
+RELUS = ("Relu", "Relu6")
+
+
+class Graph:
+    """A classifier's graph.
+
+    Parameters
+    ----------
+    record : callable
+        Runs the network symbolically.
+    shape : (height, width, channels)
+        Of a picture; None for a height or width that is free.
+    rule : {"guided", "deconvnet"}, optional
+        How ReLUs pass gradients back, if not by their derivative.
+    logarithm : bool
+        Take the logarithm of the outputs for scores: they are probabilities, and how they are
+        computed from logits is not known.
+
+    Attributes
+    ----------
+    ending : {"softmax", "sigmoid"}
+        How the logits become probabilities.
+    settled : bool
+        False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
+    n_classes, n_relus : int
+        Outputs, and ReLUs on the way from the picture to the logits.
+    work : int
+        Multiplications of one forward pass; 0 where the size of pictures is free.
+    layers : dict of str to (height, width, channels)
+        Outputs with space of layers on the way to the logits, in the order of computation.
+    """
+
+    def __init__(
+        self, record: Recorder, shape: tuple[int | None, ...], *, rule: Rule | None = None, logarithm: bool = False
+    ) -> None:
+        self.ending: Ending = "softmax"
+        self.settled = True
+        self._record, self._rule, self._logarithm = record, rule, logarithm
+        specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None, None], tf.float32)]
+        with _functions_inlined():
+            self._answer = tf.compat.v1.wrap_function(self._trace, specs)
+        self._functions: dict[Any, Any] = {}
+
+    def gradient(self, x: Array, weights: Array, score: Score = "logit") -> tuple[Array, Array]:
+        """Value (N,) of the weighted scores and its derivative with respect to ``x``."""
+        if score == "logit":  # the one function that exists from the start
+            _, value, gradient = self._answer(tf.constant(x), tf.constant(weights))
+        else:
+            value, gradient = self._function(("gradient", score), self._gradient_of(score))(
+                tf.constant(x), tf.constant(weights)
+            )
+        return value.numpy(), gradient.numpy()
+
+    def scores(self, x: Array) -> Array:
+        """Logits (N, K)."""
+        if len(x) == 1:
+            # For one picture a whole gradient is cheaper than compiling a function for the forward pass.
+            logits = self._answer(tf.constant(x), tf.zeros((1, self.n_classes)))[0]
+        else:
+            logits = self._function("scores", lambda: (self._x, self._logits))(tf.constant(x))
+        return logits.numpy()  # type: ignore[no-any-return]
+
+    def activations(self, x: Array, layer: str) -> Tensor:
+        """Output of a layer, as a tensor that `layer_gradient` takes."""
+        return self._function(("activations", layer), lambda: (self._x, self._tensors[layer]))(tf.constant(x))
+
+    def layer_gradient(self, x: Array, activations: Tensor, weights: Array, score: Score, layer: str) -> Array:
+        """Derivative of the weighted scores with respect to a layer's output.
+
+        Only what follows the layer is computed, if the logits depend on the picture through the
+        layer alone.
+        """
+        function = self._function(("layer", layer, score), self._layer_gradient_of(layer, score))
+        first = activations if self._separates(layer) else tf.constant(x)
+        return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
+
+    @cached_property
+    def layers(self) -> dict[str, tuple[int | None, int | None, int]]:
+        """See the class."""
+        with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == 4 and t.shape[-1]}
+        return {n: tuple(t.shape[1:]) for n, t in with_space.items() if t.shape[1] != 1 or t.shape[2] != 1}
+
+    def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
+            output, layers = self._record(x)
+        if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
+            raise ModelError(f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)")
+        self.n_classes = int(output.shape[-1])
+        self._x, self._weights, self._logits = x, weights, self._find_logits(output)
+        ops = _ancestors(self._logits)
+        self.n_relus = sum(op.type in RELUS for op in ops)
+        self.work = sum(map(_multiplications, ops))
+        self._tensors = {name: tensor for name, tensor in layers if tensor.op in ops}
+        value = tf.reduce_sum(weights * self._logits, axis=-1)
+        return self._logits, value, _derivative(value, x)
+
+    def _find_logits(self, output: Tensor) -> Tensor:
+        """Go back from the output to what the last softmax or sigmoid is computed from."""
+        last = output.op
+        while last.type in PASSING:
+            last = last.inputs[0].op
+        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_classes:
+            self.ending = ENDINGS[last.type]
+            output = tf.reshape(last.inputs[0], tf.shape(output))
+        elif self._logarithm:
+            output = tf.math.log(tf.maximum(output, tf.keras.backend.epsilon() ** 5))
+        else:
+            self.settled = last.type in LINEAR
+        return tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_classes))
+
+    def _value(self, score: Score) -> Tensor:
+        """Weighted scores, (N,), from the logits."""
+        if score == "logit":
+            scores = self._logits
+        else:
+            scores = getattr(tf.nn if score == "probability" else _Log, self.ending)(self._logits)
+        return tf.reduce_sum(self._weights * scores, axis=-1)
+
+    def _gradient_of(self, score: Score) -> Callable[[], tuple[Any, Any]]:
+        def build() -> tuple[Any, Any]:
+            value = self._value(score)
+            return [self._x, self._weights], [value, _derivative(value, self._x)]
+
+        return build
+
+    def _layer_gradient_of(self, layer: str, score: Score) -> Callable[[], tuple[Any, Any]]:
+        def build() -> tuple[Any, Any]:
+            tensor = self._tensors[layer]
+            first = tensor if self._separates(layer) else self._x
+            return [first, self._weights], _derivative(self._value(score), tensor)
+
+        return build
+
+    def _separates(self, layer: str) -> bool:
+        """Whether the logits depend on the picture through this layer alone."""
+        return self._x.op not in _ancestors(self._logits, without=self._tensors[layer].op)
+
+    def _function(self, key: Any, build: Callable[[], tuple[Any, Any]]) -> Any:  # noqa: ANN401 - TensorFlow's own types
+        """Prune a function out of the graph, once."""
+        if key not in self._functions:
+            with self._answer.graph.as_default():
+                feeds, fetches = build()
+            self._functions[key] = self._answer.prune(feeds, fetches)
+        return self._functions[key]
+
+
+class _Log:
+    """Logarithms of the endings, without going through the probability."""
+
+    softmax = tf.nn.log_softmax
+    sigmoid = tf.math.log_sigmoid
+
+
+def _derivative(value: Tensor, by: Tensor) -> Tensor:
+    (gradient,) = tf.gradients(value, by)
+    if gradient is None:
+        raise ModelError("the model's scores do not depend on this by anything that has a derivative")
+    return tf.convert_to_tensor(gradient)
+
+
+def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401 - TensorFlow's own types
+    """All operations that a tensor is computed from, not looking behind one of them."""
+    found, waiting = set(), [tensor.op]
+    while waiting:
+        op = waiting.pop()
+        if op not in found and op is not without:
+            found.add(op)
+            waiting.extend(i.op for i in op.inputs)
+    return found
+
+
+def _multiplications(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
+    """Of a convolution, for one picture: each pixel of the output takes the whole kernel."""
+    if op.type not in ("Conv2D", "DepthwiseConv2dNative"):
+        return 0
+    height, width = op.outputs[0].shape[1:3] if op.get_attr("data_format") == b"NHWC" else op.outputs[0].shape[2:4]
+    return int(height or 0) * int(width or 0) * int(op.inputs[1].shape.num_elements() or 0)
+
+
+def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns
+    if tf.is_tensor(output):
+        return f"of shape {tuple(output.shape)}"
+    return f"({type(output).__name__} of {len(output)})" if hasattr(output, "__len__") else f"({type(output).__name__})"
+
+
+@contextmanager
+def _functions_inlined() -> Iterator[None]:
+    """Trace what a model itself wrapped in ``tf.function`` as part of the one graph."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _overrides(rule: Rule | None) -> dict[str, str]:
+    return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
+
+
+def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
+    """Where a ReLU passes its input on: above 0, and below 6 if it ends there."""
+    y = op.outputs[0]
+    return tf.logical_and(y > 0, y < 6) if op.type == "Relu6" else y > 0
+
+
+@tf.RegisterGradient("napari_saliency_guided_Relu")
+@tf.RegisterGradient("napari_saliency_guided_Relu6")
+def _guided(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
+    """Springenberg et al. 2015, section 3.4: only positive gradients, only through open ReLUs."""
+    return tf.where(_open(op), tf.nn.relu(gradient), tf.zeros_like(gradient))
+
+
+@tf.RegisterGradient("napari_saliency_deconvnet_Relu")
+@tf.RegisterGradient("napari_saliency_deconvnet_Relu6")
+def _deconvnet(_op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
+    """Zeiler and Fergus 2014, section 2.1: only positive gradients, whether the ReLU was open or not."""
+    return tf.nn.relu(gradient)

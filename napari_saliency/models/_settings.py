@@ -1,0 +1,125 @@
+"""What goes with a model and cannot be read off its file: kept beside it as ``NAME.saliency.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency._types import Fit
+
+
+class Scaling(BaseModel):
+    """A preprocessing that has no name: ``(picture / divisor - mean) / std``, picture 0..255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    divisor: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    bgr: bool = False
+
+
+class Settings(BaseModel):
+    """What a user says about a model; all of it optional, and nothing else allowed.
+
+    Attributes
+    ----------
+    labels : tuple of str, optional
+        One name for each class, in the order of the outputs.
+    preprocessing : str or Scaling, optional
+        ``none``, ``unit``, ``tf``, ``caffe``, ``torch``, or mean and deviation.
+    fit : {"crop", "stretch", "pad"}, optional
+        How a picture is brought to the model's size.
+    layer : str, optional
+        The layer that class activation maps are made of.
+    note : str, optional
+        Shown in the panel, for whoever uses the model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    preprocessing: str | Scaling | None = None
+    fit: Fit | None = None
+    layer: str | None = None
+    note: str | None = None
+
+    def __init__(self, **values: object) -> None:
+        """Raise ValueError, in one sentence, for a value that is not allowed."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
+        if isinstance(self.preprocessing, str):
+            Preprocessing.named(self.preprocessing)
+
+    def resolve(self) -> Preprocessing | None:
+        """The preprocessing, if one is given."""
+        if isinstance(self.preprocessing, Scaling):
+            return Preprocessing("mean/std", **self.preprocessing.model_dump())
+        return PREPROCESSINGS[self.preprocessing] if self.preprocessing else None
+
+    def over(self, other: Settings) -> Settings:
+        """These settings, and those of ``other`` where these say nothing."""
+        return Settings(**{**other.given(), **self.given()})
+
+    def given(self) -> dict[str, object]:
+        """What is set, as it is written to a file."""
+        return self.model_dump(exclude_none=True)
+
+    @classmethod
+    def beside(cls, model: Path) -> Self:
+        """Settings kept beside a model's file; empty ones where there are none.
+
+        Raises
+        ------
+        ValueError
+            If the file is not valid; the message names it and what is wrong.
+        """
+        path = settings_path(model)
+        if not path.exists():
+            return cls()
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path.name} beside the model is not valid: {error}") from None
+
+    def write_beside(self, model: Path) -> None:
+        """Keep these settings beside a model's file."""
+        text = json.dumps(self.given(), indent=1, ensure_ascii=False, default=list)
+        settings_path(model).write_text(text + "\n", encoding="utf-8")
+
+
+def settings_path(model: Path) -> Path:
+    """Where the settings of a model's file are kept."""
+    return model.with_name(model.name.removesuffix(model.suffix) + ".saliency.json")
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names from a file: lines of text, a JSON list, or Keras' class index.
+
+    Raises
+    ------
+    ValueError
+        If the file holds none of these.
+    """
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".json":
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    content = json.loads(text)
+    if isinstance(content, list):
+        return tuple(map(str, content))
+    try:  # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+        rows = sorted(content.items(), key=lambda item: int(item[0]))
+        names = tuple(str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows)
+    except (AttributeError, ValueError, IndexError):
+        names = ()
+    if not names:
+        raise ValueError(f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index")
+    return names

@@ -1,0 +1,120 @@
+"""Where models come from: ``bundled:NAME``, ``keras:NAME?weights=...``, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_saliency._types import ModelError
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+SUFFIXES = (".keras", ".h5", ".hdf5")
+
+# What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
+FAMILIES = {
+    "MobileNetV2": "tf",
+    "MobileNetV3": "none",
+    "MobileNet": "tf",
+    "EfficientNet": "none",
+    "ConvNeXt": "none",
+    "DenseNet": "torch",
+    "InceptionResNetV2": "tf",
+    "InceptionV3": "tf",
+    "NASNet": "tf",
+    "Xception": "tf",
+    "VGG": "caffe",
+}
+APPLICATIONS = (
+    *("MobileNetV2", "MobileNet", "MobileNetV3Large", "MobileNetV3Small"),
+    *("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"),
+    *("DenseNet121", "DenseNet169", "DenseNet201", "InceptionV3", "InceptionResNetV2", "Xception"),
+    *(f"EfficientNetB{i}" for i in range(8)),
+    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *("NASNetMobile", "NASNetLarge"),
+    *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed source.
+
+    Attributes
+    ----------
+    kind : {"file", "keras"}
+        Bundled models are files.
+    name : str
+        As the user reads it; the application's name if ``kind`` is "keras".
+    path : Path, optional
+        The file.
+    weights : str
+        Of an application: "imagenet", "none" or a file.
+    bundled : bool
+        Whether the model came with this package.
+    """
+
+    kind: str
+    name: str
+    path: Path | None = None
+    weights: str = "imagenet"
+    bundled: bool = False
+
+
+def catalogue() -> list[str]:
+    """Sources that need no file of the user's, the bundled ones first."""
+    return [f"bundled:{name}" for name in bundled()] + [f"keras:{name}" for name in APPLICATIONS]
+
+
+def bundled() -> list[str]:
+    """Names of the models that come with this package; the one to begin with first."""
+    names = sorted(path.stem for path in BUNDLED.glob("*.keras"))
+    return sorted(names, key=lambda name: name != "photos")
+
+
+def parse(source: str | Path) -> Source:
+    """Understand what `load_model` was given.
+
+    Raises
+    ------
+    ModelError
+        If there is nothing of that name; the message says what there is.
+    """
+    text = str(source)
+    if text.startswith("bundled:"):
+        return _bundled(text.removeprefix("bundled:"))
+    if text.startswith("keras:"):
+        return _application(text.removeprefix("keras:"))
+    path = Path(text).expanduser().resolve()
+    if not path.exists():
+        raise ModelError(
+            f"there is no file {text!r}; give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise ModelError(f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file")
+    return Source("file", path.stem, path)
+
+
+def _bundled(name: str) -> Source:
+    if name not in bundled():
+        raise ModelError(f"no bundled model {name!r}; there are {', '.join(bundled())}")
+    return Source("file", name, BUNDLED / f"{name}.keras", bundled=True)
+
+
+def _application(text: str) -> Source:
+    name, _, query = text.partition("?")
+    if name not in APPLICATIONS:
+        raise ModelError(f"keras.applications has no {name!r}; it has {', '.join(APPLICATIONS)}")
+    key, _, weights = query.partition("=")
+    if query and (key != "weights" or not weights):
+        raise ModelError(f"{query!r} is not understood: write keras:{name}?weights=FILE or ?weights=none")
+    if weights not in ("", "none", "imagenet") and not Path(weights).expanduser().exists():
+        raise ModelError(f"there is no weights file {weights!r}")
+    return Source("keras", name, weights=weights or "imagenet")
+
+
+def family(name: str) -> str | None:
+    """Preprocessing that a network of this name expects if it is what its name says."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    if plain.startswith("resnet"):
+        return "tf" if "v2" in plain else "caffe"
+    return next((mode for key, mode in FAMILIES.items() if plain.startswith(key.lower())), None)
