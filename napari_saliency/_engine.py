@@ -7,6 +7,7 @@ are calls of the functions below through a `concurrent.futures.Executor` of one 
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import sys
@@ -43,6 +44,7 @@ def start_engine() -> Executor:
     """Start an engine process; returns at once."""
     from loky import ProcessPoolExecutor
 
+    _forget_log_at_exit()
     return ProcessPoolExecutor(  # type: ignore[no-any-return]
         max_workers=1,
         timeout=None,
@@ -58,6 +60,11 @@ def last_words() -> str:
         return _log_file().read_text(encoding="utf-8", errors="replace")[-2000:]
     except OSError:
         return ""
+
+
+@cache
+def _forget_log_at_exit() -> None:
+    atexit.register(_log_file().unlink, missing_ok=True)
 
 
 def _log_file(viewer: int | None = None) -> Path:

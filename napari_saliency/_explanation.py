@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from napari_saliency import _display
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_saliency._types import Array, Placement, Prediction, Target
 
 
@@ -75,6 +73,31 @@ class Explanation:
         """Whether the method ran to its end."""
         return self.done >= self.total
 
-    def reduced(self, display: _display.Display | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """One view of the map, (h, w) float32; see `Display`."""
-        return _display.reduce(self.values, display or _display.Display())
+    def to_layer(self, display: _display.Display | None = None) -> tuple[Array, dict[str, Any], str]:
+        """Make a layer of it, as napari's functions take and give them.
+
+        Parameters
+        ----------
+        display : Display, optional
+            How the map is shown; by default the largest magnitude of the channels.
+
+        Returns
+        -------
+        data : (h, w) float32
+            One view of the map, in its own units.
+        attributes : dict
+            For ``viewer.add_image(data, **attributes)``: name, place over a picture that was not moved
+            or scaled, colours, and this explanation under ``metadata["saliency"]``.
+        kind : str
+            ``"image"``.
+        """
+        display = display or _display.Display()
+        reduced = _display.reduce(self.values, display)
+        attributes = {
+            "name": self.name,
+            "scale": self.placement.scale,
+            "translate": self.placement.translate,
+            "metadata": {"saliency": self},
+            **_display.appearance([reduced], display),
+        }
+        return reduced, attributes, "image"

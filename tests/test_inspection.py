@@ -1,0 +1,483 @@
+"""The inspection, without Qt, napari or a framework: its engine runs when the test says so."""
+
+import numpy as np
+import pytest
+from executors import Immediate, Manual
+
+from napari_saliency import _engine, models
+from napari_saliency._inspection import Inspection
+from napari_saliency._state import Phase, Picture
+from napari_saliency._types import ModelError
+from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
+
+MODEL, OTHER = "keras:MobileNetV2", "keras:VGG16"
+SLOW = {"samples": 40}  # several steps
+
+
+class Quadratic(Model):
+    """Scores ``sum(a_k x + x² / 2)``: the gradient ``a_k + x`` depends on picture and class."""
+
+    def __init__(self, source, settings):
+        self.slopes = np.arange(6, dtype=np.float32)
+        self.calls = []
+        labels = settings.labels or tuple("abcdef")
+        self.info = ModelInfo(
+            source,
+            source,
+            InputSpec(4, 4, 1),
+            labels,
+            layers=(Layer("late", 4, 4, 1),),
+            cam_layer="late",
+            fingerprint=f"print of {source}",
+            questions=() if settings.labels else ("labels",),
+        )
+
+    def with_settings(self, settings):
+        return Quadratic(self.info.source, settings)
+
+    def scores(self, x):
+        self.calls.append("scores")
+        return (self.slopes * x.sum((1, 2, 3))[:, None] / 255 + (x**2).sum((1, 2, 3))[:, None] / 2).astype(
+            np.float32
+        )
+
+    def gradient(self, x, targets, rule=None):
+        self.calls.append("gradient")
+        if rule:
+            raise ModelError("there is no ReLU here")
+        slope = (targets.weights @ self.slopes)[:, None, None, None]
+        return self.scores(x).sum(1), (slope / 255 + x).astype(np.float32)
+
+    def tap(self, x, targets, layer):
+        return Tap(x, self.gradient(x, targets)[1])
+
+
+class Desk:
+    """An inspection with everything that it emitted, and an engine that waits to be told."""
+
+    def __init__(self):
+        self.engines, self.emitted = [], []
+        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
+        for name in ("model", "prepared", "prediction", "class", "progress", "explanation"):
+            signal = getattr(self.inspection, f"{name}_changed")
+            signal.connect(lambda value, name=name: self.emitted.append((name, value)))
+        self.inspection.failed.connect(lambda problem: self.emitted.append(("failed", problem)))
+
+    def _start(self):
+        self.engines.append(Manual())
+        return self.engines[-1]
+
+    @property
+    def engine(self):
+        return self.engines[-1]
+
+    def of(self, name):
+        return [value for emitted, value in self.emitted if emitted == name]
+
+    def settle(self):
+        while self.engine.calls:
+            self.engine.run_next()
+
+    def show(self, key=1, value=100, **model):
+        """Open the model, give it a picture, and wait until both are looked at."""
+        self.inspection.open_model(MODEL, **model)
+        self.inspection.set_picture(picture(key, value))
+        self.settle()
+        return self.inspection
+
+
+def picture(key=1, value=100):
+    return Picture(key, f"picture {key}", lambda: (np.full((4, 4), value, np.uint8), None))
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    monkeypatch.setattr(_engine, "FRAMEWORKS", ())
+    monkeypatch.setattr(models, "open_model", Quadratic)
+    _engine._engine.cache_clear()
+    desk = Desk()
+    yield desk
+    desk.inspection.close()
+    _engine._engine.cache_clear()
+
+
+def engine_model():
+    return _engine._engine().model
+
+
+def test_the_engine_starts_before_it_is_needed(desk):
+    assert desk.inspection.model.phase is Phase.STARTING
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.NONE
+
+
+def test_model_goes_from_starting_to_ready_in_words(desk):
+    desk.inspection.open_model(MODEL)
+    desk.settle()
+    assert [status.phase for status in desk.of("model")] == [Phase.STARTING, Phase.LOADING, Phase.READY]
+    assert desk.inspection.model.words == "ready: 4×4 grey, 6 classes"
+
+
+def test_a_picture_is_prepared_and_predicted_without_being_asked(desk):
+    inspection = desk.show()
+    assert inspection.prepared.x.shape == (4, 4, 1)
+    assert inspection.prediction.top(1)[0].label == "f"
+    assert inspection.explanation is None
+    assert desk.of("progress") == []  # nothing that the user asked for runs
+
+
+def test_explain_shows_the_top_class(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.engine.run_next()
+    assert inspection.explanation.label == "f"
+    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 100, rtol=1e-6)
+    assert inspection.progress is None
+    assert not inspection.stale
+
+
+def test_explain_before_anything_is_ready_waits_for_it(desk):
+    desk.inspection.open_model(MODEL)
+    desk.inspection.set_picture(picture())
+    desk.inspection.explain()
+    assert desk.inspection.progress.words == "waiting for the model"
+    desk.settle()
+    assert desk.inspection.explanation is not None
+
+
+@pytest.mark.parametrize(("lack", "word"), [("picture", "picture"), ("model", "model")])
+def test_explain_without_picture_or_model_says_so(desk, lack, word):
+    if lack == "model":
+        desk.inspection.set_picture(picture())
+    desk.inspection.explain()
+    assert word in desk.of("failed")[0].message
+
+
+def test_top_classes_are_fetched_ahead_and_then_known_at_once(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    assert len(inspection.known()) == 5
+    engine_model().calls.clear()
+    inspection.step_class(1)
+    assert inspection.explanation.label == "e"
+    assert engine_model().calls == []
+    assert [e.label for e in desk.of("explanation")] == ["f", "e"]  # what is fetched ahead is not shown
+
+
+def test_an_unknown_class_is_computed_without_predicting_again(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    calls = len(desk.of("prediction"))
+    inspection.select_class(0)
+    desk.settle()
+    assert inspection.explanation.label == "a"
+    assert len(desk.of("prediction")) == calls
+
+
+def test_step_class_stops_at_both_ends(desk):
+    inspection = desk.show()
+    inspection.step_class(-1)
+    desk.settle()
+    assert inspection.explanation.label == "f"
+    inspection.step_class(100)
+    desk.settle()
+    assert inspection.explanation.label == "a"
+
+
+def test_a_class_that_is_being_fetched_ahead_is_not_computed_twice(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    while inspection.explanation is None or not inspection.explanation.complete:
+        desk.engine.run_next()
+    desk.engine.run_next()  # the first step of the second class, quietly
+    assert inspection.explanation.label == "f"
+    inspection.step_class(1)
+    desk.engine.run_next()
+    assert (inspection.explanation.label, inspection.explanation.done) == ("e", 10)
+
+
+def test_a_long_method_sharpens_and_ends_at_its_total(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.settle()
+    shown = [e for e in desk.of("explanation") if e.label == "f"]
+    assert [e.done for e in shown] == [2, 10, 18, 26, 34, 40]
+    assert [p.done for p in desk.of("progress") if p and p.total] == [2, 10, 18, 26, 34]
+    assert desk.of("progress")[-1] is None
+
+
+def test_cancel_takes_effect_within_one_step_and_keeps_what_is_shown(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.run_next()
+    inspection.cancel()
+    assert inspection.progress.words == "stopping after this step"
+    desk.engine.run_next()
+    assert inspection.progress is None
+    desk.settle()
+    assert inspection.explanation.done == 10
+    assert _engine._engine().runs == {}
+    assert not inspection.known()
+
+
+def test_cancel_while_waiting_for_the_model(desk):
+    desk.inspection.open_model(MODEL)
+    desk.inspection.set_picture(picture())
+    desk.inspection.explain()
+    desk.inspection.cancel()
+    desk.settle()
+    assert desk.inspection.explanation is None
+    assert desk.inspection.progress is None
+
+
+def test_live_does_not_start_again_what_was_cancelled(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.live = True
+    desk.engine.run_next()
+    inspection.cancel()
+    desk.settle()
+    assert inspection.explanation.done == 10
+
+
+def test_live_explains_new_pictures_methods_and_scores(desk):
+    inspection = desk.show()
+    inspection.live = True
+    desk.settle()
+    assert inspection.explanation.method == "gradient"
+    inspection.set_picture(picture(2, 50))
+    desk.settle()
+    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 50, rtol=1e-6)
+    inspection.set_method("grad_cam", {})
+    desk.settle()
+    assert inspection.explanation.method == "grad_cam"
+    inspection.set_score("probability")
+    desk.settle()
+    assert inspection.explanation.target.score == "probability"
+
+
+def test_without_live_a_new_picture_leaves_the_map_and_calls_it_stale(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    first = inspection.explanation
+    inspection.set_picture(picture(2, 50))
+    desk.settle()
+    assert inspection.explanation is first
+    assert inspection.stale
+
+
+def test_going_back_to_a_known_picture_needs_no_method(desk):
+    inspection = desk.show()
+    inspection.live = True
+    desk.settle()
+    inspection.set_picture(picture(2, 50))
+    desk.settle()
+    engine_model().calls.clear()
+    inspection.set_picture(picture(1, 100))
+    desk.settle()
+    assert "gradient" not in engine_model().calls
+    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 100, rtol=1e-6)
+
+
+def test_an_answer_for_a_picture_that_is_gone_is_dropped(desk):
+    inspection = desk.show()
+    inspection.live = True
+    inspection.set_picture(picture(2, 50))
+    inspection.set_picture(picture(3, 20))
+    desk.settle()
+    shown = {float(e.values[0, 0, 0]) for e in desk.of("explanation")}
+    assert shown == {np.float32(5 / 255 + 20)}
+
+
+def test_answers_out_of_order_do_not_mix(desk):
+    inspection = desk.show()
+    inspection.explain()
+    inspection.select_class(1)
+    inspection.select_class(2)
+    assert len(desk.engine.calls) >= 3
+    starts, drops = desk.engine.calls[::2], desk.engine.calls[1::2]
+    desk.engine.calls = starts[::-1] + drops  # the last one asked for comes first
+    desk.settle()
+    assert inspection.explanation.label == "c"
+    assert inspection.request.target.index == 2
+
+
+def test_the_selected_class_stays_for_another_picture_and_goes_with_the_model(desk):
+    inspection = desk.show()
+    inspection.select_class(1)
+    desk.settle()
+    inspection.set_picture(picture(2, 50))
+    desk.settle()
+    assert inspection.selected == 1
+    inspection.open_model(OTHER)
+    desk.settle()
+    assert inspection.selected is None
+
+
+def test_a_picture_that_cannot_be_read_is_a_sentence(desk):
+    inspection = desk.show()
+
+    def broken():
+        raise OSError("the disk is gone")
+
+    inspection.set_picture(Picture(9, "broken", broken))
+    desk.settle()
+    assert desk.of("failed")[-1].message == "The picture cannot be used: the disk is gone."
+    inspection.set_picture(picture(2, 50))
+    desk.settle()
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation is not None
+
+
+def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, monkeypatch):
+    def refuse(source, settings):
+        raise ModelError("it is not a model")
+
+    monkeypatch.setattr(models, "open_model", refuse)
+    desk.inspection.open_model(MODEL)
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.FAILED
+    assert desk.of("failed")[0].message == "keras:MobileNetV2 does not open: it is not a model."
+    monkeypatch.setattr(models, "open_model", Quadratic)
+    desk.inspection.open_model(OTHER)
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+
+
+def test_a_method_that_fails_is_a_sentence_and_the_next_one_runs(desk):
+    inspection = desk.show()
+    inspection.set_method("guided_backprop", {})
+    inspection.explain()
+    desk.settle()
+    assert "there is no ReLU here" in desk.of("failed")[0].message
+    assert inspection.progress is None
+    inspection.set_method("gradient", {})
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation is not None
+
+
+def test_an_unexpected_error_is_named_with_its_traceback_behind_it(desk, monkeypatch):
+    inspection = desk.show()
+    monkeypatch.setattr(Quadratic, "gradient", lambda *args: 1 / 0)
+    inspection.explain()
+    desk.settle()
+    problem = desk.of("failed")[0]
+    assert problem.message == "The map could not be computed: ZeroDivisionError: division by zero."
+    assert "Traceback" in problem.details
+
+
+def test_an_engine_killed_in_a_run_comes_back_and_the_request_can_be_sent_again(desk):
+    inspection = desk.show()
+    inspection.select_class(1)
+    desk.settle()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.run_next()
+    shown = inspection.explanation
+    desk.engine.die()
+    assert "Press Explain" in desk.of("failed")[0].message
+    assert inspection.explanation is shown
+    assert inspection.progress is None
+    assert Phase.LOST in [status.phase for status in desk.of("model")]
+    _engine._engine.cache_clear()  # the new process knows nothing
+    desk.settle()
+    assert inspection.model.phase is Phase.READY
+    assert inspection.selected == 1
+    assert inspection.explanation is shown  # what may have killed the engine is not sent again by itself
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.complete
+    assert len(desk.of("failed")) == 1
+
+
+def test_an_engine_killed_while_predicting_is_not_fed_the_same_picture_by_itself(desk):
+    inspection = desk.show()
+    inspection.set_picture(picture(2, 50))
+    desk.engine.die()
+    _engine._engine.cache_clear()
+    desk.settle()
+    assert inspection.prediction is None
+    assert inspection.model.phase is Phase.READY
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.score > 0
+
+
+def test_a_model_that_kills_the_engine_on_loading_is_not_loaded_again(desk):
+    desk.settle()
+    desk.inspection.open_model(MODEL)
+    desk.engine.die()
+    assert desk.inspection.model.phase is Phase.FAILED
+    assert "more memory" in desk.inspection.model.words
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.FAILED
+    assert len(desk.engines) == 2
+    desk.inspection.open_model(OTHER)
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+
+
+def test_an_engine_that_cannot_start_is_not_started_for_ever(desk):
+    desk.engine.die()
+    assert desk.inspection.model.phase is Phase.FAILED
+    assert len(desk.engines) == 1
+    desk.inspection.open_model(MODEL)  # asked for: try once more
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+
+
+def test_stop_by_force_ends_the_engine_and_loses_nothing(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.run_next()
+    shown, first = inspection.explanation, desk.engine
+    inspection.stop_by_force()
+    assert first.killed
+    assert inspection.progress is None
+    desk.settle()
+    assert inspection.model.phase is Phase.READY
+    assert inspection.explanation is shown
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.complete
+
+
+def test_answers_are_kept_beside_the_model_and_used(desk, monkeypatch, tmp_path):
+    file = tmp_path / "mine.keras"
+    file.write_bytes(b"")
+    desk.inspection.open_model(str(file))
+    desk.settle()
+    assert desk.inspection.model.info.questions == ("labels",)
+    desk.inspection.answer(Settings(labels=tuple("uvwxyz")))
+    desk.settle()
+    assert desk.inspection.model.info.labels == tuple("uvwxyz")
+    assert Settings.beside(file).labels == tuple("uvwxyz")
+
+
+def test_no_picture_any_more_empties_the_panel_but_not_the_layers(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    inspection.set_picture(None)
+    assert inspection.prepared is None
+    assert inspection.prediction is None
+    assert inspection.explanation is not None
+
+
+def test_after_close_nothing_comes_back(desk):
+    inspection = desk.show()
+    inspection.explain()
+    inspection.close()
+    before = len(desk.emitted)
+    desk.settle()
+    assert len(desk.emitted) == before
+    assert desk.engines[-1].killed
