@@ -21,9 +21,10 @@ from psygnal import Signal
 from napari_saliency import _engine
 from napari_saliency._explain import Question
 from napari_saliency._image import prepare
-from napari_saliency._link import EngineLink, Post
+from napari_saliency._link import Post
+from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
-from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request, short_name
+from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
 from napari_saliency._types import Target
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, parse
@@ -93,15 +94,12 @@ class Inspection:
     ) -> None:
         self._post: Post = lambda answer: post(partial(self._if_open, answer))
         self._reader, self._sender = threads(), threads()
-        self._link = EngineLink(engine, self._post, self._sender, self._lost)
         self._memory = Memory()
-        self._closed = self._wanted = self._live = self._ready = self._paused = False
-        self._runner = Runner(self._link, self._stepped, self._run_failed, self._memory.put)
+        self._closed = self._wanted = self._live = self._paused = False
         self._seconds = 0.0  # that the last map took
         self._prepared_for: tuple[Hashable, InputSpec] | None = None
         self._predicted_for: tuple[Hashable, ModelInfo] | None = None
         self._fingerprint = ""
-        self._settings = Settings()
         self.picture: Picture | None = None
         self.prepared: Prepared | None = None
         self.prediction: Prediction | None = None
@@ -112,22 +110,17 @@ class Inspection:
         self.score: Score = "logit"
         self.method = next(iter(METHODS))
         self.options: dict[str, Any] = METHODS[self.method].complete({})
-        self.model = ModelStatus(Phase.STARTING, "starting the engine")
-        self._start_engine()
+        self._open_model = OpenModel(engine, self._post, self._sender, self._model_set, self._fail)
+        self._link = self._open_model.link
+        self._runner = Runner(self._link, self._stepped, self._run_failed, self._memory.put)
 
     # Commands ----------------------------------------------------------------------------------
 
     def open_model(self, source: str, settings: Settings | None = None) -> None:
         """Open a model in place of the one before."""
-        self._settings = settings or Settings()
         self._runner.stop()
-        if not self._link.alive:
-            self._start_engine()
-        phase, verb = (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
-        self._set_model(ModelStatus(phase, f"{verb} {short_name(source)}", source))
         self._wanted |= self._live
-        call = partial(_engine.open_model, source, self._settings)
-        self._link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
+        self._open_model.open(source, settings or Settings())
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it."""
@@ -157,6 +150,11 @@ class Inspection:
         """Choose what of a class is explained."""
         self.score = score
         self._chosen()
+
+    @property
+    def model(self) -> ModelStatus:
+        """The model and how it stands."""
+        return self._open_model.status
 
     @property
     def live(self) -> bool:
@@ -193,7 +191,7 @@ class Inspection:
         else:
             self._wanted = True
             if self.model.phase is Phase.FAILED:
-                self.open_model(self.model.source, self._settings)
+                self._open_model.open_again()
             self._advance()
 
     def cancel(self) -> None:
@@ -208,8 +206,7 @@ class Inspection:
 
     def stop_by_force(self) -> None:
         """End the engine in the middle of a step, and start another."""
-        self._link.stop()
-        self._restart("stopped by force")
+        self._open_model.stop_by_force()
 
     def known(self) -> list[Explanation]:
         """Return known maps that differ from what is shown in nothing but the class."""
@@ -324,33 +321,20 @@ class Inspection:
 
     # Answers -----------------------------------------------------------------------------------
 
-    def _started(self) -> None:
-        self._ready = True
-        if self.model.phase is Phase.STARTING:
-            source = self.model.source
-            words = f"loading {short_name(source)}" if source else "no model is open"
-            self._set_model(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source))
-
-    def _cannot_start(self, error: BaseException) -> None:
-        self._link.stop()
-        problem = Problem.of("The engine cannot start", error)
-        self._fail(problem)
-        self._set_model(ModelStatus(Phase.FAILED, problem.message, self.model.source))
-
-    def _opened(self, source: str, info: ModelInfo) -> None:
-        if source != self.model.source:
-            return
-        if info.fingerprint != self._fingerprint:
-            self._fingerprint, self.selected = info.fingerprint, None
+    def _model_set(self, status: ModelStatus) -> None:
+        if status.phase is Phase.LOST:
+            self._runner.lose()
+            self._wanted = False
+            self._set_progress(None)
+            self._paused = self.prediction is None
+            if self._paused:
+                self._predicted_for = None
+        elif status.info is not None and status.info.fingerprint != self._fingerprint:
+            self._fingerprint, self.selected = status.info.fingerprint, None
             self.class_changed.emit(None)
-        self._set_model(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
-        self._advance()
-
-    def _not_opened(self, source: str, error: BaseException) -> None:
-        if source == self.model.source:
-            problem = Problem.of(f"{short_name(source)} does not open", error)
-            self._fail(problem)
-            self._set_model(ModelStatus(Phase.FAILED, problem.message, source))
+        self.model_changed.emit(status)
+        if status.phase is Phase.READY:
+            self._advance()
 
     def _is_prepared(self, key: tuple[Hashable, InputSpec], prepared: Prepared) -> None:
         if key == self._prepared_for:
@@ -390,46 +374,7 @@ class Inspection:
         if not run.quiet:
             self._fail(Problem.of("The map could not be computed", error))
 
-    def _lost(self, busy: bool) -> None:
-        """Go on after the engine has ended by itself, was killed, or ran out of memory."""
-        phase, name = self.model.phase, short_name(self.model.source)
-        if not self._ready:
-            self._cannot_start(RuntimeError("its process ended at once"))
-        elif phase is Phase.LOADING:
-            self._start_engine()
-            reason = MemoryError(f"the engine ended while opening it: {name} may need more memory than there is")
-            self._not_opened(self.model.source, reason)
-        else:
-            doing = " while it was computing" if busy else ""
-            again = " Press Explain to send the request again." if busy else ""
-            self.failed.emit(
-                Problem(
-                    f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
-                )
-            )
-            self._restart("lost")
-
     # Changes -----------------------------------------------------------------------------------
-
-    def _start_engine(self) -> None:
-        self._ready = False
-        self._link.start(self._started, self._cannot_start)
-
-    def _restart(self, words: str) -> None:
-        """Start another engine with the same model; what could have ended the last one is not sent again."""
-        self._runner.lose()
-        self._wanted = False
-        self._paused = self.prediction is None
-        if self._paused:
-            self._predicted_for = None
-        self._set_progress(None)
-        source, live = self.model.source, self._live
-        self._set_model(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source))
-        self._start_engine()
-        if source:
-            self._live = False
-            self.open_model(source, self._settings)
-            self._live = live
 
     def _chosen(self) -> None:
         """Follow a change of method, option or score: show the map if it is known or Live is on."""
@@ -455,10 +400,6 @@ class Inspection:
         if progress != self.progress:
             self.progress = progress
             self.progress_changed.emit(progress)
-
-    def _set_model(self, status: ModelStatus) -> None:
-        self.model = status
-        self.model_changed.emit(status)
 
     def _fail(self, problem: Problem) -> None:
         self._wanted = False

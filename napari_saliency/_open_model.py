@@ -1,0 +1,131 @@
+"""The model in the engine: opened, lost with its engine, and opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_saliency import _engine
+from napari_saliency._link import EngineLink, Post
+from napari_saliency._state import ModelStatus, Phase, Problem, short_name
+from napari_saliency.models import Settings
+
+if TYPE_CHECKING:
+    from napari_saliency.models import ModelInfo
+
+
+class OpenModel:
+    """One engine and the model in it. Starts the engine at once, before any model is asked for.
+
+    Parameters
+    ----------
+    engine : callable
+        Starts an engine: an executor of one worker.
+    post : callable
+        Brings answers to the window's thread.
+    background : Executor
+        One thread, for `EngineLink`.
+    changed : callable
+        ``changed(status)`` is called with every new status.
+    failed : callable
+        ``failed(problem)`` is called when something went wrong.
+
+    Attributes
+    ----------
+    status : ModelStatus
+        The model and how it stands.
+    link : EngineLink
+        For calls to the engine.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Executor],
+        post: Post,
+        background: Executor,
+        changed: Callable[[ModelStatus], None],
+        failed: Callable[[Problem], None],
+    ) -> None:
+        self._changed, self._failed = changed, failed
+        self._settings = Settings()
+        self._ready = False  # the engine, for its first call
+        self.status = ModelStatus(Phase.STARTING, "starting the engine")
+        self.link = EngineLink(engine, post, background, self._lost)
+        self._start_engine()
+
+    def open(self, source: str, settings: Settings) -> None:
+        """Open a model in place of the one before."""
+        self._settings = settings
+        if not self.link.alive:
+            self._start_engine()
+        phase, verb = (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
+        self._set(ModelStatus(phase, f"{verb} {short_name(source)}", source))
+        call = partial(_engine.open_model, source, settings)
+        self.link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
+
+    def open_again(self) -> None:
+        """Try once more what failed, or was lost."""
+        self.open(self.status.source, self._settings)
+
+    def stop_by_force(self) -> None:
+        """End the engine in the middle of whatever it does, and open the model in another one."""
+        self.link.stop()
+        self._restart("stopped by force")
+
+    def _start_engine(self) -> None:
+        self._ready = False
+        self.link.start(self._started, self._cannot_start)
+
+    def _started(self) -> None:
+        self._ready = True
+        if self.status.phase is Phase.STARTING:
+            source = self.status.source
+            words = f"loading {short_name(source)}" if source else "no model is open"
+            self._set(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source))
+
+    def _cannot_start(self, error: BaseException) -> None:
+        self.link.stop()
+        self._fail(Problem.of("The engine cannot start", error))
+
+    def _opened(self, source: str, info: ModelInfo) -> None:
+        if source == self.status.source:
+            self._set(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
+
+    def _not_opened(self, source: str, error: BaseException) -> None:
+        if source == self.status.source:
+            self._fail(Problem.of(f"{short_name(source)} does not open", error))
+
+    def _lost(self, busy: bool) -> None:
+        """Go on after the engine has ended by itself, was killed, or ran out of memory.
+
+        What it was doing may be what ended it, so that is not done again without being asked for.
+        """
+        if not self._ready:
+            self._cannot_start(RuntimeError("its process ended at once"))
+        elif self.status.phase is Phase.LOADING:
+            self._start_engine()
+            name = short_name(self.status.source)
+            reason = MemoryError(f"the engine ended while opening it: {name} may need more memory than there is")
+            self._not_opened(self.status.source, reason)
+        else:
+            doing, again = (" while it was computing", " Press Explain to send the request again.") if busy else ("", "")
+            text = f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
+            self._failed(Problem(text, _engine.last_words()))
+            self._restart("lost")
+
+    def _restart(self, words: str) -> None:
+        source = self.status.source
+        self._set(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source))
+        self._start_engine()
+        if source:
+            self.open_again()
+
+    def _fail(self, problem: Problem) -> None:
+        self._set(ModelStatus(Phase.FAILED, problem.message, self.status.source))
+        self._failed(problem)
+
+    def _set(self, status: ModelStatus) -> None:
+        self.status = status
+        self._changed(status)
