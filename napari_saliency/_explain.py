@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_saliency._explanation import Explanation
-from napari_saliency._image import Prepared, load_image, prepare
+from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency._types import Array, Estimate, Placement, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
 
 if TYPE_CHECKING:
     from napari_saliency.models import Model, ModelInfo
 
-Picture = np.ndarray[Any, Any] | str | Path
-
 
 def explain(
     model: Model,
-    image: Picture,
+    image: AnyImage,
     target: Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
@@ -37,7 +35,7 @@ def explain(
     ----------
     model : Model
         From `load_model`.
-    image : array (h, w), (h, w, C), or path
+    image : array (h, w) or (h, w, C), path, or PIL image
         Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
     target : int, str, Target, optional
         A class by index or label, or any weighting; the top class if none is given.
@@ -64,7 +62,7 @@ def explain(
 
 def explain_batch(
     model: Model,
-    images: Sequence[Picture],
+    images: Sequence[AnyImage],
     targets: Sequence[Target | int | str | None] | Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
@@ -77,7 +75,8 @@ def explain_batch(
     targets : sequence, or one for all
         What to explain of each picture.
     """
-    every = [targets] * len(images) if targets is None or isinstance(targets, (Target, int, str)) else list(targets)
+    several = hasattr(targets, "__len__") and not isinstance(targets, str)  # numpy's too
+    every: list[Any] = list(targets) if several else [targets] * len(images)  # type: ignore[arg-type]
     if len(every) != len(images):
         raise ValueError(f"{len(every)} targets are given for {len(images)} pictures")
     found: list[Explanation] = []
@@ -151,9 +150,13 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
         return Target.of_class(int(prediction.order()[0]), score)
     if isinstance(target, str):
         return Target.of_class(_find_label(target, prediction.labels), score)
-    found = Target.of_class(target, score)
-    found.dense(len(prediction.labels))
-    return found
+    try:
+        number = index(target)
+    except TypeError:
+        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}") from None
+    if not 0 <= number < len(prediction.labels):
+        raise ValueError(f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}")
+    return Target.of_class(number, score)
 
 
 def _find_label(text: str, labels: tuple[str, ...]) -> int:
@@ -224,9 +227,8 @@ def _explanation(
     )
 
 
-def _prepare(info: ModelInfo, image: Picture) -> Prepared:
-    pixels = load_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
-    return prepare(pixels, info.input)
+def _prepare(info: ModelInfo, image: AnyImage) -> Prepared:
+    return prepare(as_pixels(image), info.input)
 
 
 def _stack(pictures: Sequence[Prepared]) -> Array:

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 Needs = Literal["scores", "gradient", "tap"]
 Function = Callable[..., "Iterator[Estimate]"]
+
+NUMBERS: Mapping[type, type] = {int: Integral, float: Real}
+"""Numbers that are as good as Python's own, numpy's among them."""
 
 _METHODS: dict[str, Method] = {}
 
@@ -49,7 +53,8 @@ class Option:
         choices = self.constraints.get("choices")
         if isinstance(choices, (tuple, list)) and value not in choices:
             raise ValueError(f"{self.name}={value!r} is not one of {', '.join(map(repr, choices))}")
-        if not isinstance(value, (int, float) if self.type is float else self.type):
+        is_bool = isinstance(value, bool)  # which Python counts among the whole numbers
+        if not isinstance(value, NUMBERS.get(self.type, self.type)) or is_bool != (self.type is bool):
             raise ValueError(f"{self.name}={value!r} must be of type {self.type.__name__}")
         if not low <= value <= high:
             raise ValueError(f"{self.name}={value!r} must lie between {low} and {high}")
@@ -100,7 +105,7 @@ class Method:
             if name not in known:
                 raise ValueError(f"{self.id} has no option {name!r}; it has {', '.join(known) or 'none'}")
             known[name].check(value)
-        return {name: options.get(name, option.default) for name, option in known.items()}
+        return {name: option.type(options.get(name, option.default)) for name, option in known.items()}
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)

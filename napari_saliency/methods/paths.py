@@ -46,12 +46,14 @@ def integrated_gradients(
     shares = np.full(steps, 1 / (steps - 1))
     shares[[0, -1]] /= 2
     order = _spread_out(steps)
-    total, share, ends = np.zeros(x.shape), 0.0, {}
+    total, share = np.zeros(x.shape), 0.0
+    ends: dict[int, Array] = {}
     for begin, stop in chunks(steps, x.shape, model.info.batch):
         chosen = order[begin:stop]
         between = start + positions[chosen, None, None, None, None].astype(np.float32) * (x - start)
         values, gradients = model.gradient(between.reshape(-1, *x.shape[1:]), targets.repeat(len(chosen)))
-        ends.update(zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True))
+        rows = zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True)
+        ends.update((step, value) for step, value in rows if step in (0, steps - 1))
         total += np.tensordot(shares[chosen], gradients.reshape(len(chosen), *x.shape).astype(np.float64), 1)
         share += shares[chosen].sum()
         map_so_far = ((x - start) * total / share).astype(np.float32)

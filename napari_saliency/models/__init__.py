@@ -37,7 +37,7 @@ def load_model(
     *,
     preprocessing: str | Scaling | None = None,
     fit: Fit | None = None,
-    labels: Sequence[str] | Path | None = None,
+    labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
 ) -> Model:
     """Open a classifier.
@@ -52,7 +52,7 @@ def load_model(
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
     fit : {"crop", "stretch", "pad"}, optional
         How pictures are brought to the model's size.
-    labels : sequence of str, or Path, optional
+    labels : sequence of str, or str or Path, optional
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
@@ -72,7 +72,7 @@ def load_model(
     -----
     What is not given is read from ``NAME.saliency.json`` beside the file, then off the model.
     """
-    names = read_labels(labels) if isinstance(labels, Path) else labels
+    names = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
     settings = Settings(
         preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
     )

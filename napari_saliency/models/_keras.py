@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -41,6 +43,24 @@ NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization"
 
 # Batches beyond these get no better: pictures, and multiplications of all their forward passes.
 MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""What HDF5 files begin with."""
+
+# What Keras says of files that it does not open, and what that means.
+REASONS = (
+    (
+        "arbitrary code execution",
+        "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
+        "save the model with that layer written as a registered class",
+    ),
+    (
+        r"(?:Could not locate \w+|Unknown \w+:) '?(?:\w+>)?(\w+)",
+        "it uses {}, which is not Keras' own: import the module that registers it with "
+        "keras.saving.register_keras_serializable, then load the model from Python",
+    ),
+    ("No model config found", "it holds weights alone: save the whole model with model.save('NAME.keras')"),
+)
 
 
 class KerasModel(Model):
@@ -96,7 +116,7 @@ class KerasModel(Model):
                 )
             activations = self._activations(x, layer)
             gradients = self._graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
-            return Tap(activations.numpy(), gradients)
+            return Tap(activations.numpy().astype(np.float32), gradients.astype(np.float32))
 
     def _activations(self, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
         """Keep the last layer's output, so that another class costs only what follows the layer."""
@@ -182,22 +202,30 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
     if source.path is None:
         network, labels = _open_application(source)
         return KerasModel(network, source, settings, Settings(labels=labels))
-    return KerasModel(_open_file(source.path), source, settings)
+    try:
+        return KerasModel(_open_file(source.path), source, settings)
+    except ModelError as error:
+        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
 
 
 def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    if not _is_whole(path):
+        raise ModelError(f"it is no {path.suffix} file, or only a part of one: copy it or save the model again")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        text = str(error)
-        if "safe_mode" in text or "Lambda" in text or "lambda" in text:
-            reason = (
-                "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
-                "save the model with that layer written as a registered class"
-            )
-        else:
-            reason = _first_line(error)
-        raise ModelError(f"{path.name} could not be opened: {reason}") from error
+        found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
+        known = next((reason.format(*match.groups()) for match, reason in found if match), "")
+        unknown = f"it is damaged, or not a model of Keras ({_first_line(error)}): save the model again"
+        raise ModelError(known or unknown) from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is of the format that its name says, of which Keras speaks in riddles."""
+    if path.suffix.lower() == ".keras":
+        return zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        return file.read(len(HDF5)) == HDF5
 
 
 def _open_application(source: Source) -> tuple[Any, tuple[str, ...] | None]:
@@ -260,11 +288,14 @@ def _listening(layer: Any, path: list[str], outputs: list[tuple[str, Any]]) -> I
             outputs.append((f"{name}:{calls + 1}" if calls else name, output))
         return output
 
+    own = layer.__dict__.get("call")  # where somebody covered it before
     layer.__dict__["call"] = listen
     try:
         yield
     finally:
         del layer.__dict__["call"]
+        if own is not None:
+            layer.__dict__["call"] = own
 
 
 def _all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
@@ -279,13 +310,20 @@ def _all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
 
 
 def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
-    shape = getattr(network, "input_shape", None)
-    if isinstance(shape, (list, dict)) and len(shape) != 1:
-        raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
-    if isinstance(shape, list):
+    built = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
+    shape = getattr(network, "input_shape", built)
+    if shape is None:
+        raise ModelError("the model does not say what it takes: call it once on a picture, then save it")
+    if isinstance(shape, dict):
+        shape = list(shape.values())
+    if isinstance(shape[0], (tuple, list)):
+        if len(shape) != 1:
+            raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
         shape = shape[0]
-    if not isinstance(shape, tuple) or len(shape) != 4 or not shape[3]:
-        raise ModelError(f"the model takes inputs of shape {shape}; a picture's is (pictures, height, width, channels)")
+    if len(shape) != 4 or not shape[3]:
+        raise ModelError(
+            f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"
+        )
     return shape[1], shape[2], shape[3]
 
 

@@ -29,6 +29,8 @@ PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape"
 ENDINGS: dict[str, Ending] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 # What a network that returns logits ends in; anything else may be a softmax spelled by hand.
 LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum"}
+# What is in every softmax, and so in averages of several, which end in something linear, too.
+EXPONENTIAL = {"Exp", "Softmax"}
 RELUS = ("Relu", "Relu6")
 
 
@@ -121,7 +123,8 @@ class Graph:
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS for op in ops)
         self.work = sum(map(_multiplications, ops))
-        self._tensors = {name: tensor for name, tensor in layers if tensor.op in ops}
+        first = {tensor.name: name for name, tensor in reversed(layers)}  # dropout and nested models return another's
+        self._tensors = {name: tensor for name, tensor in layers if tensor.op in ops and first[tensor.name] == name}
         value = tf.reduce_sum(weights * self._logits, axis=-1)
         return self._logits, value, _derivative(value, x)
 
@@ -136,7 +139,8 @@ class Graph:
         elif self._logarithm:
             output = tf.math.log(tf.maximum(output, tf.keras.backend.epsilon() ** 5))
         else:
-            self.settled = last.type in LINEAR
+            self.ending = "sigmoid" if self.n_classes == 1 else "softmax"
+            self.settled = last.type in LINEAR and not any(op.type in EXPONENTIAL for op in _ancestors(output))
         return tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_classes))
 
     def _value(self, score: Score) -> Tensor:

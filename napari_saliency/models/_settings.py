@@ -110,16 +110,21 @@ def read_labels(path: Path) -> tuple[str, ...]:
         If the file holds none of these.
     """
     text = path.read_text(encoding="utf-8")
-    if path.suffix != ".json":
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    content = json.loads(text)
-    if isinstance(content, list):
-        return tuple(map(str, content))
-    try:  # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+    names = _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
+    if not any(names):
+        raise ValueError(
+            f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"
+        )
+    return tuple(names)
+
+
+def _names_in_json(text: str) -> list[str]:
+    try:
+        content = json.loads(text)
+        if isinstance(content, list):
+            return list(map(str, content))
+        # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
         rows = sorted(content.items(), key=lambda item: int(item[0]))
-        names = tuple(str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows)
+        return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
     except (AttributeError, ValueError, IndexError):
-        names = ()
-    if not names:
-        raise ValueError(f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index")
-    return names
+        return []

@@ -1,0 +1,302 @@
+"""Viewer ⇄ inspection: which picture is looked at, where its map goes, what the user is told.
+
+With `_napari_pictures` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
+needs an event loop comes in as ``post`` and ``delay``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import Notification, notification_manager
+from psygnal import Signal
+
+from napari_saliency import _display
+from napari_saliency._napari_maps import MapLayers
+from napari_saliency._napari_pictures import (
+    Pixels,
+    Reading,
+    is_picture,
+    owner,
+    picture,
+    read_otherwise,
+    visible_plane,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._link import Post
+    from napari_saliency._state import Problem
+
+Delay = Callable[[Callable[[], None]], Callable[[], None]]
+"""Makes of a callable one that waits until it has not been called for a moment."""
+
+NO_PICTURE = Reading("Drop a picture into the window.")
+
+
+class Viewing:
+    """Connects a viewer with an inspection, until it is closed.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Its newest image layer is looked at, until the user chooses another one.
+    inspection : Inspection
+        What is told of pictures and tells of maps.
+    post : callable
+        Runs a callable in the window's thread, soon.
+    delay : callable
+        Makes a callable that is run once after many calls.
+
+    Attributes
+    ----------
+    source : Image or None
+        The layer that is looked at.
+    reading : Reading
+        How it is understood, if there is anything to say about it.
+    display : Display
+        How maps are shown; settable.
+    """
+
+    pictures_changed = Signal()  # which layers there are, their names, which one is chosen
+    reading_changed = Signal(object)  # Reading
+    contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
+
+    def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
+        self._viewer, self._inspection, self._post = viewer, inspection, post
+        self._look_soon = delay(self._look)
+        self._reader = ThreadPoolExecutor(1, "saliency-files")
+        self._closed = False
+        self._version: dict[object, int] = {}
+        self._otherwise = Reading()
+        self.source: Image | None = None
+        self.reading = NO_PICTURE
+        self._display = _display.Display()
+        self._maps = MapLayers(viewer.layers, self._display, self._contrast_by_hand)
+        for emitter, callback in self._viewer_events():
+            emitter.connect(callback)
+        inspection.explanation_changed.connect(self._show)
+        self.choose(self._first())
+
+    @property
+    def pictures(self) -> list[Image]:
+        """Layers that can be explained, the topmost first."""
+        return [layer for layer in reversed(self._viewer.layers) if is_picture(layer)]
+
+    def choose(self, layer: Image | None) -> None:
+        """Look at another layer, or at none."""
+        if layer is not self.source:
+            self._let_go()
+            self.source, self._otherwise = layer, Reading()
+            if layer is not None:
+                for emitter, callback in self._layer_events(layer):
+                    emitter.connect(callback)
+                self._in_background(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
+        self.pictures_changed.emit()
+        self._look()
+
+    def correct(self) -> None:
+        """Show the picture as it should have been read, in a layer of its own."""
+        source, corrected = self.source, self.reading.corrected
+        if source is not None and corrected is not None:
+            self._in_background(corrected, partial(self._corrected, source))
+
+    def keep(self) -> None:
+        """Leave the map as a layer of its own; the next one goes into a new one."""
+        if self.source is not None:
+            self._maps.keep(self.source)
+
+    @property
+    def display(self) -> _display.Display:
+        """How maps are shown."""
+        return self._display
+
+    @display.setter
+    def display(self, display: _display.Display) -> None:
+        self._display = display
+        self._maps.set_display(display)
+        self._show(self._inspection.explanation)
+
+    def auto_contrast(self) -> None:
+        """Let the contrast limits follow the map again."""
+        self.display = self._display
+
+    def close(self) -> None:
+        """Let go of the viewer and its layers; maps stay."""
+        if self._closed:
+            return
+        self._closed = True
+        self._let_go()
+        self._maps.close()
+        for emitter, callback in self._viewer_events():
+            emitter.disconnect(callback)
+        self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+    # Which picture -----------------------------------------------------------------------------
+
+    def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
+        return [
+            (layers.inserted, self._inserted),
+            (layers.removed, self._removed),
+            (layers.reordered, self._reordered),
+            (dims.current_step, self._moved),
+            (dims.order, self._moved),
+            (dims.ndisplay, self._moved),
+        ]
+
+    def _layer_events(self, layer: Image) -> list[tuple[Any, Callable[..., None]]]:
+        events = layer.events
+        moved = (events.scale, events.translate, events.rotate, events.shear, events.affine)
+        return [
+            (events.data, self._replaced),
+            (events.set_data, self._moved),
+            (events.contrast_limits, self._moved),
+            (events.name, self._reordered),
+            *((event, self._placed) for event in moved),
+        ]
+
+    def _let_go(self) -> None:
+        if self.source is not None:
+            for emitter, callback in self._layer_events(self.source):
+                emitter.disconnect(callback)
+
+    def _first(self) -> Image | None:
+        active = self._viewer.layers.selection.active
+        pictures = self.pictures
+        return (
+            active
+            if is_picture(active)
+            else next((p for p in pictures if p.visible), next(iter(pictures), None))
+        )
+
+    def _inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's events are not typed
+        if is_picture(event.value):
+            self.choose(event.value)
+
+    def _removed(self, event: Any) -> None:  # noqa: ANN401
+        self._maps.forget(event.value)
+        self._version.pop(event.value.unique_id, None)
+        if event.value is self.source:
+            self.choose(next(iter(self.pictures), None))
+        elif is_picture(event.value):
+            self.pictures_changed.emit()
+
+    def _reordered(self, _event: object = None) -> None:
+        self.pictures_changed.emit()
+
+    def _moved(self, _event: object = None) -> None:
+        self._look_soon()
+
+    def _replaced(self, _event: object = None) -> None:
+        if self.source is not None:
+            self._version[self.source.unique_id] = self._version.get(self.source.unique_id, 0) + 1
+            self._look_soon()
+
+    def _look(self) -> None:
+        """Tell the inspection what is visible now."""
+        if self._closed:
+            return
+        source = self.source
+        if source is None:
+            self._say(NO_PICTURE)
+            self._inspection.set_picture(None)
+            return
+        try:
+            plane = visible_plane(source, self._viewer.dims)
+            found = picture(source, plane, self._version.get(source.unique_id, 0))
+        except ValueError as error:
+            self._say(Reading(str(error)))
+            self._inspection.set_picture(None)
+            return
+        flat = self._viewer.dims.ndisplay == 2 or not plane.steps
+        self._say(
+            self._otherwise if flat else Reading("In 3-D, the plane at the sliders' position is explained.")
+        )
+        self._inspection.set_picture(found)
+
+    def _say(self, reading: Reading) -> None:
+        if reading != self.reading:
+            self.reading = reading
+            self.reading_changed.emit(reading)
+
+    # Files that napari reads otherwise -----------------------------------------------------------
+
+    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        def run() -> None:
+            try:
+                answer = partial(then, work())
+            except (OSError, ValueError) as error:
+                answer = partial(self._notify_plainly, str(error))
+            self._post(lambda: None if self._closed else answer())
+
+        self._reader.submit(run)
+
+    def _read_otherwise(self, layer: Image, reading: Reading) -> None:
+        if layer is self.source:
+            self._otherwise = reading
+            self._look()
+
+    def _corrected(self, wrong: Image, pixels: Pixels) -> None:
+        if wrong in self._viewer.layers:
+            flat = pixels.ndim == 2
+            right = Image(pixels, rgb=not flat, name=wrong.name)
+            wrong.visible = False
+            self._viewer.layers.insert(self._viewer.layers.index(wrong) + 1, right)
+
+    def _notify_plainly(self, message: str) -> None:
+        notification_manager.dispatch(Notification(message, "warning"))
+
+    # Maps --------------------------------------------------------------------------------------
+
+    def _show(self, explanation: Explanation | None) -> None:
+        request = self._inspection.request
+        found = owner(request.picture) if request is not None else None
+        if explanation is None or request is None or found is None:
+            return
+        source = next((layer for layer in self._viewer.layers if layer.unique_id == found[0]), None)
+        if source is not None:
+            others = self._inspection.known() if self._display.shared else ()
+            self._maps.show(source, found[1], explanation, request, others)
+
+    def _placed(self, _event: object = None) -> None:
+        """Move the map with its picture."""
+        self._show(self._inspection.explanation)
+
+    def _contrast_by_hand(self, by_hand: bool) -> None:
+        self.contrast_changed.emit(by_hand)
+
+
+def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
+    """Show a problem as napari's notification, what lies behind it on a button's press."""
+    actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
+    notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))
+
+
+class Keys:
+    """``[`` and ``]`` step through the classes, until they are closed."""
+
+    def __init__(self, viewer: ViewerModel, inspection: Inspection) -> None:
+        self._viewer = viewer
+        self._steps = {key: partial(_step, inspection, by) for key, by in (("[", -1), ("]", 1))}
+        self._before = {key: viewer.bind_key(key, step, overwrite=True) for key, step in self._steps.items()}
+
+    def close(self) -> None:
+        """Give the keys back, unless somebody else has taken them since."""
+        for key, step in self._steps.items():
+            bound = self._viewer.bind_key(key, None)
+            other = self._before[key] if bound is step else bound
+            if other is not None:
+                self._viewer.bind_key(key, other, overwrite=True)
+
+
+def _step(inspection: Inspection, by: int, _viewer: ViewerModel) -> None:
+    inspection.step_class(by)

@@ -1,0 +1,241 @@
+"""The saliency layers: where they lie, what is updated, and what is left to the user.
+
+Laws
+----
+There is one live map layer for each picture layer, right above it, updated in place. What the user
+sets on it in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
+
+- the colormap, until the Display section's colormap or its kind (signed or not) is changed;
+- contrast limits, once set by hand, until any Display control is changed or *auto* is pressed there.
+  Before that, and after it, they follow the map, per class or shared between classes. napari's own
+  continuous auto-contrast is left to itself.
+
+A new layer (after Keep, deletion, or for another picture) begins with the look of the last one.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image
+from napari.utils import Colormap
+
+from napari_saliency import _display
+from napari_saliency._napari_pictures import OURS
+from napari_saliency._types import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari.components import LayerList
+    from napari.layers import Layer
+
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._napari_pictures import Plane
+    from napari_saliency._state import Request
+    from napari_saliency._types import Array
+
+Limits = tuple[float, float]
+
+_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
+
+
+@dataclass(eq=False)
+class _Live:
+    """The layer that shows a picture's map now."""
+
+    layer: Image
+    name: str  # that it was given; another one is the user's
+    by_hand: bool = False  # the user set the contrast limits
+
+
+class MapLayers:
+    """The saliency layers of one viewer.
+
+    Parameters
+    ----------
+    layers : LayerList
+        The viewer's.
+    display : Display
+        How maps are shown.
+    by_hand_changed : callable
+        Told whether the user has set the contrast limits of the map that is shown.
+    """
+
+    def __init__(
+        self, layers: LayerList, display: _display.Display, by_hand_changed: Callable[[bool], None]
+    ) -> None:
+        self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
+        self._live: dict[object, _Live] = {}
+        self._kept: list[Image] = []  # to be hidden when the next map appears
+        self._look: dict[str, Any] = {"blending": "translucent", "interpolation2d": "linear"}
+        self._look["colormap"] = _colormap(display)
+        self._known_limits: WeakKeyDictionary[Explanation, Limits] = WeakKeyDictionary()
+        self._setting = False
+
+    def show(
+        self,
+        source: Image,
+        plane: Plane,
+        explanation: Explanation,
+        request: Request,
+        others: Sequence[Explanation] = (),
+    ) -> None:
+        """Lay a map over a plane of a layer.
+
+        Parameters
+        ----------
+        others : sequence of Explanation
+            Maps that share their contrast limits with this one.
+        """
+        values = _display.reduce(explanation.values, self._display)
+        with self._our_own_doing():
+            live = self._live.get(source.unique_id) or self._add(source, plane, explanation)
+            _update(
+                live.layer, pinned(values, source.ndim, plane), geometry(source, plane, explanation.placement)
+            )
+            if not live.layer.auto_contrast:
+                limits = live.layer.contrast_limits if live.by_hand else self._limits(explanation, others)
+                _set_limits(live.layer, (limits[0], limits[1]), values)
+            if live.layer.name == live.name != explanation.name:
+                live.layer.name = explanation.name
+                live.name = live.layer.name  # napari may have added a number
+        live.layer.metadata[OURS] = explanation
+        live.layer.metadata["saliency_request"] = request
+        self._tell_by_hand(live.by_hand)
+
+    def set_display(self, display: _display.Display) -> None:
+        """Show the next maps in another way; contrast limits follow the map again."""
+        before, self._display = self._display, display
+        self._known_limits.clear()
+        recoloured = (before.colormap, before.diverging) != (display.colormap, display.diverging)
+        if recoloured:
+            self._look["colormap"] = _colormap(display)
+        for live in self._live.values():
+            live.by_hand = False
+            if recoloured:
+                live.layer.colormap = _colormap(display)
+
+    def keep(self, source: Image) -> bool:
+        """Leave a picture's map as it is; return whether there was one."""
+        live = self._live.get(source.unique_id)
+        if live is None or live.layer not in self._layers:
+            return False
+        self._let_go(source.unique_id)
+        self._kept.append(live.layer)
+        return True
+
+    def forget(self, layer: Layer) -> None:
+        """Follow the removal of a layer, a picture's or a map's."""
+        for key, live in list(self._live.items()):
+            if layer is live.layer or layer.unique_id == key:
+                self._let_go(key)
+        self._kept = [kept for kept in self._kept if kept is not layer]
+
+    def close(self) -> None:
+        """Let go of all layers; they stay as they are."""
+        for key in list(self._live):
+            self._let_go(key)
+
+    def _limits(self, explanation: Explanation, others: Sequence[Explanation]) -> Limits:
+        """Find contrast limits; those of maps that were shown before are remembered."""
+        found = []
+        for one in (explanation, *(others if self._display.shared else ())):
+            if one not in self._known_limits:
+                self._known_limits[one] = _display.limits([_display.reduce(one.values, self._display)], self._display)
+            found.append(self._known_limits[one])
+        return min(low for low, _ in found), max(high for _, high in found)
+
+    def _add(self, source: Image, plane: Plane, explanation: Explanation) -> _Live:
+        for kept in self._kept:
+            kept.visible = False
+        self._kept.clear()
+        layer = Image(
+            pinned(_display.reduce(explanation.values, self._display), source.ndim, plane),
+            name=explanation.name,
+            rgb=False,
+            metadata={OURS: explanation},  # before it is inserted: `is_picture` must say no
+            axis_labels=source.axis_labels,
+            **geometry(source, plane, explanation.placement),
+            **self._look,
+        )
+        self._layers.insert(self._layers.index(source) + 1, layer)
+        live = self._live[source.unique_id] = _Live(layer, layer.name)
+        layer.events.contrast_limits.connect(self._contrast_set)
+        return live
+
+    def _let_go(self, key: object) -> None:
+        layer = self._live.pop(key).layer
+        layer.events.contrast_limits.disconnect(self._contrast_set)
+        self._look = {name: getattr(layer, name) for name in _LOOK}
+
+    def _contrast_set(self, event: Any) -> None:  # noqa: ANN401 - napari's events are not typed
+        if self._setting:
+            return
+        for live in self._live.values():
+            if live.layer is event.source and not live.layer.auto_contrast:
+                live.by_hand = True
+                self._tell_by_hand(True)
+
+    @contextmanager
+    def _our_own_doing(self) -> Iterator[None]:
+        self._setting = True
+        try:
+            yield
+        finally:
+            self._setting = False
+
+
+def pinned(values: Array, ndim: int, plane: Plane) -> Array:
+    """Give a map (h, w) the axes of its picture's layer, of length 1 all but two."""
+    rows, columns = plane.axes
+    others = tuple(axis for axis in range(ndim) if axis not in plane.axes)
+    return np.expand_dims(values if rows < columns else values.T, others)
+
+
+def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any]:
+    """Where a map's layer lies in the world: as its picture, whatever that layer's transform."""
+    others = dict(plane.steps)
+    if plane.colours is not None:
+        others[plane.colours] = (source.level_shapes[0][plane.colours] - 1) // 2
+    if source.multiscale:
+        factors = source.downsample_factors[plane.level]
+        placement = _finer(placement, (float(factors[plane.axes[0]]), float(factors[plane.axes[1]])))
+    return _display.compose(placement, source, plane.axes, others.items())
+
+
+def _finer(placement: Placement, factor: tuple[float, float]) -> Placement:
+    """Express a placement in a coarse level's pixels in those of the finest level."""
+    scale = [s * f for s, f in zip(placement.scale, factor, strict=True)]
+    # A coarse pixel covers several fine ones: its centre lies between theirs.
+    translate = [t * f + (f - 1) / 2 for t, f in zip(placement.translate, factor, strict=True)]
+    return Placement((scale[0], scale[1]), (translate[0], translate[1]))
+
+
+def _update(layer: Image, values: Array, place: dict[str, Any]) -> None:
+    """Change what differs: every assignment makes napari slice the layer again."""
+    layer.data = values
+    for name, value in place.items():
+        now = getattr(layer, name)
+        if not np.array_equal(getattr(now, "affine_matrix", now), value):
+            setattr(layer, name, value)
+
+
+def _set_limits(layer: Image, limits: Limits, values: Array) -> None:
+    """Set contrast limits, within a range that has room for all values.
+
+    The range comes first: napari keeps that of the last map otherwise, and cuts the limits to it.
+    """
+    low, high = float(np.nanmin(values, initial=limits[0])), float(np.nanmax(values, initial=limits[1]))
+    if np.isfinite([low, high]).all():
+        layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
+    if layer.contrast_limits != list(limits):
+        layer.contrast_limits = limits
+
+
+def _colormap(display: _display.Display) -> Colormap:
+    return Colormap(**_display.colormap(display))

@@ -1,0 +1,59 @@
+"""Each example runs, on small networks or random weights, and stays short."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import chelsea
+
+pytestmark = pytest.mark.framework
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+RANDOM = "keras:MobileNetV2?weights=none"
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("examples") / "cat.png"
+    Image.fromarray(chelsea()).save(path)
+    return str(path)
+
+
+def main_of(name):
+    return runpy.run_path(str(next(path for path in EXAMPLES if path.stem == name)))["main"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_has_at_most_15_lines(path):
+    assert len([line for line in path.read_text("utf-8").splitlines() if line.strip()]) <= 15
+
+
+def test_vgg16_gradient(photo):
+    explanation = main_of("vgg16_gradient")(photo, RANDOM)
+    assert explanation.values.shape == (224, 224, 3)
+    assert explanation.target.index == explanation.prediction.top(1)[0].index
+
+
+def test_densenet201_window(photo):
+    explanation, (low, high) = main_of("densenet201_window")(photo, "bundled:photos")
+    assert explanation.label == "cat"
+    assert 0 < low < high < np.abs(explanation.values.sum(axis=-1)).max()
+
+
+def test_mnist_cifar10_rules(tmp_path):
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 13:16] = 255
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    plain, guided, rectified = main_of("mnist_cifar10_rules")(str(tmp_path / "one.png"))
+    assert plain.label == "1"
+    assert not np.allclose(plain.values, guided.values)
+    assert not np.allclose(guided.values, rectified.values)
+    assert plain.target.score == "logit"
+
+
+@pytest.mark.parametrize("index", ["281", "954"])
+def test_vgg16_grad_cam(photo, index):
+    explanation = main_of("vgg16_grad_cam")(photo, index, RANDOM)
+    assert explanation.target.index == int(index)
+    assert explanation.values.shape == (7, 7)

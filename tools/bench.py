@@ -1,0 +1,230 @@
+"""Measure speed as ratios to a limit that is measured in the same run.
+
+    python tools/bench.py [MODEL] [--preprocessing tf] [--only engine|memory|cold|window]
+
+Every figure is printed with what it must be; the exit code is 1 if one is missed. Times of ours and of
+the limit are taken in turns, so that whatever else the machine does hits both. Each section runs in a
+process of its own: TensorFlow and a window cannot share one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+SECTIONS = ("engine", "memory", "cold", "window")
+HERE = Path(__file__).parent
+
+
+def in_turns(rounds: int, *functions: Callable[[], object]) -> list[list[float]]:
+    """Time functions in turns after two unmeasured rounds; milliseconds of each call."""
+    times: list[list[float]] = [[] for _ in functions]
+    for number in range(rounds + 2):
+        for function, taken in zip(functions, times, strict=True):
+            begun = time.perf_counter()
+            function()
+            if number >= 2:
+                taken.append((time.perf_counter() - begun) * 1e3)
+    return times
+
+
+def ratio(ours: list[float], limit: list[float]) -> float:
+    """Median of the ratios of neighbours in time."""
+    return statistics.median(a / b for a, b in zip(ours, limit, strict=True))
+
+
+def report(name: str, value: float, must: float, unit: str = "", more: str = "") -> bool:
+    """Print a figure beside what it must be; return whether it is."""
+    good = value <= must
+    print(f"{'ok  ' if good else 'MISS'} {name:<46} {value:8.2f} ≤ {must:g} {unit} {more}", flush=True)
+    return good
+
+
+def engine(source: str, preprocessing: str | None) -> list[bool]:
+    """Warm calls in the engine, against compiled code of the plainest form."""
+    import numpy as np
+    import tensorflow as tf
+
+    from napari_saliency import Target, explain, load_model
+    from napari_saliency._types import Targets
+    from napari_saliency.methods import METHODS
+
+    model = load_model(source, preprocessing=preprocessing)
+    x = model.info.input.preprocessing(_photo(model.info.input.height or 224, model.info.input.width or 224))[None]
+    weights = np.zeros((1, len(model.info.labels)), np.float32)
+    weights[0, int(model.scores(x).argmax())] = 1
+    targets, tensor, tensor_weights = Targets(weights), tf.constant(x), tf.constant(weights)
+    network = model._network  # type: ignore[attr-defined] # the limit runs the very same network
+
+    @tf.function
+    def forward(x: tf.Tensor) -> tf.Tensor:
+        return network(x, training=False)
+
+    @tf.function
+    def gradient(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            score = tf.reduce_sum(network(x, training=False) * tensor_weights)
+        return tape.gradient(score, x)
+
+    def run(method: str, **options: object) -> None:
+        for _ in METHODS[method].function(model, x, targets, **options):
+            pass
+
+    results = []
+    plain, limit = in_turns(40, lambda: run("gradient"), lambda: gradient(tensor).numpy())
+    results.append(report("plain map / compiled gradient", ratio(plain, limit), 1.05, more=_ms(plain, limit)))
+
+    shifted = iter(range(10**9))
+
+    def new_picture_cam() -> None:
+        for _ in METHODS["grad_cam"].function(model, x + np.float32(1e-6 * next(shifted)), targets):
+            pass
+
+    cam, limit = in_turns(30, new_picture_cam, lambda: forward(tensor).numpy())
+    results.append(report("Grad-CAM / compiled forward", ratio(cam, limit), 1.3, more=_ms(cam, limit)))
+    (other,) = in_turns(30, lambda: run("grad_cam"))
+    results.append(report("Grad-CAM, another class", statistics.median(other), 5, "ms"))
+
+    smooth, plain = in_turns(3, lambda: run("smoothgrad", samples=50), lambda: [run("gradient") for _ in range(50)])
+    results.append(report("SmoothGrad 50 / 50 plain maps", ratio(smooth, plain), 0.6, more=_ms(smooth, plain)))
+    first, plain = in_turns(
+        10, lambda: next(METHODS["smoothgrad"].function(model, x, targets)), lambda: run("gradient")
+    )
+    results.append(report("SmoothGrad, first picture / plain map", ratio(first, plain), 3, more=_ms(first, plain)))
+    (whole,) = in_turns(10, lambda: explain(model, x[0], Target.of_class(0), "gradient"))
+    print(f"     explain() with reading and predicting: {statistics.median(whole):.0f} ms")
+    return results
+
+
+def memory(source: str, preprocessing: str | None) -> list[bool]:
+    """Peak memory of SmoothGrad, of few and of many samples."""
+    few, many = (
+        float(_python(f"{_SMOOTH_MEMORY}({source!r}, {preprocessing!r}, {samples})").split()[-1]) for samples in (20, 200)
+    )
+    return [report("peak memory, SmoothGrad 200 / 20", many / few, 1.1, more=f"{many:.0f} / {few:.0f} MB")]
+
+
+_SMOOTH_MEMORY = """
+import resource
+from napari_saliency import load_model
+from napari_saliency._types import Targets
+from napari_saliency.methods import METHODS
+import numpy as np
+def measure(source, preprocessing, samples):
+    model = load_model(source, preprocessing=preprocessing)
+    x = np.zeros((1, model.info.input.height or 224, model.info.input.width or 224, model.info.input.channels), np.float32)
+    weights = np.ones((1, len(model.info.labels)), np.float32)
+    for _ in METHODS["smoothgrad"].function(model, x, Targets(weights), samples=samples): pass
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+measure"""
+
+
+def cold(source: str, preprocessing: str | None) -> list[bool]:
+    """From nothing to the first map: the engine, against one plain script."""
+    pairs = [(_cold_engine(source, preprocessing), _cold_script(source)) for _ in range(3)]
+    best = min(ours / plain for ours, plain in pairs), min(pairs)
+    middle = statistics.median(ours / plain for ours, plain in pairs)
+    return [report("first map after a cold start / plain script", middle, 1.15, more=f"{best[1][0]:.1f} / {best[1][1]:.1f} s")]
+
+
+def _cold_script(source: str) -> float:
+    """Import, load and first traced call, as a script would do it; applications of Keras are built."""
+    code = f"""
+import time; begun = time.perf_counter()
+import tensorflow as tf, numpy as np, keras
+source = {source!r}
+if source.startswith("keras:"):
+    network = getattr(keras.applications, source[6:].partition("?")[0])(weights=None)
+else:
+    network = keras.saving.load_model(source, compile=False)
+@tf.function
+def gradient(x, weights):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        score = tf.reduce_sum(network(x, training=False) * weights)
+    return tape.gradient(score, x)
+x = np.random.default_rng(0).random((1, *network.input_shape[1:]), np.float32)
+weights = np.eye(1, network.output_shape[-1], dtype=np.float32)
+gradient(tf.constant(x), tf.constant(weights)).numpy()
+print(time.perf_counter() - begun)
+"""
+    return float(_python(code).split()[-1])
+
+
+def _cold_engine(source: str, preprocessing: str | None) -> float:
+    code = f"""
+import queue, time
+import numpy as np
+from napari_saliency import _engine
+from napari_saliency._inspection import Inspection
+from napari_saliency._state import Picture
+from napari_saliency.models import Settings
+if __name__ == "__main__":
+    image = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+    answers = queue.Queue()
+    begun = time.perf_counter()
+    inspection = Inspection(_engine.start_engine, answers.put)
+    inspection.open_model({source!r}, Settings(preprocessing={preprocessing!r}))
+    inspection.set_picture(Picture(1, "noise", lambda: (image, None)))
+    inspection.explain()
+    while inspection.explanation is None:
+        answers.get()()
+    print(time.perf_counter() - begun)
+    inspection.close()
+"""
+    return float(_python(code).split()[-1])
+
+
+def window(source: str, preprocessing: str | None) -> list[bool]:
+    """Freezes of the window, and how long a switch to a known class takes; see bench_window.py."""
+    command = [sys.executable, str(HERE / "bench_window.py"), source, preprocessing or ""]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    figures = dict(line.split("=") for line in lines if "=" in line)
+    return [
+        report("longest freeze of the window", float(figures["freeze"]), 50, "ms"),
+        report("switch to a known class, longest of nine", float(figures["switch"]), 16, "ms"),
+    ]
+
+
+def _photo(height: int, width: int):  # noqa: ANN202 - numpy is imported in the sections only
+    from skimage.data import chelsea
+    from skimage.transform import resize
+
+    return resize(chelsea()[:, 75:375], (height, width), preserve_range=True).astype("float32")
+
+
+def _python(code: str) -> str:
+    """Run a script in a fresh interpreter; from a file, since engines must be able to ignore it."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def _ms(ours: list[float], limit: list[float]) -> str:
+    return f"{statistics.median(ours):.1f} / {statistics.median(limit):.1f} ms"
+
+
+def main() -> int:
+    """Run the sections that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    data = Path(os.environ.get("NAPARI_SALIENCY_TEST_DATA", HERE.parents[1] / "shared" / "data"))
+    real = data / "imagenet" / "mobilenet_v2.keras"
+    parser.add_argument("model", nargs="?", default=str(real) if real.exists() else "keras:MobileNetV2?weights=none")
+    parser.add_argument("--preprocessing", default="tf")
+    parser.add_argument("--only", choices=SECTIONS)
+    chosen = parser.parse_args()
+    print(f"{chosen.model}, {os.cpu_count()} cores")
+    results: list[bool] = []
+    for section in [chosen.only] if chosen.only else SECTIONS:
+        results += globals()[section](chosen.model, chosen.preprocessing)
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
