@@ -1,0 +1,285 @@
+"""Classifiers whose every derivative is known in closed form; numpy only.
+
+They fulfil the whole contract of `Model`, so that methods, the one door and the inspection can be
+tried without a framework. They compute in float64 and answer in float32. `calls` counts pictures of
+each call, so that a test can see what was run.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
+
+from napari_saliency._types import Ending, ModelError, Prediction, Targets
+from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
+
+LABELS = ("tabby cat", "Egyptian cat", "zebra", "bear")
+
+
+class Analytic(Model):
+    """A classifier given by its logits and the pull-back through them; the scores follow.
+
+    Parameters
+    ----------
+    shape : (H, W, C)
+        Of a picture.
+    seed : int
+        Of the random weights.
+    """
+
+    layers: tuple[Layer, ...] = ()
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int] = (6, 8, 3),
+        *,
+        seed: int = 0,
+        batch: int = 8,
+        ending: Ending = "softmax",
+    ) -> None:
+        self.shape = shape
+        self.random = np.random.default_rng(seed)
+        self.calls: list[tuple[str, int]] = []
+        self.info = ModelInfo(
+            source=f"analytic:{type(self).__name__}",
+            name=type(self).__name__.lower(),
+            input=InputSpec(*shape),
+            labels=LABELS,
+            ending=ending,
+            layers=self.layers,
+            cam_layer=self.layers[-1].name if self.layers else "",
+            fingerprint=f"{type(self).__name__}-{seed}",
+            batch=batch,
+        )
+
+    def normal(self, *shape):
+        """Random weights for logits of about 1 on pictures of about 1."""
+        return self.random.normal(size=shape) / np.prod(shape[:-1]) ** 0.5
+
+    @abstractmethod
+    def logits(self, x):
+        """Logits (N, K), in the precision of ``x``."""
+
+    @abstractmethod
+    def pull_back(self, x, cotangents, rule=None):
+        """Bring derivatives by the logits (N, K) back to derivatives by the pictures."""
+
+    def scores(self, x):
+        self.calls.append(("scores", len(x)))
+        return self.logits(x.astype(np.float64)).astype(np.float32)
+
+    def gradient(self, x, targets, rule=None):
+        self.calls.append(("gradient", len(x)))
+        wide = x.astype(np.float64)
+        gradients = self.pull_back(wide, self.cotangents(wide, targets), rule)
+        return self.value(wide, targets).astype(np.float32), gradients.astype(np.float32)
+
+    def tap(self, x, targets, layer):
+        raise ModelError(f"{self.info.name} has no layer {layer!r}")
+
+    def with_settings(self, settings: Settings):
+        return self
+
+    def value(self, x, targets: Targets):
+        """Weighted scores, (N,), in the precision of ``x``."""
+        logits = self.logits(x)
+        if targets.score != "logit":
+            exclusive = self.info.ending == "softmax"
+            others = (
+                np.logaddexp.reduce(logits, axis=-1, keepdims=True) if exclusive else np.logaddexp(0, logits)
+            )
+            logits = logits - others
+        scores = np.exp(logits) if targets.score == "probability" else logits
+        return (targets.weights * scores).sum(axis=-1)
+
+    def cotangents(self, x, targets: Targets):
+        """Derivatives (N, K) of the weighted scores by the logits."""
+        weights, logits = targets.weights.astype(np.float64), self.logits(x)
+        if targets.score == "logit":
+            return weights
+        if self.info.ending == "sigmoid":
+            p = 1 / (1 + np.exp(-logits))
+            return weights * (1 - p) * (p if targets.score == "probability" else 1)
+        p = softmax(logits)
+        if targets.score == "probability":
+            return p * (weights - (weights * p).sum(axis=-1, keepdims=True))
+        return weights - p * weights.sum(axis=-1, keepdims=True)
+
+
+class Linear(Analytic):
+    """``logits = x·W + b``."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.weights = self.normal(*self.shape, len(LABELS))
+        self.bias = self.normal(len(LABELS))
+
+    def logits(self, x):
+        return np.tensordot(x, self.weights, 3) + self.bias
+
+    def pull_back(self, x, cotangents, rule=None):
+        _refuse(self, rule)
+        return np.einsum("nk,hwck->nhwc", cotangents, self.weights)
+
+
+class Quadratic(Analytic):
+    """``logits = x·W + x²·D / 2``."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.weights = self.normal(*self.shape, len(LABELS))
+        self.curvature = self.normal(*self.shape, len(LABELS))
+
+    def logits(self, x):
+        return np.tensordot(x, self.weights, 3) + np.tensordot(x**2 / 2, self.curvature, 3)
+
+    def pull_back(self, x, cotangents, rule=None):
+        _refuse(self, rule)
+        flat = np.einsum("nk,hwck->nhwc", cotangents, self.weights)
+        return flat + np.einsum("nk,hwck->nhwc", cotangents, self.curvature) * x
+
+
+class Spatial(Analytic):
+    """One layer with space: ``activations = relu(2×2 blocks of x · kernel + bias)``, then a dense layer."""
+
+    features = 5
+
+    def __init__(self, shape: tuple[int, int, int] = (6, 8, 3), **kwargs) -> None:
+        height, width, channels = shape
+        self.layers = (Layer("blocks", height // 2, width // 2, self.features),)
+        super().__init__(shape, **kwargs)
+        self.kernel = self.normal(2, 2, channels, self.features)
+        self.bias = self.normal(self.features)
+        self.head = self.normal(height // 2, width // 2, self.features, len(LABELS))
+
+    def before_relu(self, x):
+        height, width, channels = self.shape
+        blocks = x.reshape(-1, height // 2, 2, width // 2, 2, channels)
+        return np.einsum("nhywxc,yxcf->nhwf", blocks, self.kernel) + self.bias
+
+    def logits(self, x):
+        return np.einsum("nhwf,hwfk->nk", np.maximum(self.before_relu(x), 0), self.head)
+
+    def pull_back(self, x, cotangents, rule=None):
+        above = np.einsum("nk,hwfk->nhwf", cotangents, self.head)
+        if rule in ("guided", "deconvnet"):
+            above = np.maximum(above, 0)
+        if rule != "deconvnet":
+            above = above * (self.before_relu(x) > 0)
+        return np.einsum("nhwf,yxcf->nhywxc", above, self.kernel).reshape(x.shape)
+
+    def tap(self, x, targets, layer):
+        if layer != "blocks":
+            raise ModelError(f"{self.info.name} has no layer {layer!r}")
+        self.calls.append(("tap", len(x)))
+        wide = x.astype(np.float64)
+        gradients = np.einsum("nk,hwfk->nhwf", self.cotangents(wide, targets), self.head)
+        return Tap(np.maximum(self.before_relu(wide), 0).astype(np.float32), gradients.astype(np.float32))
+
+    def with_settings(self, settings: Settings):
+        twin = Spatial.__new__(Spatial)
+        twin.__dict__.update(self.__dict__)
+        twin.info = replace(self.info, labels=settings.labels or self.info.labels)
+        return twin
+
+
+class Convolutional(Analytic):
+    """Two convolutions (3×3; the second with stride 2), each with a ReLU, then a dense layer.
+
+    Parameters
+    ----------
+    ceiling : float
+        Where the ReLUs end: 6 for ReLU6.
+    slope : float
+        Of the ReLUs below 0.
+    """
+
+    def __init__(self, shape=(9, 13, 3), *, ceiling: float = np.inf, slope: float = 0.0, **kwargs) -> None:
+        height, width, channels = ((shape[0] - 2 - 1) // 2, (shape[1] - 2 - 1) // 2, 6)
+        self.layers = (Layer("linear", height, width, channels), Layer("rectified", height, width, channels))
+        super().__init__(shape, **kwargs)
+        self.ceiling, self.slope = ceiling, slope
+        self.kernels = [self.normal(3, 3, shape[2], 5), self.normal(3, 3, 5, channels)]
+        self.biases = [self.normal(5) / 4, self.normal(channels) / 4]
+        self.head, self.bias = self.normal(height * width * channels, len(LABELS)), self.normal(len(LABELS))
+
+    @property
+    def arrays(self):
+        """The weights, in the order of the layers."""
+        return [self.kernels[0], self.biases[0], self.kernels[1], self.biases[1], self.head, self.bias]
+
+    def relu(self, z):
+        return np.minimum(np.where(z > 0, z, self.slope * z), self.ceiling)
+
+    def before_relus(self, x):
+        """What goes into the two ReLUs."""
+        first = _convolve(x, self.kernels[0], 1) + self.biases[0]
+        return first, _convolve(self.relu(first), self.kernels[1], 2) + self.biases[1]
+
+    def logits(self, x):
+        return self.relu(self.before_relus(x)[1]).reshape(len(x), -1) @ self.head + self.bias
+
+    def through_relu(self, gradients, z, rule=None):
+        """Bring derivatives back through a ReLU, by its derivative or by a rule."""
+        if rule is not None:
+            gradients = np.maximum(gradients, 0)
+        if rule == "deconvnet":
+            return gradients
+        return gradients * np.where(z > 0, z < self.ceiling, self.slope)
+
+    def pull_back(self, x, cotangents, rule=None):
+        first, second = self.before_relus(x)
+        gradients = self.through_relu((cotangents @ self.head.T).reshape(second.shape), second, rule)
+        gradients = self.through_relu(_deconvolve(gradients, self.kernels[1], 2, first.shape), first, rule)
+        return _deconvolve(gradients, self.kernels[0], 1, x.shape)
+
+    def tap(self, x, targets, layer):
+        wide = x.astype(np.float64)
+        z = self.before_relus(wide)[1]
+        gradients = (self.cotangents(wide, targets) @ self.head.T).reshape(z.shape)
+        if layer == "rectified":
+            return Tap(self.relu(z).astype(np.float32), gradients.astype(np.float32))
+        return Tap(z.astype(np.float32), self.through_relu(gradients, z).astype(np.float32))
+
+
+def _convolve(x, kernel, stride):
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))[:, ::stride, ::stride]
+    return np.einsum("nhwcyx,yxcf->nhwf", windows, kernel)
+
+
+def _deconvolve(gradients, kernel, stride, shape):
+    """Bring derivatives back through `_convolve` to its input of a shape."""
+    found = np.zeros(shape)
+    height, width = gradients.shape[1:3]
+    for y, x in np.ndindex(*kernel.shape[:2]):
+        reached = found[:, y : y + stride * height : stride, x : x + stride * width : stride]
+        reached += gradients @ kernel[y, x].T
+    return found
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def pictures(model: Analytic, count: int = 1, seed: int = 1):
+    """Random model inputs (count, H, W, C), with both signs."""
+    return np.random.default_rng(seed).normal(size=(count, *model.shape)).astype(np.float32)
+
+
+def targets_of(*classes: int, score="logit") -> Targets:
+    """One class for each picture."""
+    return Targets(np.eye(len(LABELS), dtype=np.float32)[list(classes)], score)
+
+
+def prediction_of(*logits: float) -> Prediction:
+    """A prediction of four classes."""
+    values = np.array(logits, np.float32)
+    return Prediction(values, softmax(values), LABELS)
+
+
+def _refuse(model: Analytic, rule) -> None:
+    if rule is not None:
+        raise ModelError(f"{model.info.name} has no ReLU for {rule} backpropagation")

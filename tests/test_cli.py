@@ -1,0 +1,82 @@
+"""The command line's front: what it accepts, what it refuses and how, without a window."""
+
+import sys
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+from napari_saliency import _cli
+
+
+@pytest.fixture
+def run():
+    return lambda *arguments: CliRunner().invoke(_cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """What would have been opened in a window."""
+    calls = []
+    monkeypatch.setattr(_cli, "_open_window", lambda photos, model: calls.append((photos, model)))
+    return calls
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Where the demo's screenshots would have gone."""
+    calls = []
+    demo = ModuleType("napari_saliency._demo")
+    demo.run = calls.append
+    monkeypatch.setitem(sys.modules, "napari_saliency._demo", demo)
+    monkeypatch.setattr("napari_saliency._demo", demo, raising=False)
+    return calls
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.touch()
+    return path
+
+
+def test_opens_photos_with_a_model(run, opened, photo):
+    assert run(photo, photo, "--model", "keras:MobileNetV2").exit_code == 0
+    assert opened == [([photo, photo], "keras:MobileNetV2")]
+
+
+def test_opens_napari_without_any_photo(run, opened):
+    assert run().exit_code == 0
+    assert opened == [([], None)]
+
+
+def test_demo_runs_with_and_without_a_screenshot(run, shown, tmp_path):
+    assert run("--demo").exit_code == 0
+    assert run("--demo", "--screenshot", tmp_path / "demo.png").exit_code == 0
+    assert shown == [None, tmp_path / "demo.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.jpg"], "'missing.jpg' does not exist"),
+        (["."], "'.' is a directory"),
+        (["--model", "bundled:nothing"], "no bundled model 'nothing'"),
+        (["--model", "missing.keras"], "there is no file 'missing.keras'"),
+        (["--screenshot", "demo.png"], "it goes with --demo only"),
+        (["--demo", "--screenshot", "nowhere/demo.png"], "there is no folder nowhere"),
+        (["--demo", "--model", "bundled:photos"], "it brings its own photo and model"),
+        (["--modle"], "No such option"),
+    ],
+)
+def test_wrong_arguments_get_one_sentence_and_exit_code_2(run, opened, shown, arguments, sentence):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+    assert opened == shown == []
+
+
+def test_help_names_every_argument(run):
+    text = run("--help").stdout
+    assert all(word in text for word in ("PHOTO", "--model", "--demo", "--screenshot"))

@@ -1,0 +1,189 @@
+"""What holds for every registered method, shown on models whose derivatives are known."""
+
+import numpy as np
+import pytest
+
+from napari_saliency._types import SCORES, Targets
+from napari_saliency.methods import METHODS
+from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
+
+# A derivative follows the targets linearly; rectified ones do not.
+LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients"]
+SAMPLING = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
+MANY = {"samples": 20, "steps": 20}
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def run(name, model, x, targets, **options):
+    """All estimates of a method, with few steps for those that have steps."""
+    known = {option.name for option in METHODS[name].options}
+    few = {option: value for option, value in MANY.items() if option in known}
+    return list(METHODS[name].function(model, x, targets, **METHODS[name].complete({**few, **options})))
+
+
+def answer(name, model, x, targets, **options):
+    return run(name, model, x, targets, **options)[-1].values
+
+
+@pytest.fixture
+def model():
+    return Spatial()
+
+
+@every_method
+@pytest.mark.parametrize("count", [1, 3])
+def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
+    x = pictures(model, count)
+    layer = model.info.layers[0]
+    wanted = (count, layer.height, layer.width) if METHODS[name].needs == "tap" else x.shape
+    for estimate in run(name, model, x, targets_of(*range(count))):
+        assert estimate.values.shape == wanted
+        assert estimate.values.dtype == np.float32
+        assert np.isfinite(estimate.values).all()
+        assert estimate.stderr is None or estimate.stderr.shape == wanted
+
+
+@every_method
+def test_pictures_and_targets_are_left_as_they_are(name, model):
+    x, targets = pictures(model, 2), targets_of(0, 1)
+    x.flags.writeable = targets.weights.flags.writeable = False
+    before = x.copy()
+    run(name, model, x, targets)
+    np.testing.assert_array_equal(x, before)
+
+
+@every_method
+def test_progress_grows_and_ends_at_exactly_the_total(name, model):
+    estimates = run(name, model, pictures(model), targets_of(0))
+    done = [estimate.done for estimate in estimates]
+    assert done == sorted(set(done))
+    assert done[0] > 0
+    assert {estimate.total for estimate in estimates} == {done[-1]}
+
+
+@every_method
+def test_later_estimates_do_not_change_earlier_ones(name, model):
+    x, targets = pictures(model), targets_of(0)
+    kept = run(name, model, x, targets)
+    fresh = METHODS[name].function(model, x, targets, **METHODS[name].complete({**_given(name)}))
+    for late, now in zip(kept, fresh, strict=True):
+        np.testing.assert_array_equal(late.values, now.values)
+
+
+def _given(name):
+    return {option.name: MANY[option.name] for option in METHODS[name].options if option.name in MANY}
+
+
+@every_method
+def test_another_class_has_another_map(name, model):
+    x = pictures(model)
+    assert not np.allclose(answer(name, model, x, targets_of(0)), answer(name, model, x, targets_of(1)))
+
+
+@every_method
+@pytest.mark.parametrize("score", SCORES[1:])
+def test_another_score_has_another_map(name, score, model):
+    x = pictures(model)
+    logit, other = (answer(name, model, x, targets_of(0, score=s)) for s in ("logit", score))
+    assert not np.allclose(logit, other)
+
+
+@every_method
+def test_the_opposite_target_has_another_map(name, model):
+    """A score that is ignored would give the same one."""
+    x, weights = pictures(model), targets_of(0).weights
+    assert not np.allclose(
+        answer(name, model, x, Targets(weights)), answer(name, model, x, Targets(-weights))
+    )
+
+
+@every_method
+def test_twice_the_target_is_twice_the_map(name, model):
+    x, weights = pictures(model), targets_of(0).weights
+    once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_map_of_a_weighted_target_is_the_weighted_sum_of_maps(name, model):
+    x = pictures(model)
+    parts = [answer(name, model, x, targets_of(index)) for index in range(len(LABELS))]
+    weights = np.array([[1, -2, 0, 0.5]], np.float32)
+    whole = answer(name, model, x, Targets(weights))
+    np.testing.assert_allclose(whole, np.tensordot(weights[0], parts, 1), rtol=1e-4, atol=1e-5)
+
+
+@every_method
+def test_pictures_of_a_batch_do_not_depend_on_their_company(name, model):
+    x, classes = pictures(model, 3), (2, 0, 1)
+    together = run(name, model, x, targets_of(*classes))[-1]
+    for n, index in enumerate(classes):
+        alone = run(name, model, x[n : n + 1], targets_of(index))[-1]
+        np.testing.assert_allclose(together.values[n], alone.values[0], rtol=1e-4, atol=1e-5)
+        for key, value in alone.diagnostics.items():
+            np.testing.assert_allclose(together.diagnostics[key][n], value[0], rtol=1e-3, atol=1e-4)
+
+
+@every_method
+def test_two_runs_are_equal(name, model):
+    x = pictures(model)
+    np.testing.assert_array_equal(*(answer(name, model, x, targets_of(0)) for _ in range(2)))
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_another_seed_has_another_map(name, model):
+    x = pictures(model)
+    maps = [answer(name, model, x, targets_of(0), seed=seed) for seed in (0, 1)]
+    assert not np.allclose(*maps)
+
+
+@every_method
+def test_cancelled_after_any_step_it_runs_nothing_more(name, model):
+    x, targets = pictures(model), targets_of(0)
+    estimates = run(name, model, x, targets)
+    for taken in range(len(estimates)):
+        running = METHODS[name].function(model, x, targets, **METHODS[name].complete(_given(name)))
+        for estimate in estimates[:taken]:
+            np.testing.assert_array_equal(next(running).values, estimate.values)
+        calls = len(model.calls)
+        running.close()
+        assert len(model.calls) == calls
+    np.testing.assert_array_equal(answer(name, model, x, targets), estimates[-1].values)
+
+
+@every_method
+def test_no_call_is_larger_than_the_model_wants(name):
+    model = Spatial(batch=4)
+    run(name, model, pictures(model), targets_of(0))
+    assert max(size for _, size in model.calls) <= 4
+
+
+@every_method
+def test_nothing_runs_before_the_first_step_is_asked_for(name, model):
+    METHODS[name].function(model, pictures(model), targets_of(0), **METHODS[name].complete({}))
+    assert not model.calls
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_model_is_explained_exactly(name):
+    """The derivative is the weight; what a pixel contributes is weight times pixel."""
+    model = Linear()
+    x = pictures(model)
+    weight = model.weights[None, ..., 2]
+    contributes = name in ("gradient_x_input", "integrated_gradients")
+    found = answer(name, model, x, targets_of(2))
+    np.testing.assert_allclose(found, weight * x if contributes else weight, rtol=1e-5, atol=1e-6)
+
+
+@every_method
+@pytest.mark.parametrize("kind", [Linear, Quadratic])
+def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_something_else(name, kind):
+    from napari_saliency._types import ModelError
+
+    model = kind()
+    if name in LINEAR:
+        assert np.isfinite(answer(name, model, pictures(model), targets_of(0))).all()
+    else:
+        with pytest.raises(ModelError, match=model.info.name):
+            run(name, model, pictures(model), targets_of(0))

@@ -1,0 +1,96 @@
+"""SmoothGrad, against a plain loop."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from napari_saliency.methods import METHODS
+from tests.analytic import Quadratic, Spatial, pictures, targets_of
+
+smoothgrad = METHODS["smoothgrad"].function
+
+
+def loop(model, x, targets, samples, noise=0.15, seed=0):
+    """Gradients at noisy copies of one picture, one after the other."""
+    random = np.random.default_rng(seed)
+    spread = noise * (x.max() - x.min())
+    noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
+    return np.array([model.gradient(copy.astype(np.float32), targets)[1][0] for copy in noisy], np.float64)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 8, 21])
+def test_it_is_the_mean_of_the_signed_gradients_and_its_standard_error(samples):
+    model = Spatial()
+    x, targets = pictures(model), targets_of(2)
+    *_, estimate = smoothgrad(model, x, targets, samples=samples, noise=0.2, seed=5)
+    gradients = loop(model, x, targets, samples, noise=0.2, seed=5)
+    np.testing.assert_allclose(estimate.values[0], gradients.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        estimate.stderr[0], gradients.std(0, ddof=1) / samples**0.5, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_every_estimate_is_the_mean_of_the_samples_so_far():
+    model = Spatial(batch=4)
+    x, targets = pictures(model), targets_of(0)
+    gradients = loop(model, x, targets, 11)
+    for estimate in smoothgrad(model, x, targets, samples=11):
+        np.testing.assert_allclose(
+            estimate.values[0], gradients[: estimate.done].mean(0), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_the_first_estimate_comes_early():
+    model = Spatial()
+    first = next(smoothgrad(model, pictures(model), targets_of(0)))
+    assert first.done <= 2
+    assert (first.stderr > 0).any()
+
+
+def test_without_noise_it_is_the_gradient():
+    model = Spatial()
+    x, targets = pictures(model), targets_of(0)
+    *_, estimate = smoothgrad(model, x, targets, samples=5, noise=0.0)
+    np.testing.assert_allclose(estimate.values, model.gradient(x, targets)[1], rtol=1e-6)
+    assert not estimate.stderr.any()
+
+
+def test_noise_is_a_share_of_each_pictures_own_range():
+    model = Quadratic()
+    x = pictures(model, 2)
+    x[1] *= 100
+    *_, estimate = smoothgrad(model, x, targets_of(0, 0), samples=400)
+    # The derivative is weights + curvature · x: its spread is the noise's times the curvature.
+    spread = 0.15 * np.ptp(x, axis=(1, 2, 3)) / 20
+    ratio = estimate.stderr.mean((1, 2, 3)) / np.abs(model.curvature[..., 0]).mean()
+    np.testing.assert_allclose(ratio, spread, rtol=0.05)
+
+
+def test_the_standard_error_is_that_of_the_mean():
+    """Of many runs with other seeds, the means scatter as the standard error says."""
+    model = Quadratic((2, 2, 1))
+    x, targets = pictures(model), targets_of(0)
+    runs = [list(smoothgrad(model, x, targets, samples=16, seed=seed))[-1] for seed in range(300)]
+    scatter = np.std([run.values for run in runs], axis=0, ddof=1)
+    np.testing.assert_allclose(scatter, np.mean([run.stderr for run in runs], axis=0), rtol=0.15)
+
+
+def test_a_picture_of_one_value_has_no_range_and_its_map_is_the_gradient():
+    model = Spatial()
+    x, targets = np.ones((1, *model.shape), np.float32), targets_of(0)
+    *_, estimate = smoothgrad(model, x, targets, samples=4)
+    np.testing.assert_allclose(estimate.values, model.gradient(x, targets)[1], rtol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_samples():
+    model = Spatial((64, 64, 3))
+    x, targets = pictures(model), targets_of(0)
+    peaks = []
+    for samples in (16, 160):
+        tracemalloc.start()
+        for _ in smoothgrad(model, x, targets, samples=samples):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

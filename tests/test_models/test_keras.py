@@ -1,0 +1,381 @@
+"""The Keras adapter: every way to write a network gives the maps of its numpy twin."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import pytest
+
+from napari_saliency._types import SCORES, ModelError, Targets
+from napari_saliency.methods import METHODS
+from tests.analytic import LABELS, Convolutional, pictures, targets_of
+from tests.test_models import networks
+
+pytestmark = pytest.mark.framework
+
+FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+ENDS = {
+    f"{kind}: {name}": end
+    for kind in ("SOFTMAXES", "LINEAR")
+    for name, end in getattr(networks, kind).items()
+}
+STRUCTURES = {structure.__name__: structure for structure in networks.STRUCTURES}
+
+
+@pytest.fixture(scope="module")
+def twin():
+    return Convolutional()
+
+
+@pytest.fixture(scope="module")
+def build(keras, opened, twin):
+    """Return a function that builds and opens a network once, with the weights of its twin."""
+
+    @cache
+    def build(builder, *args, twin=twin, **settings):
+        return opened(networks.with_weights(builder(keras, *args), twin.arrays), **settings)
+
+    return build
+
+
+def answer(name, model, x, targets):
+    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
+    return last.values
+
+
+def assert_same_map(found, wanted, share=1e-4):
+    """The largest difference is at most a share of the largest value."""
+    assert found.shape == wanted.shape
+    assert found.dtype == np.float32
+    assert np.abs(wanted).max() > 1e-3  # otherwise this shows nothing
+    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
+
+
+def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
+    x = pictures(twin, 3)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=share * 10)
+    for score, rule in [(score, rule) for score in scores for rule in rules]:
+        targets = Targets(targets_of(0, 2, 1).weights - 0.5 * targets_of(1, 1, 3).weights, score)
+        value, gradient = model.gradient(x, targets, rule)
+        wanted, oracle = twin.gradient(x, targets, rule)
+        np.testing.assert_allclose(value, wanted, atol=share * 10)
+        assert_same_map(gradient, oracle, share)
+
+
+# Ways to end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_logits_are_found_however_the_softmax_is_spelled(build, twin, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert model.info.logits
+    assert model.info.ending == "softmax"
+    assert_same_answers(model, twin)
+
+
+@pytest.mark.parametrize("end", networks.SIGMOIDS.values(), ids=networks.SIGMOIDS)
+def test_logits_are_found_however_the_sigmoid_is_spelled(build, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert model.info.logits
+    assert model.info.ending == "sigmoid"
+    assert_same_answers(model, Convolutional(ending="sigmoid"))
+
+
+@pytest.mark.parametrize("end", networks.HIDDEN.values(), ids=networks.HIDDEN)
+def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_so(build, twin, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert not model.info.logits
+    assert "log-probabilities stand in for logits" in " ".join(model.info.notes)
+    x = pictures(twin, 2)
+    for asked, meant in (("logit", "log_probability"), ("probability",) * 2, ("log_probability",) * 2):
+        for rule in (None, "guided") if asked == "logit" else (None,):
+            value, gradient = model.gradient(x, targets_of(0, 2, score=asked), rule)
+            wanted, oracle = twin.gradient(x, targets_of(0, 2, score=meant), rule)
+            np.testing.assert_allclose(value, wanted, atol=1e-4)
+            assert_same_map(gradient, oracle)
+    np.testing.assert_allclose(
+        [p.probabilities for p in model.predict(x)], [p.probabilities for p in twin.predict(x)], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_output_is_one_class_that_is_there_or_not(keras, opened, activation):
+    network = keras.Sequential(
+        [keras.Input((4, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(1, activation=activation)]
+    )
+    model = opened(network)
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
+    logits = x.reshape(2, -1) @ network.get_weights()[0]
+    p = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose([row.probabilities for row in model.predict(x)], p, rtol=1e-5)
+    _, gradient = model.gradient(x, Targets(np.ones((2, 1), np.float32), "probability"))
+    wanted = (p * (1 - p))[..., None, None] * network.get_weights()[0].reshape(4, 6, 1)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-4)
+
+
+def test_half_precision_gives_the_same_logits_and_maps_within_its_precision(keras, build, twin):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build(networks.functional)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=0.02)
+    assert_same_map(model.gradient(x, targets)[1], twin.gradient(x, targets)[1], share=0.03)
+    tap = model.tap(x, targets, model.info.cam_layer)
+    assert {array.dtype for array in tap} == {np.dtype(np.float32)}
+    assert_same_map(tap.activations, twin.tap(x, targets, "rectified").activations, share=0.01)
+
+
+# Ways to put a network together ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+def test_every_structure_gives_the_maps_of_its_flat_twin(build, twin, structure):
+    model = build(structure)
+    assert model.info.logits
+    assert_same_answers(model, twin, ["logit"], [None, "guided", "deconvnet"])
+
+
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+def test_every_structure_gives_the_class_activation_map_of_its_flat_twin(build, twin, structure):
+    model = build(structure)
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    found = model.tap(x, targets, model.info.cam_layer)
+    # A ReLU that is no layer comes after the last layer with space.
+    bare = structure in (
+        networks.subclassed,
+        networks.subclassed_with_lists,
+        networks.subclassed_in_functional,
+    )
+    bare = bare or structure in (networks.call_in_a_function, networks.layer_call_in_a_function)
+    wanted = twin.tap(x, targets, "linear" if bare else "rectified")
+    assert_same_map(found.activations, wanted.activations)
+    assert_same_map(found.gradients, wanted.gradients)
+
+
+FIVE_WAYS = {
+    "Dense(softmax)": ("activation='relu'", "Dense(softmax)"),
+    "Activation": ("layers.ReLU", "layers.Activation"),
+    "Softmax": ("layers.Activation", "layers.Softmax"),
+    "ops.softmax": ("activation=relu", "ops.softmax"),
+}
+CASES = [(way, name, "logit") for way in (*FIVE_WAYS, "nested") for name in METHODS]
+CASES += [("nested", name, score) for name in METHODS for score in SCORES if score != "logit"]
+
+
+@pytest.mark.parametrize(("way", "name", "score"), CASES)
+def test_every_method_gives_the_map_of_the_numpy_twin(build, twin, way, name, score):
+    if way in FIVE_WAYS:
+        relu, end = FIVE_WAYS[way]
+        spelling = (networks.functional, networks.RELUS[relu], networks.SOFTMAXES[end])
+    else:
+        spelling = (networks.nested,)
+    model = build(*spelling, preprocessing="none")
+    x, targets = pictures(twin, 2), targets_of(3, 1, score=score)
+    assert_same_map(answer(name, model, x, targets), answer(name, twin, x, targets))
+
+
+# Ways to spell a ReLU ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+@pytest.mark.parametrize("relu", networks.RELUS.values(), ids=networks.RELUS)
+def test_a_rule_holds_for_every_spelling_of_the_relu(build, twin, relu, rule):
+    model = build(networks.functional, relu)
+    assert_same_answers(model, twin, ["logit"], [rule])
+    x, targets = pictures(twin), targets_of(0)
+    plain = model.gradient(x, targets)[1]
+    assert np.abs(plain - model.gradient(x, targets, rule)[1]).max() > 0.1 * np.abs(plain).max()
+
+
+@pytest.fixture(scope="module")
+def saturated():
+    """A twin some of whose ReLUs reach 6."""
+    twin = Convolutional(ceiling=6)
+    for array in (*twin.kernels, *twin.biases):
+        array *= 4
+    return twin
+
+
+@pytest.mark.parametrize("relu", networks.RELU6S.values(), ids=networks.RELU6S)
+def test_a_rule_holds_for_every_spelling_of_relu6(build, saturated, relu):
+    model = build(networks.functional, relu, twin=saturated)
+    assert_same_answers(model, saturated, ["logit"], [None, "guided", "deconvnet"])
+
+
+def test_a_saturated_relu6_gets_nothing(saturated):
+    """The twin's ReLUs do saturate, and the rule of a ReLU without a ceiling would give another map."""
+    x = pictures(saturated, 3)
+    assert all((z > 6).any() for z in saturated.before_relus(x))
+    open_ended = Convolutional()
+    open_ended.__dict__.update(saturated.__dict__, ceiling=np.inf)
+    open_ended.before_relus = saturated.before_relus
+    maps = [model.gradient(x, targets_of(0, 1, 2), "guided")[1] for model in (saturated, open_ended)]
+    assert np.abs(maps[0] - maps[1]).max() > 0.1 * np.abs(maps[0]).max()
+
+
+def test_another_ceiling_is_kept_to(build):
+    twin = Convolutional(ceiling=0.5)
+    model = build(
+        networks.functional, lambda k, *c: networks.after(k, *c, k.layers.ReLU(max_value=0.5)), twin=twin
+    )
+    assert_same_answers(model, twin, ["logit"], [None, "guided"])
+
+
+@pytest.fixture(scope="module")
+def leaky(build):
+    return build(
+        networks.functional,
+        lambda k, *c: networks.after(k, *c, k.layers.ReLU(negative_slope=0.3)),
+        twin=Convolutional(slope=0.3),
+    )
+
+
+def test_a_slope_below_zero_is_kept(leaky):
+    assert_same_answers(leaky, Convolutional(slope=0.3))
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_a_rule_without_a_relu_is_an_error_and_never_the_plain_gradient(leaky, rule):
+    with pytest.raises(
+        ModelError, match=f"net has no ReLU, so {rule} backpropagation would be the plain gradient"
+    ):
+        leaky.gradient(pictures(Convolutional()), targets_of(0), rule)
+
+
+def test_relus_beside_the_way_to_the_classes_do_not_count(keras, opened):
+    x = inputs = keras.Input(networks.PICTURE)
+    x = keras.layers.Conv2D(4, 3, activation="tanh")(x)
+    outputs = keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x))
+    unused = keras.ops.relu(x)
+    network = keras.Model(inputs, [outputs, unused])
+    network = keras.Model(inputs, keras.layers.Identity()(network(inputs)[0]))
+    with pytest.raises(ModelError, match="has no ReLU"):
+        opened(network).gradient(pictures(Convolutional()), targets_of(0), "guided")
+
+
+def test_a_rule_changes_neither_the_network_nor_its_plain_gradient(keras, opened, twin):
+    network = networks.with_weights(networks.nested(keras), twin.arrays)
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    said = network(x).numpy()
+    model = opened(network)
+    before = model.scores(x), model.gradient(x, targets)[1]
+    for rule in ("guided", "deconvnet"):
+        value, _ = model.gradient(x, targets, rule)
+        np.testing.assert_allclose(value, before[0][[0, 1], [0, 1]], rtol=1e-5)
+    np.testing.assert_array_equal(model.scores(x), before[0])
+    np.testing.assert_array_equal(model.gradient(x, targets)[1], before[1])
+    np.testing.assert_array_equal(network(x).numpy(), said)
+
+
+# Inference mode, many threads --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def normalised(keras, opened, twin):
+    """A network with batch normalisation that knows its statistics, and its twin without."""
+    x = inputs = keras.Input(networks.PICTURE)
+    for filters, strides in ((5, 1), (6, 2)):
+        x = keras.layers.Conv2D(filters, 3, strides)(x)
+        x = keras.layers.Dropout(0.5)(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
+    network = keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x)))
+    random, folded = np.random.default_rng(2), Convolutional()
+    weights = list(network.get_weights())
+    for n in (0, 1):
+        gamma, beta, mean, variance = (random.uniform(0.5, 2, size=len(twin.biases[n])) for _ in range(4))
+        weights[6 * n : 6 * n + 6] = twin.kernels[n], twin.biases[n], gamma, beta, mean, variance
+        factor = gamma / np.sqrt(variance + 1e-3)
+        folded.kernels[n], folded.biases[n] = (
+            twin.kernels[n] * factor,
+            (twin.biases[n] - mean) * factor + beta,
+        )
+    network.set_weights([*weights[:-2], twin.head, twin.bias])
+    return network, opened(network), folded
+
+
+def test_batch_normalisation_uses_what_it_learned(normalised):
+    _, model, folded = normalised
+    assert_same_answers(model, folded, SCORES, [None, "guided", "deconvnet"])
+
+
+def test_running_a_model_leaves_its_statistics_as_they_are(normalised, twin):
+    network, model, _ = normalised
+    before = network.get_weights()
+    for name in METHODS:
+        answer(name, model, pictures(twin, 2), targets_of(0, 1))
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_runs_are_equal(normalised, twin, name):
+    _, model, _ = normalised
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_array_equal(*(answer(name, model, x, targets) for _ in range(2)))
+
+
+def test_threads_do_not_disturb_each_other(build, twin):
+    """Another rule, another class, another picture and another layer at the same time."""
+    model = build(networks.sequential, preprocessing="none")
+    x = pictures(twin, 4)
+    names = [name for name in METHODS if name not in FEW]
+    jobs = [(name, n, (n + shift) % len(LABELS)) for shift in range(4) for n in range(4) for name in names]
+
+    def run(job):
+        name, n, index = job
+        return answer(name, model, x[n : n + 1], targets_of(index))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(run, jobs * 3))
+    for (name, n, index), values in zip(jobs * 3, found, strict=True):
+        assert_same_map(values, answer(name, twin, x[n : n + 1], targets_of(index)))
+
+
+# Where things lie --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_map_of_a_patch_lies_on_the_patch(keras, opened, name):
+    """On a picture that is wider than high, so that exchanged axes show."""
+    network = keras.Sequential(
+        [
+            keras.Input((32, 80, 3)),
+            keras.layers.Conv2D(1, 3, padding="same", activation="relu", use_bias=False),
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    red = np.zeros((3, 3, 3, 1), np.float32)
+    red[..., 0, 0] = 1 / 9
+    network.set_weights([red, np.array([[1.0, -1.0]]), np.zeros(2)])
+    model = opened(network, preprocessing="none")
+    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 32, 80, 3)).astype(np.float32)
+    x[:, 5:9, 61:66, 0] = 1
+    values = np.abs(answer(name, model, x, Targets(np.array([[1, 0]], np.float32))))[0]
+    values = values if values.ndim == 3 else values[..., None]
+    y, x = np.unravel_index(np.argmax(values.sum(-1)), values.shape[:2])
+    assert 5 <= y < 9
+    assert 61 <= x < 66
+    assert values[4:10, 60:67].mean() > 3 * values.mean()
+    if values.shape[-1] == 3:
+        assert values[..., 0].sum() > 0.9 * values.sum()
+
+
+def test_pictures_of_any_size_are_taken_by_a_network_that_takes_them(keras, opened):
+    network = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model = opened(network)
+    assert (model.info.input.height, model.info.input.width) == (None, None)
+    assert model.info.layers[0][1:] == (0, 0, 4)
+    for shape in ((20, 30), (33, 17)):
+        x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+        targets = Targets(np.eye(3, dtype=np.float32)[:2])
+        assert model.gradient(x, targets)[1].shape == x.shape
+        assert answer("grad_cam", model, x, targets).shape == (2, shape[0] - 2, shape[1] - 2)

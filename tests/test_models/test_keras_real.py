@@ -1,0 +1,134 @@
+"""The methods on real networks, against derivations that share no code with the adapter."""
+
+import numpy as np
+import pytest
+
+from napari_saliency import _image
+from napari_saliency._types import SCORES, Targets
+from napari_saliency.methods import METHODS
+
+pytestmark = [pytest.mark.framework, pytest.mark.data]
+
+CLASSES = 1000
+FEW = {"smoothgrad": {"samples": 3, "seed": 4}, "integrated_gradients": {"steps": 8}}
+
+
+@pytest.fixture(scope="module")
+def tf(keras):
+    import tensorflow
+
+    return tensorflow
+
+
+def prepared(model, image):
+    return _image.prepare(image, model.info.input).x[None]
+
+
+def targets_of(*classes, score="logit"):
+    return Targets(np.eye(CLASSES, dtype=np.float32)[list(classes)], score)
+
+
+def answer(name, model, x, targets):
+    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
+    return last.values
+
+
+def error(found, wanted):
+    """Largest difference, as a share of the largest value."""
+    return np.abs(found - wanted).max() / np.abs(wanted).max()
+
+
+class SqueezeNet:
+    """SqueezeNet 1.1 in TensorFlow's own operations, eager, with any rule for its ReLUs."""
+
+    def __init__(self, tf, layers, dtype):
+        self.tf, self.dtype = tf, dtype
+        self.weights = {layer.name: [tf.cast(w, dtype) for w in layer.get_weights()] for layer in layers}
+
+    def convolution(self, x, name, relu, stride=1, padding="SAME"):
+        kernel, bias = self.weights[name]
+        return relu(self.tf.nn.conv2d(x, kernel, stride, padding) + bias)
+
+    def features(self, x, relu):
+        """Output of conv10."""
+        pool = {"ksize": 3, "strides": 2, "padding": "VALID"}
+        x = self.tf.nn.max_pool2d(self.convolution(x, "conv1", relu, 2, "VALID"), **pool)
+        for number in range(2, 10):
+            squeezed = self.convolution(x, f"fire{number}_squeeze1x1", relu)
+            sides = [self.convolution(squeezed, f"fire{number}_expand{side}", relu) for side in ("1x1", "3x3")]
+            x = self.tf.concat(sides, -1)
+            x = self.tf.nn.max_pool2d(x, **pool) if number in (3, 5) else x
+        return self.convolution(x, "conv10", relu)
+
+    def score(self, features, weights, score):
+        logits = self.tf.reduce_mean(features, (1, 2))
+        powers = self.tf.exp(logits)
+        probabilities = powers / self.tf.reduce_sum(powers, -1, keepdims=True)
+        scores = {"logit": logits, "probability": probabilities}.get(score)
+        scores = self.tf.math.log(probabilities) if scores is None else scores
+        return self.tf.reduce_sum(scores * self.tf.cast(weights, self.dtype))
+
+    def relu(self, rule):
+        @self.tf.custom_gradient
+        def relu(x):
+            y = self.tf.nn.relu(x)
+
+            def back(upstream):
+                positive = self.tf.where(upstream > 0, upstream, 0)
+                return self.tf.where(x > 0, positive, 0) if rule == "guided" else positive
+
+            return y, back
+
+        return relu if rule else self.tf.nn.relu
+
+    def gradient(self, x, targets, rule=None):
+        x = self.tf.constant(x, self.dtype)
+        with self.tf.GradientTape() as tape:
+            tape.watch(x)
+            score = self.score(self.features(x, self.relu(rule)), targets.weights, targets.score)
+        return tape.gradient(score, x).numpy()
+
+    def grad_cam(self, x, targets):
+        features = self.features(self.tf.constant(x, self.dtype), self.tf.nn.relu)
+        with self.tf.GradientTape() as tape:
+            tape.watch(features)
+            score = self.score(features, targets.weights, targets.score)
+        alpha = tape.gradient(score, features).numpy().mean((1, 2), keepdims=True)
+        return np.maximum((alpha * features.numpy()).sum(-1), 0)
+
+    def smoothgrad(self, x, targets, samples, seed):
+        random = np.random.default_rng(seed)
+        spread = np.float32(0.15) * (x.max() - x.min())
+        noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
+        return np.mean([self.gradient(copy, targets) for copy in noisy], 0)
+
+    def integrated_gradients(self, x, targets, steps):
+        black = -np.array([103.939, 116.779, 123.68], np.float32) * np.ones_like(x)
+        positions = np.linspace(0, 1, steps, dtype=np.float32)
+        gradients = [self.gradient(black + a * (x - black), targets) for a in positions]
+        return (x - black) * np.trapezoid(gradients, dx=1 / (steps - 1), axis=0)
+
+    def answer(self, name, x, targets):
+        return {
+            "gradient": lambda: self.gradient(x, targets),
+            "gradient_x_input": lambda: self.gradient(x, targets) * x,
+            "guided_backprop": lambda: self.gradient(x, targets, "guided"),
+            "deconvnet": lambda: self.gradient(x, targets, "deconvnet"),
+            "grad_cam": lambda: self.grad_cam(x, targets),
+            "smoothgrad": lambda: self.smoothgrad(x, targets, **FEW[name]),
+            "integrated_gradients": lambda: self.integrated_gradients(x, targets, **FEW[name]),
+        }[name]()
+
+
+@pytest.fixture(scope="module")
+def by_hand(data_folder, keras, tf):
+    network = keras.saving.load_model(data_folder / "imagenet" / "squeezenet1_1.keras", compile=False)
+    return SqueezeNet(tf, network.layers, "float64")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("score", SCORES)
+def test_every_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
+    x, targets = prepared(squeezenet, chelsea), targets_of(285, score=score)
+    e=error(answer(name, squeezenet, x, targets), by_hand.answer(name, x, targets)); print(name,score,e)
+    assert e <= 1e-4

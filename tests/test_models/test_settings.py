@@ -1,0 +1,151 @@
+"""What a user says about a model, and the file that keeps it."""
+
+import json
+
+import pytest
+
+from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency.models import Scaling, Settings, read_labels, settings_path
+
+WHOLE = Settings(
+    labels=("cat", "dög"),
+    preprocessing=Scaling(divisor=255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), bgr=True),
+    fit="pad",
+    layer="conv",
+    note="Knows two things.",
+)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model's file, as far as settings care."""
+    return tmp_path / "my.net.keras"
+
+
+def write(model, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    settings_path(model).write_text(text, encoding="utf-8")
+
+
+def test_settings_lie_beside_the_model(model):
+    assert settings_path(model) == model.with_name("my.net.saliency.json")
+
+
+@pytest.mark.parametrize(
+    "settings", [WHOLE, Settings(), Settings(preprocessing="tf"), Settings(labels=("a",))]
+)
+def test_settings_come_back_as_they_were_written(model, settings):
+    settings.write_beside(model)
+    assert Settings.beside(model) == settings
+
+
+def test_a_settings_file_is_readable_and_holds_nothing_that_was_not_said(model):
+    Settings(labels=("cat", "dög"), fit="pad").write_beside(model)
+    text = settings_path(model).read_text(encoding="utf-8")
+    assert json.loads(text) == {"labels": ["cat", "dög"], "fit": "pad"}
+    assert "dög" in text
+
+
+def test_without_a_file_nothing_is_said(model):
+    assert Settings.beside(model) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "Expecting"),
+        ("", "Expecting"),
+        ([1, 2], "mapping"),
+        ({"preprocesing": "tf"}, "preprocesing"),
+        ({"preprocessing": "tff"}, "'tff' is not one of none, unit, tf, caffe, torch"),
+        ({"preprocessing": {"div": 255}}, "div"),
+        ({"preprocessing": {"mean": "a"}}, "mean"),
+        ({"fit": "squeeze"}, "fit: .*'squeeze'"),
+        ({"labels": "cat"}, "labels"),
+        ({"labels": []}, "labels"),
+        ({"labels": [1, 2]}, "labels"),
+        ({"layer": 3}, "layer"),
+    ],
+)
+def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, content, reason):
+    write(model, content)
+    with pytest.raises(ValueError, match=reason) as raised:
+        Settings.beside(model)
+    text = str(raised.value)
+    assert text.startswith("my.net.saliency.json beside the model is not valid: ")
+    assert "\n" not in text
+    assert "pydantic" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"fit": "squeeze"}, "fit: .*'crop', 'stretch' or 'pad'.*'squeeze'"),
+        ({"preprocessing": "keras"}, "'keras' is not one of none, unit, tf, caffe, torch"),
+        ({"labels": ()}, "labels"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_sentence(values, reason):
+    with pytest.raises(ValueError, match=reason) as raised:
+        Settings(**values)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", PREPROCESSINGS)
+def test_a_preprocessing_is_known_by_its_name(name):
+    assert Settings(preprocessing=name).resolve() is PREPROCESSINGS[name]
+
+
+def test_a_preprocessing_without_a_name_is_what_its_numbers_say():
+    found = WHOLE.resolve()
+    assert found == Preprocessing("mean/std", 255, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), bgr=True)
+
+
+def test_no_preprocessing_is_none():
+    assert Settings().resolve() is None
+
+
+@pytest.mark.parametrize("scaling", [{"divisor": 0}, {"std": (0.1, 0.0, 0.1)}])
+def test_a_preprocessing_that_divides_by_zero_is_refused(scaling):
+    with pytest.raises(ValueError, match="would divide by zero"):
+        Settings(preprocessing=Scaling(**scaling)).resolve()
+
+
+def test_what_is_said_goes_over_what_was_said_before():
+    before = Settings(labels=("a", "b"), preprocessing=Scaling(), fit="pad")
+    after = Settings(labels=("c", "d"), layer="x").over(before)
+    assert after == Settings(labels=("c", "d"), preprocessing=Scaling(), fit="pad", layer="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.txt", "cat\n\n big dog \n"),
+        ("labels.json", '["cat", "big dog"]'),
+        ("labels.json", '{"1": ["n02", "big_dog"], "0": ["n01", "cat"]}'),
+        ("labels.json", '{"1": "big_dog", "0": "cat"}'),
+    ],
+)
+def test_labels_are_read_from_lines_a_list_or_keras_class_index(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_labels(tmp_path / name) == ("cat", "big dog")
+
+
+def test_more_than_ten_classes_are_in_the_order_of_their_numbers(tmp_path):
+    index = {str(i): ["n", f"c{i}"] for i in sorted(range(12), key=str)}
+    (tmp_path / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert read_labels(tmp_path / "index.json") == tuple(f"c{i}" for i in range(12))
+
+
+@pytest.mark.parametrize("text", ["3", "{}", '{"a": "b"}', '{"0": []}', "{", "", "[]", "null"])
+def test_a_file_without_class_names_is_told(tmp_path, text):
+    (tmp_path / "labels.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"labels\.json holds no class names"):
+        read_labels(tmp_path / "labels.json")
+
+
+def test_an_empty_list_of_lines_holds_no_class_names(tmp_path):
+    (tmp_path / "labels.txt").write_text("\n\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"labels\.txt holds no class names"):
+        read_labels(tmp_path / "labels.txt")
