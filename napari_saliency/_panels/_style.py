@@ -1,0 +1,161 @@
+"""Colours of the viewer's theme, and the few building blocks that all sections share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MARGIN = 8
+GAP = 4
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What the stylesheet of the viewer does not reach: dots, bars, links and small print."""
+
+    text: QColor
+    muted: QColor
+    track: QColor
+    bar: QColor
+    chosen: QColor
+    hover: QColor
+    good: QColor
+    busy: QColor
+    bad: QColor
+
+    @classmethod
+    def of_theme(cls, name: str) -> Colours:
+        """Take them from a theme of napari's."""
+        theme = get_theme(name)
+        dark = theme.type == "dark"
+        text = QColor(theme.text.as_hex())
+        muted = _mixed(text, QColor(theme.background.as_hex()), 0.66)
+        return cls(
+            text=text,
+            muted=muted,
+            track=QColor(theme.primary.as_hex()),
+            bar=QColor("#5b8def" if dark else "#2f6fd6"),
+            chosen=QColor(theme.current.as_hex()),
+            hover=_mixed(QColor(theme.current.as_hex()), text, 0.85),
+            good=QColor("#4fb86b" if dark else "#2b8a4b"),
+            busy=QColor("#e3b617" if dark else "#b98900"),
+            bad=QColor("#ef6b73" if dark else "#c01825"),
+        )
+
+
+def _mixed(one: QColor, other: QColor, share: float) -> QColor:
+    parts = (share * a + (1 - share) * b for a, b in zip(one.getRgb()[:3], other.getRgb()[:3], strict=True))
+    return QColor(*(round(part) for part in parts))
+
+
+SHEET = """
+QComboBox { padding: 3px 2px 3px 6px; }
+QComboBox::drop-down { width: 18px; }
+QComboBox::down-arrow { width: 11px; height: 11px; }
+"""
+"""The viewer's stylesheet leaves no room for text in narrow lists."""
+
+
+class Section(QWidget):
+    """A heading and what stands below it.
+
+    Subclasses say what else changes with the viewer's theme in `set_colours`.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setSpacing(GAP)
+        self.heading = QLabel(title)
+        font = self.heading.font()
+        font.setBold(True)
+        self.heading.setFont(font)
+        self.rows.addWidget(self.heading)
+        self.colours = Colours.of_theme("dark")
+        self._small: list[QLabel] = []
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        self.colours = colours
+        for label in self._small:
+            label.setStyleSheet(f"color: {colours.muted.name()}; background: transparent;")
+
+    def small_print(self, *, wrapped: bool = False) -> QElidingLabel:
+        """Make a label in muted colour that elides what does not fit."""
+        label = elided()
+        if wrapped:
+            label.setWordWrap(True)
+            label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self._small.append(label)
+        return label
+
+
+def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
+    """Make a list that takes the width it gets, and whose items show in full when it is open."""
+    box = QComboBox()
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    for text, value in items:
+        box.addItem(text, value)
+    widen(box)
+    return box
+
+
+def widen(box: QComboBox) -> None:
+    """Let a list open as wide as its longest item."""
+    box.view().setMinimumWidth(min(420, box.view().sizeHintForColumn(0) + 24))
+
+
+def elided() -> QElidingLabel:
+    """Make a label of one line that elides what does not fit and has no width of its own."""
+    label = QElidingLabel()
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return label
+
+
+def note() -> QLabel:
+    """Make a label for sentences that must be read: as many lines as they need."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setVisible(False)
+    return label
+
+
+def say(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
+    """Set a label's text, the whole of it in the tooltip too; hide it where there is nothing to say."""
+    label.setText(text)
+    label.setToolTip(tooltip or text)
+    label.setVisible(bool(text))
+
+
+def column(label: str, control: QWidget) -> QVBoxLayout:
+    """Put a label above a control; both show the control's tooltip."""
+    above = QLabel(label)
+    above.setToolTip(control.toolTip())
+    layout = QVBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addWidget(above)
+    layout.addWidget(control)
+    return layout
+
+
+def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Lay widgets side by side; ``stretch`` is the number of the one that takes what is left."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(GAP + 2)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if number == stretch else 0)
+    return layout

@@ -1,0 +1,66 @@
+"""Section: what the model says, and which class is explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLineEdit, QSizePolicy
+from superqt.utils import qdebounced
+
+from napari_saliency._panels._style import Section
+from napari_saliency._panels.class_table import FEWEST_ROWS, ROW, ClassTable
+
+if TYPE_CHECKING:
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._panels._style import Colours
+    from napari_saliency._types import Prediction
+
+SETTLED = 120  # milliseconds after which a search that is being typed begins
+
+
+class ClassSection(Section):
+    """A search box over all labels and the table of classes."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__("Classes")
+        self._inspection = inspection
+        self.search = QLineEdit()
+        self.search.setClearButtonEnabled(True)
+        self.search.setAcceptDrops(False)
+        self.table = ClassTable()
+        self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
+        self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        self.table.setToolTip("Click a class, or step through them with [ and ].")
+        self.rows.addWidget(self.search)
+        self.rows.addWidget(self.table, 1)
+        self._search_soon = qdebounced(self._search, timeout=SETTLED, parent=self)
+        self.search.textChanged.connect(lambda _text: self._search_soon())
+        self.table.chosen.connect(inspection.select_class)
+        self.table.stepped.connect(inspection.step_class)
+        inspection.prediction_changed.connect(self._show)
+        inspection.class_changed.connect(self.table.select)
+        inspection.explanation_changed.connect(self._mark_known)
+        self._show(inspection.prediction)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        self.table.delegate.colours = colours
+        self.table.viewport().update()
+
+    def _show(self, prediction: Prediction | None) -> None:
+        self.table.classes.set_prediction(prediction)
+        count = len(prediction.labels) if prediction is not None else 0
+        self.search.setPlaceholderText(f"Search {count} classes" if count else "No prediction yet")
+        self.search.setEnabled(count > 0)
+        self.table.select(self._inspection.selected)
+        self._mark_known()
+
+    def _search(self) -> None:
+        self.table.classes.search(self.search.text())
+        self.table.select(self._inspection.selected)
+
+    def _mark_known(self, _explanation: Explanation | None = None) -> None:
+        known = (explanation.target.index for explanation in self._inspection.known())
+        self.table.classes.set_known({index for index in known if index is not None})

@@ -1,0 +1,116 @@
+"""Section: how to explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from superqt.utils import qdebounced
+
+from napari_saliency._panels._style import Section, combo, widen
+from napari_saliency._panels.options import OptionForm
+from napari_saliency._panels.run import RunBar
+from napari_saliency._types import SCORES
+from napari_saliency.methods import METHODS, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._panels._style import Colours
+    from napari_saliency._state import ModelStatus
+    from napari_saliency.methods import Method
+
+SETTLED = 250  # milliseconds after which a number that is being typed is taken
+SCORE = "score"
+SCORE_HELP = (
+    "<p>What of the class is explained.</p>"
+    "<p><b>logit</b>: the score before softmax; depends on this class alone.<br>"
+    "<b>probability</b>: rises when other classes fall, too.<br>"
+    "<b>log-probability</b>: the same on a log scale.</p>"
+)
+_SCORE_CHOICES = {"choices": tuple((score.replace("_", "-"), score) for score in SCORES)}
+_SCORE = Option(SCORE, str, SCORES[0], _SCORE_CHOICES, SCORE_HELP)
+
+
+class MethodSection(Section):
+    """Method, its options, the score, and the button that runs it."""
+
+    def __init__(self, inspection: Inspection, methods: Mapping[str, Method] = METHODS) -> None:
+        super().__init__("Method")
+        self._inspection, self._methods = inspection, methods
+        self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
+        self._layers: tuple[object, ...] = ()
+        self.method = combo()
+        self.options, self.run = OptionForm(), RunBar(inspection)
+        self._fill()
+        self.rows.addWidget(self.method)
+        self.rows.addWidget(self.options)
+        self.rows.addWidget(self.run)
+        self._take_soon = qdebounced(self._take, timeout=SETTLED, parent=self)
+        self.method.activated.connect(self._choose_method)
+        self.options.changed.connect(self._keep_options)
+        inspection.model_changed.connect(self._follow_model)
+        self._show_options()
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        self.run.set_colours(colours)
+
+    def choose(self, method: str, **options: object) -> None:
+        """Choose a method and options of it, as if by hand."""
+        self._chosen[method] = self._methods[method].complete(options)
+        self.method.setCurrentIndex(self.method.findData(method))
+        self._choose_method()
+
+    def _fill(self) -> None:
+        for number, (name, method) in enumerate(self._methods.items()):
+            self.method.addItem(method.title, name)
+            tip = f"<p>{method.summary}</p><p><i>{method.cite}</i></p>"
+            self.method.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.method.setCurrentIndex(self.method.findData(self._inspection.method))
+        widen(self.method)
+
+    def _choose_method(self) -> None:
+        self._show_options()
+        self._take()
+
+    def _keep_options(self, values: dict[str, Any]) -> None:
+        score = values.pop(SCORE)
+        if score != self._inspection.score:
+            self._inspection.set_score(score)
+            self.run.refresh()
+        self._chosen[self.method.currentData()] = values
+        self._take_soon()
+
+    def _take(self) -> None:
+        method = self.method.currentData()
+        options = self._methods[method].complete(self._chosen.get(method, {}))
+        if (method, options) != (self._inspection.method, self._inspection.options):
+            self._inspection.set_method(method, options)
+            self.run.refresh()
+
+    def _show_options(self) -> None:
+        name = self.method.currentData()
+        self.method.setToolTip(self.method.itemData(self.method.currentIndex(), Qt.ItemDataRole.ToolTipRole))
+        options = (_SCORE, *self._methods[name].options)
+        values = {SCORE: self._inspection.score, **self._chosen.get(name, {})}
+        self.options.show_options(options, values, self._inspection.model.info)
+
+    def _follow_model(self, status: ModelStatus) -> None:
+        """Offer the layers of the model at hand."""
+        layers = status.info.layers if status.info is not None else self._layers
+        if layers != self._layers:
+            self._layers = layers
+            self._chosen = {
+                name: _without_layers(self._methods[name], values) for name, values in self._chosen.items()
+            }
+            self._show_options()
+            self._take()
+
+
+def _without_layers(method: Method, values: dict[str, Any]) -> dict[str, Any]:
+    """Forget options that name a layer of another model."""
+    named = {option.name for option in method.options if option.constraints.get("choices") == "layers"}
+    return {name: value for name, value in values.items() if name not in named}

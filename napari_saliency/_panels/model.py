@@ -1,0 +1,157 @@
+"""Section: which model, how it stands, and what only the user knows of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy
+from superqt import QSearchableComboBox
+
+from napari_saliency._panels._style import Section, note, row, say
+from napari_saliency._panels.questions import QuestionForm
+from napari_saliency._state import Phase
+from napari_saliency.models import catalogue
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._panels._style import Colours
+    from napari_saliency._state import ModelStatus
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+RECENT = 8
+
+_DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
+
+
+class RecentFiles:
+    """Model files that were opened lately, kept in the user's settings."""
+
+    def __init__(self) -> None:
+        self._settings = QSettings(
+            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-saliency", "panel"
+        )
+
+    @property
+    def paths(self) -> list[str]:
+        """Those that still exist, the last one first."""
+        kept = self._settings.value("recent") or []
+        listed = [kept] if isinstance(kept, str) else list(kept)  # Qt reads a list of one as a string
+        return [path for path in listed if Path(path).exists()]
+
+    def add(self, path: str) -> None:
+        """Put a file first."""
+        self._settings.setValue("recent", [path, *(p for p in self.paths if p != path)][:RECENT])
+
+
+class ModelSection(Section):
+    """The model, its state in plain words, and a form where something had to be guessed."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__("Model")
+        self._inspection = inspection
+        self._recent = RecentFiles()
+        self.sources = QSearchableComboBox()
+        self.sources.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.sources.setMaxVisibleItems(24)
+        self.sources.setToolTip("Type to search. A model file can also be dropped onto the panel.")
+        self.sources.activated.connect(self._chosen)
+        self.sources.lineEdit().setAcceptDrops(False)
+        self.sources.lineEdit().returnPressed.connect(self._typed)
+        self.sources.lineEdit().editingFinished.connect(self._show_current)
+        self.open = QPushButton("Open…")
+        self.open.setToolTip("A classifier of your own: a .keras or .h5 file")
+        self.open.clicked.connect(self._ask_for_file)
+        self.dot, self.state = QLabel("●"), note()
+        self.note = note()
+        self.form = QuestionForm(inspection)
+        self.rows.addLayout(row(self.sources, self.open, stretch=0))
+        beside = row(self.dot, self.state, stretch=1)
+        beside.setAlignment(self.dot, Qt.AlignmentFlag.AlignTop)
+        self.rows.addLayout(beside)
+        for widget in (self.note, self.form):
+            self.rows.addWidget(widget)
+        inspection.model_changed.connect(self._show)
+        self._show(inspection.model)
+
+    def open_source(self, source: str) -> None:
+        """Open a model by its source, or a file by its path; a file becomes a recent one."""
+        if is_model_file(source):
+            source = str(Path(source).expanduser().resolve())
+            self._recent.add(source)
+        self._inspection.open_model(source)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        self.form.set_colours(colours)
+        self._show_state(self._inspection.model)
+
+    def _list(self, current: str) -> None:
+        sources = [*self._recent.paths, *catalogue()]
+        if current and current not in sources:
+            sources.insert(0, current)
+        if sources != [self.sources.itemData(n) for n in range(self.sources.count())]:
+            self.sources.clear()
+            for source in sources:
+                self.sources.addItem(title(source), source)
+                self.sources.setItemData(self.sources.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        self.sources.setCurrentIndex(sources.index(current) if current else -1)
+        self.sources.lineEdit().setCursorPosition(0)  # the beginning of a long name, not its end
+
+    def _chosen(self, number: int) -> None:
+        source = self.sources.itemData(number)
+        if source != self._inspection.model.source or self._inspection.model.phase is Phase.FAILED:
+            self.open_source(source)
+
+    def _typed(self) -> None:
+        """Open what was typed in full: a source with weights, or a path."""
+        text = self.sources.currentText().strip()
+        if self.sources.findText(text) < 0 and (":" in text or is_model_file(text)):
+            self.open_source(text)
+
+    def _show_current(self) -> None:
+        """Show the model at hand again where a search led to nothing."""
+        self._list(self._inspection.model.source)
+
+    def _ask_for_file(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Keras models ({patterns})")
+        if path:
+            self.open_source(path)
+
+    def _show(self, status: ModelStatus) -> None:
+        self._list(status.source)
+        self._show_state(status)
+        say(self.note, " ".join(status.info.notes) if status.info else "")
+        self.form.show_questions(status)
+
+    def _show_state(self, status: ModelStatus) -> None:
+        colour = getattr(self.colours, _DOTS.get(status.phase, "busy" if status.source else "muted"))
+        self.dot.setStyleSheet(f"color: {colour.name()}; background: transparent;")
+        say(self.state, status.words)
+
+
+def is_model_file(source: str) -> bool:
+    """Whether a source is a file of a model's."""
+    return source.lower().endswith(SUFFIXES)
+
+
+def title(source: str) -> str:
+    """Name a source as the user reads it."""
+    kind, _, name = source.partition(":")
+    if kind == "bundled" and name:
+        return f"{name} (bundled)"
+    if kind == "keras" and name:
+        return f"{name} (ImageNet)"
+    return Path(source).name
+
+
+def dropped_model(event: QDragEnterEvent | QDropEvent) -> str | None:
+    """Return the path of the model file that is dragged, if it is one."""
+    paths = [url.toLocalFile() for url in event.mimeData().urls()]
+    return paths[0] if len(paths) == 1 and is_model_file(paths[0]) else None

@@ -1,0 +1,119 @@
+"""Widgets made from a method's options, with magicgui."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import ValueWidget
+from psygnal import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+
+from napari_saliency._panels._style import GAP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_saliency.methods import Option
+    from napari_saliency.models import ModelInfo
+
+LARGEST = 2**31 - 1  # of Qt's spin boxes
+
+
+class OptionForm(QWidget):
+    """One row for each option; empty where a method has none."""
+
+    changed = Signal(dict)  # name -> value, of all options
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(GAP)
+        self._grid.setColumnStretch(1, 1)
+        self.widgets: dict[str, ValueWidget[Any]] = {}
+
+    def show_options(
+        self, options: Sequence[Option], values: Mapping[str, Any], info: ModelInfo | None
+    ) -> None:
+        """Make the rows anew.
+
+        Parameters
+        ----------
+        options : sequence of Option
+            A method's.
+        values : mapping
+            What was chosen before; the defaults stand for the others.
+        info : ModelInfo, optional
+            The model at hand, whose layers are choices of some options.
+        """
+        self.clear()
+        for number, option in enumerate(options):
+            widget = option_widget(option, values.get(option.name, option.default), info)
+            label = QLabel(words(option.name))
+            label.setToolTip(option.help)
+            widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self._grid.addWidget(label, number, 0)
+            self._grid.addWidget(widget.native, number, 1)
+            widget.changed.connect(self._tell)
+            self.widgets[option.name] = widget
+
+    def clear(self) -> None:
+        """Remove all rows."""
+        for widget in self.widgets.values():
+            widget.changed.disconnect(self._tell)
+        self.widgets.clear()
+        while (item := self._grid.takeAt(0)) is not None:
+            item.widget().hide()  # deleted when Qt comes round to it, but gone now
+            item.widget().deleteLater()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is chosen now."""
+        return {name: widget.value for name, widget in self.widgets.items()}
+
+    def _tell(self) -> None:
+        self.changed.emit(self.values)
+
+
+def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> ValueWidget[Any]:  # noqa: ANN401 - any option
+    """Make the widget of one option: a spin box, a check box, a list or a line of text."""
+    settings: dict[str, Any] = {"tooltip": option.help}
+    choices = option.constraints.get("choices")
+    if choices == "layers":
+        choices = layer_choices(info)
+        value = value if value in [name for _, name in choices] else ""
+    if choices is not None:
+        settings |= {"choices": list(choices), "widget_type": "ComboBox"}
+    elif option.type in (int, float):
+        settings |= _limits(option)
+    made = create_widget(value, option.type, name=option.name, options=settings)
+    return cast("ValueWidget[Any]", made)
+
+
+def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
+    """List a model's layers as the user reads them, the last one that is computed first."""
+    layers = info.layers if info is not None else ()
+    named = {layer.name: f"{layer.name} ({layer.width}×{layer.height})" for layer in layers}
+    usual = named.get(info.cam_layer, "") if info is not None else ""
+    return [
+        (f"usual: {usual}" if usual else "usual", ""),
+        *((text, name) for name, text in reversed(named.items())),
+    ]
+
+
+def words(name: str) -> str:
+    """Write a parameter's name for people."""
+    return name.replace("_", " ").capitalize()
+
+
+def _limits(option: Option) -> dict[str, Any]:
+    low, high = option.constraints.get("min", -LARGEST), option.constraints.get("max", LARGEST)
+    found = {"min": low, "max": high}
+    if "step" in option.constraints:
+        found["step"] = option.constraints["step"]
+    elif option.type is float and {"min", "max"} <= set(option.constraints):
+        found["step"] = (high - low) / 100  # magicgui shows as many decimals as the step has
+    return found

@@ -1,0 +1,145 @@
+"""The button that explains, cancels and, if need be, stops by force; progress and Live beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QWidget,
+)
+
+from napari_saliency._panels._style import elided, row, say
+from napari_saliency._state import Phase
+
+if TYPE_CHECKING:
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._panels._style import Colours
+    from napari_saliency._state import Progress
+
+PATIENCE = 2000
+"""Milliseconds after which a step that was cancelled may be stopped by force."""
+
+BUTTON = 104  # pixels; all of its texts fit, so that the button stays where it is
+
+OUTDATED = "map is of an earlier choice"
+
+_TIPS = {
+    "Explain": "Compute the map of the selected class.",
+    "Cancel": "Stop after the step that is under way; what is shown stays.",
+    "Stopping…": "The step that is under way is the last one.",
+    "Stop by force": "The step does not end. This ends the engine and starts it again; nothing else is lost.",
+}
+
+
+class RunBar(QWidget):
+    """What the user asked for: begin it, see how far it is, stop it."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__()
+        self._inspection = inspection
+        self._cancelled = False
+        self.button = QPushButton("Explain")
+        self.button.clicked.connect(self._press)
+        self.live = QCheckBox("Live")
+        self.live.setToolTip("Explain every new picture, plane, method and option without being asked.")
+        self.live.setChecked(inspection.live)
+        self.live.toggled.connect(self._set_live)
+        self.progress = QProgressBar()
+        self.hint = elided()
+        self._beside = QStackedWidget()
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE)
+        self._patience.timeout.connect(self.refresh)
+        self._lay_out()
+        inspection.progress_changed.connect(self._progressed)
+        for signal in ("model", "prepared", "prediction", "class", "explanation"):
+            getattr(inspection, f"{signal}_changed").connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, _change: object = None) -> None:
+        """Show what can be done now."""
+        state = self._state()
+        self.button.setText(state)
+        self.button.setToolTip(_TIPS[state])
+        self.button.setEnabled(state != "Stopping…" and (state != "Explain" or self._can_explain()))
+        self._show_progress(self._inspection.progress)
+        say(self.hint, self._hint())
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        self.button.setStyleSheet(
+            f"QPushButton:enabled {{ background: {colours.chosen.name()}; }}"
+            f"QPushButton:enabled:hover {{ background: {colours.hover.name()}; }}"
+        )
+        self.hint.setStyleSheet(f"color: {colours.muted.name()}; background: transparent;")
+        self.progress.setStyleSheet(
+            f"QProgressBar::chunk {{ background: {colours.chosen.name()}; width: 1px; }}"
+        )
+
+    def _lay_out(self) -> None:
+        self.button.setFixedWidth(BUTTON)
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._beside.addWidget(self.hint)
+        self._beside.addWidget(self.progress)
+        self._beside.setFixedHeight(self.progress.sizeHint().height())
+        self.setLayout(row(self.button, self._beside, self.live, stretch=1))
+
+    def _state(self) -> str:
+        if self._inspection.progress is None:
+            return "Explain"
+        if not self._cancelled:
+            return "Cancel"
+        return "Stopping…" if self._patience.isActive() else "Stop by force"
+
+    def _can_explain(self) -> bool:
+        return self._inspection.picture is not None and bool(self._inspection.model.source)
+
+    def _press(self) -> None:
+        state = self._state()
+        if state == "Explain":
+            self._inspection.explain()
+        elif state == "Cancel":
+            self._cancelled = True
+            self._patience.start()
+            self._inspection.cancel()
+            self.refresh()
+        else:
+            self._inspection.stop_by_force()
+
+    def _set_live(self, live: bool) -> None:
+        self._inspection.live = live
+
+    def _progressed(self, progress: Progress | None) -> None:
+        if progress is None:
+            self._cancelled = False
+            self._patience.stop()
+        self.refresh()
+
+    def _show_progress(self, progress: Progress | None) -> None:
+        self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
+        if progress is None:
+            self.progress.setRange(0, 1)  # a bar without a total is animated, seen or not
+            return
+        self.progress.setRange(0, progress.total)
+        self.progress.setValue(progress.done)
+        words = f"{progress.done} of {progress.total}" if progress.total else progress.words
+        self.progress.setToolTip(progress.words)
+        metrics = self.progress.fontMetrics()
+        self.progress.setFormat(
+            metrics.elidedText(words, Qt.TextElideMode.ElideRight, self._beside.width() - 8)
+        )
+
+    def _hint(self) -> str:
+        inspection = self._inspection
+        if inspection.picture is None or inspection.model.phase is not Phase.READY:
+            return ""
+        if inspection.explanation is None:
+            return ""
+        return OUTDATED if inspection.stale else ""
