@@ -23,7 +23,7 @@ NEEDS := pyproject.toml constraints.txt $(SETUP)
 system:  ## install missing system libraries (apt, root or sudo)
 	@$(SETUP) system
 
-$(BIN)/python:
+$(BIN)/python: | system
 	@$(SETUP) venv
 
 .venv/.runtime: $(NEEDS) | $(BIN)/python

@@ -13,7 +13,10 @@ from napari_saliency._state import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import napari
+
     from napari_saliency._inspection import Inspection
+    from napari_saliency._types import Prediction
     from napari_saliency._widget import SaliencyPanel
 
 MODEL, METHOD = "bundled:photos", "grad_cam"
@@ -27,7 +30,7 @@ def run(screenshot: Path | None) -> None:
     Parameters
     ----------
     screenshot : Path, optional
-        Save the whole window there as soon as the map and the other top classes' are known, and end.
+        Save the whole window there as soon as the map is there, and end.
 
     Raises
     ------
@@ -35,24 +38,35 @@ def run(screenshot: Path | None) -> None:
         If a screenshot was asked for and the map did not come; with a sentence.
     """
     import napari
+    from qtpy.QtCore import QTimer
 
     viewer = napari.Viewer()
+    make_large(viewer)
     _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
     inspection = panel.inspection
-    inspection.explanation_changed.connect(_Announcement(inspection))
+    _announce(inspection)
     open_demo(viewer, panel)
+    QTimer.singleShot(0, viewer.reset_view)  # when the window has its size
     if screenshot is None:
         napari.run()
         return
-    wait_until(lambda: len(inspection.known()) > 1 and inspection.progress is None, panel)
+    wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
     viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
     viewer.close()
 
 
-def open_demo(viewer: object, panel: SaliencyPanel) -> None:
+def make_large(viewer: napari.Viewer, most: tuple[int, int] = (1400, 940)) -> None:
+    """Give a window room for the panel beside the picture, as far as the screen has it."""
+    from qtpy.QtGui import QGuiApplication
+
+    screen = QGuiApplication.primaryScreen().availableGeometry()
+    viewer.window.resize(min(most[0], screen.width()), min(most[1], screen.height()))
+
+
+def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:
     """Ask for the cat's map, as a user would."""
-    for data, attributes, kind in cat():
-        viewer.add_layer(_layer(data, attributes, kind))  # type: ignore[attr-defined]
+    for data, attributes, _ in cat():
+        viewer.add_image(data, **attributes)
     panel.choose_model(MODEL)
     panel.method.choose(METHOD)
     panel.inspection.explain()
@@ -74,22 +88,14 @@ def wait_until(condition: Callable[[], bool], panel: SaliencyPanel, seconds: flo
         time.sleep(0.01)
 
 
-def _layer(data: object, attributes: dict[str, object], kind: str) -> object:
-    from napari.layers import Layer
+def _announce(inspection: Inspection) -> None:
+    """Print the top classes as soon as they are known, once."""
 
-    return Layer.create(data, attributes, kind)
-
-
-class _Announcement:
-    """Prints the top classes, once."""
-
-    def __init__(self, inspection: Inspection) -> None:
-        self._inspection, self._made = inspection, False
-
-    def __call__(self, _explanation: object) -> None:
-        if self._made or self._inspection.prediction is None:
+    def say(prediction: Prediction | None) -> None:
+        if prediction is None:
             return
-        self._made = True
-        print(f"{MODEL} says:")  # noqa: T201 - who runs the demo reads the terminal
-        for row in self._inspection.prediction.top(5):
-            print(f"  {row.probability:6.1%}  {row.label}")  # noqa: T201
+        inspection.prediction_changed.disconnect(say)
+        lines = [f"{MODEL} says:", *(f"  {row.probability:6.1%}  {row.label}" for row in prediction.top(5))]
+        print("\n".join(lines), flush=True)  # noqa: T201 - who runs the demo reads the terminal
+
+    inspection.prediction_changed.connect(say)

@@ -85,7 +85,7 @@ def is_here(process: tuple[str, int]) -> bool:
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine runs."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

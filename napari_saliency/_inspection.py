@@ -39,7 +39,7 @@ PREFETCH = 5
 """Top classes whose maps are fetched while the engine has nothing else to do."""
 
 PREFETCH_SECONDS = 3.0
-"""Unless the map that was asked for took longer than this."""
+"""Unless the map that was asked for took several steps and longer than this."""
 
 
 class Inspection:
@@ -118,6 +118,8 @@ class Inspection:
 
     def open_model(self, source: str, settings: Settings | None = None) -> None:
         """Open a model in place of the one before."""
+        if self._closed:
+            return
         self._runner.stop()
         self._wanted |= self._live
         self._open_model.open(source, settings or Settings())
@@ -190,7 +192,7 @@ class Inspection:
             self.failed.emit(Problem("There is no model: choose one."))
         else:
             self._wanted = True
-            if self.model.phase is Phase.FAILED:
+            if self.model.phase is Phase.FAILED and not self._closed:
                 self._open_model.open_again()
             self._advance()
 
@@ -206,7 +208,8 @@ class Inspection:
 
     def stop_by_force(self) -> None:
         """End the engine in the middle of a step, and start another."""
-        self._open_model.stop_by_force()
+        if not self._closed:
+            self._open_model.stop_by_force()
 
     def known(self) -> list[Explanation]:
         """Return known maps that differ from what is shown in nothing but the class."""
@@ -229,6 +232,8 @@ class Inspection:
     def _advance(self) -> None:
         """Ask for the next thing that is missing for what is wanted."""
         info, picture = self.model.info, self.picture
+        if self._closed:
+            return
         if picture is None:
             self._forget_picture()
         elif info is None or self.model.phase is not Phase.READY:
@@ -367,7 +372,9 @@ class Inspection:
             self._set_progress(None if ended else Progress(explanation.done, explanation.total, "computing"))
         if ended and not run.cancelled:
             if not run.quiet:
-                self._seconds, self._wanted = time.monotonic() - run.begun, False
+                self._wanted = False
+                # A single step is quick; if it was not, a function was compiled, once.
+                self._seconds = 0 if explanation.total == 1 else time.monotonic() - run.begun
             self._advance()
 
     def _run_failed(self, run: Run, error: BaseException) -> None:

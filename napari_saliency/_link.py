@@ -70,11 +70,15 @@ class EngineLink:
         failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Run a function in the engine; exactly one of ``then`` and ``failed`` is called, unless it is lost."""
+        if not self.alive:
+            return
         self._waiting += 1
         self._background.submit(self._send, self._generation, function, (then, failed))
 
     def stop(self) -> None:
         """End the engine at once, in the middle of whatever it does; its calls are never answered."""
+        if not self.alive:
+            return
         self._generation += 1
         self.alive = False
         self._waiting = 0

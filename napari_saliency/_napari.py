@@ -6,7 +6,6 @@ needs an event loop comes in as ``post`` and ``delay``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from napari.utils.notifications import Notification, notification_manager
 from psygnal import Signal
 
 from napari_saliency import _display
-from napari_saliency._napari_maps import MapLayers
+from napari_saliency._napari_maps import Delay, MapLayers
 from napari_saliency._napari_pictures import (
     Pixels,
     Reading,
@@ -28,15 +27,14 @@ from napari_saliency._napari_pictures import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
 
     from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
     from napari_saliency._link import Post
     from napari_saliency._state import Problem
-
-Delay = Callable[[Callable[[], None]], Callable[[], None]]
-"""Makes of a callable one that waits until it has not been called for a moment."""
 
 NO_PICTURE = Reading("Drop a picture into the window.")
 
@@ -79,7 +77,7 @@ class Viewing:
         self.source: Image | None = None
         self.reading = NO_PICTURE
         self._display = _display.Display()
-        self._maps = MapLayers(viewer.layers, self._display, self._contrast_by_hand)
+        self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)

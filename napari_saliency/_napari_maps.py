@@ -15,6 +15,7 @@ A new layer (after Keep, deletion, or for another picture) begins with the look 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from napari_saliency._napari_pictures import OURS
 from napari_saliency._types import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari.components import LayerList
     from napari.layers import Layer
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from napari_saliency._types import Array
 
 Limits = tuple[float, float]
+Delay = Callable[[Callable[[], None]], Callable[[], None]]
+"""Makes of a callable one that waits until it has not been called for a moment."""
 
+_ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
 _LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
 
 
@@ -62,12 +66,18 @@ class MapLayers:
         The viewer's.
     display : Display
         How maps are shown.
+    delay : callable
+        Makes a callable that is run once after many calls.
     by_hand_changed : callable
         Told whether the user has set the contrast limits of the map that is shown.
     """
 
     def __init__(
-        self, layers: LayerList, display: _display.Display, by_hand_changed: Callable[[bool], None]
+        self,
+        layers: LayerList,
+        display: _display.Display,
+        delay: Delay,
+        by_hand_changed: Callable[[bool], None],
     ) -> None:
         self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
         self._live: dict[object, _Live] = {}
@@ -76,6 +86,8 @@ class MapLayers:
         self._look["colormap"] = _colormap(display)
         self._known_limits: WeakKeyDictionary[Explanation, Limits] = WeakKeyDictionary()
         self._setting = False
+        self._to_tell: list[Image] = []  # whose data changed without an event
+        self._tell_soon = delay(self._tell)
 
     def show(
         self,
@@ -93,11 +105,10 @@ class MapLayers:
             Maps that share their contrast limits with this one.
         """
         values = _display.reduce(explanation.values, self._display)
+        place = geometry(source, plane, explanation.placement)
         with self._our_own_doing():
             live = self._live.get(source.unique_id) or self._add(source, plane, explanation)
-            _update(
-                live.layer, pinned(values, source.ndim, plane), geometry(source, plane, explanation.placement)
-            )
+            self._update(live.layer, pinned(values, source.ndim, plane), place)
             if not live.layer.auto_contrast:
                 limits = live.layer.contrast_limits if live.by_hand else self._limits(explanation, others)
                 _set_limits(live.layer, (limits[0], limits[1]), values)
@@ -141,12 +152,33 @@ class MapLayers:
         for key in list(self._live):
             self._let_go(key)
 
+    def _update(self, layer: Image, values: Array, place: dict[str, Any]) -> None:
+        moved = _moved(layer, place)
+        if not moved and layer.data.shape != values.shape:
+            layer.data = values
+            return
+        # Half of the time would go into the viewer's measuring all layers anew; but nothing has moved, or
+        # it does so when the layer is moved. Others that listen are told after the map was painted.
+        with layer.events.data.blocker():
+            layer.data = values
+        for name, value in moved.items():
+            setattr(layer, name, value)
+        self._to_tell.append(layer)
+        self._tell_soon()
+
+    def _tell(self) -> None:
+        layers, self._to_tell = self._to_tell, []
+        for layer in dict.fromkeys(layers):
+            layer.events.data(value=layer.data)
+
     def _limits(self, explanation: Explanation, others: Sequence[Explanation]) -> Limits:
         """Find contrast limits; those of maps that were shown before are remembered."""
         found = []
         for one in (explanation, *(others if self._display.shared else ())):
             if one not in self._known_limits:
-                self._known_limits[one] = _display.limits([_display.reduce(one.values, self._display)], self._display)
+                self._known_limits[one] = _display.limits(
+                    [_display.reduce(one.values, self._display)], self._display
+                )
             found.append(self._known_limits[one])
         return min(low for low, _ in found), max(high for _, high in found)
 
@@ -216,23 +248,27 @@ def _finer(placement: Placement, factor: tuple[float, float]) -> Placement:
     return Placement((scale[0], scale[1]), (translate[0], translate[1]))
 
 
-def _update(layer: Image, values: Array, place: dict[str, Any]) -> None:
-    """Change what differs: every assignment makes napari slice the layer again."""
-    layer.data = values
+def _moved(layer: Image, place: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a layer's place differs: every assignment makes napari slice the layer again."""
+    found = {}
     for name, value in place.items():
         now = getattr(layer, name)
         if not np.array_equal(getattr(now, "affine_matrix", now), value):
-            setattr(layer, name, value)
+            found[name] = value
+    return found
 
 
 def _set_limits(layer: Image, limits: Limits, values: Array) -> None:
     """Set contrast limits, within a range that has room for all values.
 
-    The range comes first: napari keeps that of the last map otherwise, and cuts the limits to it.
+    The range comes first: napari keeps that of the last map otherwise, and cuts the limits to it. It
+    is left alone where it fits well enough, as setting it costs as much as all the rest.
     """
-    low, high = float(np.nanmin(values, initial=limits[0])), float(np.nanmax(values, initial=limits[1]))
-    if np.isfinite([low, high]).all():
-        layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min(initial=limits[0])), float(finite.max(initial=limits[1]))
+    now = layer.contrast_limits_range
+    if not (now[0] <= low < high <= now[1] and now[1] - now[0] <= _ROOMY * (high - low)):
+        layer.contrast_limits_range = (low, high)
     if layer.contrast_limits != list(limits):
         layer.contrast_limits = limits
 

@@ -243,4 +243,4 @@ def _content(layer: Image, pixels: Callable[[], Any]) -> int:
         return 0
     found = pixels()
     thin = max(1, math.ceil(math.sqrt(found.nbytes / _READ_WHOLE)))
-    return zlib.crc32(np.ascontiguousarray(found[::thin, ::thin]))
+    return zlib.crc32(np.ascontiguousarray(found[::thin, ::thin]).data)

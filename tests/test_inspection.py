@@ -1,5 +1,7 @@
 """The inspection, without Qt, napari or a framework: its engine runs when the test says so."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from executors import Immediate, Manual
@@ -481,3 +483,21 @@ def test_after_close_nothing_comes_back(desk):
     desk.settle()
     assert len(desk.emitted) == before
     assert desk.engines[-1].killed
+
+
+def test_commands_after_close_do_nothing(monkeypatch, desk):
+    threads = []
+
+    def thread():
+        threads.append(ThreadPoolExecutor(1))
+        return threads[-1]
+
+    inspection = Inspection(Manual, lambda answer: answer(), thread)
+    inspection.set_picture(picture())
+    inspection.close()
+    inspection.set_picture(picture(2))
+    inspection.open_model(MODEL)
+    inspection.explain()
+    inspection.stop_by_force()
+    inspection.set_picture(None)
+    inspection.close()

@@ -24,7 +24,7 @@ from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Array, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
 from napari_saliency.models._keras_graph import Graph
-from napari_saliency.models._settings import Settings, read_labels
+from napari_saliency.models._settings import Settings
 from napari_saliency.models._sources import Source, family
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
@@ -171,7 +171,7 @@ class KerasModel(Model):
         height, width, channels = self._shape
         layers = tuple(Layer(name, *_sizes(shape)) for name, shape in self._graph.layers.items())
         return ModelInfo(
-            source=str(self._source.path or f"keras:{self._source.name}"),
+            source=str(self._source),
             name=self._source.name,
             input=InputSpec(height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"),
             labels=labels,
@@ -239,18 +239,17 @@ def _open_application(source: Source) -> tuple[Any, tuple[str, ...] | None]:
         network.load_weights(Path(source.weights).expanduser())
     except Exception as error:
         raise ModelError(
-            f"weights of {source.name} could not be had ({_first_line(error)}); "
+            f"weights or class names of {source.name} could not be had ({_first_line(error)}); "
             f"with a file of them, open keras:{source.name}?weights=FILE"
         ) from error
     return network, None
 
 
-def _imagenet_labels() -> tuple[str, ...] | None:
+def _imagenet_labels() -> tuple[str, ...]:
     """Names of ImageNet's classes, through Keras' own download and cache."""
-    from keras.applications import imagenet_utils
-
-    path = keras.utils.get_file("imagenet_class_index.json", imagenet_utils.CLASS_INDEX_PATH, cache_subdir="models")
-    return read_labels(Path(path))
+    falling = np.linspace(1, 0, 1000)[None]  # so that the order of the classes is that of their probability
+    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=1000)
+    return tuple(name.replace("_", " ") for _, name, _ in rows)
 
 
 def _record(network: Any, x: Any) -> tuple[Any, list[tuple[str, Any]]]:  # noqa: ANN401 - Keras has no types
@@ -331,7 +330,7 @@ def _fingerprint(network: Any) -> str:  # noqa: ANN401 - Keras has no types
     """SHA-256 over architecture and weights."""
     digest = hashlib.sha256(network.to_json().encode() if hasattr(network, "to_json") else b"")
     for variable in network.variables:
-        digest.update(np.ascontiguousarray(variable.numpy()).view(np.uint8))
+        digest.update(variable.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -350,10 +349,10 @@ def _guess_preprocessing(network: Any, source: Source) -> tuple[str, bool]:  # n
 
 def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
     """Refuse a preprocessing made for other channels than the model's."""
-    given = {len(preprocessing.mean), len(preprocessing.std)} - {1}
-    if given - {channels} or (preprocessing.bgr and channels != 3):
+    given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
+    if given - {1, channels}:
         raise ModelError(
-            f"preprocessing {preprocessing.name!r} is for {max(given | {3})} channels; the model has {channels}"
+            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}"
         )
     return preprocessing
 
@@ -388,4 +387,7 @@ def _notes(settings: Settings, guess: str, logits: bool) -> Iterator[str]:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    """The first line that says something, without Keras' preface and bold type."""
+    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
+    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    return next(said, type(error).__name__)[:300]

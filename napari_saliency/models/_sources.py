@@ -59,6 +59,13 @@ class Source:
     weights: str = "imagenet"
     bundled: bool = False
 
+    def __str__(self) -> str:
+        """Write the source as `parse` takes it."""
+        if self.bundled:
+            return f"bundled:{self.name}"
+        weights = "" if self.weights == "imagenet" else f"?weights={self.weights}"
+        return str(self.path or f"keras:{self.name}{weights}")
+
 
 def catalogue() -> list[str]:
     """Sources that need no file of the user's, the bundled ones first."""

@@ -16,7 +16,7 @@ def test_a_file_is_known_by_its_suffix(tmp_path, suffix):
     path.touch()
     found = parse(str(path))
     assert (found.kind, found.name, found.path) == ("file", "my net", path.resolve())
-    assert parse(path) == found
+    assert parse(path) == parse(str(found)) == found
 
 
 def test_a_path_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
@@ -41,6 +41,14 @@ def test_the_weights_of_an_application_can_be_a_file(tmp_path):
     path = tmp_path / "a b.weights.h5"
     path.touch()
     assert parse(f"keras:VGG16?weights={path}").weights == str(path)
+
+
+@pytest.mark.parametrize(
+    "source", [*catalogue(), "keras:VGG16?weights=none", f"keras:VGG16?weights={__file__}"]
+)
+def test_a_source_is_written_as_it_is_read(source):
+    assert str(parse(source)) == source
+    assert parse(str(parse(source))) == parse(source)
 
 
 @pytest.mark.parametrize(
