@@ -124,8 +124,9 @@ def answers(
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
     weights = np.stack([q.target.dense(len(model.info.labels)) for q in questions])
+    answer = _Answer(model.info, chosen, complete, (x.shape[1], x.shape[2]))
     for estimate in chosen.function(model, x, Targets(weights, scores.pop()), **complete):
-        yield [_explanation(model.info, q, chosen, complete, estimate, n, x.shape) for n, q in enumerate(questions)]
+        yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
 
 
 def find_method(name: str) -> Method:
@@ -198,33 +199,39 @@ def target_value(target: Target, prediction: Prediction, info: ModelInfo) -> flo
     return float(scores @ target.dense(len(logits)))
 
 
-def _explanation(
-    info: ModelInfo,
-    question: Question,
-    method: Method,
-    options: Mapping[str, Any],
-    estimate: Estimate,
-    n: int,
-    shape: tuple[int, ...],
-) -> Explanation:
-    values = estimate.values[n]
-    return Explanation(
-        values=values,
-        placement=question.placement.coarser((shape[1], shape[2]), (values.shape[0], values.shape[1])),
-        target=question.target,
-        label=target_label(question.target, info.labels),
-        score=target_value(question.target, question.prediction, info),
-        method=method.id,
-        title=method.title,
-        options=options,
-        prediction=question.prediction,
-        done=estimate.done,
-        total=estimate.total,
-        stderr=None if estimate.stderr is None else estimate.stderr[n],
-        diagnostics={name: float(np.ravel(v)[n if np.ndim(v) else 0]) for name, v in estimate.diagnostics.items()},
-        notes=estimate.notes,
-        provenance=_provenance(info),
-    )
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What all explanations of one run have in common."""
+
+    info: ModelInfo
+    method: Method
+    options: Mapping[str, Any]
+    size: tuple[int, int]  # of the model's input
+
+    def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
+        """Everything about the ``n``-th picture's map."""
+        values = estimate.values[n]
+        return Explanation(
+            values=values,
+            placement=question.placement.coarser(self.size, (values.shape[0], values.shape[1])),
+            target=question.target,
+            label=target_label(question.target, self.info.labels),
+            score=target_value(question.target, question.prediction, self.info),
+            method=self.method.id,
+            title=self.method.title,
+            options=self.options,
+            prediction=question.prediction,
+            done=estimate.done,
+            total=estimate.total,
+            stderr=None if estimate.stderr is None else estimate.stderr[n],
+            diagnostics={k: float(np.ravel(v)[n if np.ndim(v) else 0]) for k, v in estimate.diagnostics.items()},
+            notes=(*estimate.notes, *self._scores_note(question.target)),
+            provenance=_provenance(self.info),
+        )
+
+    def _scores_note(self, target: Target) -> tuple[str, ...]:
+        replaced = target.score == "logit" and not self.info.logits
+        return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
 
 
 def _prepare(info: ModelInfo, image: AnyImage) -> Prepared:
