@@ -151,15 +151,24 @@ class FakeInspection:
         index = int(self.prediction.order()[0]) if self.selected is None else self.selected
         method = METHODS[self.method]
         self.request = Request(
-            self.picture.key, self.model.source, "f", method.id, tuple(sorted(self.options.items())),
+            self.picture.key,
+            self.model.source,
+            "f",
+            method.id,
+            tuple(sorted(self.options.items())),
             Target.of_class(index, self.score),
         )
         if self.request not in self.known_maps or changes:
             values = self._values(index, method.title)
             self.known_maps[self.request] = explanation(
-                index, values, self._predicted,
-                _placed(self.prepared.placement, values), title=method.title, method=method.id,
-                target=self.request.target, **changes,
+                index,
+                values,
+                self._predicted,
+                _placed(self.prepared.placement, values),
+                title=method.title,
+                method=method.id,
+                target=self.request.target,
+                **changes,
             )
         self.explanation, self.stale = self.known_maps[self.request], False
         self.explanation_changed.emit(self.explanation)
@@ -176,7 +185,9 @@ class FakeInspection:
 
     def stop_by_force(self):
         self.commands.append(("stop_by_force",))
-        self.set_model(ModelStatus(Phase.LOST, "stopped by force; starting the engine again", self.model.source))
+        self.set_model(
+            ModelStatus(Phase.LOST, "stopped by force; starting the engine again", self.model.source)
+        )
         self.end_progress()
 
     def fail(self, message, details=""):

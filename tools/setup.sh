@@ -7,11 +7,12 @@
 #
 # PYTHON=... names another interpreter.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 LIBRARIES="fonts-dejavu-core libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libglib2.0-0 libx11-xcb1
     libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0
-    libxcb-xfixes0 libxcb-xinerama0 libxkbcommon-x11-0 xvfb"
+    libxcb-xfixes0 libxcb-xinerama0 libxkbcommon-x11-0 x11-utils xvfb"
 
 say() { echo "napari-saliency: $*"; }
 fail() { say "$@" >&2; exit 1; }
@@ -29,31 +30,25 @@ missing() {
 apt_install() {
     local root=()
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "these system packages are missing, and there is neither root nor sudo: $*." \
-            "Ask an administrator for: apt-get install $*"
+        if ! command -v sudo >/dev/null; then
+            say "there is neither root nor sudo here, going on without these system packages: $*."
+            return
+        fi
         root=(sudo)
     fi
     say "installing system packages: $*"
-    local quiet=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    local quiet=(env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o Dpkg::Use-Pty=0)
     # An index that cannot be reached is no reason to stop: the packages may be in the lists at hand.
     "${root[@]}" "${quiet[@]}" update || say "apt-get update failed; trying with the lists that are there"
     "${root[@]}" "${quiet[@]}" install -y --no-install-recommends "$@" >/dev/null ||
         fail "apt-get could not install: $*. The lines above say why."
 }
 
-system() {
-    if ! command -v apt-get >/dev/null; then
-        say "this is neither Debian nor Ubuntu; if a window does not open, install Qt's xcb libraries, Mesa and Xvfb."
-        return
-    fi
-    local names
-    # shellcheck disable=SC2086 # a list of names
-    names="$(missing $LIBRARIES)"
-    # shellcheck disable=SC2086
-    [ -z "$names" ] || apt_install $names
-}
-
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; }
+
+has_venv() { [ -x .venv/bin/python ] && fits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }
+
+makes_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
 interpreter() {
     local candidate
@@ -67,16 +62,32 @@ interpreter() {
         "$("${PYTHON:-python3}" --version 2>&1 | tail -n 1). Name another with: make PYTHON=/path/to/python3.12"
 }
 
-venv() {
+# Debian and Ubuntu pack what makes virtual environments apart from Python.
+venv_package() {
     local python
-    if [ -x .venv/bin/python ] && fits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    has_venv && return
+    python="$(interpreter)"
+    makes_venv "$python" || "$python" -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'
+}
+
+system() {
+    if ! command -v apt-get >/dev/null; then
+        say "this is neither Debian nor Ubuntu; if a window does not open, install Qt's xcb libraries, Mesa and Xvfb."
         return
     fi
+    local extra names
+    extra="$(venv_package)"
+    # shellcheck disable=SC2086 # lists of names
+    names="$(missing $LIBRARIES $extra)"
+    # shellcheck disable=SC2086
+    [ -z "$names" ] || apt_install $names
+}
+
+venv() {
+    local python
+    has_venv && return
     python="$(interpreter)"
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        command -v apt-get >/dev/null || fail "$python has no venv module; install your system's python3-venv."
-        apt_install "$("$python" -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))')"
-    fi
+    makes_venv "$python" || fail "$python cannot make virtual environments: install your system's python3-venv."
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 }

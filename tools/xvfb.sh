@@ -28,6 +28,7 @@ command -v Xvfb >/dev/null || { echo "Xvfb is not installed: run 'make system' o
 
 scratch="$(mktemp -d)"
 server=""
+# shellcheck disable=SC2317 # reached through the trap
 finish() {
     [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
     rm -rf "$scratch"

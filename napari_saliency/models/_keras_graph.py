@@ -73,6 +73,7 @@ class Graph:
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
         self._functions: dict[Any, Any] = {}
+        self._separating: dict[str, bool] = {}
 
     def gradient(self, x: Array, weights: Array, score: Score = "logit") -> tuple[Array, Array]:
         """Value (N,) of the weighted scores and its derivative with respect to ``x``."""
@@ -168,14 +169,18 @@ class Graph:
 
     def _separates(self, layer: str) -> bool:
         """Whether the logits depend on the picture through this layer alone."""
-        return self._x.op not in _ancestors(self._logits, without=self._tensors[layer].op)
+        if layer not in self._separating:
+            self._separating[layer] = self._x.op not in _ancestors(self._logits, without=self._tensors[layer].op)
+        return self._separating[layer]
 
     def _function(self, key: Any, build: Callable[[], tuple[Any, Any]]) -> Any:  # noqa: ANN401 - TensorFlow's own types
         """Prune a function out of the graph, once."""
         if key not in self._functions:
             with self._answer.graph.as_default():
                 feeds, fetches = build()
-            self._functions[key] = self._answer.prune(feeds, fetches)
+            # Without a signature each call is first taken for a wrong one, at the price of printing its arrays.
+            specs = tuple(tf.TensorSpec(feed.shape, feed.dtype) for feed in tf.nest.flatten(feeds))
+            self._functions[key] = self._answer.prune(feeds, fetches, input_signature=(specs, {}))
         return self._functions[key]
 
 

@@ -1,5 +1,6 @@
 """The Keras adapter: every way to write a network gives the maps of its numpy twin."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -315,21 +316,45 @@ def test_two_runs_are_equal(normalised, twin, name):
     np.testing.assert_array_equal(*(answer(name, model, x, targets) for _ in range(2)))
 
 
-def test_threads_do_not_disturb_each_other(build, twin):
+@pytest.fixture
+def hurried():
+    """Let threads interrupt each other as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_threads_do_not_disturb_each_other(build, twin, hurried):
     """Another rule, another class, another picture and another layer at the same time."""
     model = build(networks.sequential, preprocessing="none")
     x = pictures(twin, 4)
     names = [name for name in METHODS if name not in FEW]
     jobs = [(name, n, (n + shift) % len(LABELS)) for shift in range(4) for n in range(4) for name in names]
+    wanted = {
+        (name, n, index): answer(name, twin, x[n : n + 1], targets_of(index)) for name, n, index in jobs
+    }
 
     def run(job):
         name, n, index = job
-        return answer(name, model, x[n : n + 1], targets_of(index))
+        return job, answer(name, model, x[n : n + 1], targets_of(index))
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(run, jobs * 3))
-    for (name, n, index), values in zip(jobs * 3, found, strict=True):
-        assert_same_map(values, answer(name, twin, x[n : n + 1], targets_of(index)))
+        for job, values in pool.map(run, jobs * 5):
+            assert_same_map(values, wanted[job])
+
+
+def test_threads_do_not_take_each_others_activations(build, twin, hurried):
+    model = build(networks.sequential)
+    x, targets = pictures(twin, 2), targets_of(0)
+    wanted = [twin.tap(x[n : n + 1], targets, "rectified").activations for n in (0, 1)]
+
+    def run(n):
+        return n, model.tap(x[n : n + 1], targets, model.info.cam_layer).activations
+
+    with ThreadPoolExecutor(8) as pool:
+        for n, values in pool.map(run, [0, 1] * 250):
+            assert_same_map(values, wanted[n])
 
 
 # Where things lie --------------------------------------------------------------------------------

@@ -1,0 +1,740 @@
+"""The sections of the panel, each by itself, with an inspection that is made up."""
+
+import time
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from fakes import FakeInspection, explanation, info, prediction
+from napari.components import ViewerModel
+from qtpy.QtCore import QMimeData, QPoint, QRect, Qt, QUrl
+from qtpy.QtGui import QImage, QPainter
+from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionViewItem
+
+from napari_saliency._display import Display
+from napari_saliency._inspection import Inspection
+from napari_saliency._napari import Viewing
+from napari_saliency._panels import model as model_module
+from napari_saliency._panels import questions, run
+from napari_saliency._panels._style import Colours
+from napari_saliency._panels.class_table import ClassTableModel, percent
+from napari_saliency._panels.classes import ClassSection
+from napari_saliency._panels.details import show_details
+from napari_saliency._panels.display import DisplaySection, summary
+from napari_saliency._panels.method import MethodSection
+from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
+from napari_saliency._panels.options import OptionForm, layer_choices
+from napari_saliency._panels.picture import PictureSection, thumbnail
+from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
+from napari_saliency.methods import METHODS
+from napari_saliency.methods._registry import Method, _options
+from napari_saliency.models import catalogue
+
+pytestmark = pytest.mark.viewer
+PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
+LONG = "American black bear, black bear, Ursus americanus, Euarctos americanus"
+
+
+@pytest.fixture(autouse=True)
+def _no_recent_files():
+    RecentFiles()._settings.clear()
+
+
+@pytest.fixture
+def inspection():
+    return FakeInspection(prediction(3))
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def viewing(viewer, inspection):
+    made = Viewing(viewer, inspection, lambda call: None, lambda call: call)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def made(qtbot):
+    """Make a section and show it."""
+    kept = []  # pytest-qt holds widgets weakly
+
+    def make(kind, *arguments, width=320, **more):
+        section = kind(*arguments, **more)
+        qtbot.addWidget(section)
+        section.resize(width, 600)
+        section.show()
+        kept.append(section)
+        return section
+
+    return make
+
+
+def look(inspection, pixels=PHOTO, key=1):
+    inspection.set_picture(Picture(key, "photo", lambda: (pixels, None)))
+
+
+def ready(source="fake:net", **changes):
+    known = info(source=source, **changes)
+    return ModelStatus(Phase.READY, f"ready: {known.words}", source, known)
+
+
+def pick(box, text):
+    """Choose an item as a user does."""
+    number = next(n for n in range(box.count()) if text in box.itemText(n))
+    box.setCurrentIndex(number)
+    box.activated.emit(number)
+
+
+def test_the_made_up_inspection_is_like_the_real_one():
+    real = {name for name in vars(Inspection) if not name.startswith("_")}
+    assert real <= set(dir(FakeInspection(prediction(3))))
+
+
+# Picture
+
+
+def test_picture_lists_layers_and_follows_their_names(made, viewer, viewing, inspection):
+    section = made(PictureSection, viewing, inspection)
+    assert not section.layers.isEnabled()
+    assert "Drop a picture" in section.note.text()
+    one, two = (viewer.add_image(PHOTO, name=name) for name in ("one", "two"))
+    assert [section.layers.itemText(n) for n in range(2)] == ["two", "one"]
+    assert section.layers.currentText() == "two"
+    pick(section.layers, "one")
+    assert viewing.source is one
+    one.name = "renamed"
+    assert section.layers.currentText() == "renamed"
+    viewer.layers.remove(two)
+    assert section.layers.count() == 1
+    assert not section.note.isVisible()
+
+
+def test_picture_shows_what_the_model_sees_and_says_how(made, viewer, viewing, inspection):
+    section = made(PictureSection, viewing, inspection)
+    viewer.add_image(PHOTO)
+    assert not section.thumbnail.pixmap().isNull()
+    assert "80×60 RGB" in section.words.text()
+    assert "values 0 to 255 as they are" in section.words.toolTip()
+    viewer.layers.clear()
+    assert section.words.text() == ""
+    assert section.thumbnail.text() == "no picture"
+
+
+def test_picture_offers_what_can_be_done(made, viewer, viewing, inspection, qtbot):
+    section = made(PictureSection, viewing, inspection)
+    asked = []
+    viewing.correct = lambda: asked.append(True)
+    viewing.reading_changed.emit(SimpleNamespace(words="It lies on its side.", remedy="Turn upright"))
+    assert section.remedy.isVisible()
+    qtbot.mouseClick(section.remedy, Qt.MouseButton.LeftButton)
+    assert asked
+
+
+@pytest.mark.parametrize("shape", [(224, 224, 3), (5, 7, 3), (300, 20, 3), (1, 1, 3)])
+def test_thumbnails_keep_shape_and_colours(qtbot, shape):
+    seen = np.zeros(shape, np.uint8)
+    seen[..., 1] = 200
+    image = thumbnail(seen, 90).toImage()
+    assert max(image.width(), image.height()) == 90
+    assert image.width() / image.height() == pytest.approx(shape[1] / shape[0], abs=0.2)
+    assert image.pixelColor(image.width() // 2, image.height() // 2).getRgb()[:3] == (0, 200, 0)
+
+
+# Model
+
+
+def test_model_lists_what_there_is_and_opens_what_is_picked(made, inspection):
+    section = made(ModelSection, inspection)
+    listed = {section.sources.itemData(n) for n in range(section.sources.count())}
+    assert {*catalogue(), "fake:net"} == listed
+    pick(section.sources, "VGG16")
+    assert inspection.commands[-1] == ("open_model", "keras:VGG16", None)
+    assert "loading" in section.state.text()
+
+
+def test_model_opens_a_source_that_is_typed_in_full_and_forgets_half_a_search(made, inspection, qtbot):
+    section = made(ModelSection, inspection)
+    line = section.sources.lineEdit()
+    line.setText("keras:VGG16?weights=none")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert inspection.commands[-1][1] == "keras:VGG16?weights=none"
+    count = len(inspection.commands)
+    line.setText("vgg and so on")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert len(inspection.commands) == count
+    assert line.text() == title("keras:VGG16?weights=none")
+
+
+@pytest.mark.parametrize(
+    ("phase", "colour"),
+    [
+        (Phase.READY, "good"),
+        (Phase.LOADING, "busy"),
+        (Phase.STARTING, "busy"),
+        (Phase.LOST, "bad"),
+        (Phase.FAILED, "bad"),
+    ],
+)
+def test_model_says_how_it_stands(made, inspection, phase, colour):
+    section = made(ModelSection, inspection)
+    section.set_colours(Colours.of_theme("light"))
+    inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
+    assert section.state.text() == "in plain words"
+    assert getattr(Colours.of_theme("light"), colour).name() in section.dot.styleSheet()
+
+
+def test_a_long_failure_is_read_in_full(made, inspection, qtbot):
+    section = made(ModelSection, inspection)
+    sentence = "MobileNetV2 does not open: " + "there is no network and its weights were never loaded. " * 3
+    inspection.set_model(ModelStatus(Phase.FAILED, sentence, "keras:MobileNetV2"))
+    qtbot.wait(20)
+    assert section.state.height() > 2.5 * section.state.fontMetrics().height()
+
+
+def test_notes_of_a_model_are_shown(made, inspection):
+    section = made(ModelSection, inspection)
+    inspection.set_model(ready(notes=("It knows nine things.",)))
+    assert section.note.text() == "It knows nine things."
+
+
+def test_files_that_were_opened_are_listed_first(made, inspection, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.keras" for name in ("one", "two")]
+    for path in paths:
+        path.touch()
+    section = made(ModelSection, inspection)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(paths[0]), ""))
+    section.open.click()
+    section.open_source(str(paths[1]))
+    assert [section.sources.itemText(n) for n in range(2)] == ["two.keras", "one.keras"]
+    assert RecentFiles().paths == [str(paths[1]), str(paths[0])]
+    paths[1].unlink()
+    assert RecentFiles().paths == [str(paths[0])]
+
+
+def test_no_more_than_a_few_files_are_remembered(tmp_path):
+    recent = RecentFiles()
+    for number in range(model_module.RECENT + 3):
+        path = tmp_path / f"{number}.h5"
+        path.touch()
+        recent.add(str(path))
+    assert len(recent.paths) == model_module.RECENT
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("bundled:photos", "photos (bundled)"),
+        ("keras:VGG16", "VGG16 (ImageNet)"),
+        ("/home/me/net.keras", "net.keras"),
+    ],
+)
+def test_sources_have_titles(source, words):
+    assert title(source) == words
+
+
+def test_only_a_single_model_file_can_be_dropped():
+    def event(*names):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(name) for name in names])
+        return SimpleNamespace(mimeData=lambda: mime)
+
+    assert dropped_model(event("/a/net.keras")) == "/a/net.keras"
+    assert dropped_model(event("/a/net.H5")) == "/a/net.H5"
+    assert dropped_model(event("/a/net.keras", "/a/b.keras")) is None
+    assert dropped_model(event("/a/photo.jpg")) is None
+    assert not is_model_file("keras:VGG16")
+
+
+# Questions
+
+
+def asking(*asked, labels=("0", "1", "2")):
+    return ready("/home/me/net.keras", questions=asked, labels=labels)
+
+
+def test_the_form_shows_only_what_is_asked(made, inspection):
+    section = made(ModelSection, inspection)
+    assert not section.form.isVisible()
+    inspection.set_model(asking("preprocessing", "labels"))
+    assert section.form.preprocessing.isVisible()
+    assert section.form.labels.isVisible()
+    inspection.set_model(asking("labels"))
+    assert not section.form.preprocessing.isVisible()
+    inspection.set_model(asking())
+    assert not section.form.isVisible()
+
+
+def test_answers_are_given_together(made, inspection, tmp_path):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("preprocessing", "labels"))
+    pick(form.preprocessing, "(tf)")
+    pick(form.fit, "pad")
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\nfish\n")
+    form.read_names(names)
+    assert form.labels.currentText() == "names.txt"
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf", "fit": "pad"}
+
+
+def test_numbers_are_an_answer_too(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("labels"))
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.labels == ("0", "1", "2")
+    assert settings.preprocessing is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("two.txt", "cat\ndog\n", "2 names, the model has 3"),
+        ("odd.json", "7", "no class names"),
+        ("gone.txt", None, "No such file"),
+        ("broken.json", "{", "no class names"),
+    ],
+)
+def test_names_that_do_not_fit_get_a_sentence(made, inspection, tmp_path, monkeypatch, name, text, words):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("labels"))
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / name), ""))
+    pick(form.labels, questions.FROM_FILE)
+    assert words in form.problem.text()
+    assert form.labels.currentText() == questions.NUMBERS
+
+
+# Method and options
+
+
+def every_kind(
+    model,
+    x,
+    targets,
+    *,
+    samples: Annotated[int, {"min": 2, "max": 100}] = 50,
+    noise: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.01}] = 0.15,
+    share: Annotated[float, {"min": 0.0, "max": 2.0}] = 0.5,
+    squared: bool = True,
+    baseline: Literal["black", "white"] = "white",
+    layer: Annotated[str, {"choices": "layers"}] = "",
+    words: str = "some",
+    seed: int = 0,
+):
+    """Do nothing.
+
+    Parameters
+    ----------
+    samples : int
+        How many.
+    """
+    yield
+
+
+EVERY = Method("every_kind", "Every kind", every_kind, "gradient", "nobody", _options(every_kind))
+
+
+def test_options_become_widgets_of_their_kind(made):
+    form = made(OptionForm)
+    form.show_options(EVERY.options, {"samples": 7}, info())
+    assert form.values == {
+        "samples": 7, "noise": 0.15, "share": 0.5, "squared": True,
+        "baseline": "white", "layer": "", "words": "some", "seed": 0,
+    }  # fmt: skip
+    widgets = form.widgets
+    assert (widgets["samples"].min, widgets["samples"].max) == (2, 100)
+    assert widgets["noise"].step == 0.01
+    assert widgets["samples"].tooltip == "How many."
+    assert widgets["baseline"].choices == ("black", "white")
+    assert widgets["layer"].choices == ("", "late", "early")
+    EVERY.complete(form.values)
+
+
+def test_changed_options_are_told_and_rows_are_replaced(made):
+    form = made(OptionForm)
+    heard = []
+    form.changed.connect(heard.append)
+    form.show_options(EVERY.options, {}, None)
+    form.widgets["squared"].value = False
+    assert heard[-1]["squared"] is False
+    assert len(heard) == 1
+    form.show_options((), {}, None)
+    assert form.values == {}
+    assert form.layout().count() == 0
+
+
+def test_layers_are_named_with_their_size():
+    assert layer_choices(info())[:2] == [("usual: late (7×7)", ""), ("late (7×7)", "late")]
+    assert layer_choices(None) == [("usual", "")]
+
+
+def test_each_method_keeps_its_options(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    pick(section.method, "SmoothGrad")
+    section.options.widgets["samples"].value = 12
+    qtbot.waitUntil(lambda: inspection.options.get("samples") == 12)
+    pick(section.method, "Grad-CAM")
+    assert inspection.method == "grad_cam"
+    pick(section.method, "SmoothGrad")
+    assert section.options.widgets["samples"].value == 12
+    assert inspection.options["samples"] == 12
+
+
+def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
+    section = made(MethodSection, inspection)
+    section.options.widgets["score"].value = "probability"
+    assert inspection.score == "probability"
+    pick(section.method, "Grad-CAM")
+    assert section.options.widgets["score"].value == "probability"
+
+
+def test_a_method_is_chosen_by_name(made, inspection):
+    section = made(MethodSection, inspection)
+    section.choose("smoothgrad", samples=9)
+    assert section.method.currentText() == METHODS["smoothgrad"].title
+    assert (inspection.method, inspection.options["samples"]) == ("smoothgrad", 9)
+
+
+def test_layers_of_another_model_are_offered_and_the_old_one_forgotten(made, inspection):
+    section = made(MethodSection, inspection)
+    section.choose("grad_cam", layer="early")
+    inspection.set_model(ready(layers=info().layers[1:]))
+    assert section.options.widgets["layer"].choices == ("", "late")
+    assert inspection.options == {"layer": ""}
+
+
+def test_tooltips_tell_what_a_method_does(made, inspection):
+    section = made(MethodSection, inspection)
+    section.choose("grad_cam")
+    assert METHODS["grad_cam"].summary in section.method.toolTip()
+    assert METHODS["grad_cam"].cite in section.method.toolTip()
+
+
+# Explain, cancel, stop by force
+
+
+def test_explain_needs_a_picture_and_a_model(made, inspection):
+    bar = made(run.RunBar, inspection)
+    assert not bar.button.isEnabled()
+    look(inspection)
+    assert bar.button.isEnabled()
+    bar.button.click()
+    assert inspection.of("explain")
+
+
+def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._patience.setInterval(30)
+    look(inspection)
+    inspection.patient = True
+    bar.button.click()
+    assert bar.button.text() == "Cancel"
+    assert bar.progress.isVisible()
+    assert (bar.progress.value(), bar.progress.maximum()) == (3, 50)
+    bar.button.click()
+    assert bar.button.text() == "Stopping…"
+    assert not bar.button.isEnabled()
+    qtbot.waitUntil(lambda: bar.button.text() == "Stop by force")
+    bar.button.click()
+    assert inspection.of("stop_by_force")
+    assert bar.button.text() == "Explain"
+    assert bar.button.isEnabled()  # which sends the request again
+
+
+def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._patience.setInterval(10)
+    look(inspection)
+    inspection.patient = True
+    bar.button.click()
+    bar.button.click()
+    inspection.end_progress()
+    qtbot.wait(40)
+    assert bar.button.text() == "Explain"
+
+
+def test_progress_without_a_total_says_what_is_waited_for(made, inspection):
+    bar = made(run.RunBar, inspection, width=500)
+    inspection.progress = Progress(0, 0, "waiting for the model")
+    inspection.progress_changed.emit(inspection.progress)
+    assert bar.progress.maximum() == 0
+    assert bar.progress.toolTip() == "waiting for the model"
+
+
+def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, inspection):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    inspection.explain()
+    assert section.run.hint.text() == ""
+    section.choose("smoothgrad")
+    assert section.run.hint.text() == run.OUTDATED
+
+
+def test_live_is_passed_on(made, inspection):
+    made(run.RunBar, inspection).live.setChecked(True)
+    assert inspection.live is True
+
+
+# Classes
+
+
+@pytest.fixture
+def classes(made):
+    def make(count=1000, **more):
+        inspection = FakeInspection(prediction(count, **more))
+        section = made(ClassSection, inspection)
+        look(inspection)
+        return section, inspection
+
+    return make
+
+
+def rows(section):
+    return section.table.classes.classes
+
+
+def test_rows_are_sorted_and_the_top_class_is_marked(classes):
+    section, inspection = classes()
+    assert rows(section) == inspection.prediction.order().tolist()
+    assert section.table.currentIndex().row() == 0
+    assert "1000" in section.search.placeholderText()
+    table = section.table.classes
+    assert table.data(table.index(0, 0)) == inspection.prediction.top(1)[0].label
+    assert table.data(table.index(0, 1)) == percent(inspection.prediction.top(1)[0].probability)
+    assert table.data(table.index(0, 0), Qt.ItemDataRole.EditRole) is None
+
+
+def test_a_click_or_an_arrow_key_selects_a_class(classes, qtbot):
+    section, inspection = classes()
+    table = section.table
+    spot = table.visualRect(table.classes.index(3, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    assert inspection.selected == rows(section)[3]
+    qtbot.keyClick(table, Qt.Key.Key_Down)
+    assert inspection.selected == rows(section)[4]
+
+
+def test_brackets_step_in_the_table_too(classes, qtbot):
+    section, inspection = classes()
+    for key, row in (("]", 1), ("]", 2), ("[", 1)):
+        qtbot.keyClicks(section.table, key)
+        assert inspection.selected == rows(section)[row]
+        assert section.table.currentIndex().row() == row
+
+
+def test_showing_a_class_does_not_choose_it(classes):
+    _section, inspection = classes()
+    inspection.commands.clear()
+    inspection.prediction_changed.emit(inspection.prediction)
+    inspection.class_changed.emit(None)
+    assert not inspection.commands
+
+
+def test_the_selected_class_stays_in_sight(classes):
+    section, inspection = classes()
+    inspection.select_class(rows(section)[700])
+    rect = section.table.visualRect(section.table.currentIndex())
+    assert section.table.viewport().rect().contains(rect.center())
+
+
+def test_searching_finds_labels_by_all_their_words(classes, qtbot):
+    section, inspection = classes()
+    section.search.setText("NUMBER 77")
+    qtbot.waitUntil(lambda: len(rows(section)) < 1000)
+    assert set(rows(section)) == {77, 177, 277, 377, 477, 577, 677, *range(770, 780), 877, 977}
+    order = inspection.prediction.order().tolist()
+    assert rows(section) == sorted(rows(section), key=order.index)
+    assert not section.table.currentIndex().isValid()
+    section.search.clear()
+    qtbot.waitUntil(lambda: len(rows(section)) == 1000)
+    assert section.table.currentIndex().row() == 0
+
+
+def test_known_maps_are_marked(classes):
+    section, inspection = classes()
+    inspection.select_class(5)
+    table = section.table.classes
+    index = table.index(table.row_of(5), 0)
+    assert table.data(index, 257) is True
+    assert "known" in table.data(index, Qt.ItemDataRole.ToolTipRole)
+    assert table.data(table.index(table.row_of(6), 0), 257) is False
+
+
+def test_without_a_prediction_the_table_is_empty(classes):
+    section, inspection = classes()
+    inspection.set_picture(None)
+    assert section.table.classes.rowCount() == 0
+    assert not section.search.isEnabled()
+
+
+def test_ten_thousand_classes_are_quick(classes, qtbot):
+    section, inspection = classes(10_000)
+    limits = {}
+    for name, act in {
+        "prediction": lambda: inspection.prediction_changed.emit(inspection.prediction),
+        "search": lambda: section.table.classes.search("number 9"),
+        "select": lambda: section.table.select(4321),
+        "paint": lambda: section.table.grab(),
+    }.items():
+        times = []
+        for _ in range(5):
+            start = time.thread_time()
+            act()
+            times.append(time.thread_time() - start)
+        limits[name] = min(times)
+    assert max(limits.values()) < 0.05, limits  # generous; they take 1 to 10 ms
+
+
+def test_another_model_has_other_labels(classes):
+    section, inspection = classes()
+    other = prediction(4)
+    inspection.prediction_changed.emit(other)
+    assert section.table.classes.rowCount() == 4
+    assert section.table.classes.data(section.table.classes.index(0, 0)) == other.top(1)[0].label
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0, "0.0 %"),
+        (1e-6, "< 0.1 %"),
+        (0.0005, "0.1 %"),
+        (0.5, "50.0 %"),
+        (0.99999, "> 99.9 %"),
+        (1, "100.0 %"),
+    ],
+)
+def test_probabilities_are_written_for_people(probability, words):
+    assert percent(probability) == words
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("selected", [False, True])
+def test_cells_are_painted_within_their_bounds(classes, theme, selected):
+    section, _ = classes()
+    section.set_colours(Colours.of_theme(theme))
+    model = ClassTableModel()
+    model.set_prediction(prediction(3))
+    image = QImage(200, 60, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.magenta)
+    option = QStyleOptionViewItem()
+    option.rect = QRect(20, 20, 140, 22)
+    option.fontMetrics = section.fontMetrics()
+    if selected:
+        option.state |= QStyle.StateFlag.State_Selected
+    painter = QPainter(image)
+    for column in (0, 1):
+        section.table.delegate.paint(painter, option, model.index(0, column))
+    painter.end()
+    outside = [image.pixelColor(x, y).name() for x in range(200) for y in (0, 10, 19, 43, 59)]
+    assert set(outside) == {"#ff00ff"}
+    inside = {image.pixelColor(x, y).name() for x in range(20, 160) for y in range(20, 42)}
+    assert len(inside) > 3
+
+
+# Display
+
+
+@pytest.fixture
+def display(made, viewer, viewing, inspection):
+    viewer.add_image(PHOTO)
+    return made(DisplaySection, viewing, inspection)
+
+
+@pytest.mark.parametrize(
+    ("control", "chosen"),
+    [("reduction", "norm"), ("sign", "negative"), ("contrast", "shared"), ("colormap", "jet")],
+)
+def test_controls_change_the_display_and_run_nothing(display, viewing, inspection, control, chosen):
+    inspection.explain()
+    inspection.commands.clear()
+    display.controls[control].value = chosen
+    assert getattr(viewing.display, control) == chosen
+    assert not inspection.commands
+
+
+def test_controls_begin_with_the_displays_values(display):
+    assert {name: control.value for name, control in display.controls.items()} == {
+        "reduction": "max", "sign": "absolute", "contrast": "per class", "colormap": "by sign",
+    }  # fmt: skip
+    assert display.clip.value() == Display().clip
+
+
+def test_the_clip_is_a_percentile(display, viewing):
+    display.clip.setValue(93.7)
+    assert viewing.display.clip == 93.7
+    display.controls["colormap"].value = "jet"
+    display.controls["colormap"].value = "by sign"
+    assert viewing.display.colormap is None
+
+
+def test_auto_contrast_is_offered_when_limits_are_the_users(display, viewer, viewing, inspection, qtbot):
+    inspection.explain()
+    assert not display.by_hand.isVisible()
+    viewer.layers[1].contrast_limits = (1, 2)
+    assert display.by_hand.isVisible()
+    display.by_hand.click()
+    assert not display.by_hand.isVisible()
+
+
+def test_keep_is_for_a_map_that_is_there(display, viewer, inspection):
+    assert not display.keep.isEnabled()
+    inspection.explain()
+    display.keep.click()
+    assert not display.keep.isEnabled()
+    inspection.select_class(2)
+    assert display.keep.isEnabled()
+    assert len(viewer.layers) == 3
+
+
+def test_what_a_map_says_about_itself_is_shown(display, inspection):
+    inspection.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
+    assert display.note.text() == "No place raises the score."
+    assert "completeness gap 0.012" in display.summary.text()
+    inspection.explanation_changed.emit(None)
+    assert display.summary.text() == ""
+
+
+def test_a_map_that_was_stopped_says_so():
+    assert "12 of 50" in summary(explanation(done=12, total=50))
+    assert "logit" in summary(explanation())
+
+
+# Details
+
+
+def test_details_can_be_read_and_closed(qtbot):
+    dialog = show_details(Problem("It failed.", "Traceback\n  deep inside"))
+    qtbot.addWidget(dialog)
+    texts = [child.toPlainText() for child in dialog.children() if hasattr(child, "toPlainText")]
+    assert texts == ["Traceback\n  deep inside"]
+    dialog.reject()
+
+
+# Widths
+
+
+@pytest.mark.parametrize("width", [280, 320])
+def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, viewing, inspection, width, qtbot):
+    viewer.add_image(PHOTO, name="a picture with a very long name that goes on and on")
+    inspection.set_model(asking("preprocessing", "labels", labels=(LONG,) * 3))
+    for section in (
+        made(PictureSection, viewing, inspection, width=width),
+        made(ModelSection, inspection, width=width),
+        made(MethodSection, inspection, width=width),
+        made(ClassSection, inspection, width=width),
+        made(DisplaySection, viewing, inspection, width=width),
+    ):
+        qtbot.wait(1)
+        assert section.minimumSizeHint().width() <= 264, type(section)
+        assert section.width() == width
+        labels = [child for child in section.findChildren(type(section.heading)) if child.isVisible()]
+        assert max(label.mapTo(section, QPoint(label.width(), 0)).x() for label in labels) <= width

@@ -1,0 +1,109 @@
+"""Take the README's pictures from the running program.
+
+    QT_API=pyqt6 python tools/screenshots.py [FOLDER, default docs] [--looks]
+
+With ``--looks`` also the panel in both themes, narrow and wide, to be looked at after a change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("QT_API", "pyqt6")  # napari says with each start that it will drop PyQt5
+
+import napari
+from napari.settings import get_settings
+
+from napari_saliency import _samples
+from napari_saliency._demo import make_large, open_demo, wait_until
+
+if TYPE_CHECKING:
+    from napari_saliency._widget import SaliencyPanel
+
+LOOKS = tuple((theme, width) for theme in ("dark", "light") for width in (320, 500))
+
+
+def opened() -> tuple[napari.Viewer, SaliencyPanel]:
+    """Open a large window with the panel."""
+    viewer = napari.Viewer()
+    make_large(viewer)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
+    return viewer, panel
+
+
+def explained(panel: SaliencyPanel) -> None:
+    """Wait until the map and the other top classes' are there."""
+    inspection = panel.inspection
+    wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
+    wanted = min(5, len(inspection.prediction.labels)) if inspection.prediction else 0
+    wait_until(lambda: len(inspection.known()) >= wanted, panel, seconds=60)
+
+
+def save(viewer: napari.Viewer, path: Path) -> None:
+    """Save the whole window."""
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    print(path)
+
+
+def cat(folder: Path) -> None:
+    """The photo under its map."""
+    viewer, panel = opened()
+    open_demo(viewer, panel)
+    explained(panel)
+    viewer.reset_view()
+    wait_until(lambda: True, panel)
+    save(viewer, folder / "cat.png")
+    viewer.close()
+
+
+def watermark(folder: Path) -> None:
+    """The network caught cheating, on the first square of the sample."""
+    viewer, panel = opened()
+    for data, attributes, kind in _samples.watermark():
+        getattr(viewer, f"add_{kind}")(data, **attributes)
+    viewer.layers[-1].visible = False  # the masks
+    panel.viewing.choose(viewer.layers[0])
+    panel.choose_model("bundled:watermark")
+    panel.method.choose("smoothgrad")
+    panel.inspection.explain()
+    explained(panel)
+    viewer.reset_view()
+    wait_until(lambda: True, panel)
+    save(viewer, folder / "watermark.png")
+    viewer.close()
+
+
+def looks(folder: Path) -> None:
+    """The panel in both themes, narrow and wide."""
+    from qtpy.QtCore import Qt
+
+    viewer, panel = opened()
+    open_demo(viewer, panel)
+    explained(panel)
+    window = viewer.window._qt_window
+    dock = next(dock for name, dock in viewer.window._wrapped_dock_widgets.items() if "Saliency" in name)
+    for theme, width in LOOKS:
+        viewer.theme = theme
+        window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
+        wait_until(lambda: True, panel)
+        save(viewer, folder / f"panel-{theme}-{width}.png")
+    viewer.close()
+
+
+def main() -> None:
+    """Take the pictures that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "docs")
+    parser.add_argument("--looks", action="store_true")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(exist_ok=True)
+    get_settings().application.ipy_interactive = False
+    for picture in (looks,) if chosen.looks else (cat, watermark):
+        picture(chosen.folder)
+
+
+if __name__ == "__main__":
+    main()
