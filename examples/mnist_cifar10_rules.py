@@ -1,4 +1,4 @@
-"""Plain, guided and rectified backprop of logits (the softmax is taken off): python mnist_cifar10_rules.py PHOTO MODEL."""
+"""Plain, guided and rectified gradients with softmax taken off: python mnist_cifar10_rules.py PHOTO MODEL."""
 
 import sys
 

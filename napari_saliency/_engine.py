@@ -119,7 +119,9 @@ class Engine:
         """Say what one preprocessed picture (H, W, C) shows."""
         return self._opened_model().predict(x[None])[0]
 
-    def start(self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]) -> Explanation:
+    def start(
+        self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]
+    ) -> Explanation:
         """Begin a method on one picture and take its first step."""
         from napari_saliency._explain import answers
 

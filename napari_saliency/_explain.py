@@ -85,8 +85,12 @@ def explain_batch(
         part = [_prepare(model.info, image) for image in images[start : start + size]]
         x = _stack(part)
         predictions = model.predict(x)
-        resolved = [resolve(t, p, score) for t, p in zip(every[start : start + size], predictions, strict=True)]
-        questions = [Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)]
+        resolved = [
+            resolve(t, p, score) for t, p in zip(every[start : start + size], predictions, strict=True)
+        ]
+        questions = [
+            Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)
+        ]
         *_, last = answers(model, x, questions, method, options)
         found += last
     return found
@@ -156,7 +160,9 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
     except TypeError:
         raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}") from None
     if not 0 <= number < len(prediction.labels):
-        raise ValueError(f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}")
+        raise ValueError(
+            f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}"
+        )
     return Target.of_class(number, score)
 
 
@@ -181,7 +187,9 @@ def target_label(target: Target, labels: tuple[str, ...]) -> str:
     if target.index is not None:
         return labels[target.index]
     signs = {1.0: "+ ", -1.0: "− "}
-    terms = [f"{signs.get(w, f'{w:+g} · ')}{labels[i]}" for i, w in sorted(target.weights, key=lambda p: -p[1])[:4]]
+    terms = [
+        f"{signs.get(w, f'{w:+g} · ')}{labels[i]}" for i, w in sorted(target.weights, key=lambda p: -p[1])[:4]
+    ]
     return " ".join(terms).removeprefix("+ ") + (" …" if len(target.weights) > 4 else "")
 
 
@@ -224,7 +232,9 @@ class _Answer:
             done=estimate.done,
             total=estimate.total,
             stderr=None if estimate.stderr is None else estimate.stderr[n],
-            diagnostics={k: float(np.ravel(v)[n if np.ndim(v) else 0]) for k, v in estimate.diagnostics.items()},
+            diagnostics={
+                k: float(np.ravel(v)[n if np.ndim(v) else 0]) for k, v in estimate.diagnostics.items()
+            },
             notes=(*estimate.notes, *self._scores_note(question.target)),
             provenance=_provenance(self.info),
         )

@@ -27,7 +27,17 @@ from napari_saliency._types import Array, Placement
 if TYPE_CHECKING:
     from napari_saliency.models._base import InputSpec
 
-__all__ = ["LONGEST", "AnyImage", "Pixels", "Prepared", "Range", "as_pixels", "display_range", "load_image", "prepare"]
+__all__ = [
+    "LONGEST",
+    "AnyImage",
+    "Pixels",
+    "Prepared",
+    "Range",
+    "as_pixels",
+    "display_range",
+    "load_image",
+    "prepare",
+]
 
 Size = tuple[int, int]
 

@@ -21,7 +21,6 @@ from psygnal import Signal
 from napari_saliency import _engine
 from napari_saliency._explain import Question
 from napari_saliency._image import prepare
-from napari_saliency._link import Post
 from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
@@ -32,6 +31,7 @@ from napari_saliency.models import Settings, parse
 if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._image import Prepared
+    from napari_saliency._link import Post
     from napari_saliency._types import Prediction, Score
     from napari_saliency.models import InputSpec, ModelInfo
 
@@ -131,7 +131,9 @@ class Inspection:
             try:
                 settings.over(Settings.beside(path)).write_beside(path)
             except OSError as error:
-                self.failed.emit(Problem(f"This could not be kept beside the model: {error.strerror or error}."))
+                self.failed.emit(
+                    Problem(f"This could not be kept beside the model: {error.strerror or error}.")
+                )
         self.open_model(self.model.source, settings)
 
     def set_picture(self, picture: Picture | None) -> None:

@@ -60,7 +60,9 @@ class OpenModel:
         self._settings = settings
         if not self.link.alive:
             self._start_engine()
-        phase, verb = (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
+        phase, verb = (
+            (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
+        )
         self._set(ModelStatus(phase, f"{verb} {short_name(source)}", source))
         call = partial(_engine.open_model, source, settings)
         self.link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
@@ -107,10 +109,14 @@ class OpenModel:
         elif self.status.phase is Phase.LOADING:
             self._start_engine()
             name = short_name(self.status.source)
-            reason = MemoryError(f"the engine ended while opening it: {name} may need more memory than there is")
+            reason = MemoryError(
+                f"the engine ended while opening it: {name} may need more memory than there is"
+            )
             self._not_opened(self.status.source, reason)
         else:
-            doing, again = (" while it was computing", " Press Explain to send the request again.") if busy else ("", "")
+            doing, again = (
+                (" while it was computing", " Press Explain to send the request again.") if busy else ("", "")
+            )
             text = f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
             self._failed(Problem(text, _engine.last_words()))
             self._restart("lost")

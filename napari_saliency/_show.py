@@ -55,7 +55,9 @@ def layers(
     """Make the layers that `show` shows, from the lowest to the highest."""
     pixels = as_pixels(image)
     name = Path(image).stem if isinstance(image, (str, Path)) else "picture"
-    found: list[Layer] = [(pixels, {"name": name, "rgb": pixels.ndim == 3 and pixels.shape[2] in (3, 4)}, "image")]
+    found: list[Layer] = [
+        (pixels, {"name": name, "rgb": pixels.ndim == 3 and pixels.shape[2] in (3, 4)}, "image")
+    ]
     for number, explanation in enumerate(explanations, 1):
         data, own, kind = explanation.to_layer(display)
         found.append((data, {**own, "visible": number == len(explanations), **attributes}, kind))

@@ -13,7 +13,7 @@ from superqt.utils import qdebounced
 from napari_saliency import _engine
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Keys, Viewing, notify
-from napari_saliency._panels._style import MARGIN, SHEET, Colours, Section
+from napari_saliency._panels._style import MARGIN, Colours, Section, sheet
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection
@@ -131,7 +131,6 @@ class SaliencyPanel(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self.setStyleSheet(SHEET)
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
@@ -157,6 +156,7 @@ class SaliencyPanel(QWidget):
 
     def _follow_theme(self, _event: object = None) -> None:
         colours = Colours.of_theme(self.viewer.theme)
+        self.setStyleSheet(sheet(colours))
         for section in self.sections:
             section.set_colours(colours)
 

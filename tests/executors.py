@@ -11,7 +11,7 @@ class Immediate(Executor):
         future = Future()
         try:
             future.set_result(function(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it goes into the future
             future.set_exception(error)
         return future
 
@@ -41,7 +41,7 @@ class Manual(Executor):
         future, call = self.calls.pop(0)
         try:
             result = call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it goes into the future
             future.set_exception(error)
         else:
             future.set_result(result)

@@ -185,7 +185,7 @@ def test_model_says_how_it_stands(made, inspection, phase, colour):
     section.set_colours(Colours.of_theme("light"))
     inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
     assert section.state.text() == "in plain words"
-    assert getattr(Colours.of_theme("light"), colour).name() in section.dot.styleSheet()
+    assert getattr(Colours.of_theme("light"), colour).name() in section.dot.text()
 
 
 def test_a_long_failure_is_read_in_full(made, inspection, qtbot):

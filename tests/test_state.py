@@ -23,7 +23,13 @@ def test_a_map_is_known_by_everything_that_it_answers():
     known = a_map()
     memory.put(request(), known)
     assert memory.get(request()) is known
-    for change in ({"picture": 2}, {"model": "n"}, {"fingerprint": "g"}, {"method": "x"}, {"options": (("a", 1),)}):
+    for change in (
+        {"picture": 2},
+        {"model": "n"},
+        {"fingerprint": "g"},
+        {"method": "x"},
+        {"options": (("a", 1),)},
+    ):
         assert memory.get(request(**change)) is None
     assert memory.get(request(1)) is None
 
@@ -64,7 +70,9 @@ def test_alike_are_the_other_classes_of_the_same_question():
     assert memory.alike(request(5)) == maps[:2]
 
 
-@pytest.mark.parametrize("error", [ModelError("it is broken."), ValueError("it is broken"), OSError("it is broken")])
+@pytest.mark.parametrize(
+    "error", [ModelError("it is broken."), ValueError("it is broken"), OSError("it is broken")]
+)
 def test_our_own_errors_speak_for_themselves(error):
     assert Problem.of("It failed", error).message == "It failed: it is broken."
 

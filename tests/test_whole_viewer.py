@@ -82,10 +82,12 @@ def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
 
     problems = []
     inspection.failed.connect(problems.append)
-    worker = next(p for p in psutil.Process().children(recursive=True) if "LokyProcess" in " ".join(p.cmdline()))
+    worker = next(
+        p for p in psutil.Process().children(recursive=True) if "LokyProcess" in " ".join(p.cmdline())
+    )
     os.kill(worker.pid, signal.SIGKILL)
     until(qtbot, lambda: problems)
-    assert [other.name for other in viewer.layers][0] == "one"
+    assert next(other.name for other in viewer.layers) == "one"
     assert map_of(viewer) is layer
     until(qtbot, lambda: inspection.model.phase == "ready")
     inspection.set_method("grad_cam", {})
@@ -98,7 +100,11 @@ def test_the_command_shows_the_demo_and_ends(tmp_path):
     command = [sys.executable, "-c", "from napari_saliency._cli import app; app()"]
     picture = tmp_path / "demo.png"
     ran = subprocess.run(
-        [*command, "--demo", "--screenshot", str(picture)], capture_output=True, text=True, timeout=SECONDS, check=False
+        [*command, "--demo", "--screenshot", str(picture)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert "cat" in ran.stdout

@@ -57,7 +57,9 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     from napari_saliency.methods import METHODS
 
     model = load_model(source, preprocessing=preprocessing)
-    x = model.info.input.preprocessing(_photo(model.info.input.height or 224, model.info.input.width or 224))[None]
+    x = model.info.input.preprocessing(_photo(model.info.input.height or 224, model.info.input.width or 224))[
+        None
+    ]
     weights = np.zeros((1, len(model.info.labels)), np.float32)
     weights[0, int(model.scores(x).argmax())] = 1
     targets, tensor, tensor_weights = Targets(weights), tf.constant(x), tf.constant(weights)
@@ -93,12 +95,18 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     (other,) = in_turns(30, lambda: run("grad_cam"))
     results.append(report("Grad-CAM, another class", statistics.median(other), 5, "ms"))
 
-    smooth, plain = in_turns(3, lambda: run("smoothgrad", samples=50), lambda: [run("gradient") for _ in range(50)])
-    results.append(report("SmoothGrad 50 / 50 plain maps", ratio(smooth, plain), 0.6, more=_ms(smooth, plain)))
+    smooth, plain = in_turns(
+        3, lambda: run("smoothgrad", samples=50), lambda: [run("gradient") for _ in range(50)]
+    )
+    results.append(
+        report("SmoothGrad 50 / 50 plain maps", ratio(smooth, plain), 0.6, more=_ms(smooth, plain))
+    )
     first, plain = in_turns(
         10, lambda: next(METHODS["smoothgrad"].function(model, x, targets)), lambda: run("gradient")
     )
-    results.append(report("SmoothGrad, first picture / plain map", ratio(first, plain), 3, more=_ms(first, plain)))
+    results.append(
+        report("SmoothGrad, first picture / plain map", ratio(first, plain), 3, more=_ms(first, plain))
+    )
     (whole,) = in_turns(10, lambda: explain(model, x[0], Target.of_class(0), "gradient"))
     print(f"     explain() with reading and predicting: {statistics.median(whole):.0f} ms")
     return results
@@ -106,9 +114,12 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
 
 def memory(source: str, preprocessing: str | None) -> list[bool]:
     """Peak memory of SmoothGrad, of few and of many samples."""
-    few, many = (
-        float(_python(f"{_SMOOTH_MEMORY}({source!r}, {preprocessing!r}, {samples})").split()[-1]) for samples in (20, 200)
-    )
+
+    def peak(samples: int) -> float:
+        code = _SMOOTH_MEMORY.format(source=source, preprocessing=preprocessing, samples=samples)
+        return float(_python(code).split()[-1])
+
+    few, many = peak(20), peak(200)
     return [report("peak memory, SmoothGrad 200 / 20", many / few, 1.1, more=f"{many:.0f} / {few:.0f} MB")]
 
 
@@ -118,13 +129,13 @@ from napari_saliency import load_model
 from napari_saliency._types import Targets
 from napari_saliency.methods import METHODS
 import numpy as np
-def measure(source, preprocessing, samples):
-    model = load_model(source, preprocessing=preprocessing)
-    x = np.zeros((1, model.info.input.height or 224, model.info.input.width or 224, model.info.input.channels), np.float32)
-    weights = np.ones((1, len(model.info.labels)), np.float32)
-    for _ in METHODS["smoothgrad"].function(model, x, Targets(weights), samples=samples): pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-measure"""
+model = load_model({source!r}, preprocessing={preprocessing!r})
+taken = model.info.input
+x = np.zeros((1, taken.height or 224, taken.width or 224, taken.channels), np.float32)
+weights = np.ones((1, len(model.info.labels)), np.float32)
+for _ in METHODS["smoothgrad"].function(model, x, Targets(weights), samples={samples}): pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
 
 
 def cold(source: str, preprocessing: str | None) -> list[bool]:
@@ -132,7 +143,14 @@ def cold(source: str, preprocessing: str | None) -> list[bool]:
     pairs = [(_cold_engine(source, preprocessing), _cold_script(source)) for _ in range(3)]
     best = min(ours / plain for ours, plain in pairs), min(pairs)
     middle = statistics.median(ours / plain for ours, plain in pairs)
-    return [report("first map after a cold start / plain script", middle, 1.15, more=f"{best[1][0]:.1f} / {best[1][1]:.1f} s")]
+    return [
+        report(
+            "first map after a cold start / plain script",
+            middle,
+            1.15,
+            more=f"{best[1][0]:.1f} / {best[1][1]:.1f} s",
+        )
+    ]
 
 
 def _cold_script(source: str) -> float:
@@ -215,7 +233,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     data = Path(os.environ.get("NAPARI_SALIENCY_TEST_DATA", HERE.parents[1] / "shared" / "data"))
     real = data / "imagenet" / "mobilenet_v2.keras"
-    parser.add_argument("model", nargs="?", default=str(real) if real.exists() else "keras:MobileNetV2?weights=none")
+    parser.add_argument(
+        "model", nargs="?", default=str(real) if real.exists() else "keras:MobileNetV2?weights=none"
+    )
     parser.add_argument("--preprocessing", default="tf")
     parser.add_argument("--only", choices=SECTIONS)
     chosen = parser.parse_args()

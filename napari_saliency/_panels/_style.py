@@ -57,19 +57,29 @@ def _mixed(one: QColor, other: QColor, share: float) -> QColor:
     return QColor(*(round(part) for part in parts))
 
 
-SHEET = """
-QComboBox { padding: 3px 2px 3px 6px; }
-QComboBox::drop-down { width: 18px; }
-QComboBox::down-arrow { width: 11px; height: 11px; }
-"""
-"""The viewer's stylesheet leaves no room for text in narrow lists."""
+SMALL_PRINT, THUMBNAIL, FORM, MAIN_BUTTON = "smallPrint", "thumbnail", "questions", "mainButton"
+"""Object names of widgets that look other than the viewer's stylesheet says."""
+
+
+def sheet(colours: Colours) -> str:
+    """Write the panel's stylesheet; one for all of it, as Qt looks through all widgets for each."""
+    muted, track, busy = colours.muted.name(), colours.track.name(), colours.busy.name()
+    chosen, hover = colours.chosen.name(), colours.hover.name()
+    return f"""
+        QComboBox {{ padding: 3px 2px 3px 6px; }}
+        QComboBox::drop-down {{ width: 18px; }}
+        QComboBox::down-arrow {{ width: 11px; height: 11px; }}
+        QProgressBar::chunk {{ background: {chosen}; width: 1px; }}
+        QLabel#{SMALL_PRINT} {{ color: {muted}; }}
+        QLabel#{THUMBNAIL} {{ border: 1px solid {track}; border-radius: 2px; color: {muted}; padding: 0px; }}
+        QFrame#{FORM} {{ border: 1px solid {busy}; border-radius: 3px; padding: 3px; }}
+        QPushButton#{MAIN_BUTTON}:enabled {{ background: {chosen}; }}
+        QPushButton#{MAIN_BUTTON}:enabled:hover {{ background: {hover}; }}
+    """
 
 
 class Section(QWidget):
-    """A heading and what stands below it.
-
-    Subclasses say what else changes with the viewer's theme in `set_colours`.
-    """
+    """A heading and what stands below it."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,23 +92,10 @@ class Section(QWidget):
         self.heading.setFont(font)
         self.rows.addWidget(self.heading)
         self.colours = Colours.of_theme("dark")
-        self._small: list[QLabel] = []
 
     def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme."""
+        """Follow the viewer's theme in what `sheet` does not reach."""
         self.colours = colours
-        for label in self._small:
-            label.setStyleSheet(f"color: {colours.muted.name()}; background: transparent;")
-
-    def small_print(self, *, wrapped: bool = False) -> QElidingLabel:
-        """Make a label in muted colour that elides what does not fit."""
-        label = elided()
-        if wrapped:
-            label.setWordWrap(True)
-            label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-        self._small.append(label)
-        return label
 
 
 def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
@@ -116,11 +113,15 @@ def widen(box: QComboBox) -> None:
     box.view().setMinimumWidth(min(420, box.view().sizeHintForColumn(0) + 24))
 
 
-def elided() -> QElidingLabel:
-    """Make a label of one line that elides what does not fit and has no width of its own."""
+def small_print(*, wrapped: bool = False) -> QElidingLabel:
+    """Make a label in muted colour that elides what does not fit and has no width of its own."""
     label = QElidingLabel()
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+    label.setObjectName(SMALL_PRINT)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    if wrapped:
+        label.setWordWrap(True)
+        label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
     return label
 
 

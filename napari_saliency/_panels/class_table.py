@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Prediction
 
 LABEL, PROBABILITY = 0, 1
-ROW, BAR, NUMBER = 22, 56, 54  # pixels: height of a row, widths of a bar and of its number
+ROW, BAR, NUMBER = 22, 56, 60  # pixels: height of a row, widths of a bar and of its number
 FEWEST_ROWS = 5
 _KNOWN = int(Qt.ItemDataRole.UserRole) + 1
 _INVALID = QModelIndex()

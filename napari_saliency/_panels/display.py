@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy
 from superqt import QLabeledDoubleSlider
 
 from napari_saliency._display import COLORMAPS, CONTRASTS, REDUCTIONS, SIGNS
-from napari_saliency._panels._style import GAP, Section, column, note, row, say
+from napari_saliency._panels._style import GAP, Section, column, note, row, say, small_print
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -69,7 +69,7 @@ class DisplaySection(Section):
         self.keep = QPushButton("Keep this map")
         self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
         self.keep.clicked.connect(self._keep)
-        self.summary, self.note = self.small_print(), note()
+        self.summary, self.note = small_print(), note()
         self._lay_out()
         viewing.contrast_changed.connect(self._show_by_hand)
         inspection.explanation_changed.connect(self._describe)

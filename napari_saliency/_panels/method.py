@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_saliency._inspection import Inspection
-    from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
     from napari_saliency.methods import Method
 
@@ -52,11 +51,6 @@ class MethodSection(Section):
         self.options.changed.connect(self._keep_options)
         inspection.model_changed.connect(self._follow_model)
         self._show_options()
-
-    def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme."""
-        super().set_colours(colours)
-        self.run.set_colours(colours)
 
     def choose(self, method: str, **options: object) -> None:
         """Choose a method and options of it, as if by hand."""

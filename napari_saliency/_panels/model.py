@@ -65,7 +65,7 @@ class ModelSection(Section):
         self.open = QPushButton("Open…")
         self.open.setToolTip("A classifier of your own: a .keras or .h5 file")
         self.open.clicked.connect(self._ask_for_file)
-        self.dot, self.state = QLabel("●"), note()
+        self.dot, self.state = QLabel(), note()
         self.note = note()
         self.form = QuestionForm(inspection)
         self.rows.addLayout(row(self.sources, self.open, stretch=0))
@@ -87,7 +87,6 @@ class ModelSection(Section):
     def set_colours(self, colours: Colours) -> None:
         """Follow the viewer's theme."""
         super().set_colours(colours)
-        self.form.set_colours(colours)
         self._show_state(self._inspection.model)
 
     def _list(self, current: str) -> None:
@@ -132,7 +131,7 @@ class ModelSection(Section):
 
     def _show_state(self, status: ModelStatus) -> None:
         colour = getattr(self.colours, _DOTS.get(status.phase, "busy" if status.source else "muted"))
-        self.dot.setStyleSheet(f"color: {colour.name()}; background: transparent;")
+        self.dot.setText(f"<span style='color: {colour.name()}'>●</span>")
         say(self.state, status.words)
 
 

@@ -9,16 +9,15 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
 
-from napari_saliency._panels._style import GAP, Section, combo, note, row, say, widen
+from napari_saliency._panels._style import GAP, THUMBNAIL, Section, combo, note, row, say, small_print, widen
 
 if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._inspection import Inspection
     from napari_saliency._napari import Viewing
     from napari_saliency._napari_pictures import Reading
-    from napari_saliency._panels._style import Colours
 
-THUMBNAIL = 92  # pixels of the screen; four rows of text are as high
+SIDE = 92  # pixels of the screen; four rows of text are as high
 
 
 class PictureSection(Section):
@@ -31,9 +30,10 @@ class PictureSection(Section):
         self.layers.setToolTip("The image layer to explain. A new one is chosen when it arrives.")
         self.layers.activated.connect(self._choose)
         self.thumbnail = QLabel()
-        self.thumbnail.setFixedSize(THUMBNAIL, THUMBNAIL)
+        self.thumbnail.setObjectName(THUMBNAIL)
+        self.thumbnail.setFixedSize(SIDE, SIDE)
         self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.words = self.small_print(wrapped=True)
+        self.words = small_print(wrapped=True)
         self.note = note()
         self.remedy = QPushButton()
         self.remedy.clicked.connect(lambda: viewing.correct())
@@ -45,14 +45,6 @@ class PictureSection(Section):
         self._list()
         self._show_reading(viewing.reading)
         self._show_prepared(inspection.prepared)
-
-    def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme."""
-        super().set_colours(colours)
-        frame = (
-            f"border: 1px solid {colours.track.name()}; border-radius: 2px; color: {colours.muted.name()};"
-        )
-        self.thumbnail.setStyleSheet(f"QLabel {{ {frame} padding: 0px; }}")
 
     def _lay_out(self) -> None:
         right = QVBoxLayout()
@@ -89,7 +81,7 @@ class PictureSection(Section):
             self.thumbnail.setText("no picture" if self._viewing.source is None else "")
             self.thumbnail.setToolTip("")
         else:
-            self.thumbnail.setPixmap(thumbnail(prepared.seen, THUMBNAIL - 2))
+            self.thumbnail.setPixmap(thumbnail(prepared.seen, SIDE - 2))
             self.thumbnail.setToolTip("What the model sees")
         self._show_words()
 

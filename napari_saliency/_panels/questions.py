@@ -14,14 +14,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_saliency._panels._style import GAP, combo, note, row, say
+from napari_saliency._panels._style import FORM, GAP, combo, note, row, say
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._types import FITS
 from napari_saliency.models import Settings, read_labels
 
 if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
-    from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
 
 FIT_WORDS = {
@@ -37,6 +36,7 @@ class QuestionForm(QFrame):
 
     def __init__(self, inspection: Inspection) -> None:
         super().__init__()
+        self.setObjectName(FORM)
         self._inspection = inspection
         self._labels: tuple[str, ...] | None = None
         self.preprocessing = combo((f"{words} ({name})", name) for name, words in WORDS.items())
@@ -63,12 +63,6 @@ class QuestionForm(QFrame):
         self.preprocessing.setCurrentIndex(max(0, self.preprocessing.findData(info.input.preprocessing.name)))
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
         self._use_labels(None)
-
-    def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme."""
-        self.setStyleSheet(
-            f"QuestionForm {{ border: 1px solid {colours.busy.name()}; border-radius: 3px; padding: 3px; }}"
-        )
 
     def _lay_out(self) -> None:
         self.form = QFormLayout()

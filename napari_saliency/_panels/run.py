@@ -14,12 +14,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_saliency._panels._style import elided, row, say
+from napari_saliency._panels._style import MAIN_BUTTON, row, say, small_print
 from napari_saliency._state import Phase
 
 if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
-    from napari_saliency._panels._style import Colours
     from napari_saliency._state import Progress
 
 PATIENCE = 2000
@@ -45,13 +44,14 @@ class RunBar(QWidget):
         self._inspection = inspection
         self._cancelled = False
         self.button = QPushButton("Explain")
+        self.button.setObjectName(MAIN_BUTTON)
         self.button.clicked.connect(self._press)
         self.live = QCheckBox("Live")
         self.live.setToolTip("Explain every new picture, plane, method and option without being asked.")
         self.live.setChecked(inspection.live)
         self.live.toggled.connect(self._set_live)
         self.progress = QProgressBar()
-        self.hint = elided()
+        self.hint = small_print()
         self._beside = QStackedWidget()
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
@@ -71,17 +71,6 @@ class RunBar(QWidget):
         self.button.setEnabled(state != "Stopping…" and (state != "Explain" or self._can_explain()))
         self._show_progress(self._inspection.progress)
         say(self.hint, self._hint())
-
-    def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme."""
-        self.button.setStyleSheet(
-            f"QPushButton:enabled {{ background: {colours.chosen.name()}; }}"
-            f"QPushButton:enabled:hover {{ background: {colours.hover.name()}; }}"
-        )
-        self.hint.setStyleSheet(f"color: {colours.muted.name()}; background: transparent;")
-        self.progress.setStyleSheet(
-            f"QProgressBar::chunk {{ background: {colours.chosen.name()}; width: 1px; }}"
-        )
 
     def _lay_out(self) -> None:
         self.button.setFixedWidth(BUTTON)

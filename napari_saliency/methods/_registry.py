@@ -143,7 +143,9 @@ def _options(function: Function) -> tuple[Option, ...]:
             raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
         kind, constraints = _annotation(hints[parameter.name])
         help_text = helps.get(parameter.name, "")
-        found.append(Option(parameter.name, kind, parameter.default, MappingProxyType(constraints), help_text))
+        found.append(
+            Option(parameter.name, kind, parameter.default, MappingProxyType(constraints), help_text)
+        )
     return tuple(found)
 
 
@@ -160,5 +162,7 @@ def _annotation(hint: Any) -> tuple[type, dict[str, Any]]:  # noqa: ANN401 - any
 def _parameter_texts(docstring: str) -> dict[str, str]:
     """Texts of a numpydoc Parameters section, by name."""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
-    entries = re.findall(r"^(\w+) :[^\n]*\n((?:[ ]+[^\n]*\n?|\n)+)", section[1] if section else "", re.MULTILINE)
+    entries = re.findall(
+        r"^(\w+) :[^\n]*\n((?:[ ]+[^\n]*\n?|\n)+)", section[1] if section else "", re.MULTILINE
+    )
     return {name: " ".join(text.split()) for name, text in entries}

@@ -39,5 +39,7 @@ def grad_cam(
 
 def _last_layer(model: Model) -> str:
     if not model.info.cam_layer:
-        raise ModelError(f"{model.info.name} has no layer whose output has space, so there is no class activation map")
+        raise ModelError(
+            f"{model.info.name} has no layer whose output has space, so there is no class activation map"
+        )
     return model.info.cam_layer

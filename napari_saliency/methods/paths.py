@@ -57,7 +57,9 @@ def integrated_gradients(
         total += np.tensordot(shares[chosen], gradients.reshape(len(chosen), *x.shape).astype(np.float64), 1)
         share += shares[chosen].sum()
         map_so_far = ((x - start) * total / share).astype(np.float32)
-        yield Estimate(map_so_far, stop, steps, diagnostics=_gap(map_so_far, ends, steps) if stop == steps else {})
+        yield Estimate(
+            map_so_far, stop, steps, diagnostics=_gap(map_so_far, ends, steps) if stop == steps else {}
+        )
 
 
 def _empty(model: Model, x: Array, baseline: Baseline) -> Array:

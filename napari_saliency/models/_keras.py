@@ -32,7 +32,9 @@ THINNING = (
     "Pooling",
     "Dropout",
     "Padding",
-    "Cropping",
+    "Crop",
+    "Resizing",
+    "Random",
     "Reshape",
     "Permute",
     "InputLayer",
@@ -173,7 +175,9 @@ class KerasModel(Model):
         return ModelInfo(
             source=str(self._source),
             name=self._source.name,
-            input=InputSpec(height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"),
+            input=InputSpec(
+                height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"
+            ),
             labels=labels,
             ending=self._graph.ending,
             logits=self._logits,
@@ -210,7 +214,9 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
 
 def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
     if not _is_whole(path):
-        raise ModelError(f"it is no {path.suffix} file, or only a part of one: copy it or save the model again")
+        raise ModelError(
+            f"it is no {path.suffix} file, or only a part of one: copy it or save the model again"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
@@ -261,6 +267,8 @@ def _record(network: Any, x: Any) -> tuple[Any, list[tuple[str, Any]]]:  # noqa:
             stack.enter_context(_listening(layer, path, outputs))
         dtype = network.inputs[0].dtype if getattr(network, "inputs", None) else "float32"
         output = network(x if dtype == "float32" else keras.ops.cast(x, dtype), training=False)
+    if isinstance(output, dict):
+        output = list(output.values())
     if isinstance(output, (list, tuple)) and len(output) == 1:
         output = output[0]
     return output, outputs
@@ -319,6 +327,8 @@ def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa:
         if len(shape) != 1:
             raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
         shape = shape[0]
+    if any(getattr(layer, "data_format", "") == "channels_first" for layer in _all_layers(network)):
+        raise ModelError("the model takes the channels first; only those that take them last open here")
     if len(shape) != 4 or not shape[3]:
         raise ModelError(
             f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"

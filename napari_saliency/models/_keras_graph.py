@@ -64,7 +64,12 @@ class Graph:
     """
 
     def __init__(
-        self, record: Recorder, shape: tuple[int | None, ...], *, rule: Rule | None = None, logarithm: bool = False
+        self,
+        record: Recorder,
+        shape: tuple[int | None, ...],
+        *,
+        rule: Rule | None = None,
+        logarithm: bool = False,
     ) -> None:
         self.ending: Ending = "softmax"
         self.settled = True
@@ -98,7 +103,9 @@ class Graph:
         """Output of a layer, as a tensor that `layer_gradient` takes."""
         return self._function(("activations", layer), lambda: (self._x, self._tensors[layer]))(tf.constant(x))
 
-    def layer_gradient(self, x: Array, activations: Tensor, weights: Array, score: Score, layer: str) -> Array:
+    def layer_gradient(
+        self, x: Array, activations: Tensor, weights: Array, score: Score, layer: str
+    ) -> Array:
         """Derivative of the weighted scores with respect to a layer's output.
 
         Only what follows the layer is computed, if the logits depend on the picture through the
@@ -118,14 +125,17 @@ class Graph:
         with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
             output, layers = self._record(x)
         if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
-            raise ModelError(f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)")
+            raise ModelError(
+                f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
+            )
         self.n_classes = int(output.shape[-1])
         self._x, self._weights, self._logits = x, weights, self._find_logits(output)
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS for op in ops)
         self.work = sum(map(_multiplications, ops))
-        first = {tensor.name: name for name, tensor in reversed(layers)}  # dropout and nested models return another's
-        self._tensors = {name: tensor for name, tensor in layers if tensor.op in ops and first[tensor.name] == name}
+        # Dropout that is off and nested models return another layer's output: it goes by that one's name.
+        named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
+        self._tensors = {name: t for name, t in layers if t.op in ops and named[t.name] == name}
         value = tf.reduce_sum(weights * self._logits, axis=-1)
         return self._logits, value, _derivative(value, x)
 
@@ -141,7 +151,9 @@ class Graph:
             output = tf.math.log(tf.maximum(output, tf.keras.backend.epsilon() ** 5))
         else:
             self.ending = "sigmoid" if self.n_classes == 1 else "softmax"
-            self.settled = last.type in LINEAR and not any(op.type in EXPONENTIAL for op in _ancestors(output))
+            self.settled = last.type in LINEAR and not any(
+                op.type in EXPONENTIAL for op in _ancestors(output)
+            )
         return tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_classes))
 
     def _value(self, score: Score) -> Tensor:
@@ -170,7 +182,9 @@ class Graph:
     def _separates(self, layer: str) -> bool:
         """Whether the logits depend on the picture through this layer alone."""
         if layer not in self._separating:
-            self._separating[layer] = self._x.op not in _ancestors(self._logits, without=self._tensors[layer].op)
+            self._separating[layer] = self._x.op not in _ancestors(
+                self._logits, without=self._tensors[layer].op
+            )
         return self._separating[layer]
 
     def _function(self, key: Any, build: Callable[[], tuple[Any, Any]]) -> Any:  # noqa: ANN401 - TensorFlow's own types
@@ -194,7 +208,9 @@ class _Log:
 def _derivative(value: Tensor, by: Tensor) -> Tensor:
     (gradient,) = tf.gradients(value, by)
     if gradient is None:
-        raise ModelError("the model's scores do not depend on this by anything that has a derivative")
+        raise ModelError(
+            "the model's scores have no derivative here: something on the way rounds or compares"
+        )
     return tf.convert_to_tensor(gradient)
 
 
@@ -213,14 +229,20 @@ def _multiplications(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
     """Of a convolution, for one picture: each pixel of the output takes the whole kernel."""
     if op.type not in ("Conv2D", "DepthwiseConv2dNative"):
         return 0
-    height, width = op.outputs[0].shape[1:3] if op.get_attr("data_format") == b"NHWC" else op.outputs[0].shape[2:4]
+    height, width = (
+        op.outputs[0].shape[1:3] if op.get_attr("data_format") == b"NHWC" else op.outputs[0].shape[2:4]
+    )
     return int(height or 0) * int(width or 0) * int(op.inputs[1].shape.num_elements() or 0)
 
 
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns
     if tf.is_tensor(output):
         return f"of shape {tuple(output.shape)}"
-    return f"({type(output).__name__} of {len(output)})" if hasattr(output, "__len__") else f"({type(output).__name__})"
+    return (
+        f"({type(output).__name__} of {len(output)})"
+        if hasattr(output, "__len__")
+        else f"({type(output).__name__})"
+    )
 
 
 @contextmanager

@@ -110,7 +110,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         If the file holds none of these.
     """
     text = path.read_text(encoding="utf-8")
-    names = _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
+    names = (
+        _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
+    )
     if not any(names):
         raise ValueError(
             f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"

@@ -97,7 +97,9 @@ def parse(source: str | Path) -> Source:
             f"there is no file {text!r}; give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
         )
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        raise ModelError(f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file")
+        raise ModelError(
+            f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file"
+        )
     return Source("file", path.stem, path)
 
 

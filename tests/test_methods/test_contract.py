@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency._types import SCORES, Targets
+from napari_saliency._types import SCORES, ModelError, Targets
 from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 
@@ -179,8 +179,6 @@ def test_a_linear_model_is_explained_exactly(name):
 @every_method
 @pytest.mark.parametrize("kind", [Linear, Quadratic])
 def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_something_else(name, kind):
-    from napari_saliency._types import ModelError
-
     model = kind()
     if name in LINEAR:
         assert np.isfinite(answer(name, model, pictures(model), targets_of(0))).all()

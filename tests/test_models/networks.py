@@ -293,7 +293,16 @@ def dropout(keras):
     return keras.Model(inputs, keras.layers.Dropout(0.9)(_logits(keras, x, activation="softmax")))
 
 
+def augmented(keras):
+    """Random changes for training in front, as in Keras' tutorials."""
+    layers = keras.layers
+    chances = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.4), layers.RandomZoom(0.5)])
+    inputs = keras.Input(PICTURE)
+    return keras.Model(inputs, functional(keras)(chances(inputs)))
+
+
 STRUCTURES = (
+    augmented,
     sequential,
     nested,
     twice_nested,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_saliency import _image
+from napari_saliency._explain import explain
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._types import ModelError
 from napari_saliency.models import Scaling, Settings, load_model, settings_path
@@ -99,6 +100,12 @@ def test_the_fingerprint_is_that_of_architecture_and_weights(keras, saved, opene
     assert opened(other).info.fingerprint != one
     linear = networks.with_weights(networks.functional(keras, end=networks.LINEAR["Dense"]), twin.arrays)
     assert opened(linear).info.fingerprint != one
+
+
+def test_one_output_may_come_in_a_list_or_a_dictionary(keras, opened, twin):
+    net = networks.with_weights(networks.functional(keras), twin.arrays)
+    for outputs in ([net.output], {"classes": net.output}):
+        assert_is_the_twin(opened(keras.Model(net.input, outputs)), twin)
 
 
 # Files that do not -------------------------------------------------------------------------------
@@ -237,14 +244,24 @@ def rounded(keras):
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
+def channels_first(keras):
+    layers = [
+        keras.layers.Conv2D(4, 3, data_format="channels_first"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+    return keras.Sequential([keras.Input((3, 8, 8)), *layers])
+
+
 STRANGERS = {
+    channels_first: "takes the channels first; only those that take them last open here",
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
     volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
     two_inputs: "takes 2 inputs; only models of one picture open here",
     two_named_inputs: "takes 2 inputs; only models of one picture open here",
     two_outputs: "output (list of 2) is not a classifier's, which is (pictures, classes)",
     with_space: "output of shape (None, 6, 6, 4) is not a classifier's, which is (pictures, classes)",
-    rounded: "scores do not depend on this by anything that has a derivative",
+    rounded: "scores have no derivative here: something on the way rounds or compares",
 }
 
 
@@ -286,6 +303,14 @@ def test_a_preprocessing_without_a_name(path):
     picture = np.full((2, 2, 3), 51, np.float32)
     wanted = (0.2 - np.array([0.5, 0.4, 0.3])) / np.array([0.1, 0.2, 0.3])
     np.testing.assert_allclose(info.input.preprocessing(picture)[0, 0], wanted, rtol=1e-5)
+
+
+def test_a_picture_of_floats_and_of_the_models_size_passes_untouched(path, twin):
+    picture = pictures(twin)[0]
+    found = explain(load_model(path, preprocessing="none"), picture, 2)
+    wanted = twin.gradient(picture[None], targets_of(2))[1][0]
+    np.testing.assert_allclose(found.values, wanted, atol=1e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(found.prediction.logits, twin.scores(picture[None])[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [str, Path])

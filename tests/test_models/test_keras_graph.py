@@ -141,6 +141,16 @@ def test_a_layer_that_does_nothing_is_left_out(keras, opened):
     assert names(opened(classified(keras, inputs, base(inputs)))) == ["base/one"]
 
 
+def test_the_picture_itself_is_no_layer(keras, opened):
+    """As augmentation returns it, which does nothing outside of training."""
+    layers = keras.layers
+    inputs = keras.Input(SHAPE)
+    x = layers.CenterCrop(4, 4)(layers.Resizing(6, 6)(layers.RandomFlip()(inputs)))
+    model = opened(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x))))
+    assert [layer.height for layer in model.info.layers] == [6, 4]
+    assert model.info.cam_layer == ""
+
+
 def test_opening_leaves_the_networks_calls_as_they_were(keras, opened, x):
     network = keras.Sequential([keras.Input(SHAPE), convolution(keras, "c"), keras.layers.Flatten()])
     network.add(keras.layers.Dense(3))
@@ -344,7 +354,9 @@ def test_a_network_that_cannot_be_derived_is_told(keras, opened):
     network.add(keras.layers.Dense(3))
     inputs = keras.Input(SHAPE)
     rounded = keras.ops.cast(keras.ops.cast(inputs, "int32"), "float32")
-    with pytest.raises(ModelError, match="do not depend on this by anything that has a derivative"):
+    with pytest.raises(
+        ModelError, match="scores have no derivative here: something on the way rounds or compares"
+    ):
         opened(keras.Model(inputs, network(rounded)))
 
 
