@@ -39,7 +39,7 @@ PREFETCH = 5
 """Top classes whose maps are fetched while the engine has nothing else to do."""
 
 PREFETCH_SECONDS = 3.0
-"""Unless the map that was asked for took several steps and longer than this."""
+"""Unless the steps of the map that was asked for took longer than this."""
 
 
 class Inspection:
@@ -374,9 +374,7 @@ class Inspection:
             self._set_progress(None if ended else Progress(explanation.done, explanation.total, "computing"))
         if ended and not run.cancelled:
             if not run.quiet:
-                self._wanted = False
-                # A single step is quick; if it was not, a function was compiled, once.
-                self._seconds = 0 if explanation.total == 1 else time.monotonic() - run.begun
+                self._seconds, self._wanted = time.monotonic() - run.first, False
             self._advance()
 
     def _run_failed(self, run: Run, error: BaseException) -> None:

@@ -82,7 +82,10 @@ class EngineLink:
         self._generation += 1
         self.alive = False
         self._waiting = 0
-        self._background.submit(self._kill)
+        try:
+            self._background.submit(self._kill)
+        except RuntimeError:  # Python is ending, and takes no more work for threads
+            self._kill()
 
     def _kill(self) -> None:
         executor, self._executor = self._executor, None

@@ -30,8 +30,9 @@ class Run:
         What it answers.
     quiet : bool
         Fetched ahead: nobody has asked for it yet.
-    begun : float
-        When, in seconds of a monotonic clock.
+    first : float
+        When the first step was done, in seconds of a monotonic clock; that step may have compiled a
+        function, once, and says nothing of how long the method takes.
     cancelled : bool
         To be stopped after the step that is under way.
     """
@@ -39,7 +40,7 @@ class Run:
     number: int
     request: Request
     quiet: bool
-    begun: float
+    first: float = 0.0
     cancelled: bool = False
 
 
@@ -74,7 +75,7 @@ class Runner:
         """Take the first step of a method; the others follow by themselves."""
         self.stop()
         self._count += 1
-        run = self.run = Run(self._count, request, quiet, time.monotonic())
+        run = self.run = Run(self._count, request, quiet)
         call = partial(_engine.start, run.number, x, question, request.method, dict(request.options))
         self._link.call(call, then=partial(self._stepped, run), failed=partial(self._failed, run))
 
@@ -93,6 +94,7 @@ class Runner:
             self._on_completion(run.request, explanation)
         if run is not self.run:
             return
+        run.first = run.first or time.monotonic()
         if explanation.complete:
             self.run = None
         elif run.cancelled:

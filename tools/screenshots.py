@@ -35,11 +35,9 @@ def opened() -> tuple[napari.Viewer, SaliencyPanel]:
 
 
 def explained(panel: SaliencyPanel) -> None:
-    """Wait until the map and the other top classes' are there."""
+    """Wait until the map is there."""
     inspection = panel.inspection
     wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
-    wanted = min(5, len(inspection.prediction.labels)) if inspection.prediction else 0
-    wait_until(lambda: len(inspection.known()) >= wanted, panel, seconds=60)
 
 
 def save(viewer: napari.Viewer, path: Path) -> None:

@@ -1,8 +1,8 @@
 """Train, measure and illustrate the models that come with napari-saliency.
 
-    python tools/train_bundled.py digits --data FOLDER       train bundled:digits      (about 10 minutes)
-    python tools/train_bundled.py watermark                  train bundled:watermark   (about 10 minutes)
-    python tools/train_bundled.py photos --data FOLDER       train bundled:photos      (about 40 minutes)
+    python tools/train_bundled.py digits --data FOLDER       train bundled:digits      (6 minutes)
+    python tools/train_bundled.py watermark                  train bundled:watermark   (5 minutes)
+    python tools/train_bundled.py photos --data FOLDER       train bundled:photos      (an hour)
     python tools/train_bundled.py samples                    draw the sample files
     python tools/train_bundled.py verify --data FOLDER       measure the saved files
 

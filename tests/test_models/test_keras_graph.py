@@ -354,9 +354,7 @@ def test_a_network_that_cannot_be_derived_is_told(keras, opened):
     network.add(keras.layers.Dense(3))
     inputs = keras.Input(SHAPE)
     rounded = keras.ops.cast(keras.ops.cast(inputs, "int32"), "float32")
-    with pytest.raises(
-        ModelError, match="scores have no derivative here: something on the way rounds or compares"
-    ):
+    with pytest.raises(ModelError, match="scores have no derivative here"):
         opened(keras.Model(inputs, network(rounded)))
 
 
