@@ -235,7 +235,7 @@ class _Answer:
             diagnostics={
                 k: float(np.ravel(v)[n if np.ndim(v) else 0]) for k, v in estimate.diagnostics.items()
             },
-            notes=(*estimate.notes, *self._scores_note(question.target)),
+            notes=(*(estimate.notes[n] if estimate.notes else ()), *self._scores_note(question.target)),
             provenance=_provenance(self.info),
         )
 

@@ -207,8 +207,8 @@ class Estimate:
         Standard error of each value, of methods that sample.
     diagnostics : mapping
         Figures that tell how far the map can be trusted, each a (N,) array or a number.
-    notes : tuple of str
-        Sentences that the user must read with the map.
+    notes : sequence of tuple of str
+        For each picture the sentences that the user must read with its map; empty if there are none.
     """
 
     values: Array
@@ -216,4 +216,4 @@ class Estimate:
     total: int
     stderr: Array | None = None
     diagnostics: Mapping[str, float | Array] = field(default_factory=lambda: NOTHING)
-    notes: tuple[str, ...] = ()
+    notes: Sequence[tuple[str, ...]] = ()

@@ -129,7 +129,6 @@ def test_a_note_of_the_method_is_passed_on(model, picture):
     assert "zero everywhere" in explain(model, picture, 0, "grad_cam").notes[0]
 
 
-@pytest.mark.xfail(reason="an estimate has one tuple of notes for all pictures of a batch")
 def test_a_note_belongs_to_its_picture(model):
     model.head[..., 0] = -np.abs(model.head[..., 0])
     model.head[..., 1] = np.abs(model.head[..., 1])

@@ -13,6 +13,8 @@ from napari_saliency.methods._registry import method
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
+NOWHERE = "No place of this layer raises the score: the map is zero everywhere."
+
 
 @method("Grad-CAM", needs="tap", cite="Selvaraju et al. 2017, eq. 1 and 2")
 def grad_cam(
@@ -32,8 +34,7 @@ def grad_cam(
     activations, gradients = model.tap(x, targets, layer or _last_layer(model))
     weights = gradients.mean(axis=(1, 2), keepdims=True)
     values = np.maximum((weights * activations).sum(axis=-1), 0)
-    empty = not values.any(axis=(1, 2)).all()
-    notes = ("No place of this layer raises the score: the map is zero everywhere.",) if empty else ()
+    notes = [() if found else (NOWHERE,) for found in values.any(axis=(1, 2))]
     yield Estimate(values, 1, 1, notes=notes)
 
 

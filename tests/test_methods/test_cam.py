@@ -51,11 +51,11 @@ def test_where_nothing_speaks_for_the_class_the_map_is_zero_and_says_so(never):
     estimate = only(never, pictures(never), targets_of(0))
     assert not estimate.values.any()
     assert np.isfinite(estimate.values).all()
-    assert "zero everywhere" in estimate.notes[0]
+    assert "zero everywhere" in estimate.notes[0][0]
 
 
 def test_where_something_speaks_for_the_class_there_is_no_such_note(never):
-    assert not only(never, pictures(never), targets_of(1)).notes
+    assert not any(only(never, pictures(never), targets_of(1)).notes)
 
 
 def test_a_negative_weight_is_not_its_opposite(never):
