@@ -19,6 +19,7 @@ from skimage.data import chelsea
 from napari_saliency.models import Settings
 
 PATIENCE = 300
+FREEZE = 0.05
 
 
 class Watch:
@@ -35,7 +36,7 @@ class Watch:
         now = time.perf_counter()
         if now - self._last > self.longest:
             self.longest, self.when = now - self._last, self.doing
-        if now - self._last > 0.03:
+        if now - self._last > FREEZE:
             print(f"  {(now - self._last) * 1e3:.0f} ms while {self.doing}", file=sys.stderr)
         self._last = now
         time.sleep(0.0005)  # leave the processor to the engine

@@ -51,6 +51,7 @@ class RunBar(QWidget):
         self.live.setChecked(inspection.live)
         self.live.toggled.connect(self._set_live)
         self.progress = QProgressBar()
+        self.progress.setRange(0, 1)
         self.hint = small_print()
         self._beside = QStackedWidget()
         self._patience = QTimer(self)
@@ -114,9 +115,10 @@ class RunBar(QWidget):
     def _show_progress(self, progress: Progress | None) -> None:
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
         if progress is None:
-            self.progress.setRange(0, 1)  # a bar without a total is animated, seen or not
             return
-        self.progress.setRange(0, progress.total)
+        # Never without a total: such a bar is animated, and each of its pictures makes Qt compose the whole
+        # window again, canvas included, which costs a core that the engine needs.
+        self.progress.setRange(0, progress.total or 1)
         self.progress.setValue(progress.done)
         words = f"{progress.done} of {progress.total}" if progress.total else progress.words
         self.progress.setToolTip(progress.words)
