@@ -14,6 +14,7 @@ import time
 
 import napari
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 from skimage.data import chelsea
 
 from napari_saliency.models import Settings
@@ -54,16 +55,16 @@ def until(condition: object, app: object) -> None:
 def main(source: str, preprocessing: str) -> None:
     """Open the window, explain the cat, and switch classes."""
     viewer = napari.Viewer()
-    app = napari.qt.get_qapp() if hasattr(napari, "qt") else napari._qt.qt_event_loop.get_qapp()
+    app = QApplication.instance()
+    viewer.add_image(chelsea(), name="cat", rgb=True)
+    settled = time.monotonic() + 2  # what napari needs for its first picture is not ours
+    until(lambda: time.monotonic() > settled, app)
     _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
-    inspection = panel.inspection
     for _ in range(20):
         app.processEvents()
     watch = Watch()
-    watch.doing = "starting the engine"
+    inspection = panel.inspection
     inspection.open_model(source, Settings(preprocessing=preprocessing or None))
-    watch.doing = "adding a picture"
-    viewer.add_image(chelsea(), name="cat", rgb=True)
     inspection.explain()
     watch.doing = "waiting for the first map"
     until(lambda: inspection.explanation is not None, app)
