@@ -11,18 +11,18 @@ asks any more is dropped (a map that is complete is kept, though: it may be aske
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_saliency import _engine
 from napari_saliency._explain import Question
-from napari_saliency._image import prepare
+from napari_saliency._link import ThreadLink
 from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
+from napari_saliency._seen import SeenPicture
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
 from napari_saliency._types import Target
 from napari_saliency.methods import METHODS
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._link import Post
     from napari_saliency._types import Prediction, Score
-    from napari_saliency.models import InputSpec, ModelInfo
 
 PREFETCH = 5
 """Top classes whose maps are fetched while the engine has nothing else to do."""
@@ -93,16 +92,11 @@ class Inspection:
         threads: Callable[[], Executor] = lambda: ThreadPoolExecutor(1),
     ) -> None:
         self._post: Post = lambda answer: post(partial(self._if_open, answer))
-        self._reader, self._sender = threads(), threads()
+        self._threads = threads(), threads()
         self._memory = Memory()
-        self._closed = self._wanted = self._live = self._paused = False
+        self._closed = self._wanted = self._live = False
         self._seconds = 0.0  # that the last map took
-        self._prepared_for: tuple[Hashable, InputSpec] | None = None
-        self._predicted_for: tuple[Hashable, ModelInfo] | None = None
         self._fingerprint = ""
-        self.picture: Picture | None = None
-        self.prepared: Prepared | None = None
-        self.prediction: Prediction | None = None
         self.selected: int | None = None
         self.progress: Progress | None = None
         self.explanation: Explanation | None = None
@@ -110,8 +104,10 @@ class Inspection:
         self.score: Score = "logit"
         self.method = next(iter(METHODS))
         self.options: dict[str, Any] = METHODS[self.method].complete({})
-        self._open_model = OpenModel(engine, self._post, self._sender, self._model_set, self._fail)
+        self._open_model = OpenModel(engine, self._post, self._threads[1], self._model_set, self._fail)
         self._link = self._open_model.link
+        reader = ThreadLink(self._threads[0], self._post)
+        self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
         self._runner = Runner(self._link, self._stepped, self._run_failed, self._memory.put)
 
     # Commands ----------------------------------------------------------------------------------
@@ -138,11 +134,11 @@ class Inspection:
 
     def set_picture(self, picture: Picture | None) -> None:
         """Look at another picture, or at another plane."""
-        if (picture and picture.key) == (self.picture and self.picture.key):
+        if self._closed or (picture and picture.key) == (self.picture and self.picture.key):
             return
-        self.picture, self._paused = picture, False
         self._runner.stop()
         self._wanted |= self._live
+        self._seen.look_at(picture)
         self._advance()
 
     def set_method(self, method: str, options: Mapping[str, Any]) -> None:
@@ -159,6 +155,21 @@ class Inspection:
     def model(self) -> ModelStatus:
         """The model and how it stands."""
         return self._open_model.status
+
+    @property
+    def picture(self) -> Picture | None:
+        """What was given to look at."""
+        return self._seen.picture
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """What the model sees of it."""
+        return self._seen.prepared
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What the model says of it."""
+        return self._seen.prediction
 
     @property
     def live(self) -> bool:
@@ -226,53 +237,28 @@ class Inspection:
         """End the engine and forget everything; nothing is posted or emitted any more."""
         self._closed = True
         self._link.stop()
-        for thread in (self._reader, self._sender):
+        for thread in self._threads:
             thread.shutdown(wait=False)
 
     # What is asked for next --------------------------------------------------------------------
 
     def _advance(self) -> None:
         """Ask for the next thing that is missing for what is wanted."""
-        info, picture = self.model.info, self.picture
+        info = self.model.info
         if self._closed:
             return
-        if picture is None:
-            self._forget_picture()
+        if self.picture is None:
+            self._wanted = False
+            self._set_progress(None)
         elif info is None or self.model.phase is not Phase.READY:
             self._waiting("waiting for the model")
-        elif self._prepared_for != (picture.key, info.input):
-            self._prepare(picture, info.input)
-        elif self.prepared is None or (self._paused and not self._wanted):
-            self._waiting("reading the picture")
-        elif self._predicted_for != (picture.key, info):
-            self._predict(self.prepared, (picture.key, info))
-        elif self.prediction is None:
-            self._waiting("looking at the picture")
+        elif missing := self._seen.missing(info):
+            self._waiting(missing)
+            self._seen.ask(info, again=self._wanted)
         elif self._wanted:
             self._ask()
         else:
             self._fetch_ahead()
-
-    def _prepare(self, picture: Picture, spec: InputSpec) -> None:
-        self._waiting("reading the picture")
-        key = self._prepared_for = (picture.key, spec)
-        self.prepared = None
-
-        def read() -> None:
-            try:
-                image, values = picture.read()
-                answer = partial(self._is_prepared, key, prepare(image, spec, values))
-            except Exception as error:  # noqa: BLE001 - whatever reading a layer raises is shown
-                answer = partial(self._not_prepared, key, error)
-            self._post(answer)
-
-        self._reader.submit(read)
-
-    def _predict(self, prepared: Prepared, key: tuple[Hashable, ModelInfo]) -> None:
-        self._waiting("looking at the picture")
-        self._predicted_for, self.prediction, self._paused = key, None, False
-        call = partial(_engine.predict, prepared.x)
-        self._link.call(call, then=partial(self._predicted, key), failed=partial(self._not_predicted, key))
 
     def _ask(self) -> None:
         """Show the map of what is chosen, if it is known; compute it otherwise."""
@@ -333,9 +319,7 @@ class Inspection:
             self._runner.lose()
             self._wanted = False
             self._set_progress(None)
-            self._paused = self.prediction is None
-            if self._paused:
-                self._predicted_for = None
+            self._seen.lose()
         elif status.info is not None and status.info.fingerprint != self._fingerprint:
             self._fingerprint, self.selected = status.info.fingerprint, None
             self.class_changed.emit(None)
@@ -343,28 +327,13 @@ class Inspection:
         if status.phase is Phase.READY:
             self._advance()
 
-    def _is_prepared(self, key: tuple[Hashable, InputSpec], prepared: Prepared) -> None:
-        if key == self._prepared_for:
-            self.prepared = prepared
-            self._predicted_for = None
-            self.prepared_changed.emit(prepared)
-            self._advance()
+    def _is_prepared(self, prepared: Prepared | None) -> None:
+        self.prepared_changed.emit(prepared)
+        self._advance()
 
-    def _not_prepared(self, key: tuple[Hashable, InputSpec], error: BaseException) -> None:
-        if key == self._prepared_for:
-            self._fail(Problem.of("The picture cannot be used", error))
-            self.prepared_changed.emit(None)
-
-    def _predicted(self, key: tuple[Hashable, ModelInfo], prediction: Prediction) -> None:
-        if key == self._predicted_for:
-            self.prediction = prediction
-            self.prediction_changed.emit(prediction)
-            self._advance()
-
-    def _not_predicted(self, key: tuple[Hashable, ModelInfo], error: BaseException) -> None:
-        if key == self._predicted_for:
-            self._predicted_for, self._paused = None, True
-            self._fail(Problem.of("The model failed on this picture", error))
+    def _is_predicted(self, prediction: Prediction | None) -> None:
+        self.prediction_changed.emit(prediction)
+        self._advance()
 
     def _stepped(self, run: Run, explanation: Explanation) -> None:
         ended = self._runner.run is None
@@ -390,13 +359,6 @@ class Inspection:
             self._wanted = True
             if self.picture is not None:
                 self._advance()
-
-    def _forget_picture(self) -> None:
-        self.prepared = self.prediction = self._prepared_for = self._predicted_for = None
-        self._wanted = False
-        self._set_progress(None)
-        self.prepared_changed.emit(None)
-        self.prediction_changed.emit(None)
 
     def _waiting(self, words: str) -> None:
         """Tell what the user's request waits for, if there is one."""

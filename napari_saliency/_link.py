@@ -1,4 +1,4 @@
-"""The viewer's end of the engine: calls that come back, an engine that may be lost at any moment."""
+"""Calls that come back: from a thread, and from an engine that may be lost at any moment."""
 
 from __future__ import annotations
 
@@ -7,15 +7,46 @@ import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from napari_saliency import _engine
+
+T = TypeVar("T")
 
 Post = Callable[[Callable[[], None]], None]
 """Runs a callable in the window's thread, soon; callable from any thread."""
 
 Ends = tuple[Callable[[Any], None] | None, Callable[[BaseException], None] | None]
 """What is done with an answer, and with an error."""
+
+
+class ThreadLink:
+    """Runs calls in a thread and brings their answers to the window's thread.
+
+    Parameters
+    ----------
+    thread : Executor
+        One thread.
+    post : callable
+        Brings answers to the window's thread.
+    """
+
+    def __init__(self, thread: Executor, post: Post) -> None:
+        self._thread, self._post = thread, post
+
+    def call(
+        self, function: Callable[[], T], *, then: Callable[[T], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        """Run a function in the thread; exactly one of ``then`` and ``failed`` is called."""
+
+        def answered(future: Future[T]) -> None:
+            error = future.exception()
+            if error is None:
+                then(future.result())
+            else:
+                failed(error)
+
+        self._thread.submit(function).add_done_callback(lambda done: self._post(partial(answered, done)))
 
 
 class EngineLink:

@@ -338,6 +338,35 @@ def test_a_picture_that_cannot_be_read_is_a_sentence(desk):
     assert inspection.explanation is not None
 
 
+def test_a_picture_that_could_not_be_read_is_read_again_on_explain(desk):
+    inspection = desk.show()
+    reads = iter([1])
+
+    def broken_once():
+        if next(reads, None):
+            raise OSError("the disk is gone")
+        return picture().read()
+
+    inspection.set_picture(Picture(9, "broken", broken_once))
+    desk.settle()
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation is not None
+    assert inspection.progress is None
+
+
+def test_a_picture_that_one_model_failed_on_is_shown_to_the_next(desk, monkeypatch):
+    inspection = desk.show()
+    with monkeypatch.context() as patched:
+        patched.setattr(Quadratic, "scores", lambda *_: 1 / 0)
+        inspection.set_picture(picture(2))
+        desk.settle()
+    assert "failed on this picture" in desk.of("failed")[-1].message
+    inspection.open_model(OTHER)
+    desk.settle()
+    assert inspection.prediction is not None
+
+
 def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, monkeypatch):
     def refuse(source, settings):
         raise ModelError("it is not a model")
