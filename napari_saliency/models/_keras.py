@@ -9,7 +9,6 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
@@ -23,7 +22,9 @@ import numpy as np
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Array, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
+from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
+from napari_saliency.models._keras_recording import all_layers, record
 from napari_saliency.models._settings import Settings
 from napari_saliency.models._sources import Source, family
 
@@ -87,7 +88,8 @@ class KerasModel(Model):
 
     def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
         self._network, self._source, self._own, self._lock = network, source, own or Settings(), RLock()
-        self._ruled: dict[Rule, Graph] = {}
+        self._folding = Folding()
+        self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
         self._shape = _picture_shape(network)
         with ThreadPoolExecutor(1) as beside:
@@ -108,7 +110,8 @@ class KerasModel(Model):
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         with self._lock:
-            return self._graph_of(rule).gradient(x, targets.weights, targets.score)
+            graph = self._ruled(rule) if rule else self._graph
+            return graph.gradient(x, targets.weights, targets.score)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         with self._lock:
@@ -116,30 +119,35 @@ class KerasModel(Model):
                 raise ModelError(
                     f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
                 )
-            activations = self._activations(x, layer)
-            gradients = self._graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
+            graph = self._other(None) if layer in self._graph.folded_away else self._graph
+            activations = self._activations(graph, x, layer)
+            gradients = graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
             return Tap(activations.numpy().astype(np.float32), gradients.astype(np.float32))
 
-    def _activations(self, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
+    def _activations(self, graph: Graph, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
         """Keep the last layer's output, so that another class costs only what follows the layer."""
         if self._kept is None or self._kept[0] != layer or not np.array_equal(self._kept[1], x):
-            self._kept = layer, x.copy(), self._graph.activations(x, layer)
+            self._kept = layer, x.copy(), graph.activations(x, layer)
         return self._kept[2]
 
-    def _graph_of(self, rule: Rule | None) -> Graph:
-        if rule is None:
-            return self._graph
+    def _ruled(self, rule: Rule) -> Graph:
         if not self._graph.n_relus:
             raise ModelError(
                 f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
             )
-        if rule not in self._ruled:
-            self._ruled[rule] = self._trace(rule=rule, logarithm=not self._logits)
-        return self._ruled[rule]
+        return self._other(rule)
 
-    def _trace(self, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
+    def _other(self, rule: Rule | None) -> Graph:
+        """Trace the network in another way, once."""
+        if rule not in self._others:
+            self._others[rule] = self._trace(folded=rule is not None, rule=rule, logarithm=not self._logits)
+        return self._others[rule]
+
+    def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
         try:
-            return Graph(partial(_record, self._network), self._shape, **how)
+            return Graph(
+                partial(record, self._network, self._folding if folded else None), self._shape, **how
+            )
         except ModelError:
             raise
         except Exception as error:
@@ -192,7 +200,7 @@ class KerasModel(Model):
     @cached_property
     def _kinds(self) -> dict[str, str]:
         """Class name of each layer by its own name."""
-        return {layer.name: type(layer).__name__ for layer in _all_layers(self._network)}
+        return {layer.name: type(layer).__name__ for layer in all_layers(self._network)}
 
 
 def open_source(source: Source, settings: Settings) -> KerasModel:
@@ -258,64 +266,6 @@ def _imagenet_labels() -> tuple[str, ...]:
     return tuple(name.replace("_", " ") for _, name, _ in rows)
 
 
-def _record(network: Any, x: Any) -> tuple[Any, list[tuple[str, Any]]]:  # noqa: ANN401 - Keras has no types
-    """Run a network on a symbolic batch and write down what each layer returns."""
-    outputs: list[tuple[str, Any]] = []
-    with ExitStack() as stack:
-        path: list[str] = []
-        for layer in _all_layers(network):
-            stack.enter_context(_listening(layer, path, outputs))
-        dtype = network.inputs[0].dtype if getattr(network, "inputs", None) else "float32"
-        output = network(x if dtype == "float32" else keras.ops.cast(x, dtype), training=False)
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, (list, tuple)) and len(output) == 1:
-        output = output[0]
-    return output, outputs
-
-
-@contextmanager
-def _listening(layer: Any, path: list[str], outputs: list[tuple[str, Any]]) -> Iterator[None]:  # noqa: ANN401
-    """Write down a layer's outputs, named by the layers that it is called from.
-
-    The layer's own ``call`` is covered on the instance, and uncovered again: this holds for flat,
-    nested and subclassed networks alike, where names of tensors do not.
-    """
-    call = layer.call
-
-    def listen(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the layer takes
-        path.append(layer.name)
-        try:
-            output = call(*args, **kwargs)
-        finally:
-            name = "/".join(path)
-            path.pop()
-        if hasattr(output, "op"):
-            calls = sum(known == name or known.startswith(f"{name}:") for known, _ in outputs)
-            outputs.append((f"{name}:{calls + 1}" if calls else name, output))
-        return output
-
-    own = layer.__dict__.get("call")  # where somebody covered it before
-    layer.__dict__["call"] = listen
-    try:
-        yield
-    finally:
-        del layer.__dict__["call"]
-        if own is not None:
-            layer.__dict__["call"] = own
-
-
-def _all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
-    """All layers within a network, those within layers included, each once."""
-    found, waiting = {}, list(network.layers)
-    while waiting:
-        layer = waiting.pop(0)
-        if id(layer) not in found:
-            found[id(layer)] = layer
-            waiting += getattr(layer, "_layers", [])
-    return list(found.values())
-
-
 def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
     built = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
     shape = getattr(network, "input_shape", built)
@@ -327,7 +277,7 @@ def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa:
         if len(shape) != 1:
             raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
         shape = shape[0]
-    if any(getattr(layer, "data_format", "") == "channels_first" for layer in _all_layers(network)):
+    if any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network)):
         raise ModelError("the model takes the channels first; only those that take them last open here")
     if len(shape) != 4 or not shape[3]:
         raise ModelError(
@@ -348,7 +298,7 @@ def _guess_preprocessing(network: Any, source: Source) -> tuple[str, bool]:  # n
     """Preprocessing, and whether it can be known: scaled inside, or by the application's name."""
     if source.kind == "keras":
         return family(source.name) or "none", True
-    for layer in _all_layers(network):
+    for layer in all_layers(network):
         if type(layer).__name__ == "Rescaling":
             return ("unit" if np.max(layer.scale) > 0.1 else "none"), True
         if type(layer).__name__ == "Normalization":

@@ -19,10 +19,9 @@ from napari_saliency._types import ModelError
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
+    from napari_saliency.models._keras_recording import Recorded
 
 Tensor = Any
-Recorder = Callable[[Tensor], tuple[Tensor, list[tuple[str, Tensor]]]]
-"""Runs a network on a symbolic batch; returns its output, and each layer's name and output."""
 
 # Operations that pass values on as they are, at most in another shape or precision.
 PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape"}
@@ -40,7 +39,7 @@ class Graph:
     Parameters
     ----------
     record : callable
-        Runs the network symbolically.
+        Runs the network on a symbolic batch.
     shape : (height, width, channels)
         Of a picture; None for a height or width that is free.
     rule : {"guided", "deconvnet"}, optional
@@ -61,11 +60,13 @@ class Graph:
         Multiplications of one forward pass; 0 where the size of pictures is free.
     layers : dict of str to (height, width, channels)
         Outputs with space of layers on the way to the logits, in the order of computation.
+    folded_away : set of str
+        Those of them which something was computed without: their derivatives are not to be had here.
     """
 
     def __init__(
         self,
-        record: Recorder,
+        record: Callable[[Tensor], Recorded],
         shape: tuple[int | None, ...],
         *,
         rule: Rule | None = None,
@@ -123,7 +124,7 @@ class Graph:
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
-            output, layers = self._record(x)
+            output, layers, folded = self._record(x)
         if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
             raise ModelError(
                 f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
@@ -135,7 +136,10 @@ class Graph:
         self.work = sum(map(_multiplications, ops))
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
-        self._tensors = {name: t for name, t in layers if t.op in ops and named[t.name] == name}
+        own = [(name, t) for name, t in layers if named[t.name] == name]
+        self._tensors = {name: t for name, t in own if ops & {t.op, getattr(folded.get(t.name), "op", None)}}
+        # One that is also used elsewhere has a derivative here, but not its whole one.
+        self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
         value = tf.reduce_sum(weights * self._logits, axis=-1)
         return self._logits, value, _derivative(value, x)
 

@@ -175,19 +175,25 @@ def tapes(data_folder, keras, tf):
     return networks, gradient
 
 
-PHOTOS = {"zebra.jpg": 340, "banana.jpg": 954, "goldfish.jpg": 1, "bear.jpg": 294}
-
-
 def test_gradients_of_mobilenet_are_as_near_to_float64_as_a_plain_tape(mobilenet, tapes, data_folder):
+    """Two errors in one: that of rounding, and, in most pictures, of a ReLU that rounding has switched.
+
+    The second is a matter of luck in each picture, for either derivation, and hides the first.
+    """
     ours, plain = [], []
-    for photo, index in PHOTOS.items():
-        x = prepared(mobilenet, _image.load_image(data_folder / "photos" / photo))
+    random = np.random.default_rng(0)
+    photos = sorted((data_folder / "photos").glob("*.jpg"))
+    for number, photo in enumerate(photos * 2):
+        x = prepared(mobilenet, _image.load_image(photo))
+        x += (number >= len(photos)) * random.normal(0, 0.02, x.shape).astype(np.float32)
+        index = int(mobilenet.scores(x).argmax())
         wanted = tapes[1]("float64", x, index)
         found = answer("gradient", mobilenet, x, targets_of(index)), tapes[1]("float32", x, index)
         for errors, values in zip((ours, plain), found, strict=True):
             errors.append(np.sqrt(np.mean((values - wanted) ** 2) / np.mean(wanted**2)))
     assert max(plain) < 0.05
-    assert np.mean(ours) <= 1.1 * np.mean(plain)
+    assert min(ours) <= min(plain)
+    assert np.mean(ours) <= 1.5 * np.mean(plain)
 
 
 def test_grad_cam_of_mobilenet_is_its_closed_form(mobilenet, tapes, keras, chelsea):

@@ -1,0 +1,119 @@
+"""Runs a Keras network symbolically and writes down what each layer returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import keras
+
+from napari_saliency.models._keras_folding import Folding, can_fold
+
+Tensor = Any
+
+
+class Recorded(NamedTuple):
+    """What a symbolic run has shown.
+
+    Attributes
+    ----------
+    output : tensor, or several
+        Of the network.
+    layers : list of (str, tensor)
+        Each layer's output in the order of computation, named by the layers that it is called from.
+    folded : dict of str to tensor
+        For outputs that were folded away, by their tensors' names: what is computed in their place.
+    """
+
+    output: Any
+    layers: list[tuple[str, Tensor]]
+    folded: dict[str, Tensor]
+
+
+def record(network: Any, folding: Folding | None, x: Tensor) -> Recorded:  # noqa: ANN401 - Keras has no types
+    """Run a network on a symbolic batch, in inference mode.
+
+    Parameters
+    ----------
+    folding : Folding or None
+        What folds batch normalisations into convolutions; None to run the network as it is.
+    """
+    recording = _Recording(folding)
+    with ExitStack() as stack:
+        for layer in all_layers(network):
+            stack.enter_context(_covered(layer, recording))
+        dtype = network.inputs[0].dtype if getattr(network, "inputs", None) else "float32"
+        output = network(x if dtype == "float32" else keras.ops.cast(x, dtype), training=False)
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)) and len(output) == 1:
+        output = output[0]
+    return Recorded(output, recording.layers, recording.folded)
+
+
+def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
+    """All layers within a network, those within layers included, each once."""
+    found, waiting = {}, list(network.layers)
+    while waiting:
+        layer = waiting.pop(0)
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting += getattr(layer, "_layers", [])
+    return list(found.values())
+
+
+class _Recording:
+    """What is written down during one run."""
+
+    def __init__(self, folding: Folding | None) -> None:
+        self.layers: list[tuple[str, Tensor]] = []
+        self.folded: dict[str, Tensor] = {}
+        self._folding = folding
+        self._path: list[str] = []
+        self._made: dict[str, tuple[Any, Tensor]] = {}  # tensor's name: the layer that made it, and of what
+
+    def listen(self, layer: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        """Call a layer and write down its output."""
+        self._path.append(layer.name)
+        try:
+            output = self._normalised(layer, args, kwargs)
+            if output is None:
+                output = call(*args, **kwargs)
+        finally:
+            name = "/".join(self._path)
+            self._path.pop()
+        if hasattr(output, "op"):
+            calls = sum(known == name or known.startswith(f"{name}:") for known, _ in self.layers)
+            self.layers.append((f"{name}:{calls + 1}" if calls else name, output))
+            if args:
+                self._made[output.name] = layer, args[0]
+        return output
+
+    def _normalised(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:  # noqa: ANN401
+        """Output of a batch normalisation that can be folded, else None."""
+        if self._folding is None or not args or kwargs.get("training") is not False:
+            return None
+        before, x = self._made.get(getattr(args[0], "name", ""), (None, None))
+        if before is None or not can_fold(before, layer):
+            return None
+        self.folded[args[0].name] = output = self._folding.normalised(before, x, layer)
+        return output
+
+
+@contextmanager
+def _covered(layer: Any, recording: _Recording) -> Iterator[None]:  # noqa: ANN401 - Keras has no types
+    """Have a layer's calls recorded.
+
+    The layer's own ``call`` is covered on the instance, and uncovered again: this holds for flat,
+    nested and subclassed networks alike, where names of tensors do not.
+    """
+    call = layer.call
+    own = layer.__dict__.get("call")  # where somebody covered it before
+    layer.__dict__["call"] = lambda *args, **kwargs: recording.listen(layer, call, args, kwargs)
+    try:
+        yield
+    finally:
+        del layer.__dict__["call"]
+        if own is not None:
+            layer.__dict__["call"] = own
