@@ -10,7 +10,6 @@ asks any more is dropped (a map that is complete is kept, though: it may be aske
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_saliency._ahead import Ahead
 from napari_saliency._explain import Question
 from napari_saliency._link import ThreadLink
 from napari_saliency._open_model import OpenModel
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._link import Post
     from napari_saliency._types import Prediction, Score
-
-PREFETCH = 5
-"""Top classes whose maps are fetched while the engine has nothing else to do."""
-
-PREFETCH_SECONDS = 3.0
-"""Unless the steps of the map that was asked for took longer than this."""
 
 
 class Inspection:
@@ -67,6 +61,8 @@ class Inspection:
         What the model says of it.
     selected : int or None
         The class that is explained; None for the top class.
+    known_classes : frozenset of int
+        Those whose maps, as is chosen now, show at once.
     progress : Progress or None
         Of what the user asked for; None when nothing runs.
     explanation, request : Explanation, Request, or None
@@ -81,6 +77,7 @@ class Inspection:
     prepared_changed = Signal(object)  # Prepared | None
     prediction_changed = Signal(object)  # Prediction | None
     class_changed = Signal(object)  # int | None
+    known_classes_changed = Signal(object)  # frozenset[int]
     progress_changed = Signal(object)  # Progress | None
     explanation_changed = Signal(object)  # Explanation | None
     failed = Signal(object)  # Problem
@@ -95,9 +92,10 @@ class Inspection:
         self._threads = threads(), threads()
         self._memory = Memory()
         self._closed = self._wanted = self._live = False
-        self._seconds = 0.0  # that the last map took
+        self._ahead = Ahead()
         self._fingerprint = ""
         self.selected: int | None = None
+        self.known_classes: frozenset[int] = frozenset()
         self.progress: Progress | None = None
         self.explanation: Explanation | None = None
         self.request: Request | None = None
@@ -108,7 +106,7 @@ class Inspection:
         self._link = self._open_model.link
         reader = ThreadLink(self._threads[0], self._post)
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
-        self._runner = Runner(self._link, self._stepped, self._run_failed, self._memory.put)
+        self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
 
     # Commands ----------------------------------------------------------------------------------
 
@@ -139,6 +137,7 @@ class Inspection:
         self._runner.stop()
         self._wanted |= self._live
         self._seen.look_at(picture)
+        self._update_known()
         self._advance()
 
     def set_method(self, method: str, options: Mapping[str, Any]) -> None:
@@ -264,6 +263,7 @@ class Inspection:
         """Show the map of what is chosen, if it is known; compute it otherwise."""
         request, run = self._request(), self._runner.run
         assert request is not None
+        self._ahead.begin()
         known = self._memory.get(request)
         if known is not None:
             self._runner.stop()
@@ -280,10 +280,10 @@ class Inspection:
 
     def _fetch_ahead(self) -> None:
         """Compute the other top classes' maps while nobody asks for anything."""
-        if self._runner.run or self.stale or self._seconds > PREFETCH_SECONDS or self.prediction is None:
+        if self._runner.run or self.stale or self.prediction is None:
             return
-        for row in self.prediction.top(PREFETCH):
-            request = self._request(row.index)
+        for index in self._ahead.classes(self.prediction):
+            request = self._request(index)
             if request is not None and request not in self._memory:
                 self._begin(request, quiet=True)
                 return
@@ -324,6 +324,7 @@ class Inspection:
             self._fingerprint, self.selected = status.info.fingerprint, None
             self.class_changed.emit(None)
         self.model_changed.emit(status)
+        self._update_known()
         if status.phase is Phase.READY:
             self._advance()
 
@@ -333,7 +334,12 @@ class Inspection:
 
     def _is_predicted(self, prediction: Prediction | None) -> None:
         self.prediction_changed.emit(prediction)
+        self._update_known()
         self._advance()
+
+    def _completed(self, request: Request, explanation: Explanation) -> None:
+        self._memory.put(request, explanation)
+        self._update_known()
 
     def _stepped(self, run: Run, explanation: Explanation) -> None:
         ended = self._runner.run is None
@@ -342,8 +348,8 @@ class Inspection:
             self.explanation_changed.emit(explanation)
             self._set_progress(None if ended else Progress(explanation.done, explanation.total, "computing"))
         if ended and not run.cancelled:
-            if not run.quiet:
-                self._seconds, self._wanted = time.monotonic() - run.first, False
+            self._ahead.count(run)
+            self._wanted &= run.quiet
             self._advance()
 
     def _run_failed(self, run: Run, error: BaseException) -> None:
@@ -355,10 +361,18 @@ class Inspection:
     def _chosen(self) -> None:
         """Follow a change of method, option or score: show the map if it is known or Live is on."""
         request = self._request()
+        self._update_known()
         if self._live or (request is not None and request in self._memory):
             self._wanted = True
             if self.picture is not None:
                 self._advance()
+
+    def _update_known(self) -> None:
+        request = self._request()
+        known = self._memory.classes(request) if request is not None else frozenset()
+        if known != self.known_classes:
+            self.known_classes = known
+            self.known_classes_changed.emit(known)
 
     def _waiting(self, words: str) -> None:
         """Tell what the user's request waits for, if there is one."""

@@ -75,6 +75,12 @@ class Request:
     options: tuple[tuple[str, Any], ...]
     target: Target
 
+    def is_like(self, other: Request) -> bool:
+        """Whether another request differs in nothing but the class."""
+        if self.picture != other.picture or self.target.score != other.target.score:
+            return False  # most of them, at once
+        return replace(self, target=other.target) == other
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -129,7 +135,12 @@ class Memory:
 
     def alike(self, request: Request) -> list[Explanation]:
         """Known maps that differ from a request in nothing but the class."""
-        return [e for r, e in self._maps.items() if replace(r, target=request.target) == request]
+        return [explanation for known, explanation in self._maps.items() if known.is_like(request)]
+
+    def classes(self, request: Request) -> frozenset[int]:
+        """Classes whose maps answer a request but for the class."""
+        indices = (known.target.index for known in self._maps if known.is_like(request))
+        return frozenset(index for index in indices if index is not None)
 
 
 def short_name(source: str) -> str:

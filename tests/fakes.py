@@ -75,6 +75,7 @@ class FakeInspection:
     prepared_changed = Signal(object)
     prediction_changed = Signal(object)
     class_changed = Signal(object)
+    known_classes_changed = Signal(object)
     progress_changed = Signal(object)
     explanation_changed = Signal(object)
     failed = Signal(object)
@@ -88,6 +89,7 @@ class FakeInspection:
         self.model = status or ModelStatus(Phase.READY, "ready: 224×224 RGB, 3 classes", "fake:net", info())
         self.picture = self.prepared = self.prediction = None
         self.selected = self.progress = self.explanation = self.request = None
+        self.known_classes = frozenset()
         self.stale = True
         self.live = False
         self.method = next(iter(METHODS))
@@ -170,6 +172,7 @@ class FakeInspection:
                 target=self.request.target,
                 **changes,
             )
+        self.set_known({known.target.index for known in self.known_maps})
         self.explanation, self.stale = self.known_maps[self.request], False
         self.explanation_changed.emit(self.explanation)
         self.end_progress()
@@ -195,6 +198,10 @@ class FakeInspection:
 
     def known(self):
         return list(self.known_maps.values())
+
+    def set_known(self, classes):
+        self.known_classes = frozenset(classes)
+        self.known_classes_changed.emit(self.known_classes)
 
     def close(self):
         self.commands.append(("close",))

@@ -43,7 +43,9 @@ ROOMS = {
     "batch": Room("_batch", f"{_EXPLAIN} explain"),
     "show": Room("_show", f"{_PLAIN} image display explanation"),
     "engine": Room("_engine", f"{_EXPLAIN} explain"),
-    "inspection": Room("_inspection _link _open_model _runner _seen _state", f"{_EXPLAIN} explain engine"),
+    "inspection": Room(
+        "_inspection _ahead _link _open_model _runner _seen _state", f"{_EXPLAIN} explain engine"
+    ),
     "napari": Room("_napari*", _VIEWER),
     "widget": Room("_widget* _panels.*", f"{_VIEWER} napari"),
     "samples": Room("_samples", ""),

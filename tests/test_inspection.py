@@ -8,7 +8,7 @@ from executors import Immediate, Manual
 
 from napari_saliency import _engine, models
 from napari_saliency._inspection import Inspection
-from napari_saliency._state import Phase, Picture
+from napari_saliency._state import Memory, Phase, Picture
 from napari_saliency._types import ModelError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
 
@@ -60,7 +60,7 @@ class Desk:
     def __init__(self):
         self.engines, self.emitted = [], []
         self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
-        for name in ("model", "prepared", "prediction", "class", "progress", "explanation"):
+        for name in ("model", "prepared", "prediction", "class", "known_classes", "progress", "explanation"):
             signal = getattr(self.inspection, f"{name}_changed")
             signal.connect(lambda value, name=name: self.emitted.append((name, value)))
         self.inspection.failed.connect(lambda problem: self.emitted.append(("failed", problem)))
@@ -165,6 +165,47 @@ def test_top_classes_are_fetched_ahead_and_then_known_at_once(desk):
     assert inspection.explanation.label == "e"
     assert engine_model().calls == []
     assert [e.label for e in desk.of("explanation")] == ["f", "e"]  # what is fetched ahead is not shown
+
+
+def test_each_class_that_is_fetched_ahead_is_told_at_once(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    order = inspection.prediction.order().tolist()
+    assert desk.of("known_classes") == [frozenset(order[:count]) for count in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("change", "back"),
+    [
+        (lambda i: i.set_method("grad_cam", {}), lambda i: i.set_method("gradient", {})),
+        (lambda i: i.set_score("probability"), lambda i: i.set_score("logit")),
+        (lambda i: i.set_picture(picture(2)), lambda i: i.set_picture(picture(1))),
+        (lambda i: i.open_model(OTHER), lambda i: i.open_model(MODEL)),
+        (lambda i: i.set_picture(None), lambda i: i.set_picture(picture(1))),
+    ],
+    ids=["method", "score", "picture", "model", "no picture"],
+)
+def test_known_classes_are_those_of_what_is_chosen(desk, change, back):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    known = inspection.known_classes
+    assert len(known) == 5
+    change(inspection)
+    desk.settle()
+    assert inspection.known_classes == frozenset()
+    back(inspection)
+    desk.settle()
+    assert desk.of("known_classes")[-2:] == [frozenset(), known]
+
+
+def test_a_memory_that_holds_few_maps_is_not_filled_for_ever(desk):
+    inspection = desk.show()
+    inspection._memory = Memory(most=3 * 4 * 4 * 4)
+    inspection.explain()
+    desk.settle()
+    assert max(len(known) for known in desk.of("known_classes")) == 3
 
 
 def test_an_unknown_class_is_computed_without_predicting_again(desk):

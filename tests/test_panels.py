@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
-from qtpy.QtCore import QMimeData, QPoint, QRect, Qt, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionViewItem
 
@@ -568,6 +568,49 @@ def test_known_maps_are_marked(classes):
     assert table.data(table.index(table.row_of(6), 0), 257) is False
 
 
+class Painted(QObject):
+    """What of a widget is painted anew."""
+
+    def __init__(self, widget):
+        super().__init__()
+        self.areas = []
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _widget, event):
+        if event.type() == QEvent.Type.Paint:
+            self.areas.append(event.region().boundingRect())
+        return False
+
+
+def test_a_class_that_is_fetched_ahead_is_marked_at_once_and_alone(classes, qtbot):
+    section, inspection = classes()
+    table, model = section.table, section.table.classes
+    qtbot.waitExposed(section)
+    qtbot.wait(20)
+    painted, resets = Painted(table.viewport()), []
+    model.modelReset.connect(lambda: resets.append(True))
+    second, last = rows(section)[1], rows(section)[-1]
+    with qtbot.waitSignal(model.dataChanged):
+        inspection.set_known({second, last})
+    cell = table.visualRect(model.index(1, 0))
+    qtbot.waitUntil(lambda: bool(painted.areas))
+    assert all(cell.contains(area) for area in painted.areas)
+    assert model.data(model.index(1, 0), 257) is True
+    with qtbot.assertNotEmitted(model.dataChanged):
+        inspection.set_known({second, last})
+    inspection.set_known(())
+    assert model.data(model.index(1, 0), 257) is False
+    assert not resets
+
+
+def test_maps_that_are_known_already_are_marked_in_a_new_table(made):
+    inspection = FakeInspection(prediction(9))
+    look(inspection)
+    inspection.set_known({4})
+    model = made(ClassSection, inspection).table.classes
+    assert model.data(model.index(model.row_of(4), 0), 257) is True
+
+
 def test_without_a_prediction_the_table_is_empty(classes):
     section, inspection = classes()
     inspection.set_picture(None)
@@ -582,6 +625,7 @@ def test_ten_thousand_classes_are_quick(classes, qtbot):
         "prediction": lambda: inspection.prediction_changed.emit(inspection.prediction),
         "search": lambda: section.table.classes.search("number 9"),
         "select": lambda: section.table.select(4321),
+        "mark": lambda: inspection.set_known(inspection.known_classes ^ {*rows(section)[:5]}),
         "paint": lambda: section.table.grab(),
     }.items():
         times = []

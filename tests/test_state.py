@@ -1,5 +1,6 @@
 """What is remembered, and how problems are worded."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,12 @@ def test_alike_are_the_other_classes_of_the_same_question():
     memory.put(request(1), maps[1])
     memory.put(request(1, method="other"), maps[2])
     assert memory.alike(request(5)) == maps[:2]
+
+
+def test_another_score_is_another_question():
+    assert request(1).is_like(request(2))
+    assert not request(1).is_like(replace(request(1), target=Target.of_class(1, "probability")))
+    assert not request(1).is_like(request(1, picture=2))
 
 
 @pytest.mark.parametrize(

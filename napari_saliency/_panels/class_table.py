@@ -63,11 +63,11 @@ class ClassTableModel(QAbstractTableModel):
 
     def set_known(self, known: Set[int]) -> None:
         """Mark the classes whose maps show at once."""
-        if known != self._known:
-            self._known = known
-            if self.classes:
-                last = self.index(len(self.classes) - 1, PROBABILITY)
-                self.dataChanged.emit(self.index(0, LABEL), last)
+        changed, self._known = self._known ^ known, known
+        for row, number in enumerate(self.classes if changed else ()):
+            if number in changed:
+                cell = self.index(row, LABEL)
+                self.dataChanged.emit(cell, cell)  # one by one: for several, Qt paints the whole table anew
 
     def row_of(self, index: int | None) -> int | None:
         """Return the row of a class, or of the top class, if the search leaves it."""

@@ -11,7 +11,6 @@ from napari_saliency._panels._style import Section
 from napari_saliency._panels.class_table import FEWEST_ROWS, ROW, ClassTable
 
 if TYPE_CHECKING:
-    from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
     from napari_saliency._panels._style import Colours
     from napari_saliency._types import Prediction
@@ -40,7 +39,8 @@ class ClassSection(Section):
         self.table.stepped.connect(inspection.step_class)
         inspection.prediction_changed.connect(self._show)
         inspection.class_changed.connect(self.table.select)
-        inspection.explanation_changed.connect(self._mark_known)
+        inspection.known_classes_changed.connect(self.table.classes.set_known)
+        self.table.classes.set_known(inspection.known_classes)
         self._show(inspection.prediction)
 
     def set_colours(self, colours: Colours) -> None:
@@ -55,12 +55,7 @@ class ClassSection(Section):
         self.search.setPlaceholderText(f"Search {count} classes" if count else "No prediction yet")
         self.search.setEnabled(count > 0)
         self.table.select(self._inspection.selected)
-        self._mark_known()
 
     def _search(self) -> None:
         self.table.classes.search(self.search.text())
         self.table.select(self._inspection.selected)
-
-    def _mark_known(self, _explanation: Explanation | None = None) -> None:
-        known = (explanation.target.index for explanation in self._inspection.known())
-        self.table.classes.set_known({index for index in known if index is not None})
