@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ LayerData = tuple[npt.NDArray[np.uint8], dict[str, Any], str]
 
 def cat() -> list[LayerData]:
     """Open a photo of a cat, RGB uint8 (300, 451, 3): scikit-image's Chelsea, public domain."""
-    from skimage.data import chelsea  # a second of imports that only this sample needs
+    import skimage.data  # lazy in itself; `chelsea()` would import readers for a second, in the window's process
 
-    return [(chelsea(), {"name": "cat", "rgb": True}, "image")]
+    with as_file(files(skimage.data) / "chelsea.png") as path:
+        return [(_pixels(path), {"name": "cat", "rgb": True}, "image")]
 
 
 def digits() -> list[LayerData]:
@@ -52,4 +54,4 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     from PIL import Image  # only the samples that are files need it
 
     with Image.open(path) as file:
-        return np.asarray(file)
+        return np.array(file)

@@ -21,6 +21,19 @@ def test_cat_is_a_photo_that_needs_no_network(no_network):
     assert (pixels.shape, pixels.dtype, kind, options["rgb"]) == ((300, 451, 3), np.uint8, "image", True)
 
 
+def test_cat_is_chelsea_of_scikit_image():
+    from skimage.data import chelsea
+
+    [(pixels, _, _)] = _samples.cat()
+    np.testing.assert_array_equal(pixels, chelsea())
+    assert pixels.flags.writeable
+
+
+def test_cat_does_not_import_what_takes_long(fresh_interpreter):
+    code = "import sys; from napari_saliency import _samples; _samples.cat(); print(*sys.modules)"
+    assert not {"scipy", "imageio", "tifffile", "pooch", "skimage.io"} & set(fresh_interpreter(code))
+
+
 def test_digits_are_a_stack_with_two_of_each():
     [(pixels, options, kind)] = _samples.digits()
     assert (pixels.shape, pixels.dtype, kind) == ((20, 28, 28), np.uint8, "image")
