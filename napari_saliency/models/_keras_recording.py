@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -71,6 +72,7 @@ class _Recording:
         self.folded: dict[str, Tensor] = {}
         self._folding = folding
         self._path: list[str] = []
+        self._calls: Counter[str] = Counter()
         self._made: dict[str, tuple[Any, Tensor]] = {}  # tensor's name: the layer that made it, and of what
 
     def listen(self, layer: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -84,8 +86,9 @@ class _Recording:
             name = "/".join(self._path)
             self._path.pop()
         if hasattr(output, "op"):
-            calls = sum(known == name or known.startswith(f"{name}:") for known, _ in self.layers)
-            self.layers.append((f"{name}:{calls + 1}" if calls else name, output))
+            self._calls[name] += 1
+            times = self._calls[name]
+            self.layers.append((f"{name}:{times}" if times > 1 else name, output))
             if args:
                 self._made[output.name] = layer, args[0]
         return output
