@@ -51,6 +51,7 @@ def run(screenshot: Path | None) -> None:
         napari.run()
         return
     wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
+    close_notifications(panel)
     viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
     viewer.close()
 
@@ -61,6 +62,14 @@ def make_large(viewer: napari.Viewer, most: tuple[int, int] = (1400, 940)) -> No
 
     screen = QGuiApplication.primaryScreen().availableGeometry()
     viewer.window.resize(min(most[0], screen.width()), min(most[1], screen.height()))
+
+
+def close_notifications(panel: SaliencyPanel) -> None:
+    """Close napari's notices, which lie over the picture; in a window that nobody uses they stay."""
+    from qtpy.QtWidgets import QDialog
+
+    for notice in panel.window().findChildren(QDialog):
+        notice.close()
 
 
 def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:

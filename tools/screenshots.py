@@ -12,13 +12,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("QT_API", "pyqt6")  # napari says with each start that it will drop PyQt5
+os.environ.setdefault("QT_API", "pyqt6")
 
 import napari
 from napari.settings import get_settings
 
 from napari_saliency import _samples
-from napari_saliency._demo import make_large, open_demo, wait_until
+from napari_saliency._demo import close_notifications, make_large, open_demo, wait_until
 
 if TYPE_CHECKING:
     from napari_saliency._widget import SaliencyPanel
@@ -40,8 +40,9 @@ def explained(panel: SaliencyPanel) -> None:
     wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
 
 
-def save(viewer: napari.Viewer, path: Path) -> None:
+def save(viewer: napari.Viewer, panel: SaliencyPanel, path: Path) -> None:
     """Save the whole window."""
+    close_notifications(panel)
     viewer.screenshot(str(path), canvas_only=False, flash=False)
     print(path)
 
@@ -53,7 +54,7 @@ def cat(folder: Path) -> None:
     explained(panel)
     viewer.reset_view()
     wait_until(lambda: True, panel)
-    save(viewer, folder / "cat.png")
+    save(viewer, panel, folder / "cat.png")
     viewer.close()
 
 
@@ -70,7 +71,7 @@ def watermark(folder: Path) -> None:
     explained(panel)
     viewer.reset_view()
     wait_until(lambda: True, panel)
-    save(viewer, folder / "watermark.png")
+    save(viewer, panel, folder / "watermark.png")
     viewer.close()
 
 
@@ -87,7 +88,7 @@ def looks(folder: Path) -> None:
         viewer.theme = theme
         window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
         wait_until(lambda: True, panel)
-        save(viewer, folder / f"panel-{theme}-{width}.png")
+        save(viewer, panel, folder / f"panel-{theme}-{width}.png")
     viewer.close()
 
 
