@@ -81,6 +81,7 @@ class Viewing:
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)
+        inspection.known_classes_changed.connect(self._prepare)
         self.choose(self._first())
 
     @property
@@ -136,6 +137,7 @@ class Viewing:
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
         self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
+        self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     # Which picture -----------------------------------------------------------------------------
@@ -264,6 +266,11 @@ class Viewing:
         if source is not None:
             others = self._inspection.known() if self._display.shared else ()
             self._maps.show(source, found[1], explanation, request, others)
+
+    def _prepare(self, _classes: frozenset[int]) -> None:
+        """Make ready what the next click may ask for."""
+        for explanation in self._inspection.known():
+            self._maps.prepare(explanation)
 
     def _placed(self, _event: object = None) -> None:
         """Move the map with its picture."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -46,6 +46,13 @@ Delay = Callable[[Callable[[], None]], Callable[[], None]]
 
 _ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
 _LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
+
+
+class _View(NamedTuple):
+    """A map as it is displayed: one number (h, w) for each pixel, and its own contrast limits."""
+
+    values: Array
+    limits: Limits
 
 
 @dataclass(eq=False)
@@ -84,10 +91,14 @@ class MapLayers:
         self._kept: list[Image] = []  # to be hidden when the next map appears
         self._look: dict[str, Any] = {"blending": "translucent", "interpolation2d": "linear"}
         self._look["colormap"] = _colormap(display)
-        self._known_limits: WeakKeyDictionary[Explanation, Limits] = WeakKeyDictionary()
+        self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
         self._setting = False
         self._to_tell: list[Image] = []  # whose data changed without an event
         self._tell_soon = delay(self._tell)
+
+    def prepare(self, explanation: Explanation) -> None:
+        """Compute now what `show` will need."""
+        self._view(explanation)
 
     def show(
         self,
@@ -104,7 +115,7 @@ class MapLayers:
         others : sequence of Explanation
             Maps that share their contrast limits with this one.
         """
-        values = _display.reduce(explanation.values, self._display)
+        values = self._view(explanation).values
         place = geometry(source, plane, explanation.placement)
         with self._our_own_doing():
             live = self._live.get(source.unique_id) or self._add(source, plane, explanation)
@@ -122,7 +133,7 @@ class MapLayers:
     def set_display(self, display: _display.Display) -> None:
         """Show the next maps in another way; contrast limits follow the map again."""
         before, self._display = self._display, display
-        self._known_limits.clear()
+        self._views.clear()
         recoloured = (before.colormap, before.diverging) != (display.colormap, display.diverging)
         if recoloured:
             self._look["colormap"] = _colormap(display)
@@ -171,15 +182,15 @@ class MapLayers:
         for layer in dict.fromkeys(layers):
             layer.events.data(value=layer.data)
 
+    def _view(self, explanation: Explanation) -> _View:
+        if explanation not in self._views:
+            values = _display.reduce(explanation.values, self._display)
+            self._views[explanation] = _View(values, _display.limits([values], self._display))
+        return self._views[explanation]
+
     def _limits(self, explanation: Explanation, others: Sequence[Explanation]) -> Limits:
-        """Find contrast limits; those of maps that were shown before are remembered."""
-        found = []
-        for one in (explanation, *(others if self._display.shared else ())):
-            if one not in self._known_limits:
-                self._known_limits[one] = _display.limits(
-                    [_display.reduce(one.values, self._display)], self._display
-                )
-            found.append(self._known_limits[one])
+        shared = others if self._display.shared else ()
+        found = [self._view(one).limits for one in (explanation, *shared)]
         return min(low for low, _ in found), max(high for _, high in found)
 
     def _add(self, source: Image, plane: Plane, explanation: Explanation) -> _Live:
@@ -187,7 +198,7 @@ class MapLayers:
             kept.visible = False
         self._kept.clear()
         layer = Image(
-            pinned(_display.reduce(explanation.values, self._display), source.ndim, plane),
+            pinned(self._view(explanation).values, source.ndim, plane),
             name=explanation.name,
             rgb=False,
             metadata={OURS: explanation},  # before it is inserted: `is_picture` must say no

@@ -293,7 +293,8 @@ def _fingerprint(network: Any, path: Path | None) -> str:  # noqa: ANN401 - Kera
         with zipfile.ZipFile(path) as archive:
             for name in sorted({*archive.namelist()} - {"metadata.json"}):  # which holds the date
                 with archive.open(name) as part:
-                    digest.update(hashlib.file_digest(part, "sha256").digest())
+                    while block := part.read(1 << 20):
+                        digest.update(block)
     else:
         digest.update(network.to_json().encode() if hasattr(network, "to_json") else b"")
         for variable in network.variables:
