@@ -47,6 +47,8 @@ NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization"
 # Batches beyond these get no better: pictures, and multiplications of all their forward passes.
 MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
 
+IMAGENET_CLASSES = 1000
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """What HDF5 files begin with."""
 
@@ -212,8 +214,9 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
         If it cannot be opened; the message says why and what to do.
     """
     if source.path is None:
-        network, labels = _open_application(source)
-        return KerasModel(network, source, settings, Settings(labels=labels))
+        network = _open_application(source)
+        own = Settings() if settings.labels else _application_settings(source, network)
+        return KerasModel(network, source, settings, own)
     try:
         return KerasModel(_open_file(source.path), source, settings)
     except ModelError as error:
@@ -242,27 +245,39 @@ def _is_whole(path: Path) -> bool:
         return file.read(len(HDF5)) == HDF5
 
 
-def _open_application(source: Source) -> tuple[Any, tuple[str, ...] | None]:
+def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
     build: Callable[..., Any] = getattr(keras.applications, source.name)
     if source.weights == "none":
-        return build(weights=None), None
+        return build(weights=None)
     try:
         if source.weights == "imagenet":
-            return build(weights="imagenet"), _imagenet_labels()
+            return build(weights="imagenet")
         network = build(weights=None)
         network.load_weights(Path(source.weights).expanduser())
     except Exception as error:
         raise ModelError(
-            f"weights or class names of {source.name} could not be had ({_first_line(error)}); "
+            f"weights of {source.name} could not be had ({_first_line(error)}); "
             f"with a file of them, open keras:{source.name}?weights=FILE"
         ) from error
-    return network, None
+    return network
+
+
+def _application_settings(source: Source, network: Any) -> Settings:  # noqa: ANN401 - a keras.Model
+    """Class names of an application that was trained, as far as is known, on ImageNet."""
+    if source.weights == "none" or network.output_shape[-1] != IMAGENET_CLASSES:
+        return Settings()
+    try:
+        return Settings(labels=_imagenet_labels())
+    except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
+        return Settings(
+            note=f"Class names could not be had ({_first_line(error)}): classes go by their numbers."
+        )
 
 
 def _imagenet_labels() -> tuple[str, ...]:
     """Names of ImageNet's classes, through Keras' own download and cache."""
-    falling = np.linspace(1, 0, 1000)[None]  # so that the order of the classes is that of their probability
-    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=1000)
+    falling = np.linspace(1, 0, IMAGENET_CLASSES)[None]  # so that the order is that of the classes
+    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=IMAGENET_CLASSES)
     return tuple(name.replace("_", " ") for _, name, _ in rows)
 
 
