@@ -1,5 +1,6 @@
 """The sections of the panel, each by itself, with an inspection that is made up."""
 
+import re
 import time
 from types import SimpleNamespace
 from typing import Annotated, Literal
@@ -10,14 +11,14 @@ from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QPainter
-from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import QFileDialog, QLabel, QStyle, QStyleOptionViewItem
 
 from napari_saliency._display import Display
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
 from napari_saliency._panels import model as model_module
 from napari_saliency._panels import questions, run
-from napari_saliency._panels._style import Colours
+from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
@@ -766,11 +767,61 @@ def test_details_can_be_read_and_closed(qtbot):
 # Widths
 
 
+def test_a_list_elides_what_does_not_fit(made):
+    def shown(text):
+        box = made(lambda: combo([(text, text)]), width=90)
+        box.setStyleSheet(sheet(Colours.of_theme("dark")))
+        return box
+
+    metrics = shown("W").fontMetrics()
+    texts = ["W" * count + "…" for count in range(1, 12)]
+    fitting = [text for text in texts if metrics.horizontalAdvance(text) < 66]
+    assert shown("W" * 40).grab().toImage() == shown(fitting[-1]).grab().toImage()
+
+
+def test_a_note_has_as_many_lines_as_it_needs(made):
+    label = made(note)
+    label.setStyleSheet("padding: 1px")  # napari's sheet gives labels a frame, too
+    say(label, "Knows nine things and will force any picture into them: airplane, carton, cat, dog, shirt.")
+    line, flags = label.fontMetrics().lineSpacing(), int(Qt.TextFlag.TextWordWrap)
+    for width in range(200, 320):
+        room = QRect(0, 0, width - INDENT - 2 * label.frameWidth(), 1000)
+        needed = label.fontMetrics().boundingRect(room, flags, label.text()).height()
+        assert label.heightForWidth(width) < needed + line, width
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a sentence of many words, none of which is long", 1),
+        ("it lies in /home/somebody/some/folder/net.keras", 7),
+        ("a" * 60, 3),
+    ],
+)
+def test_long_words_can_be_broken(text, parts):
+    broken = breakable(text)
+    assert broken.replace("\u200b", "") == text
+    assert broken.count("\u200b") == parts - 1
+    assert max(len(part) for part in re.split("[\u200b ]", broken)) < 25
+
+
+def test_labels_side_by_side_are_on_one_line(made, viewing, inspection, qtbot):
+    section = made(DisplaySection, viewing, inspection)
+    qtbot.waitExposed(section)
+    labels = {label.text(): label for label in section.findChildren(QLabel) if label.isVisible()}
+    for names in (("Channels", "Sign", "Colours"), ("Contrast", "Clip")):
+        assert len({labels[name].geometry().center().y() for name in names}) == 1
+
+
 @pytest.mark.parametrize("width", [280, 320])
 def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, viewing, inspection, width, qtbot):
     viewer.add_image(PHOTO, name="a picture with a very long name that goes on and on")
     inspection.set_model(asking("preprocessing", "labels", labels=(LONG,) * 3))
+    broken = FakeInspection(
+        status=ModelStatus(Phase.FAILED, "very_" * 12 + "long.keras does not open", "/a/net.keras")
+    )
     for section in (
+        made(ModelSection, broken, width=width),
         made(PictureSection, viewing, inspection, width=width),
         made(ModelSection, inspection, width=width),
         made(MethodSection, inspection, width=width),

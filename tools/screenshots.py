@@ -88,6 +88,8 @@ def looks(folder: Path) -> None:
         viewer.theme = theme
         window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
         wait_until(lambda: True, panel)
+        viewer.reset_view()
+        wait_until(lambda: True, panel)
         save(viewer, panel, folder / f"panel-{theme}-{width}.png")
     viewer.close()
 

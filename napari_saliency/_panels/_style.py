@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QElidingLabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qtpy.QtGui import QPaintEvent
+
 MARGIN = 8
 GAP = 4
+INDENT = 4  # of text, where Qt would choose about as much by itself
 
 
 @dataclass(frozen=True)
@@ -64,11 +79,12 @@ SMALL_PRINT, THUMBNAIL, FORM, MAIN_BUTTON = "smallPrint", "thumbnail", "question
 def sheet(colours: Colours) -> str:
     """Write the panel's stylesheet; one for all of it, as Qt looks through all widgets for each."""
     muted, track, busy = colours.muted.name(), colours.track.name(), colours.busy.name()
-    chosen, hover = colours.chosen.name(), colours.hover.name()
+    text, chosen, hover = colours.text.name(), colours.chosen.name(), colours.hover.name()
     return f"""
-        QComboBox {{ padding: 3px 2px 3px 6px; }}
-        QComboBox::drop-down {{ width: 18px; }}
+        QComboBox {{ padding: 3px 2px 3px 5px; }}
+        QComboBox::drop-down {{ width: 15px; }}
         QComboBox::down-arrow {{ width: 11px; height: 11px; }}
+        QLineEdit:disabled {{ color: {text}; }}
         QProgressBar::chunk {{ background: {chosen}; width: 1px; }}
         QLabel#{SMALL_PRINT} {{ color: {muted}; }}
         QLabel#{THUMBNAIL} {{ border: 1px solid {track}; border-radius: 2px; color: {muted}; padding: 0px; }}
@@ -98,9 +114,27 @@ class Section(QWidget):
         self.colours = colours
 
 
+class ElidingCombo(QComboBox):
+    """A list whose current item ends in an ellipsis where it does not fit."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw it as Qt does, but for the text."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideRight, field.width() - 2
+        )
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
     """Make a list that takes the width it gets, and whose items show in full when it is open."""
-    box = QComboBox()
+    box = ElidingCombo()
     box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     for text, value in items:
         box.addItem(text, value)
@@ -129,27 +163,27 @@ def note() -> QLabel:
     """Make a label for sentences that must be read: as many lines as they need."""
     label = QLabel()
     label.setWordWrap(True)
+    label.setIndent(INDENT)  # left to itself, Qt counts it twice: a line too much where the text just fits
     label.setVisible(False)
     return label
 
 
 def say(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
     """Set a label's text, the whole of it in the tooltip too; hide it where there is nothing to say."""
-    label.setText(text)
+    label.setText(breakable(text))
     label.setToolTip(tooltip or text)
     label.setVisible(bool(text))
 
 
-def column(label: str, control: QWidget) -> QVBoxLayout:
-    """Put a label above a control; both show the control's tooltip."""
-    above = QLabel(label)
-    above.setToolTip(control.toolTip())
-    layout = QVBoxLayout()
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(0)
-    layout.addWidget(above)
-    layout.addWidget(control)
-    return layout
+_LONG = re.compile(r"\S{25,}")
+_PART = re.compile(
+    r"[^/\\_.:=?&-]{0,23}[/\\_.:=?&-]+|[^/\\_.:=?&-]{24}"
+)  # up to a joint, or where there is none
+
+
+def breakable(text: str) -> str:
+    """Let lines break within long words, as are paths; Qt would make the panel as wide as they are."""
+    return _LONG.sub(lambda word: _PART.sub("\\g<0>\u200b", word[0]), text)
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:

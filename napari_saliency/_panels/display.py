@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_saliency._display import COLORMAPS, CONTRASTS, REDUCTIONS, SIGNS
-from napari_saliency._panels._style import GAP, Section, column, note, row, say, small_print
+from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -28,6 +28,13 @@ LABELS = {
     "contrast": "Contrast",
     "colormap": "Colours",
     "clip": "Clip",
+}
+PLACES = {  # line, column, columns
+    "reduction": (0, 0, 1),
+    "sign": (0, 1, 1),
+    "colormap": (0, 2, 1),
+    "contrast": (1, 0, 1),
+    "clip": (1, 1, 2),
 }
 REDUCTION_WORDS = {"max": "max | · |", "sum": "sum", "mean": "mean", "norm": "L2 norm"}
 HELP = {
@@ -79,13 +86,17 @@ class DisplaySection(Section):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(GAP + 2)
-        grid.setVerticalSpacing(GAP)
-        for number, name in enumerate(("reduction", "sign", "colormap", "contrast")):
-            control = self.controls[name].native
-            control.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            grid.addLayout(column(LABELS[name], control), *divmod(number, 3))
-            grid.setColumnStretch(number % 3, 1)
-        grid.addLayout(column(LABELS["clip"], self.clip), 1, 1, 1, 2)
+        grid.setVerticalSpacing(0)
+        grid.setRowMinimumHeight(2, GAP)
+        natives: dict[str, QWidget] = {name: control.native for name, control in self.controls.items()}
+        for native in natives.values():
+            native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        for name, (line, column, span) in PLACES.items():
+            label, control = QLabel(LABELS[name]), natives.get(name, self.clip)
+            label.setToolTip(HELP[name])
+            grid.addWidget(label, 3 * line, column, 1, span)
+            grid.addWidget(control, 3 * line + 1, column, 1, span)
+            grid.setColumnStretch(column, 1)
         self.by_hand.hide()
         self.rows.addLayout(grid)
         self.rows.addLayout(row(self.keep, self.by_hand, stretch=0))

@@ -70,6 +70,7 @@ class ModelSection(Section):
         self.form = QuestionForm(inspection)
         self.rows.addLayout(row(self.sources, self.open, stretch=0))
         beside = row(self.dot, self.state, stretch=1)
+        beside.setSpacing(0)  # both texts are indented
         beside.setAlignment(self.dot, Qt.AlignmentFlag.AlignTop)
         self.rows.addLayout(beside)
         for widget in (self.note, self.form):
