@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
@@ -55,7 +56,7 @@ class Graph:
     settled : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
     n_classes, n_relus : int
-        Outputs, and ReLUs on the way from the picture to the logits.
+        Outputs, and ReLUs in their own right on the way from the picture to the logits.
     work : int
         Multiplications of one forward pass; 0 where the size of pictures is free.
     layers : dict of str to (height, width, channels)
@@ -132,7 +133,7 @@ class Graph:
         self.n_classes = int(output.shape[-1])
         self._x, self._weights, self._logits = x, weights, self._find_logits(output)
         ops = _ancestors(self._logits)
-        self.n_relus = sum(op.type in RELUS for op in ops)
+        self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
         self.work = sum(map(_multiplications, ops))
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
@@ -264,6 +265,24 @@ def _overrides(rule: Rule | None) -> dict[str, str]:
     return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
 
 
+def _is_part(op: Any) -> bool:  # noqa: ANN401 - TensorFlow's own types
+    """Whether a ReLU is only a part of another activation, which no rule for ReLUs is meant for.
+
+    Such are the gate of a hard sigmoid or hard swish, relu6(x + 3) / 6, and both sides of a PReLU,
+    relu(x) - alpha * relu(-x).
+    """
+    x = op.inputs[0]
+    if x.op.type == "AddV2" and op.type == "Relu6":
+        return any(np.all(tf.get_static_value(term) == 3) for term in x.op.inputs)
+    x = x.op.inputs[0] if x.op.type == "Neg" else x
+    negated = [c.outputs[0] for c in x.consumers() if c.type == "Neg"]
+    return _has_relu(x) and any(map(_has_relu, negated))
+
+
+def _has_relu(tensor: Tensor) -> bool:
+    return any(op.type in RELUS for op in tensor.consumers())
+
+
 def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
     """Where a ReLU passes its input on: above 0, and below 6 if it ends there."""
     y = op.outputs[0]
@@ -274,11 +293,14 @@ def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
 @tf.RegisterGradient("napari_saliency_guided_Relu6")
 def _guided(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
     """Springenberg et al. 2015, section 3.4: only positive gradients, only through open ReLUs."""
-    return tf.where(_open(op), tf.nn.relu(gradient), tf.zeros_like(gradient))
+    passed = gradient if _is_part(op) else tf.nn.relu(gradient)
+    return tf.where(_open(op), passed, tf.zeros_like(gradient))
 
 
 @tf.RegisterGradient("napari_saliency_deconvnet_Relu")
 @tf.RegisterGradient("napari_saliency_deconvnet_Relu6")
-def _deconvnet(_op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
+def _deconvnet(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
     """Zeiler and Fergus 2014, section 2.1: only positive gradients, whether the ReLU was open or not."""
+    if _is_part(op):
+        return tf.where(_open(op), gradient, tf.zeros_like(gradient))
     return tf.nn.relu(gradient)

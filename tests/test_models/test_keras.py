@@ -245,6 +245,43 @@ def test_a_rule_without_a_relu_is_an_error_and_never_the_plain_gradient(leaky, r
         leaky.gradient(pictures(Convolutional()), targets_of(0), rule)
 
 
+def own_activation(keras, name):
+    """Activations that Keras, or an application of its, computes by ReLUs; none of them is one."""
+    return {
+        "hard_sigmoid": keras.layers.Activation("hard_sigmoid"),
+        "hard_swish": keras.layers.Activation("hard_swish"),
+        "MobileNetV3's": lambda x: x * (keras.layers.ReLU(6.0)(x + 3.0) * (1.0 / 6.0)),
+        "PReLU": keras.layers.PReLU(alpha_initializer="ones", shared_axes=[1, 2]),
+    }[name]
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+@pytest.mark.parametrize("name", ["hard_sigmoid", "hard_swish", "MobileNetV3's", "PReLU"])
+def test_a_rule_leaves_the_parts_of_other_activations_alone(keras, opened, name, rule):
+    import tensorflow as tf
+
+    activation = own_activation(keras, name)
+    inputs = keras.Input(networks.PICTURE)
+    first, second = keras.layers.Conv2D(4, 3), keras.layers.Conv2D(3, 3)
+    pool = keras.layers.GlobalAveragePooling2D()
+    without = keras.Model(inputs, pool(second(activation(first(inputs)))))
+    with pytest.raises(ModelError, match="has no ReLU"):
+        opened(without).gradient(pictures(Convolutional()), Targets(np.eye(1, 3, dtype=np.float32)), rule)
+    with_one = keras.Model(inputs, pool(keras.ops.relu(second(activation(first(inputs))))))
+
+    x = pictures(Convolutional())
+    with tf.GradientTape() as tape:  # one ReLU before the mean: the rule by hand, the rest by the tape
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        z = second(activation(first(tensor)))
+        passed = np.zeros(z.shape, np.float32)
+        passed[..., 1] = 1 / (z.shape[1] * z.shape[2])
+        value = tf.reduce_sum(z * (passed * np.asarray(z > 0) if rule == "guided" else passed))
+    weights = Targets(np.eye(3, dtype=np.float32)[[1]])
+    found = opened(with_one).gradient(x, weights, rule)[1]
+    np.testing.assert_allclose(found, tape.gradient(value, tensor), atol=1e-6)
+
+
 def test_relus_beside_the_way_to_the_classes_do_not_count(keras, opened):
     x = inputs = keras.Input(networks.PICTURE)
     x = keras.layers.Conv2D(4, 3, activation="tanh")(x)
