@@ -423,6 +423,59 @@ def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, mo
     assert desk.inspection.model.phase is Phase.READY
 
 
+def test_the_classes_of_another_model_are_not_offered_while_it_loads(desk):
+    inspection = desk.show()
+    inspection.open_model(OTHER)
+    assert inspection.prediction is None
+    assert desk.of("prediction")[-1] is None
+    desk.settle()
+    assert inspection.prediction is not None
+
+
+def test_a_model_that_cannot_take_the_picture_leaves_no_classes(desk, monkeypatch):
+    inspection = desk.show()
+    monkeypatch.setattr(Quadratic, "scores", failing(ValueError("five channels are needed")))
+    inspection.set_picture(picture(2))
+    desk.settle()
+    assert inspection.prediction is None
+    assert desk.of("prediction")[-1] is None
+
+
+def test_cancelling_is_told_of_the_run_that_is_cancelled_and_not_of_the_next(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    assert not inspection.cancelling
+    inspection.cancel()
+    assert inspection.cancelling
+    inspection.step_class(1)
+    assert not inspection.cancelling
+
+
+def test_a_picture_is_told_at_once(desk):
+    told = []
+    desk.inspection.picture_changed.connect(told.append)
+    given = picture()
+    desk.inspection.set_picture(given)
+    assert told == [given]
+
+
+def test_a_model_file_that_is_gone_keeps_no_answers(desk, monkeypatch, tmp_path):
+    file = tmp_path / "net.keras"
+    file.write_bytes(b"")
+    desk.inspection.open_model(str(file))
+    file.unlink()
+    desk.inspection.answer(Settings(labels=tuple("uvwxyz")))
+    assert desk.of("failed")[-1].message.startswith("This could not be kept beside the model")
+
+
+def failing(error):
+    def fail(*_args):
+        raise error
+
+    return fail
+
+
 def test_a_method_that_fails_is_a_sentence_and_the_next_one_runs(desk):
     inspection = desk.show()
     inspection.set_method("guided_backprop", {})
