@@ -284,24 +284,3 @@ def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
     """Show a problem as napari's notification, what lies behind it on a button's press."""
     actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
     notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))
-
-
-class Keys:
-    """``[`` and ``]`` step through the classes, until they are closed."""
-
-    def __init__(self, viewer: ViewerModel, inspection: Inspection) -> None:
-        self._viewer = viewer
-        self._steps = {key: partial(_step, inspection, by) for key, by in (("[", -1), ("]", 1))}
-        self._before = {key: viewer.bind_key(key, step, overwrite=True) for key, step in self._steps.items()}
-
-    def close(self) -> None:
-        """Give the keys back, unless somebody else has taken them since."""
-        for key, step in self._steps.items():
-            bound = self._viewer.bind_key(key, None)
-            other = self._before[key] if bound is step else bound
-            if other is not None:
-                self._viewer.bind_key(key, other, overwrite=True)
-
-
-def _step(inspection: Inspection, by: int, _viewer: ViewerModel) -> None:
-    inspection.step_class(by)

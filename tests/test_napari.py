@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from napari_saliency._display import Display
 from napari_saliency._image import prepare
-from napari_saliency._napari import NO_PICTURE, Keys, Viewing, notify
+from napari_saliency._napari import NO_PICTURE, Viewing, notify
 from napari_saliency._napari_maps import geometry, pinned
 from napari_saliency._napari_pictures import OURS, Plane, owner, picture, read_otherwise, visible_plane
 from napari_saliency._state import Problem, Request
@@ -568,41 +568,7 @@ def test_a_file_that_is_gone_is_a_sentence(viewer, inspection, viewing, tmp_path
     assert "gone.png" in record.message
 
 
-# Keys, notifications, closing
-
-
-def test_keys_step_and_are_given_back(viewer, inspection, viewing):
-    viewer.add_image(PHOTO)
-    earlier = []
-    viewer.bind_key("[", earlier.append)
-    keys = Keys(viewer, inspection)
-    press(viewer, "]")
-    order = inspection.prediction.order().tolist()
-    assert inspection.selected == order[1]
-    press(viewer, "[")
-    assert inspection.selected == order[0]
-    keys.close()
-    press(viewer, "[")
-    assert earlier == [viewer]
-    assert bound(viewer, "]") is None
-
-
-def test_keys_of_two_panels_do_not_get_in_each_others_way(viewer, inspection):
-    viewer.add_image(PHOTO)
-    other = FakeInspection(prediction(3))
-    first, second = Keys(viewer, inspection), Keys(viewer, other)
-    first.close()
-    assert bound(viewer, "]") is second._steps["]"]
-    second.close()
-    assert bound(viewer, "]") is not second._steps["]"]
-
-
-def bound(viewer, key):
-    return next((function for binding, function in viewer.keymap.items() if str(binding) == key), None)
-
-
-def press(viewer, key):
-    bound(viewer, key)(viewer)
+# Notifications, closing
 
 
 def test_problems_become_notifications_with_details_behind_them():
