@@ -247,6 +247,8 @@ class Inspection:
         if self.picture is None:
             self._wanted = False
             self._set_progress(None)
+        elif self._wanted and self._request() in self._memory:
+            self._ask()  # even while the model is opened again
         elif info is None or self.model.phase is not Phase.READY:
             self._waiting("waiting for the model")
         elif missing := self._seen.missing(info):
@@ -278,7 +280,8 @@ class Inspection:
 
     def _fetch_ahead(self) -> None:
         """Compute the other top classes' maps while nobody asks for anything."""
-        if self._runner.run or self.stale or self.prediction is None:
+        idle = self._runner.run is None and self.model.phase is Phase.READY
+        if not idle or self.stale or self.prediction is None:
             return
         for index in self._ahead.classes(self.prediction):
             request = self._request(index)

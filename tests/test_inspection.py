@@ -523,6 +523,24 @@ def test_an_engine_killed_in_a_run_comes_back_and_the_request_can_be_sent_again(
     assert len(desk.of("failed")) == 1
 
 
+def test_known_classes_show_while_the_engine_starts_again(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    assert len(inspection.known_classes) > 1
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.die()
+    inspection.set_method("gradient", {})
+    assert inspection.model.phase is not Phase.READY
+    shown = inspection.explanation
+    inspection.step_class(1)
+    assert inspection.explanation is not shown
+    assert inspection.progress is None
+    desk.settle()
+    assert inspection.model.phase is Phase.READY
+
+
 def test_an_engine_killed_while_predicting_is_not_fed_the_same_picture_by_itself(desk):
     inspection = desk.show()
     inspection.set_picture(picture(2, 50))

@@ -60,7 +60,8 @@ def test_commands_carry_the_plugins_name_and_are_all_used(written):
     assert len(set(commands)) == len(commands)
     assert all(command.startswith("napari-saliency.") for command in commands)
     menus = [item for items in contributions["menus"].values() for item in items]
-    used = [entry["command"] for entry in [*contributions["widgets"], *contributions["sample_data"], *menus]]
+    kinds = (contributions[kind] for kind in ("widgets", "readers", "sample_data"))
+    used = [entry["command"] for entries in (*kinds, menus) for entry in entries]
     assert set(used) == set(commands)
 
 
