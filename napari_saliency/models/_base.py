@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import Array, Ending, Fit, Prediction, Rule
+from napari_saliency._types import Array, Ending, Fit, ModelError, Prediction, Rule
 
 if TYPE_CHECKING:
     from napari_saliency._types import Targets
@@ -172,7 +173,20 @@ class Model(ABC):
         return [self.prediction(logits) for logits in self.scores(x)]
 
     def prediction(self, logits: Array) -> Prediction:
-        """Name and weigh the logits (K,) of one picture."""
+        """Name and weigh the logits (K,) of one picture.
+
+        Raises
+        ------
+        ModelError
+            If they are not numbers.
+        """
+        largest = float(logits.max())  # NaN where any is; some may be -inf, as the logarithm of 0
+        if not math.isfinite(largest):
+            raise ModelError(
+                f"the model's scores of this picture are not finite numbers ({largest}): its weights are "
+                f"damaged, or preprocessing {self.info.input.preprocessing.name!r} does not fit it; "
+                "save the model again, or choose the preprocessing that it was trained with"
+            )
         return Prediction(logits, probabilities(logits, self.info.ending), self.info.labels)
 
 

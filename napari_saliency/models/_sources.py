@@ -87,6 +87,10 @@ def parse(source: str | Path) -> Source:
         If there is nothing of that name; the message says what there is.
     """
     text = str(source)
+    if not text.strip():
+        raise ModelError(
+            f"{text!r} names no model: give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
+        )
     if text.startswith("bundled:"):
         return _bundled(text.removeprefix("bundled:"))
     if text.startswith("keras:"):
