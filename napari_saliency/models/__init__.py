@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_saliency._types import ModelError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import catalogue, parse
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_saliency._types import Fit
+    from napari_saliency.models._sources import Source
 
 __all__ = [
     "InputSpec",
@@ -76,12 +78,21 @@ def load_model(
     settings = Settings(
         preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
     )
-    return open_model(source, settings)
+    parsed = parse(source)
+    try:
+        return _open(parsed, settings)
+    except ModelError as error:
+        if parsed.path is None:
+            raise  # it names the application
+        raise ModelError(f"{parsed.path.name} could not be opened: {error}") from error
 
 
 def open_model(source: str | Path, settings: Settings) -> Model:
-    """Open a classifier; `load_model` with its options in one object."""
-    parsed = parse(source)
+    """Open a classifier; `load_model` with its options in one object, and errors that leave out the name."""
+    return _open(parse(source), settings)
+
+
+def _open(parsed: Source, settings: Settings) -> Model:
     from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
 
     return _keras.open_source(parsed, settings)

@@ -25,7 +25,7 @@ from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Que
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_recording import all_layers, record
-from napari_saliency.models._settings import Settings
+from napari_saliency.models._settings import SettingError, Settings, settings_path
 from napari_saliency.models._sources import Source, family
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
@@ -169,14 +169,28 @@ class KerasModel(Model):
         return False
 
     def _describe(self, settings: Settings) -> ModelInfo:
-        if self._source.path:
-            settings = settings.over(Settings.beside(self._source.path))
-        settings = settings.over(self._own)
+        if self._source.path is None:
+            return self._described(settings.over(self._own))
+        kept = Settings.beside(self._source.path)
+        try:
+            return self._described(settings.over(kept).over(self._own))
+        except SettingError as error:
+            if error.field not in kept.given().keys() - settings.given().keys():
+                raise
+            file = settings_path(self._source.path).name
+            raise SettingError(
+                error.field, f"{error}; {file} beside the model says so: correct or delete it"
+            ) from None
+
+    def _described(self, settings: Settings) -> ModelInfo:
         guess, sure = _guess_preprocessing(self._network, self._source)
         n_classes = self._graph.n_classes
         labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
         if len(labels) != n_classes:
-            raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+            raise SettingError(
+                "labels",
+                f"{len(labels)} class names are given for a model with {n_classes} classes: it needs one for each",
+            )
         preprocessing = settings.resolve() or PREPROCESSINGS[guess]
         questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
         questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
@@ -211,16 +225,13 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
     Raises
     ------
     ModelError
-        If it cannot be opened; the message says why and what to do.
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
     """
     if source.path is None:
         network = _open_application(source)
         own = Settings() if settings.labels else _application_settings(source, network)
         return KerasModel(network, source, settings, own)
-    try:
-        return KerasModel(_open_file(source.path), source, settings)
-    except ModelError as error:
-        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
+    return KerasModel(_open_file(source.path), source, settings)
 
 
 def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
@@ -334,8 +345,9 @@ def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
     """Refuse a preprocessing made for other channels than the model's."""
     given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
     if given - {1, channels}:
-        raise ModelError(
-            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}"
+        raise SettingError(
+            "preprocessing",
+            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
         )
     return preprocessing
 
@@ -344,8 +356,9 @@ def _cam_layer(chosen: str | None, layers: Sequence[Layer], kinds: dict[str, str
     """The last layer with space that is not a mere thinning out of another one."""
     if chosen:
         if chosen not in {layer.name for layer in layers}:
-            raise ModelError(
-                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}"
+            raise SettingError(
+                "layer",
+                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}",
             )
         return chosen
     for layer in reversed(layers):

@@ -9,7 +9,26 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
-from napari_saliency._types import Fit
+from napari_saliency._types import Fit, ModelError
+
+
+class SettingError(ModelError):
+    """A setting does not fit the model.
+
+    Parameters
+    ----------
+    field : str
+        Name of the setting.
+    message : str
+        Why, and what to do.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)  # all of them, so that it can be pickled
+        self.field = field
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class Scaling(BaseModel):
@@ -86,9 +105,13 @@ class Settings(BaseModel):
         if not path.exists():
             return cls()
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            found.resolve()  # which refuses numbers that it would divide by
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path.name} beside the model is not valid: {error}") from None
+            raise ValueError(
+                f"{path.name} beside the model is not valid: {error}; correct or delete it"
+            ) from None
+        return found
 
     def write_beside(self, model: Path) -> None:
         """Keep these settings beside a model's file."""

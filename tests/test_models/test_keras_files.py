@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import os
+import pickle
 import pkgutil
 import shutil
 import zipfile
@@ -16,7 +17,7 @@ from napari_saliency import _image
 from napari_saliency._explain import explain
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._types import ModelError
-from napari_saliency.models import Scaling, Settings, load_model, settings_path
+from napari_saliency.models import Scaling, Settings, load_model, open_model, settings_path
 from napari_saliency.models._sources import APPLICATIONS, family
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.test_models import networks
@@ -333,9 +334,36 @@ def test_labels_from_a_file(path, tmp_path, kind):
     ],
 )
 def test_settings_that_do_not_fit_the_model_are_told(path, options, reason):
+    layer, *_ = load_model(path).info.layers
     with pytest.raises(ModelError, match=r"net\.keras could not be opened") as raised:
         load_model(path, **options)
     assert reason in str(raised.value)
+    assert "saliency.json" not in str(raised.value)
+    Settings(**options).write_beside(path)
+    for open_it in (load_model, lambda path: open_model(path, Settings())):
+        with pytest.raises(ModelError) as raised:
+            open_it(path)
+        assert reason in str(raised.value)
+        assert str(raised.value).endswith(
+            "; net.saliency.json beside the model says so: correct or delete it"
+        )
+    (name,) = options
+    fitting = {"labels": LABELS, "layer": layer.name, "preprocessing": "tf"}
+    load_model(path, **{name: fitting[name]})  # what is said now goes over the file
+
+
+def test_errors_of_the_engine_leave_the_name_to_the_viewer(path):
+    reason = "2 class names are given for a model with 4 classes: it needs one for each"
+    wrong = Settings(labels=("cat", "dog"))
+    with pytest.raises(ModelError) as raised:
+        open_model(path, wrong)
+    assert str(raised.value) == str(pickle.loads(pickle.dumps(raised.value))) == reason
+    with pytest.raises(ModelError) as raised:
+        load_model(path).with_settings(wrong)
+    assert str(raised.value) == reason
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^it is no \.keras file"):
+        open_model(path, Settings())
 
 
 @pytest.mark.parametrize("name", ["caffe", "torch"])

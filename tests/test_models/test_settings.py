@@ -60,6 +60,7 @@ def test_without_a_file_nothing_is_said(model):
         ({"preprocessing": "tff"}, "'tff' is not one of none, unit, tf, caffe, torch"),
         ({"preprocessing": {"div": 255}}, "div"),
         ({"preprocessing": {"mean": "a"}}, "mean"),
+        ({"preprocessing": {"divisor": 0}}, "would divide by zero"),
         ({"fit": "squeeze"}, "fit: .*'squeeze'"),
         ({"labels": "cat"}, "labels"),
         ({"labels": []}, "labels"),
@@ -73,6 +74,7 @@ def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, conte
         Settings.beside(model)
     text = str(raised.value)
     assert text.startswith("my.net.saliency.json beside the model is not valid: ")
+    assert text.endswith("; correct or delete it")
     assert "\n" not in text
     assert "pydantic" not in text
 
