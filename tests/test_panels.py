@@ -91,6 +91,14 @@ def pick(box, text):
     box.activated.emit(number)
 
 
+def focus(qtbot, widget):
+    """Give a widget the keyboard."""
+    with qtbot.waitActive(widget.window(), timeout=2000):
+        widget.window().activateWindow()
+    widget.setFocus()
+    qtbot.waitUntil(widget.hasFocus, timeout=2000)
+
+
 def test_the_made_up_inspection_is_like_the_real_one():
     real = {name for name in vars(Inspection) if not name.startswith("_")}
     assert real <= set(dir(FakeInspection(prediction(3))))
@@ -375,6 +383,35 @@ def test_changed_options_are_told_and_rows_are_replaced(made):
 def test_layers_are_named_with_their_size():
     assert layer_choices(info())[:2] == [("usual: late (7×7)", ""), ("late (7×7)", "late")]
     assert layer_choices(None) == [("usual", "")]
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "value"),
+    [
+        ("samples", "100", 100),
+        ("samples", "12", 12),
+        ("samples", "1", 2),
+        ("samples", "-", 7),
+        ("samples", "²", 7),
+        ("seed", "-30", -30),
+        ("noise", "0.25", 0.25),
+        ("share", "1.5", 1.5),
+    ],
+)
+@pytest.mark.parametrize("end", [Qt.Key.Key_Return, Qt.Key.Key_Tab])
+def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value, end):
+    form = made(OptionForm)
+    form.show_options(EVERY.options, {"samples": 7}, info())
+    heard = []
+    form.changed.connect(lambda values: heard.append(values[option]))
+    field = form.widgets[option].native
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    assert not heard
+    qtbot.keyClick(field, end)
+    assert form.values[option] == value
+    assert heard == ([] if value == 7 else [value])
 
 
 def test_each_method_keeps_its_options(made, inspection, qtbot):
