@@ -426,6 +426,48 @@ def test_each_method_keeps_its_options(made, inspection, qtbot):
     assert inspection.options["samples"] == 12
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_explain_takes_the_options_that_were_set_just_before(made, inspection, live):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    section.choose("smoothgrad")
+    inspection.live = live
+    section.options.widgets["samples"].value = 12
+    section.run.button.click()
+    assert inspection.commands[-1] == ("explain",)
+    assert dict(inspection.request.options)["samples"] == 12
+
+
+@pytest.mark.parametrize("press", ["click", "key"])
+@pytest.mark.parametrize(("option", "typed", "value"), [("samples", "12", 12), ("noise", "0.2", 0.2)])
+def test_explain_takes_a_number_that_is_still_being_typed(
+    made, inspection, qtbot, option, typed, value, press
+):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    section.choose("smoothgrad")
+    field = section.options.widgets[option].native
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    if press == "click":
+        qtbot.mouseClick(section.run.button, Qt.MouseButton.LeftButton)
+    else:
+        section.run.button.click()  # leaves the focus where it is, as does every click on a Mac
+    assert dict(inspection.request.options)[option] == value
+
+
+def test_with_live_numbers_on_the_way_are_passed_over(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    section.choose("smoothgrad")
+    section.run.live.setChecked(True)
+    inspection.commands.clear()
+    for number in (51, 52, 53):
+        section.options.widgets["samples"].value = number
+    qtbot.waitUntil(lambda: inspection.options["samples"] == 53)
+    assert len(inspection.of("set_method")) == 1
+
+
 def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
     section = made(MethodSection, inspection)
     section.options.widgets["score"].value = "probability"
@@ -499,6 +541,36 @@ def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
     assert bar.button.text() == "Explain"
 
 
+def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._patience.setInterval(30)
+    look(inspection)
+    inspection.patient = True
+    bar.button.click()
+    bar.button.click()
+    assert bar.button.text() == "Stopping…"
+    inspection.select_class(2)
+    assert bar.button.text() == "Cancel"
+    assert bar.button.isEnabled()
+    qtbot.wait(60)
+    assert bar.button.text() == "Cancel"
+    bar.button.click()
+    assert bar.button.text() == "Stopping…"
+    assert len(inspection.of("cancel")) == 2
+    qtbot.waitUntil(lambda: bar.button.text() == "Stop by force")
+
+
+def test_explain_is_offered_while_the_engine_starts(made):
+    inspection = FakeInspection(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
+    bar = made(run.RunBar, inspection)
+    inspection.prepared_changed.disconnect()  # nothing of the picture is known before there is a model
+    inspection.prediction_changed.disconnect()
+    look(inspection)
+    assert bar.button.isEnabled()
+    inspection.set_picture(None)
+    assert not bar.button.isEnabled()
+
+
 def test_progress_without_a_total_says_what_is_waited_for(made, inspection):
     bar = made(run.RunBar, inspection, width=500)
     inspection.progress = Progress(0, 0, "waiting for the model")
@@ -514,6 +586,17 @@ def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, inspection):
     assert section.run.hint.text() == ""
     section.choose("smoothgrad")
     assert section.run.hint.text() == run.OUTDATED
+
+
+@pytest.mark.parametrize("phase", [Phase.LOADING, Phase.FAILED, Phase.LOST])
+def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made, inspection, phase):
+    bar = made(run.RunBar, inspection)
+    look(inspection)
+    inspection.explain()
+    inspection.stale = True
+    inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
+    assert bar.hint.text() == run.OUTDATED
+    assert bar.hint.toolTip() == run.OUTDATED_TIP
 
 
 def test_live_is_passed_on(made, inspection):

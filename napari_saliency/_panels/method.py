@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_saliency._state import ModelStatus
     from napari_saliency.methods import Method
 
-SETTLED = 250  # milliseconds after which a number that is being typed is taken
+SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
 SCORE = "score"
 SCORE_HELP = (
     "<p>What of the class is explained.</p>"
@@ -41,7 +41,7 @@ class MethodSection(Section):
         self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
         self._layers: tuple[object, ...] = ()
         self.method = combo()
-        self.options, self.run = OptionForm(), RunBar(inspection)
+        self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
         self.rows.addWidget(self.method)
         self.rows.addWidget(self.options)
@@ -57,6 +57,11 @@ class MethodSection(Section):
         self._chosen[method] = self._methods[method].complete(options)
         self.method.setCurrentIndex(self.method.findData(method))
         self._choose_method()
+
+    def settle(self) -> None:
+        """Tell the inspection at once what is chosen, also a number that is still being typed."""
+        self.options.finish_typing()
+        self._take()
 
     def _fill(self) -> None:
         for number, (name, method) in enumerate(self._methods.items()):
@@ -76,7 +81,10 @@ class MethodSection(Section):
             self._inspection.set_score(score)
             self.run.refresh()
         self._chosen[self.method.currentData()] = values
-        self._take_soon()
+        if self._inspection.live:  # each number on the way would begin a run
+            self._take_soon()
+        else:
+            self._take()
 
     def _take(self) -> None:
         method = self.method.currentData()
