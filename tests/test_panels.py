@@ -468,6 +468,18 @@ def test_with_live_numbers_on_the_way_are_passed_over(made, inspection, qtbot):
     assert len(inspection.of("set_method")) == 1
 
 
+def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    for method in ("grad_cam", "smoothgrad"):
+        section.choose(method)
+    fields = [section.options.widgets[name].native for name in ("score", "samples", "noise", "seed")]
+    focus(qtbot, section.method)
+    for widget in (*fields, section.run.button, section.run.live, section.method):
+        qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
+        assert section.window().focusWidget() is widget
+
+
 def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
     section = made(MethodSection, inspection)
     section.options.widgets["score"].value = "probability"
@@ -599,6 +611,15 @@ def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made,
     assert bar.hint.toolTip() == run.OUTDATED_TIP
 
 
+def test_the_hint_fits_beside_the_button(made, inspection):
+    section = made(MethodSection, inspection, width=304)  # of a panel of 320
+    look(inspection)
+    inspection.explain()
+    section.choose("smoothgrad")
+    hint = section.run.hint
+    assert hint.fontMetrics().horizontalAdvance(run.OUTDATED) + 4 <= hint.width()
+
+
 def test_live_is_passed_on(made, inspection):
     made(run.RunBar, inspection).live.setChecked(True)
     assert inspection.live is True
@@ -677,6 +698,28 @@ def test_searching_finds_labels_by_all_their_words(classes, qtbot):
     section.search.clear()
     qtbot.waitUntil(lambda: len(rows(section)) == 1000)
     assert section.table.currentIndex().row() == 0
+
+
+def test_a_search_ends_with_the_labels_that_were_searched(classes, qtbot):
+    section, inspection = classes()
+    section.search.setText("number 77")
+    qtbot.waitUntil(lambda: len(rows(section)) < 1000)
+    inspection.prediction_changed.emit(None)
+    inspection.prediction_changed.emit(inspection.prediction)  # another picture, or another model's
+    assert section.search.text() == "number 77"
+    assert len(rows(section)) < 1000
+    inspection.prediction_changed.emit(prediction(4))
+    assert section.search.text() == ""
+    assert len(rows(section)) == 4
+    assert section.table.currentIndex().row() == 0
+
+
+def test_tab_leaves_the_table(classes, qtbot):
+    section, inspection = classes()
+    focus(qtbot, section.table)
+    qtbot.keyClick(section.table, Qt.Key.Key_Tab)
+    assert section.search.hasFocus()
+    assert not inspection.of("select_class")
 
 
 def test_known_maps_are_marked(classes):
@@ -860,12 +903,40 @@ def test_keep_is_for_a_map_that_is_there(display, viewer, inspection):
     assert len(viewer.layers) == 3
 
 
+def test_keep_is_offered_again_when_a_display_change_makes_a_map(display, viewer, viewing, inspection):
+    inspection.explain()
+    display.keep.click()
+    display.controls["sign"].value = "signed"
+    assert display.keep.isEnabled() == viewing.has_map
+    assert viewing.has_map
+
+
+def test_keep_is_not_offered_for_a_map_that_was_deleted(made, display, viewer, viewing, inspection):
+    inspection.explain()
+    assert made(DisplaySection, viewing, inspection).keep.isEnabled()  # also in a new panel
+    viewer.layers.remove(viewer.layers[1])
+    assert not display.keep.isEnabled()
+    assert not made(DisplaySection, viewing, inspection).keep.isEnabled()
+
+
 def test_what_a_map_says_about_itself_is_shown(display, inspection):
     inspection.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
     assert display.note.text() == "No place raises the score."
     assert "completeness gap 0.012" in display.summary.text()
     inspection.explanation_changed.emit(None)
     assert display.summary.text() == ""
+
+
+@pytest.mark.parametrize("width", [300, 320])
+def test_the_numbers_of_a_map_are_seen_in_full(made, viewer, viewing, inspection, width, qtbot):
+    viewer.add_image(PHOTO)
+    section = made(DisplaySection, viewing, inspection, width=width)
+    inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123}, label=LONG)
+    qtbot.wait(20)
+    label = section.summary
+    assert label.text().endswith("50 of 1000 steps, completeness gap 0.012")
+    assert label.width() <= width
+    assert label.height() >= label.heightForWidth(label.width())
 
 
 def test_a_map_that_was_stopped_says_so():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from napari_saliency._panels._style import Section, combo, widen
@@ -99,6 +101,9 @@ class MethodSection(Section):
         options = (_SCORE, *self._methods[name].options)
         values = {SCORE: self._inspection.score, **self._chosen.get(name, {})}
         self.options.show_options(options, values, self._inspection.model.info)
+        fields = (widget.native for widget in self.options.widgets.values())
+        for one, next_one in pairwise((self.method, *fields, self.run.button, self.run.live)):
+            QWidget.setTabOrder(one, next_one)  # new fields would come last
 
     def _follow_model(self, status: ModelStatus) -> None:
         """Offer the layers of the model at hand."""
