@@ -78,6 +78,8 @@ class DisplaySection(Section):
         self.keep.clicked.connect(lambda: viewing.keep())
         self.summary, self.note = note(), note()
         self.summary.setObjectName(SMALL_PRINT)
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while it is computed
         self._lay_out()
         viewing.contrast_changed.connect(self._show_by_hand)
         viewing.map_changed.connect(self._offer_keep)

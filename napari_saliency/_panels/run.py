@@ -27,7 +27,7 @@ PATIENCE = 2000
 
 BUTTON = 104  # pixels; all of its texts fit, so that the button stays where it is
 
-OUTDATED = "map is out of date"  # as long as fits beside the button
+OUTDATED = "map is outdated"  # as long as fits beside the button
 OUTDATED_TIP = "The map that is shown is of an earlier choice."
 
 _TIPS = {
