@@ -936,6 +936,7 @@ def test_the_numbers_of_a_map_are_seen_in_full(made, viewer, viewing, inspection
     label = section.summary
     assert label.text().endswith("50 of 1000 steps, completeness gap 0.012")
     assert label.width() <= width
+    assert label.wordWrap()
     assert label.height() >= label.heightForWidth(label.width())
 
 
