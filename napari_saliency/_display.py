@@ -15,7 +15,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_saliency._types import Array, Placement
+    from napari_saliency._placement import Placement
+    from napari_saliency._types import Array
 
 Reduction = Literal["max", "sum", "mean", "norm"]
 """How channels become one: the value with the largest magnitude, their sum, mean, or L2 norm."""

@@ -30,6 +30,7 @@ from napari_saliency._types import ModelError
 if TYPE_CHECKING:
     from napari_saliency._explain import Question
     from napari_saliency._explanation import Explanation
+    from napari_saliency._placement import Region
     from napari_saliency._types import Array, Prediction
     from napari_saliency.models import Model, ModelInfo, Settings
 
@@ -115,9 +116,9 @@ class Engine:
             self.model = self.model.with_settings(settings)
         return self.model.info
 
-    def predict(self, x: Array) -> Prediction:
-        """Say what one preprocessed picture (H, W, C) shows."""
-        return self._opened_model().predict(x[None])[0]
+    def predict(self, x: Array, region: Region | None = None) -> Prediction:
+        """Say what one preprocessed picture (H, W, C), or a region of it, shows."""
+        return self._opened_model().predict(x[None], [region])[0]
 
     def start(
         self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]
@@ -164,9 +165,9 @@ def open_model(source: str, settings: Settings) -> ModelInfo:
     return _engine().open_model(source, settings)
 
 
-def predict(x: Array) -> Prediction:
+def predict(x: Array, region: Region | None = None) -> Prediction:
     """See `Engine.predict`."""
-    return _engine().predict(x)
+    return _engine().predict(x, region)
 
 
 def start(run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]) -> Explanation:

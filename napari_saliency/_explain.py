@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice, repeat
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
-from napari_saliency._types import Array, Estimate, Placement, Prediction, Score, Target, Targets
+from napari_saliency._placement import Placement, Region
+from napari_saliency._types import DIRECTIONS, Array, Estimate, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
 from napari_saliency.models import Model
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
+
+Mask = npt.NDArray[np.bool_]
 
 
 def explain(
@@ -30,6 +34,7 @@ def explain(
     target: Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
+    region: Mask | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> Explanation:
     """Explain what a model says of a picture.
@@ -41,11 +46,16 @@ def explain(
     image : array (h, w) or (h, w, C), path, or PIL image
         Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
     target : int, str, Target, optional
-        A class by index or label, or any weighting; the top class if none is given.
+        A class by index or label, or any weighting; the top class if none is given. Of a model that
+        returns one quantity also ``increase`` or ``decrease``.
     method : str
         One of `METHODS`.
     score : {"logit", "probability", "log_probability"}
-        What of the class is explained; a `Target` brings its own.
+        What of the class is explained; a `Target` brings its own. Of quantities ``increase`` (also meant
+        by the default) or ``decrease``.
+    region : (h, w) bool array, optional
+        For models whose output has space: the pixels of the picture whose mean score is explained; all of
+        them if none are given.
     **options
         Of the method.
 
@@ -62,7 +72,7 @@ def explain(
     ModelError
         If the model cannot do what the method needs.
     """
-    return explain_batch(model, [image], [target], method, score, **options)[0]
+    return explain_batch(model, [image], [target], method, score, [region], **options)[0]
 
 
 def explain_batch(
@@ -71,6 +81,7 @@ def explain_batch(
     targets: Iterable[Target | int | str | None] | Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
+    regions: Iterable[Mask | None] | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> list[Explanation]:
     """Explain many pictures in batched calls; see `explain`.
@@ -81,15 +92,20 @@ def explain_batch(
         A list, a stack (N, h, w, C), a generator.
     targets : iterable, or one for all
         What to explain of each picture.
+    regions : iterable, optional
+        A region of each picture.
     """
     _check_model(model)
-    pairs = _pairs(images, targets)
+    asked = _each(images, targets, regions)
     found: list[Explanation] = []
-    while some := list(islice(pairs, model.info.batch)):
-        part = [_prepare(model.info, image) for image, _ in some]
+    while some := list(islice(asked, model.info.batch)):
+        part, inside = zip(*(_prepare(model.info, image, mask) for image, _, mask in some), strict=True)
         x = _stack(part)
-        predictions = model.predict(x)
-        resolved = [resolve(t, p, score) for (_, t), p in zip(some, predictions, strict=True)]
+        predictions = model.predict(x, inside)
+        resolved = [
+            replace(resolve(target, prediction, score), region=region)
+            for (_, target, _), prediction, region in zip(some, predictions, inside, strict=True)
+        ]
         questions = [
             Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)
         ]
@@ -109,22 +125,27 @@ def _check_model(model: object) -> None:
     raise TypeError(f"the first argument is a model from load_model, not {_in_words(model)}{hint}")
 
 
-def _pairs(images: Iterable[AnyImage], targets: object) -> Iterator[tuple[AnyImage, Any]]:
-    """Each picture with its target; pictures that are not all here yet are taken one by one."""
+def _each(
+    images: Iterable[AnyImage], targets: object, regions: object
+) -> Iterator[tuple[AnyImage, Any, Any]]:
+    """Each picture with its target and region; pictures that are not all here yet are taken one by one."""
     single = isinstance(images, (str, Path)) or not isinstance(images, Iterable)
     if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape)):
         raise TypeError(
             f"many pictures are a list, or another iterable, not {_in_words(images)}: "
             "write [picture], or use explain for one"
         )
-    if not isinstance(targets, Iterable) or isinstance(targets, str):
-        return zip(images, repeat(targets), strict=False)
-    wanted, pictures = list(targets), images if isinstance(images, Sized) else list(images)
-    if len(wanted) != len(pictures):
-        raise ValueError(
-            f"{len(wanted)} targets are given for {len(pictures)} pictures: give one for each, or one for all"
-        )
-    return zip(pictures, wanted, strict=True)
+    for_all = [not isinstance(values, Iterable) or isinstance(values, str) for values in (targets, regions)]
+    pictures = images if all(for_all) or isinstance(images, Sized) else list(images)
+    given: list[Iterable[Any]] = []
+    for values, name, one in zip((targets, regions), ("targets", "regions"), for_all, strict=True):
+        each = repeat(values) if one else list(cast("Iterable[Any]", values))
+        if isinstance(each, list) and isinstance(pictures, Sized) and len(each) != len(pictures):
+            raise ValueError(
+                f"{len(each)} {name} are given for {len(pictures)} pictures: give one for each, or one for all"
+            )
+        given.append(each)
+    return zip(pictures, *given, strict=False)
 
 
 def _is_one_picture(shape: tuple[int, ...]) -> bool:
@@ -170,10 +191,24 @@ def answers(
     scores = {question.target.score for question in questions}
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
-    weights = np.stack([q.target.dense(len(model.info.labels)) for q in questions])
+    score = _weighed(scores.pop(), model.info)
+    weights = np.stack([_weights(q) for q in questions])
     answer = _Answer(model.info, chosen, complete, (x.shape[1], x.shape[2]))
-    for estimate in chosen.function(model, x, Targets(weights, scores.pop()), **complete):
+    for estimate in chosen.function(model, x, Targets(weights, score), **complete):
         yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
+
+
+def _weighed(score: Score, info: ModelInfo) -> Score:
+    """What a model is asked for: a quantity, whether up or down, is its logit."""
+    if score not in ("logit", *info.scores):  # a Target says logit where it says nothing
+        raise ValueError(f"{info.name} has no score {score!r}; it has {', '.join(info.scores)}")
+    return "logit" if score in DIRECTIONS else score
+
+
+def _weights(question: Question) -> Array:
+    target, prediction = question.target, question.prediction
+    weights = target.dense(len(prediction.labels), prediction.space)
+    return -weights if target.score == "decrease" else weights
 
 
 def find_method(name: str) -> Method:
@@ -194,6 +229,10 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
     if isinstance(target, Target):
         target.dense(len(prediction.labels))
         return target
+    if prediction.of_quantities:
+        score = DIRECTIONS[0] if score == "logit" else score
+        if target in DIRECTIONS and len(prediction.labels) == 1:
+            target, score = 0, cast("Score", target)
     if target is None:
         return Target.of_class(int(prediction.order()[0]), score)
     if isinstance(target, str):
@@ -230,7 +269,8 @@ def _plain(label: str) -> str:
 def target_label(target: Target, labels: tuple[str, ...]) -> str:
     """Name a target: a class, ``this − that``, or weights in front of the names."""
     if target.index is not None:
-        return labels[target.index]
+        arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
+        return f"{labels[target.index]}{arrow}"
     signs = {1.0: "+ ", -1.0: "− "}
     terms = [
         f"{signs.get(w, f'{w:+g} · ')}{labels[i]}" for i, w in sorted(target.weights, key=lambda p: -p[1])[:4]
@@ -238,18 +278,10 @@ def target_label(target: Target, labels: tuple[str, ...]) -> str:
     return " ".join(terms).removeprefix("+ ") + (" …" if len(target.weights) > 4 else "")
 
 
-def target_value(target: Target, prediction: Prediction, info: ModelInfo) -> float:
-    """The weighted scores of one picture."""
-    logits = prediction.logits
-    if target.score == "probability":
-        scores = prediction.probabilities
-    elif target.score == "logit":
-        scores = logits
-    elif info.ending == "sigmoid":
-        scores = -np.logaddexp(0, -logits)
-    else:
-        scores = logits - np.logaddexp.reduce(logits)
-    return float(scores @ target.dense(len(logits)))
+def target_value(target: Target, prediction: Prediction) -> float:
+    """The weighted scores of one picture; of a quantity its value, whether up or down."""
+    scores = {"probability": prediction.probabilities, "log_probability": prediction.log_probabilities}
+    return float(scores.get(target.score, prediction.logits) @ target.dense(len(prediction.labels)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +306,7 @@ class _Answer:
             placement=question.placement.coarser(self.size, (values.shape[0], values.shape[1])),
             target=question.target,
             label=target_label(question.target, self.info.labels),
-            score=target_value(question.target, question.prediction, self.info),
+            score=target_value(question.target, question.prediction),
             method=self.method.id,
             title=self.method.title,
             options=self.options,
@@ -304,8 +336,14 @@ def _finite_note(values: Array) -> tuple[str, ...]:
     return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
 
 
-def _prepare(info: ModelInfo, image: AnyImage) -> Prepared:
-    return prepare(as_pixels(image), info.input)
+def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> tuple[Prepared, Region | None]:
+    pixels = as_pixels(image)
+    prepared = prepare(pixels, info.input)
+    if mask is None:
+        return prepared, None
+    if np.shape(mask) != pixels.shape[:2]:
+        raise ValueError(f"a region has the picture's shape {pixels.shape[:2]}, not {np.shape(mask)}")
+    return prepared, Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
 
 
 def _stack(pictures: Sequence[Prepared]) -> Array:

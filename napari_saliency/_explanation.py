@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari_saliency import _display
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Array, Placement, Prediction, Target
+    from napari_saliency._placement import Placement
+    from napari_saliency._types import Array, Prediction, Target
 
 
 @dataclass(frozen=True, eq=False)

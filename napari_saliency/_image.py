@@ -22,9 +22,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from napari_saliency._levels import Extent, Levels, Pixels, Range, bands, display_range, find_levels
-from napari_saliency._types import Array, Placement
+from napari_saliency._placement import Placement, Region
 
 if TYPE_CHECKING:
+    from napari_saliency._types import Array
     from napari_saliency.models._base import InputSpec
 
 __all__ = [
@@ -71,12 +72,15 @@ class Prepared:
         The same pixels before preprocessing, to look at.
     words : tuple of str
         How the picture was understood, in short sentences; the first is about its size.
+    region : Region, optional
+        The part of it that is looked at.
     """
 
     x: Array
     placement: Placement
     seen: np.ndarray[Any, np.dtype[np.uint8]]
     words: tuple[str, ...]
+    region: Region | None = None
 
 
 def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) -> Prepared:

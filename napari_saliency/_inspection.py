@@ -306,13 +306,14 @@ class Inspection:
             return None
         if index is None:
             index = int(self.prediction.order()[0]) if self.selected is None else self.selected
+        score = self.score if self.score in info.scores else info.scores[0]
         return Request(
             picture=self.picture.key,
             model=info.source,
             fingerprint=(info.fingerprint, info.input),
             method=self.method,
             options=tuple(sorted(self.options.items())),
-            target=Target.of_class(index, self.score),
+            target=Target(((index, 1.0),), score, self.prepared.region if self.prepared else None),
         )
 
     # Answers -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import Notification, notification_manager
 from psygnal import Signal
 
@@ -25,6 +25,7 @@ from napari_saliency._napari_pictures import (
     read_otherwise,
     visible_plane,
 )
+from napari_saliency._napari_regions import drawn, is_drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
     from napari_saliency._link import Post
+    from napari_saliency._napari_pictures import Plane
+    from napari_saliency._napari_regions import Drawing, Drawn
     from napari_saliency._state import Problem
 
 NO_PICTURE = Reading("Drop a picture into the window.")
@@ -61,9 +64,11 @@ class Viewing:
         How it is understood, if there is anything to say about it.
     display : Display
         How maps are shown; settable.
+    region : Labels, Shapes or None
+        The layer that says which part of the picture is looked at, by models whose output has space.
     """
 
-    pictures_changed = Signal()  # which layers there are, their names, which one is chosen
+    pictures_changed = Signal()  # which layers there are, regions too, their names, which ones are chosen
     reading_changed = Signal(object)  # Reading
     contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
     map_changed = Signal(bool)  # whether the picture has a map that can be kept
@@ -76,6 +81,7 @@ class Viewing:
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
         self.source: Image | None = None
+        self.region: Drawing | None = None
         self.reading = NO_PICTURE
         self._display = _display.Display()
         self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
@@ -83,6 +89,7 @@ class Viewing:
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)
         inspection.known_classes_changed.connect(self._prepare)
+        inspection.model_changed.connect(self._moved)
         self.choose(self._first())
 
     @property
@@ -102,6 +109,20 @@ class Viewing:
         self.pictures_changed.emit()
         self._tell_map()
         self._look()
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Layers that can say which part of a picture is looked at, the topmost first."""
+        return [layer for layer in reversed(self._viewer.layers) if is_drawing(layer)]
+
+    def choose_region(self, layer: Drawing | None) -> None:
+        """Look at what is drawn in a layer, or at the whole picture."""
+        self._let_go_of_region()
+        self.region = layer
+        for emitter in self._drawing_events(layer):
+            emitter.connect(self._moved)
+        self.pictures_changed.emit()
+        self._look_soon()
 
     def correct(self) -> None:
         """Show the picture as it should have been read, in a layer of its own."""
@@ -141,6 +162,8 @@ class Viewing:
             return
         self._closed = True
         self._let_go()
+        self._let_go_of_region()
+        self._inspection.model_changed.disconnect(self._moved, missing_ok=True)
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
@@ -172,6 +195,25 @@ class Viewing:
             *((event, self._placed) for event in moved),
         ]
 
+    def _let_go_of_region(self) -> None:
+        for emitter in self._drawing_events(self.region):
+            emitter.disconnect(self._moved)
+
+    def _drawing_events(self, layer: Drawing | None) -> list[Any]:
+        if layer is None:
+            return []
+        events = layer.events
+        chosen = [events.selected_label] if isinstance(layer, Labels) else []
+        return [
+            *chosen,
+            events.data,
+            events.set_data,
+            events.scale,
+            events.translate,
+            events.rotate,
+            events.affine,
+        ]
+
     def _let_go(self) -> None:
         if self.source is not None:
             for emitter, callback in self._layer_events(self.source):
@@ -189,13 +231,17 @@ class Viewing:
     def _inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's events are not typed
         if is_picture(event.value):
             self.choose(event.value)
+        elif is_drawing(event.value):
+            self.pictures_changed.emit()
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
         if event.value is self.source:
             self.choose(next(iter(self.pictures), None))
-        elif is_picture(event.value):
+        elif event.value is self.region:
+            self.choose_region(None)
+        elif is_picture(event.value) or is_drawing(event.value):
             self.pictures_changed.emit()
         self._tell_map()
 
@@ -221,7 +267,8 @@ class Viewing:
             return
         try:
             plane = visible_plane(source, self._viewer.dims)
-            found = picture(source, plane, self._version.get(source.unique_id, 0))
+            region = self._drawn(source, plane)
+            found = picture(source, plane, self._version.get(source.unique_id, 0), region)
         except ValueError as error:
             self._say(Reading(str(error)))
             self._inspection.set_picture(None)
@@ -231,6 +278,13 @@ class Viewing:
             self._otherwise if flat else Reading("In 3-D, the plane at the sliders' position is explained.")
         )
         self._inspection.set_picture(found)
+
+    def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
+        """The region, if the model at hand can look at one."""
+        info = self._inspection.model.info
+        if self.region is None or info is None or not info.space:
+            return None
+        return drawn(self.region, source, plane, self._viewer.dims.point)
 
     def _say(self, reading: Reading) -> None:
         if reading != self.reading:

@@ -27,7 +27,7 @@ from napari.utils import Colormap
 
 from napari_saliency import _display
 from napari_saliency._napari_pictures import OURS, owner
-from napari_saliency._types import Placement
+from napari_saliency._placement import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

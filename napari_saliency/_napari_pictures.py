@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from napari.components import Dims
 
+    from napari_saliency._napari_regions import Drawn
+
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
 OURS = "saliency"
@@ -106,7 +108,7 @@ def visible_plane(layer: Image, dims: Dims) -> Plane:
     return Plane(axes, steps, _level(layer, axes), colours)
 
 
-def picture(layer: Image, plane: Plane, version: int) -> Picture:
+def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = None) -> Picture:
     """Describe a plane so that it can be read later, in another thread; equal keys mean equal pixels.
 
     Parameters
@@ -122,14 +124,15 @@ def picture(layer: Image, plane: Plane, version: int) -> Picture:
         image = np.asarray(pixels())
         return image, display_range(image, (limits[0], limits[1]))
 
-    key = (layer.unique_id, plane, limits, version, _content(layer, pixels))
+    key = (layer.unique_id, plane, limits, version, _content(layer, pixels), region and region.key)
     where = ", ".join(f"{layer.axis_labels[axis]} {index}" for axis, index in plane.steps)
-    return Picture(key, f"{layer.name} ({where})" if where else layer.name, read)
+    name = f"{layer.name} ({where})" if where else layer.name
+    return Picture(key, name, read, region.inside if region else None)
 
 
 def owner(key: object) -> tuple[object, Plane] | None:
     """Return the layer's ``unique_id`` and the plane that a picture's key stands for."""
-    if isinstance(key, tuple) and len(key) == 5 and isinstance(key[1], Plane):
+    if isinstance(key, tuple) and len(key) == 6 and isinstance(key[1], Plane):
         return key[0], key[1]
     return None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_saliency import _engine
 from napari_saliency._image import prepare
+from napari_saliency._placement import Region
 from napari_saliency._state import Picture, Problem
 
 if TYPE_CHECKING:
@@ -101,13 +103,17 @@ class SeenPicture:
 
         def read() -> Prepared:
             image, values = picture.read()
-            return prepare(image, spec, values)
+            prepared = prepare(image, spec, values)
+            if picture.inside is None:
+                return prepared
+            region = Region.where(picture.inside, prepared.placement, prepared.x.shape[:-1])
+            return replace(prepared, region=region)
 
         self._reader.call(read, then=partial(self._is_prepared, key), failed=partial(self._not_prepared, key))
 
     def _predict(self, prepared: Prepared, key: tuple[Hashable, ModelInfo]) -> None:
         self._predicted_for, self.prediction, self._failed = key, None, False
-        call = partial(_engine.predict, prepared.x)
+        call = partial(_engine.predict, prepared.x, prepared.region)
         self._link.call(call, then=partial(self._is_predicted, key), failed=partial(self._not_predicted, key))
 
     def _is_prepared(self, key: tuple[Hashable, InputSpec], prepared: Prepared) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_saliency._explanation import Explanation
+    from napari_saliency._placement import Inside
     from napari_saliency._types import Target
     from napari_saliency.models import ModelInfo
 
@@ -57,11 +58,14 @@ class Picture:
     read : callable
         Returns the pixels, (h, w) or (h, w, C), and the range of values that is black to white
         (None: by the type); called outside of the window's thread.
+    inside : callable, optional
+        Says which points of it lie in the region that is looked at; called there, too.
     """
 
     key: Hashable
     name: str
     read: Callable[[], tuple[np.ndarray[Any, Any], tuple[float, float] | None]]
+    inside: Inside | None = None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 Laws
 ----
-Arrays are channels-last and float32. Pixel coordinates follow napari: the centre of the
-first pixel is at 0, so a picture of height ``h`` covers ``-0.5 .. h - 0.5``.
+Arrays are channels-last and float32.
 """
 
 from __future__ import annotations
@@ -17,10 +16,13 @@ from typing import Literal, NamedTuple, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from napari_saliency._placement import Region, share
+
 Array = npt.NDArray[np.float32]
 
-Score = Literal["logit", "probability", "log_probability"]
-"""What of a class is explained; the logit is the score before softmax or sigmoid."""
+Score = Literal["logit", "probability", "log_probability", "increase", "decrease"]
+"""What is explained: of a class its logit (the score before softmax or sigmoid) or its probability, of a
+quantity why it is not smaller, or not larger."""
 
 Rule = Literal["guided", "deconvnet"]
 """How ReLUs pass gradients back when not by their derivative."""
@@ -28,55 +30,17 @@ Rule = Literal["guided", "deconvnet"]
 Fit = Literal["crop", "stretch", "pad"]
 """How a picture is brought to the model's size: centre crop, stretched, letterboxed."""
 
-Ending = Literal["softmax", "sigmoid"]
-"""How logits become probabilities: classes exclude each other, or do not."""
+Ending = Literal["softmax", "sigmoid", "quantity"]
+"""How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
-SCORES: tuple[Score, ...] = get_args(Score)
+SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
+DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
 FITS: tuple[Fit, ...] = get_args(Fit)
 NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class ModelError(Exception):
     """A model cannot do what was asked; the message says why and what to do instead."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a map's pixels lie in the picture's pixels.
-
-    Attributes
-    ----------
-    scale : (float, float)
-        Picture pixels per map pixel, along y and x.
-    translate : (float, float)
-        Picture coordinates (y, x) of the centre of the map's first pixel.
-    """
-
-    scale: tuple[float, float]
-    translate: tuple[float, float]
-
-    @classmethod
-    def of_box(cls, box: tuple[float, float, float, float], shape: tuple[int, int]) -> Self:
-        """Place a map of ``shape`` (h, w) so that it fills ``box``.
-
-        Parameters
-        ----------
-        box : (top, left, bottom, right)
-            Edges in picture pixels, where 0 is the *outer edge* of the first pixel (so the
-            whole picture is ``(0, 0, h, w)``); edges may lie outside of the picture.
-        shape : (int, int)
-            The map's height and width.
-        """
-        top, left, bottom, right = box
-        scale = ((bottom - top) / shape[0], (right - left) / shape[1])
-        return cls(scale, (top + scale[0] / 2 - 0.5, left + scale[1] / 2 - 0.5))
-
-    def coarser(self, fine: tuple[int, int], coarse: tuple[int, int]) -> Self:
-        """Place a ``coarse`` (h, w) map that covers what a ``fine`` one here covers."""
-        ratio = (fine[0] / coarse[0], fine[1] / coarse[1])
-        scale = (self.scale[0] * ratio[0], self.scale[1] * ratio[1])
-        shift = [t + s * (r - 1) / 2 for t, s, r in zip(self.translate, self.scale, ratio, strict=True)]
-        return type(self)(scale, (shift[0], shift[1]))
 
 
 def _class_index(value: object) -> int:
@@ -102,16 +66,20 @@ class Target:
     ----------
     weights : tuple of (class index, weight)
         Sorted by class, each class once; hashable, so that a target can be part of a cache key.
-    score : {"logit", "probability", "log_probability"}
+    score : {"logit", "probability", "log_probability", "increase", "decrease"}
         Which of the class's numbers is weighted.
+    region : Region, optional
+        Of models whose output has space: where. The scores' mean there is explained; without it, their
+        mean everywhere.
     """
 
     weights: tuple[tuple[int, float], ...]
     score: Score = "logit"
+    region: Region | None = None
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ValueError(f"score {self.score!r} is not one of {', '.join(SCORES)}")
+        if self.score not in get_args(Score):
+            raise ValueError(f"score {self.score!r} is not one of {', '.join(get_args(Score))}")
         classes = [_class_index(index) for index, _ in self.weights]
         if not classes or classes != sorted(set(classes)) or classes[0] < 0:
             raise ValueError(f"weights {self.weights!r} must name each class once, sorted, from 0 on")
@@ -140,8 +108,8 @@ class Target:
         """The class, if the target is one class."""
         return self.weights[0][0] if len(self.weights) == 1 and self.weights[0][1] == 1 else None
 
-    def dense(self, n_classes: int) -> Array:
-        """Weights of all classes, shape (n_classes,).
+    def dense(self, n_classes: int, space: tuple[int, ...] = ()) -> Array:
+        """Weights of all outputs, (n_classes,), or (*space, n_classes) for outputs with space.
 
         Raises
         ------
@@ -154,7 +122,7 @@ class Target:
         dense = np.zeros(n_classes, np.float32)
         for index, weight in self.weights:
             dense[index] = weight
-        return dense
+        return share(self.region, space)[..., None] * dense if space else dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +131,7 @@ class Targets:
 
     Attributes
     ----------
-    weights : (N, K) float32
+    weights : (N, K) or (N, *space, K) float32
         Row n weighs the K classes' scores of picture n.
     score : {"logit", "probability", "log_probability"}
         Which of the classes' numbers are weighted.
@@ -174,7 +142,7 @@ class Targets:
 
     def repeat(self, times: int) -> Targets:
         """Repeat the whole batch: rows 0..N-1, then 0..N-1 again, and so on."""
-        return Targets(np.tile(self.weights, (times, 1)), self.score)
+        return Targets(np.tile(self.weights, (times, *[1] * (self.weights.ndim - 1))), self.score)
 
 
 class Ranked(NamedTuple):
@@ -191,22 +159,34 @@ class Prediction:
 
     Attributes
     ----------
-    logits, probabilities : (K,) float32
-        Where a model's logits cannot be had, ``logits`` holds log-probabilities.
+    logits, probabilities, log_probabilities : (K,) float32
+        Where a model's logits cannot be had, ``logits`` holds log-probabilities. Of outputs with space
+        the means over a region. Quantities are ``logits``, and their probabilities NaN.
     labels : tuple of str
         The classes' names.
+    space : tuple of int
+        Size of an output that has space; () of all others.
     """
 
     logits: Array
     probabilities: Array
+    log_probabilities: Array
     labels: tuple[str, ...]
+    space: tuple[int, ...] = ()
 
     def order(self) -> npt.NDArray[np.intp]:
-        """Class indices, the most probable first; ties in the order of the classes."""
-        return np.argsort(-self.logits, kind="stable")
+        """Class indices, the most probable first; ties, and quantities, in the order of the classes."""
+        if self.of_quantities:
+            return np.arange(len(self.logits))
+        return np.lexsort((-self.logits, -self.probabilities))
+
+    @property
+    def of_quantities(self) -> bool:
+        """Whether the scores are no classes'."""
+        return bool(np.isnan(self.probabilities).all())
 
     def top(self, k: int = 5) -> list[Ranked]:
-        """Return the ``k`` most probable classes, the most probable first."""
+        """Return the ``k`` most probable classes, the most probable first; quantities in their order."""
         return [Ranked(int(i), self.labels[i], float(self.probabilities[i])) for i in self.order()[:k]]
 
 

@@ -92,7 +92,7 @@ class Analytic(Model):
             )
             logits = logits - others
         scores = np.exp(logits) if targets.score == "probability" else logits
-        return (targets.weights * scores).sum(axis=-1)
+        return (targets.weights * scores).sum(axis=tuple(range(1, scores.ndim)))
 
     def cotangents(self, x, targets: Targets):
         """Derivatives (N, K) of the weighted scores by the logits."""
@@ -139,6 +139,25 @@ class Quadratic(Analytic):
         _refuse(self, rule)
         flat = np.einsum("nk,hwck->nhwc", cotangents, self.weights)
         return flat + np.einsum("nk,hwck->nhwc", cotangents, self.curvature) * x
+
+
+class Dense(Analytic):
+    """An output with space: the classes of each 2×2 block, ``logits = sum of block · kernel + bias``."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        height, width, channels = self.shape
+        self.info = replace(self.info, space=(height // 2, width // 2))
+        self.kernel, self.bias = self.normal(2, 2, channels, len(LABELS)), self.normal(len(LABELS))
+
+    def logits(self, x):
+        height, width, channels = self.shape
+        blocks = x.reshape(-1, height // 2, 2, width // 2, 2, channels)
+        return np.einsum("nhywxc,yxck->nhwk", blocks, self.kernel) + self.bias
+
+    def pull_back(self, x, cotangents, rule=None):
+        _refuse(self, rule)
+        return np.einsum("nhwk,yxck->nhywxc", cotangents, self.kernel).reshape(x.shape)
 
 
 class Spatial(Analytic):
@@ -277,7 +296,7 @@ def targets_of(*classes: int, score="logit") -> Targets:
 def prediction_of(*logits: float) -> Prediction:
     """A prediction of four classes."""
     values = np.array(logits, np.float32)
-    return Prediction(values, softmax(values), LABELS)
+    return Prediction(values, softmax(values), np.log(softmax(values)), LABELS)
 
 
 def _refuse(model: Analytic, rule) -> None:

@@ -9,8 +9,9 @@ from psygnal import Signal
 
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import prepare
+from napari_saliency._placement import Placement
 from napari_saliency._state import ModelStatus, Phase, Problem, Progress, Request
-from napari_saliency._types import Placement, Prediction, Target
+from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec, Layer, ModelInfo
 
@@ -22,7 +23,12 @@ def prediction(count=1000, seed=3, best=None):
     if best is not None:
         logits[best] = logits.max() + 1
     powers = np.exp(logits - logits.max())
-    return Prediction(logits, powers / powers.sum(), tuple(f"class number {n}" for n in range(count)))
+    return Prediction(
+        logits,
+        powers / powers.sum(),
+        np.log(powers / powers.sum()),
+        tuple(f"class number {n}" for n in range(count)),
+    )
 
 
 def info(labels=("cat", "dog", "fish"), **changes):

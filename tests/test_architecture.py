@@ -30,7 +30,7 @@ _EXPLAIN = f"{_PLAIN} image models methods metrics display explanation"
 _VIEWER = f"{_EXPLAIN} explain engine inspection"
 ROOMS = {
     "public": Room("__init__", ""),
-    "types": Room("_types", ""),
+    "types": Room("_types _placement", ""),
     "levels": Room("_levels", ""),
     "preprocessing": Room("_preprocessing", "types"),
     "image": Room("_image", _PLAIN),
@@ -64,7 +64,7 @@ CONFINED = {
     **dict.fromkeys(("PyQt5", "PyQt6", "PySide6", "magicgui", "qtpy", "superqt"), _QT),
     "vispy": "",
     "napari": "_napari* _widget* _panels.* _demo _cli _show",
-    "skimage": "_samples",
+    "skimage": "_samples _napari_regions",
     "loky": "_engine _show",
     "typer": "_cli",
     "PIL": "_image _samples models.* _napari* _widget* _panels.* _demo _batch",
@@ -189,7 +189,7 @@ def test_methods_and_metrics_know_nothing_but_numpy(arrows):
     others = {
         arrow.imported.partition(".")[0]
         for arrow in arrows
-        if matches(arrow.module, "_types _levels _preprocessing _display methods.* metrics.*")
+        if matches(arrow.module, "_types _placement _levels _preprocessing _display methods.* metrics.*")
     }
     assert others - sys.stdlib_module_names <= {"numpy", "napari_saliency"}
 

@@ -15,7 +15,7 @@ from napari_saliency._display import (
     peak,
     reduce,
 )
-from napari_saliency._types import Placement
+from napari_saliency._placement import Placement
 
 
 def raw(channels=3):

@@ -7,7 +7,8 @@ import pytest
 
 from napari_saliency import _engine, models
 from napari_saliency._explain import Question
-from napari_saliency._types import ModelError, Placement, Target
+from napari_saliency._placement import Placement
+from napari_saliency._types import ModelError, Target
 from napari_saliency.models import InputSpec, Model, ModelInfo, Settings
 
 HERE = Placement((1, 1), (0, 0))

@@ -11,11 +11,12 @@ from PIL import Image
 from napari_saliency import _explain
 from napari_saliency._explain import Question as Asked
 from napari_saliency._explain import answers, explain, explain_batch, resolve, target_label
+from napari_saliency._placement import Placement
 from napari_saliency._preprocessing import PREPROCESSINGS
-from napari_saliency._types import SCORES, ModelError, Placement, Target, Targets
+from napari_saliency._types import SCORES, ModelError, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
-from tests.analytic import LABELS, Linear, Spatial, pictures, prediction_of, targets_of
+from tests.analytic import LABELS, Dense, Linear, Spatial, pictures, prediction_of, targets_of
 
 FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9}}
 
@@ -440,3 +441,106 @@ def test_grey_models_take_colour_pictures():
     model = Spatial((6, 8, 1))
     model.info = replace(model.info, input=InputSpec(6, 8, 1))
     assert explain(model, np.zeros((6, 8, 3), np.uint8), 0).values.shape == (6, 8, 1)
+
+
+# Outputs with space
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+def test_the_mean_score_in_a_region_is_explained(score, ending):
+    model = Dense(ending=ending)
+    picture = pictures(model)[0]
+    region = np.zeros((6, 8), bool)
+    region[2:4, 2:6] = True  # the places 1, 1 and 1, 2 of the output
+    found = explain(model, picture, 2, score=score, region=region)
+    moved = np.zeros_like(picture, np.float64)
+    for place in np.ndindex(picture.shape):
+        nudge = np.zeros_like(picture, np.float64)
+        nudge[place] = 1e-4
+        high, low = (_in_places(model, picture + sign * nudge, score)[1, 1:3, 2].mean() for sign in (1, -1))
+        moved[place] = (high - low) / 2e-4
+    np.testing.assert_allclose(found.values, moved, atol=1e-6)
+    assert found.score == pytest.approx(_in_places(model, picture, score)[1, 1:3, 2].mean(), rel=1e-5)
+    assert not found.values[0].any()
+
+
+def _in_places(model, picture, score):
+    logits = model.logits(picture[None].astype(np.float64))[0]
+    if score == "logit":
+        return logits
+    if model.info.ending == "sigmoid":
+        p = 1 / (1 + np.exp(-logits))
+    else:
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    return p if score == "probability" else np.log(p)
+
+
+def test_each_picture_has_its_region_and_without_one_everything_counts():
+    model = Dense()
+    images = pictures(model, 2)
+    left = np.zeros((6, 8), bool)
+    left[:, :4] = True
+    together = explain_batch(model, images, [1, 1], "smoothgrad", regions=[left, None], samples=6)
+    for found, image, region in zip(together, images, [left, None], strict=True):
+        alone = explain(model, image, 1, "smoothgrad", region=region, samples=6)
+        np.testing.assert_allclose(found.values, alone.values, atol=1e-6)
+    assert not together[0].values[:, 4:].any()
+    assert together[1].values[:, 4:].all()
+
+
+def test_the_top_class_is_that_of_the_region():
+    model = Dense()
+    picture = pictures(model)[0]
+    p = _in_places(model, picture, "probability")
+    for row, column in np.ndindex(p.shape[:2]):
+        region = np.zeros((6, 8), bool)
+        region[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = True
+        assert explain(model, picture, region=region).target.index == p[row, column].argmax()
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "named"),
+    [
+        (Spatial, np.ones((6, 8), bool), "gives one answer for the whole picture"),
+        (Dense, np.ones((3, 4), bool), "a region has the picture's shape"),
+        (Dense, np.zeros((6, 8), bool), "the region is empty"),
+    ],
+)
+def test_regions_that_cannot_be(kind, region, named):
+    model = kind()
+    with pytest.raises(ValueError, match=named):
+        explain(model, pictures(model)[0], region=region)
+
+
+def test_regions_are_counted():
+    model = Dense()
+    with pytest.raises(ValueError, match="3 regions are given for 2 pictures"):
+        explain_batch(model, list(pictures(model, 2)), regions=[None] * 3)
+
+
+# Quantities
+
+
+def test_quantities_are_explained_up_and_down():
+    model = Linear(ending="quantity")
+    picture = pictures(model)[0]
+    up, down = (explain(model, picture, 1, score=score) for score in ("increase", "decrease"))
+    np.testing.assert_allclose(up.values, model.weights[..., 1], rtol=1e-5)
+    np.testing.assert_array_equal(down.values, -up.values)
+    assert up.score == down.score == pytest.approx(model.logits(picture[None])[0, 1], rel=1e-5)
+    assert (up.label, down.label) == ("Egyptian cat ↑", "Egyptian cat ↓")
+    assert explain(model, picture).target == Target.of_class(0, "increase")
+    with pytest.raises(ValueError, match="has no score 'probability'; it has increase, decrease"):
+        explain(model, picture, 1, score="probability")
+
+
+def test_one_quantity_goes_by_the_direction_alone():
+    model = Linear(ending="quantity")
+    model.info = replace(model.info, labels=("age",))
+    model.weights, model.bias = model.weights[..., :1], model.bias[:1]
+    picture = pictures(model)[0]
+    found = explain(model, picture, "decrease")
+    assert found.name == "age ↓ · Gradient"
+    np.testing.assert_allclose(found.values, -model.weights[..., 0], rtol=1e-5)
+    assert np.isnan(found.prediction.top(1)[0].probability)

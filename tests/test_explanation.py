@@ -6,8 +6,9 @@ from napari.layers import Layer
 
 from napari_saliency import Display
 from napari_saliency._explanation import Explanation
+from napari_saliency._placement import Placement
 from napari_saliency._show import layers
-from napari_saliency._types import Placement, Prediction, Target
+from napari_saliency._types import Prediction, Target
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -24,7 +25,9 @@ def explanation():
         method="gradient",
         title="Gradient",
         options={},
-        prediction=Prediction(np.float32([0, 1]), np.float32([0.3, 0.7]), ("dog", "tabby")),
+        prediction=Prediction(
+            np.float32([0, 1]), np.float32([0.3, 0.7]), np.log(np.float32([0.3, 0.7])), ("dog", "tabby")
+        ),
         done=1,
         total=1,
         stderr=None,

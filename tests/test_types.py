@@ -1,32 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_saliency._types import Estimate, Placement, Prediction, Target, Targets
-
-
-def test_a_map_as_large_as_its_picture_lies_on_it():
-    assert Placement.of_box((0, 0, 30, 40), (30, 40)) == Placement((1.0, 1.0), (0.0, 0.0))
-
-
-def test_the_first_pixel_of_a_coarse_map_is_centred_on_what_it_covers():
-    # Two map pixels over rows 0 1 2 3 | 4 5 6 7: the first is centred on row 1.5.
-    placement = Placement.of_box((0, 0, 8, 6), (2, 3))
-    assert placement == Placement((4.0, 2.0), (1.5, 0.5))
-
-
-def test_a_box_may_leave_the_picture():
-    placement = Placement.of_box((-10, 5, 10, 15), (4, 5))
-    assert placement.scale == (5.0, 2.0)
-    assert placement.translate == (-10 + 2.5 - 0.5, 5 + 1 - 0.5)
-
-
-@pytest.mark.parametrize("coarse", [(7, 7), (5, 14), (160, 224), (320, 448)])
-def test_a_coarser_map_covers_the_same_box(coarse):
-    box, fine = (3.0, -7.5, 83.0, 110.25), (160, 224)
-    found = Placement.of_box(box, fine).coarser(fine, coarse)
-    expected = Placement.of_box(box, coarse)
-    np.testing.assert_allclose(found.scale, expected.scale)
-    np.testing.assert_allclose(found.translate, expected.translate, atol=1e-12)
+from napari_saliency._placement import Placement, Region
+from napari_saliency._types import Estimate, Prediction, Target, Targets
 
 
 def test_targets_that_mean_the_same_are_equal():
@@ -44,6 +22,16 @@ def test_dense_weights_stand_at_their_classes():
     dense = Target.contrast(1, 3, "probability").dense(5)
     assert dense.dtype == np.float32
     np.testing.assert_array_equal(dense, [0, 1, 0, -1, 0])
+
+
+def test_weights_of_an_output_with_space_are_spread_over_the_region():
+    mask = np.arange(8).reshape(2, 4) < 2
+    region = Region.of_mask(mask, Placement((1.0, 1.0), (0.0, 0.0)), (2, 4))
+    weights = replace(Target.contrast(0, 2), region=region).dense(3, (2, 2))
+    np.testing.assert_allclose(weights[0, 0], [1, 0, -1])
+    assert not weights[0, 1].any()
+    assert not weights[1].any()
+    np.testing.assert_allclose(Target.of_class(1).dense(2, (2, 2))[..., 1], 0.25)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +85,24 @@ def test_a_batch_repeats_as_a_whole():
 
 def test_the_most_probable_come_first_and_ties_keep_their_order():
     logits = np.array([0.5, 2, -1, 2, 1], np.float32)
-    prediction = Prediction(logits, np.array([0.1, 0.3, 0.05, 0.3, 0.25], np.float32), tuple("abcde"))
+    prediction = Prediction(logits, np.array([0.1, 0.3, 0.05, 0.3, 0.25], np.float32), logits, tuple("abcde"))
     assert [row.label for row in prediction.top(3)] == ["b", "d", "e"]
     assert prediction.top(1)[0] == (1, "b", pytest.approx(0.3))
     assert len(prediction.top(50)) == 5
+
+
+def test_quantities_keep_their_order():
+    prediction = Prediction(np.float32([1, 3, 2]), *np.full((2, 3), np.nan, np.float32), ("x", "y", "z"))
+    assert prediction.order().tolist() == [0, 1, 2]
+
+
+def test_classes_that_are_all_but_certain_are_told_apart_by_their_logits():
+    zeros = np.zeros(3, np.float32)
+    assert Prediction(np.float32([-300, -200, -250]), zeros, zeros, ("x", "y", "z")).order().tolist() == [
+        1,
+        2,
+        0,
+    ]
 
 
 def test_an_estimate_says_nothing_that_it_was_not_told():

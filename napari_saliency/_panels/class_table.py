@@ -5,6 +5,7 @@ No row has a widget: labels are drawn by Qt, bars by a delegate, and only those 
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QRectF, QSize, Qt, Signal
@@ -89,12 +90,15 @@ class ClassTableModel(QAbstractTableModel):
         number = self.classes[index.row()]
         probability = float(self._prediction.probabilities[number])
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._labels[number] if index.column() == LABEL else percent(probability)
+            if index.column() == LABEL:
+                return self._labels[number]
+            return f"{self._prediction.logits[number]:.4g}" if isnan(probability) else percent(probability)
         if role == Qt.ItemDataRole.UserRole:
             return probability
         if role == Qt.ItemDataRole.ToolTipRole:
             known = "; its map is known and shows at once" if number in self._known else ""
-            return f"{self._labels[number]} (class {number}): {probability:.3g}{known}"
+            value = self._prediction.logits[number] if isnan(probability) else probability
+            return f"{self._labels[number]} (class {number}): {value:.3g}{known}"
         return number in self._known if role == _KNOWN else None
 
     def _sift(self) -> None:
@@ -151,11 +155,14 @@ class ClassDelegate(QStyledItemDelegate):
         area = option.rect.adjusted(2, 0, -6, 0)
         painter.setPen(self.colours.text)
         painter.drawText(area, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), index.data())
+        probability = index.data(Qt.ItemDataRole.UserRole)
+        if isnan(probability):
+            return
         track = QRectF(area.left(), area.center().y() - 2.5, BAR, 6)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self.colours.track)
         painter.drawRoundedRect(track, 3, 3)
-        track.setWidth(BAR * index.data(Qt.ItemDataRole.UserRole))
+        track.setWidth(BAR * probability)
         painter.setBrush(ink)
         painter.drawRoundedRect(track, min(3, track.width() / 2), 3)
 

@@ -12,7 +12,7 @@ from superqt.utils import qdebounced
 from napari_saliency._panels._style import Section, combo, widen
 from napari_saliency._panels.options import OptionForm
 from napari_saliency._panels.run import RunBar
-from napari_saliency._types import SCORES
+from napari_saliency._types import DIRECTIONS, SCORES
 from napari_saliency.methods import METHODS, Option
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_saliency._inspection import Inspection
     from napari_saliency._state import ModelStatus
+    from napari_saliency._types import Score
     from napari_saliency.methods import Method
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
@@ -30,8 +31,7 @@ SCORE_HELP = (
     "<b>probability</b>: rises when other classes fall, too.<br>"
     "<b>log-probability</b>: the same on a log scale.</p>"
 )
-_SCORE_CHOICES = {"choices": tuple((score.replace("_", "-"), score) for score in SCORES)}
-_SCORE = Option(SCORE, str, SCORES[0], _SCORE_CHOICES, SCORE_HELP)
+DIRECTION_HELP = "<p>Why the quantity is not smaller (increase), or not larger (decrease).</p>"
 
 
 class MethodSection(Section):
@@ -42,6 +42,7 @@ class MethodSection(Section):
         self._inspection, self._methods = inspection, methods
         self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
         self._layers: tuple[object, ...] = ()
+        self._scores = SCORES
         self.method = combo()
         self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
@@ -98,8 +99,9 @@ class MethodSection(Section):
     def _show_options(self) -> None:
         name = self.method.currentData()
         self.method.setToolTip(self.method.itemData(self.method.currentIndex(), Qt.ItemDataRole.ToolTipRole))
-        options = (_SCORE, *self._methods[name].options)
-        values = {SCORE: self._inspection.score, **self._chosen.get(name, {})}
+        options = (_score(self._scores), *self._methods[name].options)
+        score = self._inspection.score
+        values = {SCORE: score if score in self._scores else self._scores[0], **self._chosen.get(name, {})}
         self.options.show_options(options, values, self._inspection.model.info)
         fields = (widget.native for widget in self.options.widgets.values())
         for one, next_one in pairwise((self.method, *fields, self.run.button, self.run.live)):
@@ -107,14 +109,19 @@ class MethodSection(Section):
 
     def _follow_model(self, status: ModelStatus) -> None:
         """Offer the layers of the model at hand."""
-        layers = status.info.layers if status.info is not None else self._layers
-        if layers != self._layers:
-            self._layers = layers
+        info = status.info
+        if info is not None and (info.layers, info.scores) != (self._layers, self._scores):
+            self._layers, self._scores = info.layers, info.scores
             self._chosen = {
                 name: _without_layers(self._methods[name], values) for name, values in self._chosen.items()
             }
             self._show_options()
             self._take()
+
+
+def _score(scores: tuple[Score, ...]) -> Option:
+    choices = {"choices": tuple((score.replace("_", "-"), score) for score in scores)}
+    return Option(SCORE, str, scores[0], choices, DIRECTION_HELP if scores == DIRECTIONS else SCORE_HELP)
 
 
 def _without_layers(method: Method, values: dict[str, Any]) -> dict[str, Any]:

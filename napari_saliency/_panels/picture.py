@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_saliency._napari import Viewing
     from napari_saliency._napari_pictures import Reading
 
+WHOLE = "the whole picture"
 SIDE = 92  # pixels of the screen; four rows of text are as high
 
 
@@ -34,6 +35,13 @@ class PictureSection(Section):
         self.thumbnail.setFixedSize(SIDE, SIDE)
         self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.words = small_print(wrapped=True)
+        self.regions = combo()
+        self.regions.setToolTip(
+            "What is explained of a model's answers for each place: their mean over the whole picture, or over what "
+            "is drawn in a Labels layer (the selected label) or a Shapes layer."
+        )
+        self.regions.activated.connect(self._choose_region)
+        self.region_row = row(QLabel("Region"), self.regions, stretch=1)
         self.note = note()
         self.remedy = QPushButton()
         self.remedy.clicked.connect(lambda: viewing.correct())
@@ -56,13 +64,24 @@ class PictureSection(Section):
         beside.addLayout(right, 1)
         beside.setSpacing(2 * GAP)
         self.rows.addLayout(beside)
+        self.rows.addLayout(self.region_row)
         self.rows.addWidget(self.note)
         self.rows.addWidget(self.remedy, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _choose(self, number: int) -> None:
         self._viewing.choose(self._viewing.pictures[number])
 
+    def _choose_region(self, number: int) -> None:
+        self._viewing.choose_region(self._viewing.drawings[number - 1] if number else None)
+
+    def _list_regions(self) -> None:
+        drawings, chosen = self._viewing.drawings, self._viewing.region
+        self.regions.clear()
+        self.regions.addItems([WHOLE, *(layer.name for layer in drawings)])
+        self.regions.setCurrentIndex(drawings.index(chosen) + 1 if chosen in drawings else 0)
+
     def _list(self) -> None:
+        self._list_regions()
         pictures, source = self._viewing.pictures, self._viewing.source
         self.layers.clear()
         self.layers.addItems([layer.name for layer in pictures])
@@ -87,6 +106,8 @@ class PictureSection(Section):
 
     def _show_words(self, _status: object = None) -> None:
         prepared, info = self._inspection.prepared, self._inspection.model.info
+        for number in range(self.region_row.count()):
+            self.region_row.itemAt(number).widget().setVisible(info is not None and bool(info.space))
         words = list(prepared.words) if prepared is not None else []
         if words and info is not None:
             words.append(f"to the model: {info.input.preprocessing.words}")

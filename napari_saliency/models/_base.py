@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from napari_saliency._placement import share
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import Array, Ending, Fit, ModelError, Prediction, Rule
+from napari_saliency._types import DIRECTIONS, SCORES, Array, Ending, Fit, ModelError, Prediction, Rule, Score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_saliency._placement import Region
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
@@ -73,8 +77,11 @@ class ModelInfo:
         What the model takes.
     labels : tuple of str
         Name of each class; its length is the number of classes.
-    ending : {"softmax", "sigmoid"}
-        How its logits become probabilities.
+    ending : {"softmax", "sigmoid", "quantity"}
+        How its logits become probabilities; of a regression they are quantities, and do not.
+    space : tuple of int or None
+        Size of the output, of models that answer for each place of a picture, as segmentations do; None
+        where it depends on the picture's. () of all others.
     logits : bool
         False where the scores before the softmax cannot be had: log-probabilities stand in.
     layers : tuple of Layer
@@ -96,6 +103,7 @@ class ModelInfo:
     input: InputSpec
     labels: tuple[str, ...]
     ending: Ending = "softmax"
+    space: tuple[int | None, ...] = ()
     logits: bool = True
     layers: tuple[Layer, ...] = ()
     cam_layer: str = ""
@@ -107,7 +115,14 @@ class ModelInfo:
     @property
     def words(self) -> str:
         """As in ``224×224 RGB, 1000 classes``."""
-        return f"{self.input.words}, {len(self.labels)} classes"
+        kind = "quantities" if self.ending == "quantity" else "classes"
+        count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else "one quantity"
+        return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """What of an output can be explained; the first unless another is asked for."""
+        return DIRECTIONS if self.ending == "quantity" else SCORES
 
 
 class Tap(NamedTuple):
@@ -129,7 +144,7 @@ class Model(ABC):
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
-        """Logits (N, K), in inference mode; log-probabilities where ``info.logits`` is False."""
+        """Logits (N, K), or (N, *space, K), in inference mode; log-probabilities where ``info.logits`` is False."""
 
     @abstractmethod
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
@@ -140,7 +155,7 @@ class Model(ABC):
         x : (N, H, W, C) float32
             Preprocessed pictures.
         targets : Targets
-            N rows of weights.
+            N rows of weights, of the scores' shape.
         rule : {"guided", "deconvnet"}, optional
             How gradients pass ReLUs; without it, by the derivative.
 
@@ -168,17 +183,20 @@ class Model(ABC):
     def with_settings(self, settings: Settings) -> Model:
         """Return the same network described by other settings, without loading it again."""
 
-    def predict(self, x: Array) -> list[Prediction]:
-        """What the model says of each picture of ``x``."""
-        return [self.prediction(logits) for logits in self.scores(x)]
+    def predict(self, x: Array, regions: Sequence[Region | None] | None = None) -> list[Prediction]:
+        """What the model says of each picture of ``x``, or, if its output has space, of a region of each."""
+        scores = self.scores(x)
+        return [self.prediction(*one) for one in zip(scores, regions or [None] * len(scores), strict=True)]
 
-    def prediction(self, logits: Array) -> Prediction:
-        """Name and weigh the logits (K,) of one picture.
+    def prediction(self, logits: Array, region: Region | None = None) -> Prediction:
+        """Name and weigh the logits (K,), or (*space, K), of one picture.
 
         Raises
         ------
         ModelError
             If they are not numbers.
+        ValueError
+            If a region is given although the output has no space.
         """
         largest = float(logits.max())  # NaN where any is; some may be -inf, as the logarithm of 0
         if not math.isfinite(largest):
@@ -187,11 +205,32 @@ class Model(ABC):
                 f"damaged, or preprocessing {self.info.input.preprocessing.name!r} does not fit it; "
                 "save the model again, or choose the preprocessing that it was trained with"
             )
-        return Prediction(logits, probabilities(logits, self.info.ending), self.info.labels)
+        space, ending = logits.shape[:-1], self.info.ending
+        if region and not space:
+            raise ValueError(
+                f"{self.info.name} gives one answer for the whole picture: leave the region out, which is for "
+                "models whose output has space"
+            )
+        score, p, log_p = logits, probabilities(logits, ending), log_probabilities(logits, ending)
+        if space:
+            counts = share(region, space)
+            score, p, log_p = (np.tensordot(counts, each, len(space)) for each in (score, p, log_p))
+        return Prediction(score, p, log_p, self.info.labels, space)
+
+
+def log_probabilities(logits: Array, ending: Ending) -> Array:
+    """Logarithms of `probabilities`, exact where those are nearly 0."""
+    if ending == "quantity":
+        return np.full_like(logits, np.nan)
+    if ending == "sigmoid":
+        return np.asarray(-np.logaddexp(0, -logits), np.float32)
+    return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float32)
 
 
 def probabilities(logits: Array, ending: Ending) -> Array:
-    """Softmax over the last axis, or sigmoid of each; log-probabilities give the same softmax."""
+    """Softmax over the last axis, or sigmoid of each; log-probabilities give the same softmax. NaN of quantities."""
+    if ending == "quantity":
+        return np.full_like(logits, np.nan)
     if ending == "sigmoid":
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -1,0 +1,135 @@
+"""The part of a picture that is looked at: what is drawn over it in a Labels or Shapes layer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Shapes
+from skimage.measure import points_in_poly
+
+from napari_saliency._placement import at_points
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_saliency._napari_pictures import Plane
+    from napari_saliency._placement import Inside
+
+Points = npt.NDArray[np.float64]
+Drawing: TypeAlias = Labels | Shapes
+
+WITH_AREA = ("rectangle", "polygon", "ellipse")
+"""Shapes that something can lie in."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A region as it is drawn now.
+
+    Attributes
+    ----------
+    key : hashable
+        Equal keys mean equal regions.
+    inside : callable
+        Says which points (P, 2) of the picture lie in it.
+    """
+
+    key: Hashable
+    inside: Inside
+
+
+def is_drawing(layer: object) -> bool:
+    """Whether a region can be drawn in a layer."""
+    return isinstance(layer, Drawing)
+
+
+def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> Drawn:
+    """Take the region that is drawn over a plane of a picture's layer, as it is now.
+
+    Of Labels it is the selected label, or, where nothing has that, all that is painted; of Shapes all
+    that have an area.
+
+    Parameters
+    ----------
+    point : tuple of float
+        Where the viewer's sliders are, in world coordinates, for axes that the picture does not have.
+    """
+    corner, along = _into(layer, source, plane, point)
+    axes = _spread(along)
+    others = {axis: round(corner[axis]) for axis in range(layer.ndim) if axis not in axes}
+    hits, content = (_labels if isinstance(layer, Labels) else _shapes)(layer, axes, others)
+
+    def inside(points: Points) -> npt.NDArray[np.bool_]:
+        return hits((corner + points @ along)[:, axes])
+
+    return Drawn((layer.unique_id, content, corner.tobytes(), along.tobytes()), inside)
+
+
+def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> tuple[Points, Points]:
+    """Picture's pixels → the drawing's: where (0, 0) is, and what one pixel along y and along x adds (2, ndim)."""
+    factors = source.downsample_factors[plane.level] if source.multiscale else np.ones(source.ndim)
+
+    def seen(y: float, x: float) -> Points:
+        position = np.zeros(source.ndim)
+        for axis, step in plane.steps:
+            position[axis] = step
+        for axis, value in zip(plane.axes, (y, x), strict=True):
+            position[axis] = value * factors[axis] + (factors[axis] - 1) / 2
+        world = np.array(source.data_to_world(position))
+        # napari lines up the last axes of all layers.
+        missing = max(0, layer.ndim - len(world))
+        there = np.concatenate([np.asarray(point)[-layer.ndim :][:missing], world[-layer.ndim :]])
+        return np.asarray(layer.world_to_data(there), np.float64)
+
+    corner = seen(0, 0)
+    return corner, np.stack([seen(1, 0) - corner, seen(0, 1) - corner])
+
+
+def _spread(along: Points) -> list[int]:
+    """The two axes of the drawing along which the picture extends."""
+    reach = np.abs(along).max(axis=0)
+    return sorted(np.argsort(reach, kind="stable")[-2:].tolist())
+
+
+def _labels(layer: Labels, axes: list[int], others: dict[int, int]) -> tuple[Inside, Hashable]:
+    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    if any(not 0 <= index < data.shape[axis] for axis, index in others.items()):
+        return _nowhere, None
+    values = data[tuple(others.get(axis, slice(None)) for axis in range(data.ndim))].copy()
+    chosen = values == layer.selected_label
+    painted = chosen if chosen.any() else values > 0
+    return lambda points: at_points(painted, points), zlib.crc32(np.packbits(painted).data)
+
+
+def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> tuple[Inside, Hashable]:
+    here = [
+        (kind, corners[:, axes].copy())
+        for kind, corners in zip(layer.shape_type, layer.data, strict=True)
+        if kind in WITH_AREA and all((np.round(corners[:, axis]) == at).all() for axis, at in others.items())
+    ]
+    tests = [partial(_in_ellipse if kind == "ellipse" else _in_polygon, corners) for kind, corners in here]
+    content = tuple((kind, corners.tobytes()) for kind, corners in here)
+    return lambda points: np.any([_nowhere(points), *(test(points) for test in tests)], axis=0), content
+
+
+def _in_polygon(corners: Points, points: Points) -> npt.NDArray[np.bool_]:
+    return np.asarray(points_in_poly(points, corners), bool)
+
+
+def _in_ellipse(corners: Points, points: Points) -> npt.NDArray[np.bool_]:
+    """Corners (4, 2) of the rectangle around it, which may be turned."""
+    axes = np.stack([corners[1] - corners[0], corners[3] - corners[0]]) / 2
+    if abs(np.linalg.det(axes)) < 1e-12:
+        return _nowhere(points)
+    within = np.linalg.solve(axes.T, (points - corners.mean(axis=0)).T)
+    return np.asarray((within**2).sum(axis=0) <= 1, bool)
+
+
+def _nowhere(points: Points) -> npt.NDArray[np.bool_]:
+    return np.zeros(len(points), bool)

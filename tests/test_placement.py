@@ -1,0 +1,66 @@
+"""Where maps and regions lie."""
+
+import numpy as np
+import pytest
+
+from napari_saliency._placement import Placement, Region
+
+
+def test_a_map_as_large_as_its_picture_lies_on_it():
+    assert Placement.of_box((0, 0, 30, 40), (30, 40)) == Placement((1.0, 1.0), (0.0, 0.0))
+
+
+def test_the_first_pixel_of_a_coarse_map_is_centred_on_what_it_covers():
+    # Two map pixels over rows 0 1 2 3 | 4 5 6 7: the first is centred on row 1.5.
+    placement = Placement.of_box((0, 0, 8, 6), (2, 3))
+    assert placement == Placement((4.0, 2.0), (1.5, 0.5))
+
+
+def test_a_box_may_leave_the_picture():
+    placement = Placement.of_box((-10, 5, 10, 15), (4, 5))
+    assert placement.scale == (5.0, 2.0)
+    assert placement.translate == (-10 + 2.5 - 0.5, 5 + 1 - 0.5)
+
+
+@pytest.mark.parametrize("coarse", [(7, 7), (5, 14), (160, 224), (320, 448)])
+def test_a_coarser_map_covers_the_same_box(coarse):
+    box, fine = (3.0, -7.5, 83.0, 110.25), (160, 224)
+    found = Placement.of_box(box, fine).coarser(fine, coarse)
+    expected = Placement.of_box(box, coarse)
+    np.testing.assert_allclose(found.scale, expected.scale)
+    np.testing.assert_allclose(found.translate, expected.translate, atol=1e-12)
+
+
+# Regions
+
+
+def test_a_region_covers_what_the_model_sees_of_a_mask():
+    mask = np.zeros((40, 60), bool)
+    mask[10:20, 10:40] = True
+    # The model sees columns 10 to 50 of it, at half the size.
+    region = Region.of_mask(mask, Placement.of_box((0, 10, 40, 50), (20, 20)), (20, 20))
+    share = region.share((20, 20))
+    assert share.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(share > 0, mask[1::2, 11:50:2])
+
+
+@pytest.mark.parametrize("space", [(20, 20), (4, 5), (3, 7), (20, 1)])
+def test_an_output_place_counts_as_much_of_the_region_as_it_covers(space):
+    random = np.random.default_rng(0)
+    mask = random.random((20, 20)) > 0.7
+    region = Region.of_mask(mask, Placement((1.0, 1.0), (0.0, 0.0)), (20, 20))
+    fine = np.repeat(np.repeat(mask, space[0], 0), space[1], 1)  # every place now covers whole pixels
+    expected = fine.reshape(space[0], 20, space[1], 20).sum((1, 3))
+    np.testing.assert_allclose(region.share(space), expected / expected.sum(), rtol=1e-6)
+
+
+def test_a_region_beside_what_the_model_sees_is_refused():
+    mask = np.zeros((40, 60), bool)
+    mask[:, :9] = True
+    with pytest.raises(ValueError, match="the region is empty"):
+        Region.of_mask(mask, Placement.of_box((0, 10, 40, 50), (20, 20)), (20, 20))
+
+
+def test_outside_of_a_padded_picture_there_is_no_region():
+    region = Region.of_mask(np.ones((2, 4), bool), Placement.of_box((-1, 0, 3, 4), (4, 4)), (4, 4))
+    np.testing.assert_array_equal(region.share((4, 4)) > 0, np.float32([[0] * 4, [1] * 4, [1] * 4, [0] * 4]))
