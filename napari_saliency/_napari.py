@@ -119,8 +119,8 @@ class Viewing:
         """Look at what is drawn in a layer, or at the whole picture."""
         self._let_go_of_region()
         self.region = layer
-        for emitter in self._drawing_events(layer):
-            emitter.connect(self._moved)
+        for emitter, callback in self._drawing_events(layer):
+            emitter.connect(callback)
         self.pictures_changed.emit()
         self._look_soon()
 
@@ -196,22 +196,19 @@ class Viewing:
         ]
 
     def _let_go_of_region(self) -> None:
-        for emitter in self._drawing_events(self.region):
-            emitter.disconnect(self._moved)
+        for emitter, callback in self._drawing_events(self.region):
+            emitter.disconnect(callback)
 
-    def _drawing_events(self, layer: Drawing | None) -> list[Any]:
+    def _drawing_events(self, layer: Drawing | None) -> list[tuple[Any, Callable[..., None]]]:
         if layer is None:
             return []
         events = layer.events
-        chosen = [events.selected_label] if isinstance(layer, Labels) else []
+        changed = [events.data, events.set_data, events.scale, events.translate, events.rotate, events.shear]
+        if isinstance(layer, Labels):
+            changed += [events.selected_label, events.labels_update, events.paint]
         return [
-            *chosen,
-            events.data,
-            events.set_data,
-            events.scale,
-            events.translate,
-            events.rotate,
-            events.affine,
+            (events.name, self._reordered),
+            *((event, self._moved) for event in (*changed, events.affine)),
         ]
 
     def _let_go(self) -> None:

@@ -30,6 +30,7 @@ from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
+from napari_saliency._types import Prediction
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
 from napari_saliency.models import catalogue
@@ -514,6 +515,23 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
     for widget in (*fields, section.run.button, section.run.live, section.method):
         qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
         assert section.window().focusWidget() is widget
+
+
+def test_quantities_go_up_or_down_and_show_their_values(made, inspection):
+    section = made(MethodSection, inspection)
+    model = ready("fake:net", labels=("age", "weight"), ending="quantity")
+    inspection.set_model(model)
+    score = section.options.widgets["score"]
+    assert score.choices == ("increase", "decrease")
+    assert "not smaller" in score.tooltip
+    score.value = "decrease"
+    assert inspection.score == "decrease"
+    nothing = np.full(2, np.nan, np.float32)
+    table = ClassTableModel()
+    table.set_prediction(Prediction(np.float32([31.25, -2e6]), nothing, nothing, ("age", "weight")))
+    assert [table.data(table.index(row, 1)) for row in (0, 1)] == ["31.25", "-2e+06"]
+    inspection.set_model(ready("fake:net"))
+    assert section.options.widgets["score"].value == "logit"
 
 
 def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
