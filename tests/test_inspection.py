@@ -1,6 +1,7 @@
 """The inspection, without Qt, napari or a framework: its engine runs when the test says so."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from napari_saliency._inspection import Inspection
 from napari_saliency._state import Memory, Phase, Picture
 from napari_saliency._types import ModelError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
+from tests.analytic import Dense, Linear
 
 MODEL, OTHER = "keras:MobileNetV2", "keras:VGG16"
 SLOW = {"samples": 40}  # several steps
@@ -665,3 +667,44 @@ def test_commands_after_close_do_nothing(monkeypatch, desk):
     inspection.stop_by_force()
     inspection.set_picture(None)
     inspection.close()
+
+
+# Outputs with space, and quantities
+
+
+def test_a_region_is_part_of_the_question(desk, monkeypatch):
+    monkeypatch.setattr(models, "open_model", lambda source, settings: Dense((4, 4, 1)))
+    inspection = desk.show()
+    inspection.set_picture(replace(picture("left"), inside=lambda points: points[:, 1] < 1.5))
+    inspection.explain()
+    desk.settle()
+    left = inspection.explanation
+    assert left.values[:, :2].all()
+    assert not left.values[:, 2:].any()
+    assert left.prediction.top(1) == inspection.prediction.top(1)
+    inspection.set_picture(picture("whole"))
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.values.all()
+
+
+def test_quantities_are_explained_up_unless_asked_for_down(desk, monkeypatch):
+    model = Linear((4, 4, 1), ending="quantity")
+    monkeypatch.setattr(models, "open_model", lambda source, settings: model)
+    inspection = desk.show()
+    for score, sign in (("logit", 1), ("decrease", -1)):
+        inspection.set_score(score)
+        inspection.explain()
+        desk.settle()
+        np.testing.assert_allclose(inspection.explanation.values, sign * model.weights[..., 0], rtol=1e-5)
+    assert inspection.explanation.label == "tabby cat ↓"
+
+
+def test_a_region_beside_the_picture_is_told_in_a_sentence(desk, monkeypatch):
+    monkeypatch.setattr(models, "open_model", lambda source, settings: Dense((4, 4, 1)))
+    inspection = desk.show()
+    inspection.set_picture(replace(picture("far"), inside=lambda points: points[:, 0] > 99))
+    inspection.explain()
+    desk.settle()
+    assert "the region is empty" in desk.of("failed")[0].message
+    assert inspection.progress is None
