@@ -58,6 +58,7 @@ _QT = "_widget* _panels.* _demo"
 CONFINED = {
     "keras": "models._keras*",
     "tensorflow": "models._keras*",
+    "h5py": "models._keras*",
     "torch": "models._torch*",
     "onnx": "models._onnx*",
     "onnxruntime": "models._onnx*",

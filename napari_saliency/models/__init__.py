@@ -82,6 +82,8 @@ def load_model(
 def open_model(source: str | Path, settings: Settings) -> Model:
     """Open a classifier; `load_model` with its options in one object."""
     parsed = parse(source)
-    from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
+    from napari_saliency.models import (
+        _keras_files,  # the framework is imported when a model is opened, not before
+    )
 
-    return _keras.open_source(parsed, settings)
+    return _keras_files.open_source(parsed, settings)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
-import keras
 import numpy as np
 
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Array, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
+from napari_saliency.models._keras_damage import first_line
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_recording import all_layers, record
@@ -46,26 +42,6 @@ NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization"
 
 # Batches beyond these get no better: pictures, and multiplications of all their forward passes.
 MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
-
-IMAGENET_CLASSES = 1000
-
-HDF5 = b"\x89HDF\r\n\x1a\n"
-"""What HDF5 files begin with."""
-
-# What Keras says of files that it does not open, and what that means.
-REASONS = (
-    (
-        "arbitrary code execution",
-        "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
-        "save the model with that layer written as a registered class",
-    ),
-    (
-        r"(?:Could not locate \w+|Unknown \w+:) '?(?:\w+>)?(\w+)",
-        "it uses {}, which is not Keras' own: import the module that registers it with "
-        "keras.saving.register_keras_serializable, then load the model from Python",
-    ),
-    ("No model config found", "it holds weights alone: save the whole model with model.save('NAME.keras')"),
-)
 
 
 class KerasModel(Model):
@@ -154,7 +130,7 @@ class KerasModel(Model):
             raise
         except Exception as error:
             raise ModelError(
-                f"the model could not be run on pictures of shape {self._shape}: {_first_line(error)}"
+                f"the model could not be run on pictures of shape {self._shape}: {first_line(error)}"
             ) from error
 
     def _settle(self) -> bool:
@@ -203,82 +179,6 @@ class KerasModel(Model):
     def _kinds(self) -> dict[str, str]:
         """Class name of each layer by its own name."""
         return {layer.name: type(layer).__name__ for layer in all_layers(self._network)}
-
-
-def open_source(source: Source, settings: Settings) -> KerasModel:
-    """Open a file or an application of Keras.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be opened; the message says why and what to do.
-    """
-    if source.path is None:
-        network = _open_application(source)
-        own = Settings() if settings.labels else _application_settings(source, network)
-        return KerasModel(network, source, settings, own)
-    try:
-        return KerasModel(_open_file(source.path), source, settings)
-    except ModelError as error:
-        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
-
-
-def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
-    if not _is_whole(path):
-        raise ModelError(
-            f"it is no {path.suffix} file, or only a part of one: copy it or save the model again"
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
-        known = next((reason.format(*match.groups()) for match, reason in found if match), "")
-        unknown = f"it is damaged, or not a model of Keras ({_first_line(error)}): save the model again"
-        raise ModelError(known or unknown) from error
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is of the format that its name says, of which Keras speaks in riddles."""
-    if path.suffix.lower() == ".keras":
-        return zipfile.is_zipfile(path)
-    with path.open("rb") as file:
-        return file.read(len(HDF5)) == HDF5
-
-
-def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
-    build: Callable[..., Any] = getattr(keras.applications, source.name)
-    if source.weights == "none":
-        return build(weights=None)
-    try:
-        if source.weights == "imagenet":
-            return build(weights="imagenet")
-        network = build(weights=None)
-        network.load_weights(Path(source.weights).expanduser())
-    except Exception as error:
-        raise ModelError(
-            f"weights of {source.name} could not be had ({_first_line(error)}); "
-            f"with a file of them, open keras:{source.name}?weights=FILE"
-        ) from error
-    return network
-
-
-def _application_settings(source: Source, network: Any) -> Settings:  # noqa: ANN401 - a keras.Model
-    """Class names of an application that was trained, as far as is known, on ImageNet."""
-    if source.weights == "none" or network.output_shape[-1] != IMAGENET_CLASSES:
-        return Settings()
-    try:
-        return Settings(labels=_imagenet_labels())
-    except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
-        return Settings(
-            note=f"Class names could not be had ({_first_line(error)}): classes go by their numbers."
-        )
-
-
-def _imagenet_labels() -> tuple[str, ...]:
-    """Names of ImageNet's classes, through Keras' own download and cache."""
-    falling = np.linspace(1, 0, IMAGENET_CLASSES)[None]  # so that the order is that of the classes
-    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=IMAGENET_CLASSES)
-    return tuple(name.replace("_", " ") for _, name, _ in rows)
 
 
 def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
@@ -367,10 +267,3 @@ def _notes(settings: Settings, guess: str, logits: bool) -> Iterator[str]:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if not logits:
         yield "The scores before the softmax cannot be had; log-probabilities stand in for logits."
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line that says something, without Keras' preface and bold type."""
-    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
-    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
-    return next(said, type(error).__name__)[:300]

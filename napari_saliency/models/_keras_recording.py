@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-import keras
-
+from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_folding import Folding, can_fold
 
 Tensor = Any
