@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
-from napari_saliency._types import Array, ModelError, Rule, Targets
+from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
 from napari_saliency.models._keras_damage import first_line
 from napari_saliency.models._keras_folding import Folding
@@ -73,7 +73,7 @@ class KerasModel(Model):
         with ThreadPoolExecutor(1) as beside:
             fingerprint = beside.submit(_fingerprint, network, source.path)
             self._graph = self._trace()
-            self._logits = self._settle()
+            self._spelled = self._settle()
             self._fingerprint = fingerprint.result()
         self.info = self._describe(settings)
 
@@ -118,7 +118,7 @@ class KerasModel(Model):
     def _other(self, rule: Rule | None) -> Graph:
         """Trace the network in another way, once."""
         if rule not in self._others:
-            self._others[rule] = self._trace(folded=rule is not None, rule=rule, logarithm=not self._logits)
+            self._others[rule] = self._trace(folded=rule is not None, rule=rule, spelled=self._spelled)
         return self._others[rule]
 
     def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
@@ -133,16 +133,23 @@ class KerasModel(Model):
                 f"the model could not be run on pictures of shape {self._shape}: {first_line(error)}"
             ) from error
 
-    def _settle(self) -> bool:
-        """Tell logits from probabilities whose softmax was spelled by hand; True for logits."""
+    def _settle(self) -> Ending | None:
+        """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits."""
         if self._graph.settled:
-            return True
+            return None
         shape = [size or 64 for size in self._shape]
-        values = self._graph.scores(np.random.default_rng(0).random((2, *shape), np.float32))
-        if values.min() < 0 or not np.allclose(values.sum(-1), 1, atol=1e-3):
-            return True
-        self._graph = self._trace(logarithm=True)
-        return False
+        picture = np.random.default_rng(0).random((1, *shape), np.float32)
+        # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
+        scales = (1, -1, 30, -30, 1000, -1000)
+        values = np.concatenate([self._graph.outputs(scale * picture) for scale in scales])
+        values = values[np.isfinite(values).all(-1)]
+        if not len(values) or values.min() < 0 or values.max() > 1 + 1e-3:
+            return None
+        spelled: Ending = "sigmoid"
+        if values.shape[-1] > 1 and np.allclose(values.sum(-1), 1, atol=1e-3):
+            spelled = "softmax"
+        self._graph = self._trace(spelled=spelled)
+        return spelled
 
     def _describe(self, settings: Settings) -> ModelInfo:
         if self._source.path:
@@ -150,9 +157,7 @@ class KerasModel(Model):
         settings = settings.over(self._own)
         guess, sure = _guess_preprocessing(self._network, self._source)
         n_classes = self._graph.n_classes
-        labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
-        if len(labels) != n_classes:
-            raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+        labels = _labels(settings, self._graph.n_outputs, n_classes)
         preprocessing = settings.resolve() or PREPROCESSINGS[guess]
         questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
         questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
@@ -166,11 +171,11 @@ class KerasModel(Model):
             ),
             labels=labels,
             ending=self._graph.ending,
-            logits=self._logits,
+            logits=self._spelled != "softmax",
             layers=layers,
             cam_layer=_cam_layer(settings.layer, layers, self._kinds),
             questions=tuple(questions),
-            notes=tuple(_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._logits)),
+            notes=tuple(_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._spelled)),
             fingerprint=self._fingerprint,
             batch=max(1, min(MOST_PICTURES, BEST_WORK // max(self._graph.work, 1))),
         )
@@ -260,10 +265,22 @@ def _sizes(shape: tuple[int | None, int | None, int]) -> tuple[int, int, int]:
     return shape[0] or 0, shape[1] or 0, shape[2]
 
 
-def _notes(settings: Settings, guess: str, logits: bool) -> Iterator[str]:
+def _labels(settings: Settings, n_outputs: int, n_classes: int) -> tuple[str, ...]:
+    """Name the classes; of a single output, one name is that of the class it is high for."""
+    labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
+    if len(labels) == n_outputs == 1 < n_classes:
+        return f"not {labels[0]}", labels[0]
+    if len(labels) != n_classes:
+        raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+    return labels
+
+
+def _notes(settings: Settings, guess: str, spelled: Ending | None) -> Iterator[str]:
     if settings.note:
         yield settings.note
     if guess:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
-    if not logits:
+    if spelled == "softmax":
         yield "The scores before the softmax cannot be had; log-probabilities stand in for logits."
+    if spelled == "sigmoid":
+        yield "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1."

@@ -45,9 +45,9 @@ class Graph:
         Of a picture; None for a height or width that is free.
     rule : {"guided", "deconvnet"}, optional
         How ReLUs pass gradients back, if not by their derivative.
-    logarithm : bool
-        Take the logarithm of the outputs for scores: they are probabilities, and how they are
-        computed from logits is not known.
+    spelled : {"softmax", "sigmoid"}, optional
+        What the outputs are said to be probabilities of, although how they are computed from logits
+        is not known. Scores are then the logarithms of a softmax's, and the logits of a sigmoid's.
 
     Attributes
     ----------
@@ -55,8 +55,11 @@ class Graph:
         How the logits become probabilities.
     settled : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
-    n_classes, n_relus : int
-        Outputs, and ReLUs in their own right on the way from the picture to the logits.
+    n_outputs, n_classes : int
+        The network's, and those it stands for: one sigmoid tells two classes apart, whose logits are
+        -z and z.
+    n_relus : int
+        ReLUs in their own right on the way from the picture to the logits.
     work : int
         Multiplications of one forward pass; 0 where the size of pictures is free.
     layers : dict of str to (height, width, channels)
@@ -71,11 +74,11 @@ class Graph:
         shape: tuple[int | None, ...],
         *,
         rule: Rule | None = None,
-        logarithm: bool = False,
+        spelled: Ending | None = None,
     ) -> None:
         self.ending: Ending = "softmax"
         self.settled = True
-        self._record, self._rule, self._logarithm = record, rule, logarithm
+        self._record, self._rule, self._spelled = record, rule, spelled
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None, None], tf.float32)]
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
@@ -91,6 +94,11 @@ class Graph:
                 tf.constant(x), tf.constant(weights)
             )
         return value.numpy(), gradient.numpy()
+
+    def outputs(self, x: Array) -> Array:
+        """What the network itself returns, (N, n_outputs)."""
+        function = self._function("outputs", lambda: (self._x, self._output))
+        return function(tf.constant(x)).numpy()  # type: ignore[no-any-return]
 
     def scores(self, x: Array) -> Array:
         """Logits (N, K)."""
@@ -130,8 +138,9 @@ class Graph:
             raise ModelError(
                 f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
             )
-        self.n_classes = int(output.shape[-1])
-        self._x, self._weights, self._logits = x, weights, self._find_logits(output)
+        self.n_outputs = int(output.shape[-1])
+        self._x, self._weights, self._output = x, weights, output
+        self._logits = self._find_logits(output)
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
         self.work = sum(map(_multiplications, ops))
@@ -149,17 +158,21 @@ class Graph:
         last = output.op
         while last.type in PASSING:
             last = last.inputs[0].op
-        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_classes:
+        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_outputs:
             self.ending = ENDINGS[last.type]
             output = tf.reshape(last.inputs[0], tf.shape(output))
-        elif self._logarithm:
-            output = tf.math.log(tf.maximum(output, tf.keras.backend.epsilon() ** 5))
+        elif self._spelled:
+            self.ending, output = self._spelled, _inverted(output, self._spelled)
         else:
-            self.ending = "sigmoid" if self.n_classes == 1 else "softmax"
+            self.ending = "sigmoid" if self.n_outputs == 1 else "softmax"
             self.settled = last.type in LINEAR and not any(
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
-        return tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_classes))
+        output = tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_outputs))
+        if self.n_outputs == 1 and self.ending == "sigmoid":
+            output = tf.concat([-output, output], axis=-1)
+        self.n_classes = int(output.shape[-1])
+        return output
 
     def _value(self, score: Score) -> Tensor:
         """Weighted scores, (N,), from the logits."""
@@ -201,6 +214,15 @@ class Graph:
             specs = tuple(tf.TensorSpec(feed.shape, feed.dtype) for feed in tf.nest.flatten(feeds))
             self._functions[key] = self._answer.prune(feeds, fetches, input_signature=(specs, {}))
         return self._functions[key]
+
+
+def _inverted(output: Tensor, ending: Ending) -> Tensor:
+    """Go back from probabilities to scores; exact but for rounding, and where they are 0 or 1."""
+    output = tf.cast(output, tf.float32)
+    logarithm = tf.math.log(tf.maximum(output, np.finfo(np.float32).tiny))
+    if ending == "softmax":
+        return logarithm
+    return logarithm - tf.math.log(tf.maximum(1 - output, np.finfo(np.float32).eps / 2))
 
 
 class _Log:
