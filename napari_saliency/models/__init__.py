@@ -39,6 +39,7 @@ def load_model(
     fit: Fit | None = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
+    **more: str | None,
 ) -> Model:
     """Open a classifier.
 
@@ -56,6 +57,8 @@ def load_model(
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
+    **more
+        ``input``, ``output``, ``others`` and ``custom``; see `Settings`.
 
     Returns
     -------
@@ -74,7 +77,11 @@ def load_model(
     """
     names = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
     settings = Settings(
-        preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
+        preprocessing=preprocessing,
+        fit=fit,
+        labels=None if names is None else tuple(names),
+        layer=layer,
+        **more,
     )
     return open_model(source, settings)
 

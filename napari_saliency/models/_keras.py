@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +17,11 @@ from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Que
 from napari_saliency.models._keras_damage import first_line
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
-from napari_saliency.models._keras_recording import all_layers, record
+from napari_saliency.models._keras_network import KerasNetwork, Network
 from napari_saliency.models._settings import Settings
-from napari_saliency.models._sources import Source, family
+
+if TYPE_CHECKING:
+    from napari_saliency.models._sources import Source
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
 THINNING = (
@@ -65,21 +64,28 @@ class KerasModel(Model):
     """
 
     def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
-        self._network, self._source, self._own, self._lock = network, source, own or Settings(), RLock()
+        self._source, self._own, self._lock = source, own or Settings(), RLock()
         self._folding = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
-        self._shape = _picture_shape(network)
+        self._settings = self._merged(settings)
+        self._raw, self._network = network, _as_network(network, self._settings)
+        self._shape = self._network.picture.shape
         with ThreadPoolExecutor(1) as beside:
-            fingerprint = beside.submit(_fingerprint, network, source.path)
+            fingerprint = beside.submit(self._network.fingerprint, source.path)
             self._graph = self._trace()
             self._spelled = self._settle()
             self._fingerprint = fingerprint.result()
-        self.info = self._describe(settings)
+        self.info = self._describe(self._settings)
 
     def with_settings(self, settings: Settings) -> KerasModel:
+        merged = self._merged(settings)
+        if any(
+            getattr(merged, name) != getattr(self._settings, name) for name in ("input", "output", "others")
+        ):
+            return KerasModel(self._raw, self._source, settings, self._own)
         twin = copy.copy(self)
-        twin.info = self._describe(settings)
+        twin.info = self._describe(merged)
         return twin
 
     def scores(self, x: Array) -> Array:
@@ -123,9 +129,8 @@ class KerasModel(Model):
 
     def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
         try:
-            return Graph(
-                partial(record, self._network, self._folding if folded else None), self._shape, **how
-            )
+            recorded = partial(self._network.record, self._folding if folded else None, how.get("rule"))
+            return Graph(recorded, self._shape, **how)
         except ModelError:
             raise
         except Exception as error:
@@ -151,15 +156,19 @@ class KerasModel(Model):
         self._graph = self._trace(spelled=spelled)
         return spelled
 
-    def _describe(self, settings: Settings) -> ModelInfo:
+    def _merged(self, settings: Settings) -> Settings:
+        """What the user says, then what stands beside the file, then what the origin says."""
         if self._source.path:
             settings = settings.over(Settings.beside(self._source.path))
-        settings = settings.over(self._own)
-        guess, sure = _guess_preprocessing(self._network, self._source)
+        return settings.over(self._own)
+
+    def _describe(self, settings: Settings) -> ModelInfo:
+        guess, sure = self._network.guess(self._source)
         n_classes = self._graph.n_classes
         labels = _labels(settings, self._graph.n_outputs, n_classes)
         preprocessing = settings.resolve() or PREPROCESSINGS[guess]
         questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
+        questions += ["output"] if self._network.outputs else []
         questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
         height, width, channels = self._shape
         layers = tuple(Layer(name, *_sizes(shape)) for name, shape in self._graph.layers.items())
@@ -173,66 +182,33 @@ class KerasModel(Model):
             ending=self._graph.ending,
             logits=self._spelled != "softmax",
             layers=layers,
-            cam_layer=_cam_layer(settings.layer, layers, self._kinds),
+            cam_layer=_cam_layer(settings.layer, layers, self._network.kinds),
             questions=tuple(questions),
-            notes=tuple(_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._spelled)),
+            notes=(
+                *_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._spelled),
+                *self._ports(),
+            ),
+            outputs=self._network.outputs,
             fingerprint=self._fingerprint,
             batch=max(1, min(MOST_PICTURES, BEST_WORK // max(self._graph.work, 1))),
         )
 
-    @cached_property
-    def _kinds(self) -> dict[str, str]:
-        """Class name of each layer by its own name."""
-        return {layer.name: type(layer).__name__ for layer in all_layers(self._network)}
+    def _ports(self) -> Iterator[str]:
+        """Sentences on what goes in and comes out."""
+        if self._network.outputs:
+            yield (
+                f"The model has the outputs {', '.join(self._network.outputs)}, and nobody said which one is meant: "
+                f"this is {self._network.output}."
+            )
+        if self._network.picture.dtype.is_integer:
+            yield (
+                "The model takes whole numbers: pictures are rounded, and derivatives are those by the "
+                "numbers it computes with."
+            )
 
 
-def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
-    built = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
-    shape = getattr(network, "input_shape", built)
-    if shape is None:
-        raise ModelError("the model does not say what it takes: call it once on a picture, then save it")
-    if isinstance(shape, dict):
-        shape = list(shape.values())
-    if isinstance(shape[0], (tuple, list)):
-        if len(shape) != 1:
-            raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
-        shape = shape[0]
-    if any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network)):
-        raise ModelError("the model takes the channels first; only those that take them last open here")
-    if len(shape) != 4 or not shape[3]:
-        raise ModelError(
-            f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"
-        )
-    return shape[1], shape[2], shape[3]
-
-
-def _fingerprint(network: Any, path: Path | None) -> str:  # noqa: ANN401 - Keras has no types
-    """SHA-256 over architecture and weights; of a .keras file as they stand there, which takes no time."""
-    digest = hashlib.sha256()
-    if path is not None and path.suffix.lower() == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted({*archive.namelist()} - {"metadata.json"}):  # which holds the date
-                with archive.open(name) as part:
-                    while block := part.read(1 << 20):
-                        digest.update(block)
-    else:
-        digest.update(network.to_json().encode() if hasattr(network, "to_json") else b"")
-        for variable in network.variables:
-            digest.update(variable.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _guess_preprocessing(network: Any, source: Source) -> tuple[str, bool]:  # noqa: ANN401
-    """Preprocessing, and whether it can be known: scaled inside, or by the application's name."""
-    if source.kind == "keras":
-        return family(source.name) or "none", True
-    for layer in all_layers(network):
-        if type(layer).__name__ == "Rescaling":
-            return ("unit" if np.max(layer.scale) > 0.1 else "none"), True
-        if type(layer).__name__ == "Normalization":
-            return ("unit" if np.max(np.abs(layer.mean)) <= 1 else "none"), True
-    names = [network.name, *(layer.name for layer in network.layers)]
-    return next((mode for mode in map(family, names) if mode), "unit"), False
+def _as_network(network: Any, settings: Settings) -> Network:  # noqa: ANN401
+    return network.chosen(settings) if hasattr(network, "chosen") else KerasNetwork(network, settings)
 
 
 def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:

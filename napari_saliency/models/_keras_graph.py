@@ -32,6 +32,7 @@ LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
 RELUS = ("Relu", "Relu6")
+NO_DERIVATIVE = "the model's scores have no derivative here: something on the way rounds or compares"
 
 
 class Graph:
@@ -133,7 +134,7 @@ class Graph:
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
-            output, layers, folded = self._record(x)
+            output, layers, folded, whole = self._record(x)
         if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
             raise ModelError(
                 f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
@@ -151,7 +152,8 @@ class Graph:
         # One that is also used elsewhere has a derivative here, but not its whole one.
         self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
         value = tf.reduce_sum(weights * self._logits, axis=-1)
-        return self._logits, value, _derivative(value, x)
+        self._whole = whole
+        return self._logits, value, self._by_picture(value)
 
     def _find_logits(self, output: Tensor) -> Tensor:
         """Go back from the output to what the last softmax or sigmoid is computed from."""
@@ -185,9 +187,18 @@ class Graph:
     def _gradient_of(self, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
             value = self._value(score)
-            return [self._x, self._weights], [value, _derivative(value, self._x)]
+            return [self._x, self._weights], [value, self._by_picture(value)]
 
         return build
+
+    def _by_picture(self, value: Tensor) -> Tensor:
+        """Derivative by the picture, or where that is rounded, by the numbers that are computed with."""
+        if self._whole is None:
+            return _derivative(value, self._x)
+        before, after = self._whole
+        found = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
+        (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(found))
+        return tf.convert_to_tensor(gradient)
 
     def _layer_gradient_of(self, layer: str, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
@@ -235,10 +246,27 @@ class _Log:
 def _derivative(value: Tensor, by: Tensor) -> Tensor:
     (gradient,) = tf.gradients(value, by)
     if gradient is None:
-        raise ModelError(
-            "the model's scores have no derivative here: something on the way rounds or compares"
-        )
+        raise ModelError(NO_DERIVATIVE)
     return tf.convert_to_tensor(gradient)
+
+
+def _numbers(whole: Tensor) -> list[Tensor]:
+    """The floating-point numbers that a tensor of whole numbers is made into, before anything is computed."""
+    found, waiting = [], [whole]
+    while waiting:
+        for op in waiting.pop().consumers():
+            (output, *_) = op.outputs
+            if op.type == "Cast" and output.dtype.is_floating:
+                found.append(output)
+            elif op.type in ("Identity", "Cast"):
+                waiting.append(output)
+            elif op.type != "Shape":
+                raise ModelError(
+                    f"the model computes with whole numbers ({op.type}), which has no derivative"
+                )
+    if not found:
+        raise ModelError(NO_DERIVATIVE)
+    return found
 
 
 def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401 - TensorFlow's own types

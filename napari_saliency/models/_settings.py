@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,6 +36,13 @@ class Settings(BaseModel):
         How a picture is brought to the model's size.
     layer : str, optional
         The layer that class activation maps are made of.
+    input, output : str, optional
+        Name of the input that takes the picture, and of the output that is explained, where there are several.
+    others : {"zeros"}, optional
+        What the other inputs are given.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
+        runs it.
     note : str, optional
         Shown in the panel, for whoever uses the model.
     """
@@ -46,6 +53,10 @@ class Settings(BaseModel):
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
+    input: str | None = None
+    output: str | None = None
+    others: Literal["zeros"] | None = None
+    custom: str | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:

@@ -224,12 +224,6 @@ def two_named_inputs(keras):
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
-def two_outputs(keras):
-    x = inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Flatten()(x)
-    return keras.Model(inputs, [keras.layers.Dense(3)(x), keras.layers.Dense(2)(x)])
-
-
 def with_space(keras):
     return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
 
@@ -244,22 +238,11 @@ def rounded(keras):
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
-def channels_first(keras):
-    layers = [
-        keras.layers.Conv2D(4, 3, data_format="channels_first"),
-        keras.layers.Flatten(),
-        keras.layers.Dense(3),
-    ]
-    return keras.Sequential([keras.Input((3, 8, 8)), *layers])
-
-
 STRANGERS = {
-    channels_first: "takes the channels first; only those that take them last open here",
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
     volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
-    two_inputs: "takes 2 inputs; only models of one picture open here",
-    two_named_inputs: "takes 2 inputs; only models of one picture open here",
-    two_outputs: "output (list of 2) is not a classifier's, which is (pictures, classes)",
+    two_inputs: "say which one is the picture, and that the others are to be 0: input=",
+    two_named_inputs: "takes 2 inputs (left, right); say which one is the picture",
     with_space: "output of shape (None, 6, 6, 4) is not a classifier's, which is (pictures, classes)",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }

@@ -210,6 +210,26 @@ def test_kernels_of_theano_run_backwards(older, tmp_path):
     assert_equal(written(tmp_path / "net.h5", older, config, b"2.0.8", change), older)
 
 
+def test_channels_first_of_keras_1(keras, tmp_path):
+    """Kernels are (out, in, rows, columns) there."""
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((3, 8, 10)),
+            layers.Conv2D(4, (3, 2), (2, 1), activation="relu", data_format="channels_first", name="first"),
+            layers.MaxPooling2D(data_format="channels_first"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax", name="dense"),
+        ]
+    )
+    change = rewritten(lambda kernel: kernel.transpose(3, 2, 0, 1))
+    config = {"class_name": "Sequential", "config": keras1("th")}
+    path = written(tmp_path / "net.h5", network, config, b"1.2.2", change)
+    x = np.random.default_rng(1).random((2, 8, 10, 3), np.float32)
+    found = [p.probabilities for p in load_model(path).predict(x)]
+    np.testing.assert_allclose(found, network(x.transpose(0, 3, 1, 2)), atol=1e-5)
+
+
 DIVIDED = {"name": "scaled", "function": "math.truediv"}
 ADDED = {"name": "shifted", "function": "math.subtract"}
 
