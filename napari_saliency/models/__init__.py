@@ -46,8 +46,8 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with
-        ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; ``keras:NAME`` for a classifier of
+        ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.

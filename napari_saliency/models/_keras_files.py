@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from napari_saliency.models._keras import KerasModel
 from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import check_archive, check_hdf5, damaged, first_line, shown
 from napari_saliency.models._keras_legacy import readable
+from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ REASONS = (
     ),
     (
         r"(?:Could not locate \w+|Unknown \w+:) '?(?:\w+>)?(\w+)",
-        "it uses {}, which is not Keras' own: import the module that registers it with "
-        "keras.saving.register_keras_serializable, then load the model from Python",
+        "it uses {}, which is not Keras' own: name the module that registers it with "
+        "keras.saving.register_keras_serializable, as in custom='package.module'",
     ),
     ("No model config found", "it holds weights alone: save the whole model with model.save('NAME.keras')"),
 )
@@ -50,12 +52,33 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
         own = Settings() if settings.labels else _application_settings(source, network)
         return KerasModel(network, source, settings, own)
     try:
+        custom = settings.over(Settings.beside(source.path)).custom
+        if custom:
+            import_custom(custom)
         return KerasModel(_open_file(source.path), source, settings)
     except ModelError as error:
         raise ModelError(f"{shown(source.path)} could not be opened: {error}") from error
 
 
+def import_custom(module: str) -> None:
+    """Import the module that registers a model's own classes; this runs it, and nothing else here runs code.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise ModelError(
+            f"its classes' module {module!r} could not be imported ({first_line(error)[:150]})"
+        ) from error
+
+
 def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    if path.is_dir():
+        return SavedModel(path)
     try:
         if path.suffix.lower() == ".keras":
             check_archive(path)

@@ -133,7 +133,7 @@ class Graph:
         return {n: tuple(t.shape[1:]) for n, t in with_space.items() if t.shape[1] != 1 or t.shape[2] != 1}
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
+        with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
             output, layers, folded, whole = self._record(x)
         if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
             raise ModelError(
@@ -311,7 +311,7 @@ def _functions_inlined() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _overrides(rule: Rule | None) -> dict[str, str]:
+def override_map(rule: Rule | None) -> dict[str, str]:
     return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
 
 

@@ -128,16 +128,19 @@ class KerasNetwork:
         self._input = which_input(tuple(shapes), settings)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
-        dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
+        self._dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
         first = any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network))
-        self.picture = Picture.of(shapes[self._input], dtypes.get(self._input, "float32"), first=first)
+        self.picture = Picture.of(shapes[self._input], self._dtypes.get(self._input, "float32"), first=first)
         self._ends = tuple(ends)
         self.outputs, self.output = which_output({name: end.shape for name, end in ends.items()}, settings)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
         """Run the network symbolically; see `_keras_recording.record`."""
         before, after = self.picture.given(x)
-        inputs: Any = {name: _zeros(x, name, shape) for name, shape in self._others.items()}
+        inputs: Any = {
+            name: zeros(x, name, shape, self._dtypes.get(name, "float32"))
+            for name, shape in self._others.items()
+        }
         inputs[self._input] = after
         if not self._named:
             inputs = [inputs[name] for name in self._order]
@@ -257,9 +260,10 @@ def _ports(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  #
     return dict(zip(names, ports, strict=True))
 
 
-def _zeros(x: Tensor, name: str, shape: Size) -> Tensor:
+def zeros(x: Tensor, name: str, shape: Size, dtype: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's
+    """What an input gets that is not the picture, for as many pictures as ``x`` has."""
     if None in shape[1:]:
         raise ModelError(
             f"the model's input {name!r} has no fixed size, so it is not known how many zeros it takes"
         )
-    return tf.zeros((tf.shape(x)[0], *shape[1:]))
+    return tf.zeros((tf.shape(x)[0], *shape[1:]), dtype)

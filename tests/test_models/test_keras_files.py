@@ -209,6 +209,60 @@ def test_a_class_that_nobody_knows_is_named(keras, tmp_path, suffix):
     assert "register_keras_serializable" in text
 
 
+CUSTOM = """
+import keras
+from pathlib import Path
+
+@keras.saving.register_keras_serializable("napari_saliency_custom")
+class {name}(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+Path({mark!r}).touch()
+"""
+
+
+@pytest.fixture
+def custom(keras, tmp_path, monkeypatch):
+    """A saved network with a class that only a module on disk knows, and the mark that its import leaves."""
+    name, mark = f"Doubling{tmp_path.name}".replace("_", ""), tmp_path / "was imported"
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / f"layers_{name}.py").write_text(CUSTOM.format(name=name, mark=str(mark)), encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    kind = type(name, (keras.layers.Layer,), {"call": lambda self, x: 2 * x})
+    registered = keras.saving.register_keras_serializable("napari_saliency_custom")(kind)
+    network = keras.Sequential(
+        [keras.Input((4, 6, 3)), registered(), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    network.save(tmp_path / "net.keras")
+    known = keras.saving.get_custom_objects()
+    for key in [key for key, value in known.items() if value is registered]:
+        del known[key]
+    return tmp_path / "net.keras", f"layers_{name}", mark, network
+
+
+def test_custom_classes_open_when_their_module_is_named(custom):
+    path, module, mark, network = custom
+    assert "custom='package.module'" in refused(path)
+    assert not mark.exists()
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    np.testing.assert_allclose(load_model(path, custom=module).scores(x), network(x), atol=1e-5)
+    assert mark.exists()
+
+
+def test_the_module_of_custom_classes_may_be_named_beside_the_file(custom):
+    path, module, mark, _ = custom
+    Settings(custom=module).write_beside(path)
+    load_model(path)
+    assert mark.exists()
+
+
+def test_a_module_that_cannot_be_imported_is_named(path):
+    with pytest.raises(ModelError, match=r"module 'no.such' could not be imported \(No module named 'no'\)"):
+        load_model(path, custom="no.such")
+
+
 def flat(keras):
     return keras.Sequential([keras.Input((64,)), keras.layers.Dense(3)])
 
