@@ -10,8 +10,10 @@ import re
 import zipfile
 from math import prod
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import h5py
+import numpy as np
 
 from napari_saliency._types import ModelError
 
@@ -27,7 +29,7 @@ MOST_TEXT = 100_000_000
 
 
 def check_archive(path: Path) -> None:
-    """Check what a ``.keras`` file says of itself; its checksums are checked by whoever reads it to the end.
+    """Check what a ``.keras`` file says of itself, then its checksums.
 
     Raises
     ------
@@ -51,6 +53,14 @@ def check_archive(path: Path) -> None:
             )
     if sum(member.compress_size for member in members) > path.stat().st_size:
         raise ModelError("its parts claim more than the file holds: nothing of it was read")
+    with zipfile.ZipFile(path) as archive:
+        damaged_part = archive.testzip()
+        if damaged_part:
+            raise ModelError(f"{damaged_part[:60]!r} within it is damaged: copy it or save the model again")
+        for member in members:
+            if member.filename.endswith(".h5"):
+                with archive.open(member) as part, h5py.File(part, "r") as opened:
+                    _check_arrays(opened, member.file_size)
 
 
 def check_hdf5(path: Path) -> None:
@@ -64,13 +74,34 @@ def check_hdf5(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(len(HDF5)) != HDF5:
             raise _part(path)
-    sizes: list[int] = []
     with h5py.File(path, "r") as opened:
-        opened.visititems(lambda _, item: sizes.append(_size(item)))
-    if sum(sizes) > max(HARMLESS, MOST_EXPANSION * path.stat().st_size):
+        _check_arrays(opened, path.stat().st_size)
+
+
+def _check_arrays(file: h5py.File, held: int) -> None:
+    """Check that the arrays of a file claim no more than can be made of the bytes that it holds."""
+    sizes: list[int] = []
+    file.visititems(lambda _, item: sizes.append(_size(item)))
+    if sum(sizes) > max(HARMLESS, MOST_EXPANSION * held):
         raise ModelError(
             f"its weights claim {sum(sizes) / 1e9:.1f} GB: it is damaged, so save the model again"
         )
+
+
+def check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model
+    """Check that weights without a checksum are finite numbers.
+
+    Raises
+    ------
+    ModelError
+        If they are not.
+    """
+    for variable in network.variables:
+        value = variable.numpy()
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise ModelError(
+                f"its weights {variable.path[:60]!r} are no finite numbers: save the model again"
+            )
 
 
 def _size(item: h5py.Group | h5py.Dataset) -> int:

@@ -13,7 +13,14 @@ import numpy as np
 from napari_saliency._types import ModelError
 from napari_saliency.models._keras import KerasModel
 from napari_saliency.models._keras_backend import keras
-from napari_saliency.models._keras_damage import check_archive, check_hdf5, damaged, first_line, shown
+from napari_saliency.models._keras_damage import (
+    check_archive,
+    check_hdf5,
+    check_weights,
+    damaged,
+    first_line,
+    shown,
+)
 from napari_saliency.models._keras_legacy import readable
 from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
@@ -51,13 +58,15 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
         network = _open_application(source)
         own = Settings() if settings.labels else _application_settings(source, network)
         return KerasModel(network, source, settings, own)
+    custom = settings.over(Settings.beside(source.path)).custom
     try:
-        custom = settings.over(Settings.beside(source.path)).custom
         if custom:
             import_custom(custom)
         return KerasModel(_open_file(source.path), source, settings)
     except ModelError as error:
         raise ModelError(f"{shown(source.path)} could not be opened: {error}") from error
+    except Exception as error:
+        raise ModelError(f"{shown(source.path)} could not be opened: {damaged(error)}") from error
 
 
 def import_custom(module: str) -> None:
@@ -85,7 +94,9 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         check_hdf5(path)
         with readable(path) as file:
-            return keras.saving.load_model(file, compile=False, safe_mode=True)
+            network = keras.saving.load_model(file, compile=False, safe_mode=True)
+        check_weights(network)
+        return network
     except ModelError:
         raise
     except Exception as error:
