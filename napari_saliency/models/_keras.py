@@ -14,6 +14,7 @@ import numpy as np
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
+from napari_saliency.models._beside import settings_beside
 from napari_saliency.models._keras_damage import first_line
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
@@ -159,7 +160,7 @@ class KerasModel(Model):
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
         if self._source.path:
-            settings = settings.over(Settings.beside(self._source.path))
+            settings = settings.over(settings_beside(self._source.path))
         return settings.over(self._own)
 
     def _describe(self, settings: Settings) -> ModelInfo:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._beside import settings_beside
 from napari_saliency.models._keras import KerasModel
 from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import (
@@ -58,7 +59,7 @@ def open_source(source: Source, settings: Settings) -> KerasModel:
         network = _open_application(source)
         own = Settings() if settings.labels else _application_settings(source, network)
         return KerasModel(network, source, settings, own)
-    custom = settings.over(Settings.beside(source.path)).custom
+    custom = settings.over(settings_beside(source.path)).custom
     try:
         if custom:
             import_custom(custom)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -113,22 +114,32 @@ def settings_path(model: Path) -> Path:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a file: lines of text, a JSON list, or Keras' class index.
+    """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
 
     Raises
     ------
     ValueError
         If the file holds none of these.
     """
-    text = path.read_text(encoding="utf-8")
-    names = (
-        _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
-    )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    names = _names_in_json(text) if path.suffix == ".json" else _names_in_lines(text)
     if not any(names):
         raise ValueError(
             f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"
         )
     return tuple(names)
+
+
+def _names_in_lines(text: str) -> list[str]:
+    """Lines that are not empty, without their numbers if all of them are numbered in order."""
+    lines = [*filter(None, map(str.strip, text.splitlines()))]
+    numbered = [re.fullmatch(r"(\d+)(?:[:,;\t]\s*|\s+)(.*\S)", line) for line in lines]
+    if all(match and int(match[1]) == i for i, match in enumerate(numbered)):
+        return [match[2] for match in numbered if match]
+    return lines
 
 
 def _names_in_json(text: str) -> list[str]:
@@ -137,6 +148,8 @@ def _names_in_json(text: str) -> list[str]:
         if isinstance(content, list):
             return list(map(str, content))
         # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+        if all(isinstance(value, int) for value in content.values()):  # {"cat": 0, "dog": 1}: class_indices
+            return sorted(content, key=content.__getitem__)
         rows = sorted(content.items(), key=lambda item: int(item[0]))
         return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
     except (AttributeError, ValueError, IndexError):

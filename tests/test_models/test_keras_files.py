@@ -335,6 +335,17 @@ def test_what_load_model_is_given_goes_over_the_settings_beside_the_file(path):
     assert (info.labels, info.input.preprocessing.name, info.input.fit) == (tuple("abcd"), "caffe", "stretch")
 
 
+def test_class_names_and_a_description_beside_the_file_are_kept_to(path):
+    path.with_name("labels.txt").write_text("\n".join(LABELS), encoding="utf-8")
+    text = (
+        "{type: model, inputs: [{preprocessing: [{id: scale_linear, kwargs: {gain: 0.5}}]}], outputs: [{}]}"
+    )
+    path.with_name("rdf.yaml").write_text(text, encoding="utf-8")
+    info = load_model(path).info
+    assert (info.labels, info.questions) == (LABELS, ())
+    np.testing.assert_allclose(info.input.preprocessing(np.full((1, 1, 3), 8, np.float32)), 4)
+
+
 def test_a_preprocessing_without_a_name(path):
     info = load_model(path, preprocessing=Scaling(mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))).info
     picture = np.full((2, 2, 3), 51, np.float32)
