@@ -199,7 +199,7 @@ class KerasModel(Model):
         if self._network.outputs:
             yield (
                 f"The model has the outputs {', '.join(self._network.outputs)}, and nobody said which one is meant: "
-                f"this is {self._network.output}."
+                f"this is {self._network.output}. Choose with output=NAME, or beside the file."
             )
         if self._network.picture.dtype.is_integer:
             yield (

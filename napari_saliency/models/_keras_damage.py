@@ -54,13 +54,18 @@ def check_archive(path: Path) -> None:
     if sum(member.compress_size for member in members) > path.stat().st_size:
         raise ModelError("its parts claim more than the file holds: nothing of it was read")
     with zipfile.ZipFile(path) as archive:
-        damaged_part = archive.testzip()
-        if damaged_part:
-            raise ModelError(f"{damaged_part[:60]!r} within it is damaged: copy it or save the model again")
-        for member in members:
-            if member.filename.endswith(".h5"):
-                with archive.open(member) as part, h5py.File(part, "r") as opened:
-                    _check_arrays(opened, member.file_size)
+        _check_content(archive)
+
+
+def _check_content(archive: zipfile.ZipFile) -> None:
+    """Check the members' checksums, then what arrays they claim to hold."""
+    part = archive.testzip()
+    if part:
+        raise ModelError(f"{part[:60]!r} within it is damaged: copy it or save the model again")
+    for member in archive.infolist():
+        if member.filename.endswith(".h5"):
+            with archive.open(member) as content, h5py.File(content, "r") as opened:
+                _check_arrays(opened, member.file_size)
 
 
 def check_hdf5(path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -106,6 +107,14 @@ def test_one_output_may_come_in_a_list_or_a_dictionary(keras, opened, twin):
     net = networks.with_weights(networks.functional(keras), twin.arrays)
     for outputs in ([net.output], {"classes": net.output}):
         assert_is_the_twin(opened(keras.Model(net.input, outputs)), twin)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_file_of_another_backend_opens(saved, tmp_path, twin, backend):
+    path = Path(shutil.copy(saved / "net.h5", tmp_path))
+    with h5py.File(path, "r+") as file:
+        file.attrs["backend"] = backend.encode()
+    assert_is_the_twin(load_model(path), twin)
 
 
 # Files that do not -------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def test_of_several_outputs_the_first_of_classes_is_taken_and_the_user_asked(ker
     found = opened(network, preprocessing="unit")
     assert set(found.info.outputs) == {"mask", "kind", "ill"}
     assert found.info.questions[0] == "output"
-    assert f"this is {chosen(found)}" in found.info.notes[-1]
+    assert f"this is {chosen(found)}. Choose with output=NAME" in found.info.notes[-1]
     wanted = opened(keras.Model(network.inputs, network.get_layer(chosen(found)).output))
     assert_same_scores(found, wanted, x)
 
