@@ -58,6 +58,7 @@ _QT = "_widget* _panels.* _demo"
 CONFINED = {
     "keras": "models._keras*",
     "tensorflow": "models._keras*",
+    "h5py": "models._keras*",
     "torch": "models._torch*",
     "onnx": "models._onnx*",
     "onnxruntime": "models._onnx*",
@@ -69,12 +70,15 @@ CONFINED = {
     "typer": "_cli",
     "PIL": "_image _samples models.* _napari* _widget* _panels.* _demo _batch",
     "pydantic": "models.*",
+    "yaml": "models._beside",
     "psygnal": "_inspection _napari* _widget* _panels.*",
 }
 NOT_BEFORE_USE = {
-    name for name in CONFINED if name not in {"PIL", "loky", "psygnal", "pydantic", "skimage", "typer"}
+    name
+    for name in CONFINED
+    if name not in {"PIL", "loky", "psygnal", "pydantic", "skimage", "typer", "yaml"}
 }
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image"}
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 
 class Arrow(NamedTuple):

@@ -53,7 +53,8 @@ class QuestionForm(QFrame):
     def show_questions(self, status: ModelStatus) -> None:
         """Show the form if there is something to ask of the model that is open."""
         info = status.info
-        questions = info.questions if info is not None else ()
+        # Which of several outputs is meant has no field here: a note says which one is shown, and how to choose.
+        questions = {"preprocessing", "labels"} & set(info.questions if info is not None else ())
         self.setVisible(bool(questions))
         if info is None or not questions:
             return

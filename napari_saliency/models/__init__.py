@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
-from napari_saliency.models._sources import catalogue, parse
+from napari_saliency.models._sources import catalogue, parse, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,14 +41,15 @@ def load_model(
     fit: Fit | None = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
+    **more: str | None,
 ) -> Model:
     """Open a classifier.
 
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with
-        ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; ``keras:NAME`` for a classifier of
+        ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -58,6 +59,8 @@ def load_model(
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
+    **more
+        ``input``, ``output``, ``others`` and ``custom``; see `Settings`.
 
     Returns
     -------
@@ -76,7 +79,11 @@ def load_model(
     """
     names = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
     settings = Settings(
-        preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
+        preprocessing=preprocessing,
+        fit=fit,
+        labels=None if names is None else tuple(names),
+        layer=layer,
+        **more,
     )
     parsed = parse(source)
     try:
@@ -84,7 +91,7 @@ def load_model(
     except ModelError as error:
         if parsed.path is None:
             raise  # it names the application
-        raise ModelError(f"{parsed.path.name} could not be opened: {error}") from error
+        raise ModelError(f"{shown(parsed.path)} could not be opened: {error}") from error
 
 
 def open_model(source: str | Path, settings: Settings) -> Model:
@@ -93,6 +100,8 @@ def open_model(source: str | Path, settings: Settings) -> Model:
 
 
 def _open(parsed: Source, settings: Settings) -> Model:
-    from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
+    from napari_saliency.models import (
+        _keras_files,  # the framework is imported when a model is opened, not before
+    )
 
-    return _keras.open_source(parsed, settings)
+    return _keras_files.open_source(parsed, settings)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["preprocessing", "labels"]
+Question = Literal["preprocessing", "output", "labels"]
 """What only the user knows of a model file."""
 
 
@@ -81,12 +81,14 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"preprocessing", "labels"}
+    questions : tuple of {"preprocessing", "output", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
     fingerprint : str
         SHA-256 over the architecture and the weights.
+    outputs : tuple of str
+        Names of the network's outputs, where they are several and nobody said which.
     batch : int
         Pictures of one call beyond which a call only gets longer, not better.
     """
@@ -102,6 +104,7 @@ class ModelInfo:
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    outputs: tuple[str, ...] = ()
     batch: int = 8
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,6 +56,13 @@ class Settings(BaseModel):
         How a picture is brought to the model's size.
     layer : str, optional
         The layer that class activation maps are made of.
+    input, output : str, optional
+        Name of the input that takes the picture, and of the output that is explained, where there are several.
+    others : {"zeros"}, optional
+        What the other inputs are given.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
+        runs it.
     note : str, optional
         Shown in the panel, for whoever uses the model.
     """
@@ -65,6 +73,10 @@ class Settings(BaseModel):
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
+    input: str | None = None
+    output: str | None = None
+    others: Literal["zeros"] | None = None
+    custom: str | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:
@@ -125,22 +137,32 @@ def settings_path(model: Path) -> Path:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a file: lines of text, a JSON list, or Keras' class index.
+    """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
 
     Raises
     ------
     ValueError
         If the file holds none of these.
     """
-    text = path.read_text(encoding="utf-8")
-    names = (
-        _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
-    )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    names = _names_in_json(text) if path.suffix == ".json" else _names_in_lines(text)
     if not any(names):
         raise ValueError(
             f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"
         )
     return tuple(names)
+
+
+def _names_in_lines(text: str) -> list[str]:
+    """Lines that are not empty, without their numbers if all of them are numbered in order."""
+    lines = [*filter(None, map(str.strip, text.splitlines()))]
+    numbered = [re.fullmatch(r"(\d+)(?:[:,;\t]\s*|\s+)(.*\S)", line) for line in lines]
+    if all(match and int(match[1]) == i for i, match in enumerate(numbered)):
+        return [match[2] for match in numbered if match]
+    return lines
 
 
 def _names_in_json(text: str) -> list[str]:
@@ -149,6 +171,8 @@ def _names_in_json(text: str) -> list[str]:
         if isinstance(content, list):
             return list(map(str, content))
         # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+        if all(isinstance(value, int) for value in content.values()):  # {"cat": 0, "dog": 1}: class_indices
+            return sorted(content, key=content.__getitem__)
         rows = sorted(content.items(), key=lambda item: int(item[0]))
         return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
     except (AttributeError, ValueError, IndexError):

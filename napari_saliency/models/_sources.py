@@ -46,7 +46,7 @@ class Source:
     name : str
         As the user reads it; the application's name if ``kind`` is "keras".
     path : Path, optional
-        The file.
+        The file, or the folder of a SavedModel.
     weights : str
         Of an application: "imagenet", "none" or a file.
     bundled : bool
@@ -89,20 +89,27 @@ def parse(source: str | Path) -> Source:
     text = str(source)
     if not text.strip():
         raise ModelError(
-            f"{text!r} names no model: give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
+            f"{text!r} names no model: give a {' or '.join(SUFFIXES[:2])} file, a SavedModel folder, keras:NAME "
+            "or bundled:NAME"
         )
     if text.startswith("bundled:"):
         return _bundled(text.removeprefix("bundled:"))
     if text.startswith("keras:"):
         return _application(text.removeprefix("keras:"))
     path = Path(text).expanduser().resolve()
+    if path.name == "saved_model.pb":
+        path = path.parent
+    if (path / "saved_model.pb").is_file():
+        return Source("file", path.name, path)
     if not path.exists():
         raise ModelError(
-            f"there is no file {text!r}; give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
+            f"there is no file {text!r}; give a {' or '.join(SUFFIXES[:2])} file, a SavedModel folder, keras:NAME "
+            "or bundled:NAME"
         )
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         raise ModelError(
-            f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file"
+            f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file, or a "
+            "SavedModel folder"
         )
     return Source("file", path.stem, path)
 
@@ -131,3 +138,8 @@ def family(name: str) -> str | None:
     if plain.startswith("resnet"):
         return "tf" if "v2" in plain else "caffe"
     return next((mode for key, mode in FAMILIES.items() if plain.startswith(key.lower())), None)
+
+
+def shown(path: Path) -> str:
+    """Name of a file, cut where it is very long."""
+    return path.name if len(path.name) <= 80 else f"{path.name[:40]}…{path.name[-30:]}"

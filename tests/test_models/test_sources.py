@@ -56,10 +56,13 @@ def test_a_source_is_written_as_it_is_read(source):
     [
         (
             "nowhere.keras",
-            "there is no file 'nowhere.keras'; give a .keras or .h5 file, keras:NAME or bundled:NAME",
+            "there is no file 'nowhere.keras'; give a .keras or .h5 file, a SavedModel folder, keras:NAME",
         ),
-        ("", "'' names no model: give a .keras or .h5 file, keras:NAME or bundled:NAME"),
-        (" ", "' ' names no model: give a .keras or .h5 file, keras:NAME or bundled:NAME"),
+        ("", "'' names no model: give a .keras or .h5 file, a SavedModel folder, keras:NAME or bundled:NAME"),
+        (
+            " ",
+            "' ' names no model: give a .keras or .h5 file, a SavedModel folder, keras:NAME or bundled:NAME",
+        ),
         ("keras:LeNet", "keras.applications has no 'LeNet'; it has MobileNetV2, "),
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
         ("keras:VGG16?weights=", "'weights=' is not understood"),
