@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QRegularExpression
 from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QWidget
+from superqt import QLargeIntSpinBox
 
 from napari_saliency._panels._style import GAP
 
@@ -71,6 +72,16 @@ class OptionForm(QWidget):
             item.widget().hide()  # deleted when Qt comes round to it, but gone now
             item.widget().deleteLater()
 
+    def finish_typing(self) -> None:
+        """Take a number that is still being typed."""
+        for widget in self.widgets.values():
+            field = widget.native
+            if isinstance(field, QLargeIntSpinBox):  # whose `interpretText` is Qt's, and does nothing
+                line = field.lineEdit()
+                field.setValue(int(line.text()) if line.hasAcceptableInput() else field.value())
+            elif isinstance(field, QAbstractSpinBox):
+                field.interpretText()
+
     @property
     def values(self) -> dict[str, Any]:
         """What is chosen now."""
@@ -96,7 +107,7 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
         made.native.setKeyboardTracking(False)  # half a number would be raised to the minimum, and added to
         if option.type is int:
             sign = "" if settings["min"] >= 0 else "-?"
-            digits = QRegularExpression(f"{sign}[0-9]*")  # superqt takes other digits, and fails at them
+            digits = QRegularExpression(f"{sign}[0-9]+")  # superqt takes other digits, and fails at them
             made.native.lineEdit().setValidator(QRegularExpressionValidator(digits, made.native))
     return made
 
