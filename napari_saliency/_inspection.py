@@ -247,11 +247,13 @@ class Inspection:
         if self.picture is None:
             self._wanted = False
             self._set_progress(None)
-        elif self._wanted and self._request() in self._memory:
-            self._ask()  # even while the model is opened again
-        elif info is None or self.model.phase is not Phase.READY:
+        elif info is None:
             self._waiting("waiting for the model")
-        elif missing := self._seen.missing(info):
+        elif not (missing := self._seen.missing(info)) and self._wanted and self._request() in self._memory:
+            self._ask()  # even while the model is opened again
+        elif self.model.phase is not Phase.READY:
+            self._waiting("waiting for the model")
+        elif missing:
             self._waiting(missing)
             self._seen.ask(info, again=self._wanted)
         elif self._wanted:

@@ -541,6 +541,29 @@ def test_known_classes_show_while_the_engine_starts_again(desk):
     assert inspection.model.phase is Phase.READY
 
 
+def test_the_top_class_of_one_picture_is_not_shown_for_another(desk, monkeypatch):
+    def scores(model, x):  # a dark picture has the opposite order of a bright one
+        return (model.slopes * (x.sum((1, 2, 3))[:, None] - 800)).astype(np.float32)
+
+    monkeypatch.setattr(Quadratic, "scores", scores)
+    inspection = desk.show(1, 200)
+    inspection.explain()
+    desk.settle()
+    bright = inspection.explanation.target.index
+    inspection.select_class(0)  # the top class of the dark one is known for the bright one, too
+    inspection.select_class(None)
+    desk.settle()
+    inspection.set_picture(picture(2, 10))
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.target.index == 0 != bright
+    inspection.live = True
+    shown = len(desk.of("explanation"))
+    inspection.set_picture(picture(1, 200))
+    desk.settle()
+    assert {explanation.target.index for explanation in desk.of("explanation")[shown:]} == {bright}
+
+
 def test_an_engine_killed_while_predicting_is_not_fed_the_same_picture_by_itself(desk):
     inspection = desk.show()
     inspection.set_picture(picture(2, 50))
