@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import catalogue, parse
+from napari_saliency.models._trust import needs_trust, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +25,13 @@ __all__ = [
     "Tap",
     "catalogue",
     "load_model",
+    "needs_trust",
     "open_model",
     "parse",
     "probabilities",
     "read_labels",
     "settings_path",
+    "trust",
 ]
 
 
@@ -39,14 +42,19 @@ def load_model(
     fit: Fit | None = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    trust: bool = False,
 ) -> Model:
     """Open a classifier.
 
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with
-        ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
+        A ``.keras`` or ``.h5`` file; PyTorch's ``.pt2``, or TorchScript; ``keras:NAME`` for a classifier of
+        ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``; ``bundled:NAME``; or
+        ``python:MODULE:NAME`` for a network or what builds one, with ``?weights=FILE``, or for a function
+        (N, H, W, C) → (N, K).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -56,6 +64,12 @@ def load_model(
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
+    size : (height, width), optional
+        Of the pictures that the model takes, for models that do not say.
+    channels : int, optional
+        1 grey, 3 RGB, for models that do not say.
+    trust : bool
+        Your yes to run the module that ``python:`` names, for this call; `models.trust` remembers one.
 
     Returns
     -------
@@ -63,6 +77,8 @@ def load_model(
 
     Raises
     ------
+    UntrustedError
+        If a module would run that nobody has said yes to.
     ModelError
         If it cannot be opened, or is not a classifier of pictures.
     ValueError
@@ -74,14 +90,28 @@ def load_model(
     """
     names = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
     settings = Settings(
-        preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
+        preprocessing=preprocessing,
+        fit=fit,
+        labels=None if names is None else tuple(names),
+        layer=layer,
+        size=size,
+        channels=channels,
     )
-    return open_model(source, settings)
+    return open_model(source, settings, trust=trust)
 
 
-def open_model(source: str | Path, settings: Settings) -> Model:
+def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -> Model:
     """Open a classifier; `load_model` with its options in one object."""
     parsed = parse(source)
-    from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
+    # A framework is imported when a model of its is opened, not before.
+    if parsed.kind == "python":
+        from napari_saliency.models import _python
+
+        return _python.open_source(parsed, settings, trust=trust)
+    if parsed.kind == "torch":
+        from napari_saliency.models import _torch
+
+        return _torch.open_source(parsed, settings)
+    from napari_saliency.models import _keras
 
     return _keras.open_source(parsed, settings)

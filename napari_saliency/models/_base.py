@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import Array, Ending, Fit, Prediction, Rule
+from napari_saliency._types import NEEDS, Array, Ending, Fit, Needs, Prediction, Rule
 
 if TYPE_CHECKING:
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["preprocessing", "labels"]
+Question = Literal["size", "preprocessing", "labels"]
 """What only the user knows of a model file."""
 
 
@@ -80,7 +80,7 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"preprocessing", "labels"}
+    questions : tuple of {"size", "preprocessing", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
@@ -88,6 +88,8 @@ class ModelInfo:
         SHA-256 over the architecture and the weights.
     batch : int
         Pictures of one call beyond which a call only gets longer, not better.
+    gives : set of {"scores", "gradient", "tap"}
+        Which calls it answers; a method works if its ``needs`` is among them.
     """
 
     source: str
@@ -102,6 +104,7 @@ class ModelInfo:
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
     batch: int = 8
+    gives: frozenset[Needs] = frozenset(NEEDS)
 
     @property
     def words(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Fit
+
+Count = Annotated[int, Field(gt=0)]
 
 
 class Scaling(BaseModel):
@@ -36,6 +38,10 @@ class Settings(BaseModel):
         How a picture is brought to the model's size.
     layer : str, optional
         The layer that class activation maps are made of.
+    size : (height, width), optional
+        Of the pictures that the model takes, for models that do not say.
+    channels : int, optional
+        1 grey, 3 RGB, for models that do not say.
     note : str, optional
         Shown in the panel, for whoever uses the model.
     """
@@ -46,6 +52,8 @@ class Settings(BaseModel):
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
+    size: tuple[Count, Count] | None = None
+    channels: Count | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""Where models come from: ``bundled:NAME``, ``keras:NAME?weights=...``, or a file."""
+"""Where models come from: ``bundled:NAME``, ``keras:NAME?weights=...``, ``python:MODULE:NAME``, or a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from napari_saliency._types import ModelError
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 SUFFIXES = (".keras", ".h5", ".hdf5")
+TORCH_SUFFIXES = (".pt2", ".pt", ".pth", ".ts")
+FILES = "a .keras or .h5 file, or PyTorch's .pt2 or TorchScript file"
 
 # What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
 FAMILIES = {
@@ -41,16 +43,18 @@ class Source:
 
     Attributes
     ----------
-    kind : {"file", "keras"}
-        Bundled models are files.
+    kind : {"file", "keras", "torch", "python"}
+        Keras' files, bundled ones among them; an application; PyTorch's files; what Python builds.
     name : str
         As the user reads it; the application's name if ``kind`` is "keras".
     path : Path, optional
-        The file.
+        The file; of what Python builds, the file of its weights.
     weights : str
         Of an application: "imagenet", "none" or a file.
     bundled : bool
         Whether the model came with this package.
+    module, attribute : str
+        Of what Python builds: the module, and the name in it.
     """
 
     kind: str
@@ -58,11 +62,15 @@ class Source:
     path: Path | None = None
     weights: str = "imagenet"
     bundled: bool = False
+    module: str = ""
+    attribute: str = ""
 
     def __str__(self) -> str:
         """Write the source as `parse` takes it."""
         if self.bundled:
             return f"bundled:{self.name}"
+        if self.kind == "python":
+            return f"python:{self.module}:{self.attribute}{f'?weights={self.path}' if self.path else ''}"
         weights = "" if self.weights == "imagenet" else f"?weights={self.weights}"
         return str(self.path or f"keras:{self.name}{weights}")
 
@@ -91,16 +99,17 @@ def parse(source: str | Path) -> Source:
         return _bundled(text.removeprefix("bundled:"))
     if text.startswith("keras:"):
         return _application(text.removeprefix("keras:"))
+    if text.startswith("python:"):
+        return _python(text.removeprefix("python:"))
     path = Path(text).expanduser().resolve()
     if not path.exists():
         raise ModelError(
-            f"there is no file {text!r}; give a {' or '.join(SUFFIXES[:2])} file, keras:NAME or bundled:NAME"
+            f"there is no file {text!r}; give {FILES}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
-    if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        raise ModelError(
-            f"{path.name!r} is not a model that opens here: give a {' or '.join(SUFFIXES[:2])} file"
-        )
-    return Source("file", path.stem, path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES + TORCH_SUFFIXES or not path.is_file():
+        raise ModelError(f"{path.name!r} is not a model that opens here: give {FILES}")
+    return Source("torch" if suffix in TORCH_SUFFIXES else "file", path.stem, path)
 
 
 def _bundled(name: str) -> Source:
@@ -119,6 +128,20 @@ def _application(text: str) -> Source:
     if weights not in ("", "none", "imagenet") and not Path(weights).expanduser().exists():
         raise ModelError(f"there is no weights file {weights!r}")
     return Source("keras", name, weights=weights or "imagenet")
+
+
+def _python(text: str) -> Source:
+    name, _, query = text.partition("?")
+    module, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ModelError(f"'python:{name}' is not understood: write python:PACKAGE.MODULE:NAME")
+    key, _, weights = query.partition("=")
+    if query and (key != "weights" or not weights):
+        raise ModelError(f"{query!r} is not understood: write python:{name}?weights=FILE")
+    path = Path(weights).expanduser().resolve() if weights else None
+    if path is not None and not path.is_file():
+        raise ModelError(f"there is no weights file {weights!r}")
+    return Source("python", attribute, path, module=module, attribute=attribute)
 
 
 def family(name: str) -> str | None:

@@ -1,0 +1,145 @@
+"""Any function of pictures as a model: its scores, and, where it brings them, its derivatives."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency._types import Array, ModelError, Needs, Rule, Score, Targets
+from napari_saliency.models._base import Model, Tap, probabilities
+from napari_saliency.models._description import Facts, are_probabilities, describe, find_shape
+
+if TYPE_CHECKING:
+    from napari_saliency.models._settings import Settings
+    from napari_saliency.models._sources import Source
+
+SMALLEST = np.float32(1e-35)
+"""What stands in for a probability of 0 where its logarithm is taken."""
+
+
+class CallableModel(Model):
+    """A function of pictures.
+
+    Parameters
+    ----------
+    function : callable
+        Takes (N, H, W, C) float32, returns (N, K). Its attribute ``gradient``, if there is one, takes the
+        same and weights (N, K), and returns the weighted outputs (N,) and their derivatives (N, H, W, C).
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not return one number for each class.
+
+    Notes
+    -----
+    Outputs that are not negative and have the sum 1 are probabilities, whose logits nobody can see;
+    all others are taken for logits.
+    """
+
+    def __init__(self, function: Callable[[Array], Any], source: Source, settings: Settings) -> None:
+        self._function, self._source, self._lock = function, source, RLock()
+        self._gradient = getattr(function, "gradient", None)
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> CallableModel:
+        twin = copy.copy(self)
+        twin._read(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self._lock:
+            outputs = self._outputs(x)
+        return outputs if self.info.logits else np.log(np.maximum(outputs, SMALLEST))
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        if self._gradient is None:
+            raise ModelError(
+                f"{self.info.name} is a function without derivatives, so it can only be run forward: choose a "
+                "method that needs scores alone, or give the function an attribute 'gradient'"
+            )
+        if rule:
+            raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
+        with self._lock:
+            outputs = self._outputs(x)
+            scores, slopes = self._scored(outputs, targets.weights, targets.score)
+            _, gradients = self._gradient(x, slopes)
+        found = np.asarray(gradients, np.float32)
+        if found.shape != x.shape:
+            raise ModelError(f"the gradient of {self.info.name} has the shape {found.shape}, not {x.shape}")
+        return (targets.weights * scores).sum(-1), found
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        raise ModelError(
+            f"{self.info.name} is a function, whose layers cannot be seen: {layer!r} is none of them"
+        )
+
+    def _read(self, settings: Settings) -> None:
+        shape = find_shape(self._outputs, settings, None)
+        outputs = self._outputs(np.random.default_rng(0).random((2, *shape), np.float32))
+        gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
+        facts = Facts(
+            shape=shape,
+            known=False,
+            n_classes=outputs.shape[-1],
+            fingerprint=_fingerprint(self._function),
+            ending="sigmoid" if outputs.shape[-1] == 1 else "softmax",
+            logits=not are_probabilities(outputs),
+            gives=frozenset(gives),
+        )
+        self.info = describe(self._source, settings, facts)
+
+    def _outputs(self, x: Array) -> Array:
+        try:
+            outputs = np.asarray(self._function(x), np.float32)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise ModelError(
+                f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {said}"
+            ) from error
+        if outputs.ndim != 2 or len(outputs) != len(x):
+            raise ModelError(
+                f"{self._source.name} returns {outputs.shape} for {len(x)} pictures; "
+                "a classifier returns (pictures, classes)"
+            )
+        return outputs
+
+    def _scored(self, outputs: Array, weights: Array, score: Score) -> tuple[Array, Array]:
+        """Scores (N, K), and the derivatives (N, K) of the weighted ones by the function's outputs."""
+        if not self.info.logits:  # the outputs are the probabilities themselves
+            if score == "probability":
+                return outputs, weights
+            return np.log(np.maximum(outputs, SMALLEST)), weights / np.maximum(outputs, SMALLEST)
+        if score == "logit":
+            return outputs, weights
+        p = probabilities(outputs, self.info.ending)
+        rest = weights * p * (1 - p) if self.info.ending == "sigmoid" else _through_softmax(p, weights)
+        if score == "probability":
+            return p, rest
+        if self.info.ending == "sigmoid":
+            return np.asarray(-np.logaddexp(0, -outputs), np.float32), weights * (1 - p)
+        logarithms = outputs - np.logaddexp.reduce(outputs, axis=-1, keepdims=True)
+        return logarithms, weights - p * weights.sum(-1, keepdims=True)
+
+
+def _through_softmax(p: Array, weights: Array) -> Array:
+    return np.asarray(p * (weights - (weights * p).sum(-1, keepdims=True)), np.float32)
+
+
+def _fingerprint(function: Callable[..., Any]) -> str:
+    """SHA-256 over the function's text; what it calls is not seen."""
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        text = repr(type(function))
+    return hashlib.sha256(text.encode()).hexdigest()

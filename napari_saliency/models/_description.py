@@ -1,0 +1,158 @@
+"""What a model is, put together from what it shows and what its user says.
+
+For models that say little of themselves: a PyTorch network knows neither the size of its pictures nor
+the names of its classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency._types import NEEDS, ModelError
+from napari_saliency.models._base import InputSpec, ModelInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_saliency._types import Array, Ending, Needs
+    from napari_saliency.models._base import Layer, Question
+    from napari_saliency.models._settings import Settings
+    from napari_saliency.models._sources import Source
+
+# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
+SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
+
+NO_LOGITS = "The scores before the softmax cannot be had; log-probabilities stand in for logits."
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found out by running a model.
+
+    Attributes
+    ----------
+    shape : (height, width, channels)
+        Of a picture.
+    known : bool
+        Whether the model itself or the user says so; otherwise it is a guess.
+    n_classes : int
+        Outputs.
+    fingerprint : str
+        SHA-256 over the architecture and the weights.
+    ending, logits, layers, cam_layer, batch, gives
+        See `ModelInfo`.
+    """
+
+    shape: tuple[int, int, int]
+    known: bool
+    n_classes: int
+    fingerprint: str
+    ending: Ending = "softmax"
+    logits: bool = True
+    layers: tuple[Layer, ...] = ()
+    cam_layer: str = ""
+    batch: int = 8
+    gives: frozenset[Needs] = field(default=frozenset(NEEDS))
+
+
+def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
+    """Put a model's description together.
+
+    Raises
+    ------
+    ModelError
+        If what the user says does not fit the model.
+    """
+    labels = settings.labels or tuple(f"class {i}" for i in range(facts.n_classes))
+    if len(labels) != facts.n_classes:
+        raise ModelError(f"{len(labels)} class names are given for a model with {facts.n_classes} classes")
+    height, width, channels = facts.shape
+    guess = PREPROCESSINGS["torch" if channels == 3 else "unit"]
+    preprocessing = fitting(settings.resolve() or guess, channels)
+    return ModelInfo(
+        source=str(source),
+        name=source.name,
+        input=InputSpec(height, width, channels, preprocessing, settings.fit or "crop"),
+        labels=labels,
+        ending=facts.ending,
+        logits=facts.logits,
+        layers=facts.layers,
+        cam_layer=facts.cam_layer,
+        questions=tuple(_questions(settings, facts)),
+        notes=tuple(_notes(settings, facts, guess.name)),
+        fingerprint=facts.fingerprint,
+        batch=facts.batch,
+        gives=facts.gives,
+    )
+
+
+def fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """Refuse a preprocessing made for other channels than the model's."""
+    given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
+    if given - {1, channels}:
+        raise ModelError(
+            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}"
+        )
+    return preprocessing
+
+
+def find_shape(
+    run: Callable[[Array], object], settings: Settings, channels: int | None
+) -> tuple[int, int, int]:
+    """Height, width and channels of pictures that a model takes: what the user says, or what works first.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the model on (1, H, W, C) float32; raises ModelError if it does not take them.
+    channels : int, optional
+        What the model shows.
+
+    Raises
+    ------
+    ModelError
+        If it takes none of the sizes.
+    """
+    depth = settings.channels or channels or 3
+    first: ModelError | None = None
+    for height, width in [settings.size] if settings.size else [(size, size) for size in SIZES]:
+        try:
+            run(np.zeros((1, height, width, depth), np.float32))
+        except ModelError as error:
+            first = first or error
+        else:
+            return height, width, depth
+    advice = "" if settings.size else "; say the size of its pictures: size=(height, width)"
+    raise ModelError(f"{first}{advice}") from first
+
+
+def are_probabilities(outputs: Array) -> bool:
+    """Whether outputs (N, K) for random pictures come out of a softmax, whose logits nobody can see."""
+    sums = outputs.sum(axis=-1)
+    return outputs.shape[-1] > 1 and outputs.min() >= 0 and bool(np.allclose(sums, 1, atol=1e-3))
+
+
+def _questions(settings: Settings, facts: Facts) -> Iterator[Question]:
+    if not (facts.known or settings.size):
+        yield "size"
+    if not settings.preprocessing:
+        yield "preprocessing"
+    if not settings.labels:
+        yield "labels"
+
+
+def _notes(settings: Settings, facts: Facts, guess: str) -> Iterator[str]:
+    if settings.note:
+        yield settings.note
+    if not (facts.known or settings.size):
+        height, width, _ = facts.shape
+        yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
+    if not settings.preprocessing:
+        yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
+    if not facts.logits:
+        yield NO_LOGITS
