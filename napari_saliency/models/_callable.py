@@ -119,21 +119,18 @@ class CallableModel(Model):
         if not self.info.logits:  # the outputs are the probabilities themselves
             if score == "probability":
                 return outputs, weights
-            return np.log(np.maximum(outputs, SMALLEST)), weights / np.maximum(outputs, SMALLEST)
+            some = np.maximum(outputs, SMALLEST)
+            return np.log(some), weights / some
         if score == "logit":
             return outputs, weights
         p = probabilities(outputs, self.info.ending)
-        rest = weights * p * (1 - p) if self.info.ending == "sigmoid" else _through_softmax(p, weights)
+        alone = self.info.ending == "sigmoid"
         if score == "probability":
-            return p, rest
-        if self.info.ending == "sigmoid":
-            return np.asarray(-np.logaddexp(0, -outputs), np.float32), weights * (1 - p)
-        logarithms = outputs - np.logaddexp.reduce(outputs, axis=-1, keepdims=True)
-        return logarithms, weights - p * weights.sum(-1, keepdims=True)
-
-
-def _through_softmax(p: Array, weights: Array) -> Array:
-    return np.asarray(p * (weights - (weights * p).sum(-1, keepdims=True)), np.float32)
+            mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
+            return p, p * (weights - mean)
+        others = np.logaddexp(0, outputs) if alone else np.logaddexp.reduce(outputs, -1, keepdims=True)
+        total = weights if alone else weights.sum(-1, keepdims=True)
+        return np.asarray(outputs - others, np.float32), np.asarray(weights - p * total, np.float32)
 
 
 def _fingerprint(function: Callable[..., Any]) -> str:
