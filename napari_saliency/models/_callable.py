@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency._types import Array, ModelError, Needs, Rule, Score, Targets
+from napari_saliency._types import Array, Ending, ModelError, Needs, Rule, Score, Targets
 from napari_saliency.models._base import Model, Tap, probabilities
-from napari_saliency.models._description import Facts, are_probabilities, describe, find_shape
+from napari_saliency.models._description import Facts, describe, find_ending, find_shape
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
-SMALLEST = np.float32(1e-35)
+SMALLEST: dict[Ending, float] = {"softmax": 1e-35, "sigmoid": 1e-7}
 """What stands in for a probability of 0 where its logarithm is taken."""
 
 
@@ -60,7 +60,7 @@ class CallableModel(Model):
     def scores(self, x: Array) -> Array:
         with self._lock:
             outputs = self._outputs(x)
-        return outputs if self.info.logits else np.log(np.maximum(outputs, SMALLEST))
+        return self._as_logits(outputs)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         if self._gradient is None:
@@ -72,12 +72,13 @@ class CallableModel(Model):
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
         with self._lock:
             outputs = self._outputs(x)
-            scores, slopes = self._scored(outputs, targets.weights, targets.score)
-            _, gradients = self._gradient(x, slopes)
+            logits = self._as_logits(outputs)
+            value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
+            _, gradients = self._gradient(x, self._back(outputs, slopes))
         found = np.asarray(gradients, np.float32)
         if found.shape != x.shape:
             raise ModelError(f"the gradient of {self.info.name} has the shape {found.shape}, not {x.shape}")
-        return (targets.weights * scores).sum(-1), found
+        return np.asarray(value, np.float32), found
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         raise ModelError(
@@ -86,18 +87,19 @@ class CallableModel(Model):
 
     def _read(self, settings: Settings) -> None:
         shape = find_shape(self._outputs, settings, None)
-        outputs = self._outputs(np.random.default_rng(0).random((2, *shape), np.float32))
+        n_outputs = self._outputs(np.zeros((1, *shape), np.float32)).shape[-1]
         gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
-        facts = Facts(
+        spelled = find_ending(self._outputs, shape)
+        self._facts = Facts(
             shape=shape,
             known=False,
-            n_classes=outputs.shape[-1],
+            n_outputs=n_outputs,
             fingerprint=_fingerprint(self._function),
-            ending="sigmoid" if outputs.shape[-1] == 1 else "softmax",
-            logits=not are_probabilities(outputs),
+            spelled=spelled,
+            ending=spelled or ("sigmoid" if n_outputs == 1 else "softmax"),
             gives=frozenset(gives),
         )
-        self.info = describe(self._source, settings, facts)
+        self.info = describe(self._source, settings, self._facts)
 
     def _outputs(self, x: Array) -> Array:
         try:
@@ -114,23 +116,39 @@ class CallableModel(Model):
             )
         return outputs
 
-    def _scored(self, outputs: Array, weights: Array, score: Score) -> tuple[Array, Array]:
-        """Scores (N, K), and the derivatives (N, K) of the weighted ones by the function's outputs."""
-        if not self.info.logits:  # the outputs are the probabilities themselves
-            if score == "probability":
-                return outputs, weights
-            some = np.maximum(outputs, SMALLEST)
-            return np.log(some), weights / some
-        if score == "logit":
-            return outputs, weights
-        p = probabilities(outputs, self.info.ending)
-        alone = self.info.ending == "sigmoid"
-        if score == "probability":
-            mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
-            return p, p * (weights - mean)
-        others = np.logaddexp(0, outputs) if alone else np.logaddexp.reduce(outputs, -1, keepdims=True)
-        total = weights if alone else weights.sum(-1, keepdims=True)
-        return np.asarray(outputs - others, np.float32), np.asarray(weights - p * total, np.float32)
+    def _as_logits(self, outputs: Array) -> Array:
+        spelled = self._facts.spelled
+        if spelled:
+            some = np.clip(outputs, SMALLEST[spelled], 1)
+            outputs = np.log(some)
+            outputs -= np.log(np.maximum(1 - some, SMALLEST[spelled])) if spelled == "sigmoid" else 0
+        return np.concatenate([-outputs, outputs], -1) if self._facts.n_outputs == 1 else outputs
+
+    def _back(self, outputs: Array, slopes: Array) -> Array:
+        """Bring derivatives by the logits back to the function's outputs."""
+        spelled = self._facts.spelled
+        if self._facts.n_outputs == 1:
+            slopes = slopes[:, 1:] - slopes[:, :1]
+        if spelled:
+            some = np.clip(outputs, SMALLEST[spelled], 1)
+            slopes = slopes / (
+                some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST[spelled])
+            )
+        return np.asarray(slopes, np.float32)
+
+
+def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:
+    """Weighted scores (N,), and their derivatives (N, K) by the logits."""
+    if score == "logit":
+        return (weights * logits).sum(-1), weights
+    p, alone = probabilities(logits, ending), ending == "sigmoid"
+    if score == "probability":
+        mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
+        return (weights * p).sum(-1), p * (weights - mean)
+    others = np.logaddexp(0, logits) if alone else np.logaddexp.reduce(logits, -1, keepdims=True)
+    total = weights if alone else weights.sum(-1, keepdims=True)
+    value: Array = (weights * (logits - others)).sum(-1)
+    return value, weights - p * total
 
 
 def _fingerprint(function: Callable[..., Any]) -> str:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 # Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
 SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
 
-NO_LOGITS = "The scores before the softmax cannot be had; log-probabilities stand in for logits."
+SPELLED = {
+    "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
+    "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
+}
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,22 @@ class Facts:
         Of a picture.
     known : bool
         Whether the model itself or the user says so; otherwise it is a guess.
-    n_classes : int
-        Outputs.
+    n_outputs : int
+        One sigmoid tells two classes apart, whose logits are -z and z.
     fingerprint : str
         SHA-256 over the architecture and the weights.
-    ending, logits, layers, cam_layer, batch, gives
+    spelled : {"softmax", "sigmoid"} or None
+        What the outputs are probabilities of, although how they are computed from logits is not seen.
+    ending, layers, cam_layer, batch, gives
         See `ModelInfo`.
     """
 
     shape: tuple[int, int, int]
     known: bool
-    n_classes: int
+    n_outputs: int
     fingerprint: str
     ending: Ending = "softmax"
-    logits: bool = True
+    spelled: Ending | None = None
     layers: tuple[Layer, ...] = ()
     cam_layer: str = ""
     batch: int = 8
@@ -68,9 +73,6 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     ModelError
         If what the user says does not fit the model.
     """
-    labels = settings.labels or tuple(f"class {i}" for i in range(facts.n_classes))
-    if len(labels) != facts.n_classes:
-        raise ModelError(f"{len(labels)} class names are given for a model with {facts.n_classes} classes")
     height, width, channels = facts.shape
     guess = PREPROCESSINGS["torch" if channels == 3 else "unit"]
     preprocessing = fitting(settings.resolve() or guess, channels)
@@ -78,9 +80,9 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         source=str(source),
         name=source.name,
         input=InputSpec(height, width, channels, preprocessing, settings.fit or "crop"),
-        labels=labels,
+        labels=_labels(settings, facts),
         ending=facts.ending,
-        logits=facts.logits,
+        logits=facts.spelled != "softmax",
         layers=facts.layers,
         cam_layer=facts.cam_layer,
         questions=tuple(_questions(settings, facts)),
@@ -131,10 +133,33 @@ def find_shape(
     raise ModelError(f"{first}{advice}") from first
 
 
-def are_probabilities(outputs: Array) -> bool:
-    """Whether outputs (N, K) for random pictures come out of a softmax, whose logits nobody can see."""
-    sums = outputs.sum(axis=-1)
-    return outputs.shape[-1] > 1 and outputs.min() >= 0 and bool(np.allclose(sums, 1, atol=1e-3))
+def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> Ending | None:
+    """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K) of pictures (N, H, W, C).
+    """
+    picture = np.random.default_rng(0).random((1, *shape), np.float32)
+    # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
+    outputs = np.concatenate([run(scale * picture) for scale in (1, -1, 30, -30, 1000, -1000)])
+    outputs = outputs[np.isfinite(outputs).all(-1)]
+    if not len(outputs) or outputs.min() < 0 or outputs.max() > 1 + 1e-3:
+        return None
+    several = outputs.shape[-1] > 1
+    return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
+
+
+def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
+    """Name the classes; of a single output, one name is that of the class it is high for."""
+    n_classes = 2 if facts.n_outputs == 1 else facts.n_outputs
+    labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
+    if len(labels) == facts.n_outputs == 1:
+        return f"not {labels[0]}", labels[0]
+    if len(labels) != n_classes:
+        raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+    return labels
 
 
 def _questions(settings: Settings, facts: Facts) -> Iterator[Question]:
@@ -154,5 +179,5 @@ def _notes(settings: Settings, facts: Facts, guess: str) -> Iterator[str]:
         yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
     if not settings.preprocessing:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
-    if not facts.logits:
-        yield NO_LOGITS
+    if facts.spelled:
+        yield SPELLED[facts.spelled]

@@ -14,7 +14,7 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._description import describe
 from napari_saliency.models._settings import Settings
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
-from napari_saliency.models._torch_pass import Pass, weigh
+from napari_saliency.models._torch_pass import Pass, logarithms, weigh
 from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
@@ -117,7 +117,11 @@ class TorchModel(Model):
         return _array(value), cotangents
 
     def _as_logits(self, outputs: Tensor) -> Tensor:
-        return outputs if self._settled.facts.logits else outputs.clamp(min=1e-35).log()
+        facts = self._settled.facts
+        if facts.spelled:
+            outputs = logarithms(outputs, facts.spelled)
+        # One output tells two classes apart.
+        return outputs if facts.n_outputs > 1 else outputs * outputs.new_tensor([[-1.0, 1.0]])
 
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):

@@ -29,6 +29,11 @@ ENDINGS: dict[str, Ending] = {"_softmax": "softmax", "_log_softmax": "softmax", 
 # Derivatives of operations that pass values on as they are, at most in another shape or precision.
 # A logarithm is one of them: what it was taken of is found behind it.
 PASSING = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Clone", "Alias", "Log")
+# What networks that return logits end in; anything else may be a softmax or sigmoid spelled by hand.
+LINEAR = {"Addmm", "Mm", "Convolution"}
+# These, too, unless there is what is in every softmax, and so in averages of several.
+MIXING = {"Mean", "AdaptiveAvgPool2D", "Add", "Relu", "Bmm"}
+EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
     "view",
@@ -186,6 +191,13 @@ class Pass:
             raise ModelError("the model's scores have no derivative here: they do not depend on it")
         return found.float()
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether it plainly ends in logits."""
+        last = _behind(self._edge.node)
+        name = "" if last is None else _name(last)
+        return name in LINEAR or (name in MIXING and not EXPONENTIAL & set(map(_name, self.ancestors())))
+
     def ancestors(self) -> set[Node]:
         """All derivatives that the logits' is made of."""
         found: set[Node] = set()
@@ -273,6 +285,13 @@ def weigh(
         value = (weights * scores).sum(-1)
         (cotangents,) = torch.autograd.grad(value.sum(), leaf)
     return value, cotangents
+
+
+def logarithms(probabilities: Tensor, ending: Ending) -> Tensor:
+    """Logits of a sigmoid's probabilities, or what stands in for those of a softmax's."""
+    tiny = 1e-35 if ending == "softmax" else 1e-7
+    some = probabilities.clamp(min=tiny)
+    return some.log() if ending == "softmax" else some.log() - (1 - probabilities).clamp(min=tiny).log()
 
 
 def _positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

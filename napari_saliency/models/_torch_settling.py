@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from napari_saliency._types import Array, Ending, ModelError
 from napari_saliency.models._base import Layer
-from napari_saliency.models._description import Facts, are_probabilities, find_shape
+from napari_saliency.models._description import Facts, find_ending, find_shape
 from napari_saliency.models._torch_pass import Pass, Watch, listen, run
 
 if TYPE_CHECKING:
@@ -58,22 +59,24 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     """
     said = settings.size or settings.channels
     shape = (not said and network.example) or find_shape(
-        lambda x: forward(network, np.repeat(x, network.batch or 1, 0)), settings, network.channels
+        partial(_outputs, network, network.batch), settings, network.channels
     )
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
     done = start(network, x[:batch], every=True)
     outputs = done.logits.cpu().numpy()
     _check_repeatable(network, x[:batch], outputs, done.which)
-    ending: Ending = done.ending or ("sigmoid" if outputs.shape[-1] == 1 else "softmax")
+    settled = done.ending or done.is_linear
+    spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
+    ending: Ending = done.ending or spelled or ("sigmoid" if outputs.shape[-1] == 1 else "softmax")
     layers, kinds = _layers(done)
     facts = Facts(
         shape=shape,
         known=bool(network.example and not said),
-        n_classes=outputs.shape[-1],
+        n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
         ending=ending,
-        logits=done.ending is not None or not are_probabilities(outputs),
+        spelled=spelled,
         layers=layers,
         cam_layer=_cam_layer(settings.layer, layers, kinds),
         batch=max(1, min(MOST_PICTURES, BEST_WORK // max(done.watch.work, 1))),
@@ -114,6 +117,11 @@ def fingerprint(network: Network) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _outputs(network: Network, batch: int | None, x: Array) -> Array:
+    """Outputs of one picture, put so often into the batch as the network wants."""
+    return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
 
 
 def _largest_batch(network: Network, x: Array) -> int | None:

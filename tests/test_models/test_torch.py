@@ -18,7 +18,10 @@ pytestmark = pytest.mark.framework
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 # What PyTorch says of itself when it saves TorchScript and graphs.
 quiet = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::UserWarning",
+    "ignore:Converting a tensor to a Python boolean",
 )
 FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
 RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
@@ -120,17 +123,37 @@ def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_s
             assert_same_map(gradient, oracle)
 
 
-@pytest.mark.parametrize("end", [torch.nn.Sigmoid(), torch.nn.Identity()], ids=["sigmoid", "linear"])
-def test_one_output_is_one_class_that_is_there_or_not(end):
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 1), end)
-    model = opened(net, size=(4, 6), channels=1)
+ONE = {
+    "sigmoid": torch.nn.Sigmoid(),
+    "linear": torch.nn.Identity(),
+    "by hand": lambda x: 1 / (1 + (-x).exp()),
+}
+
+
+@pytest.mark.parametrize("end", ONE.values(), ids=ONE)
+def test_one_output_tells_two_classes_apart(end):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.top = torch.nn.Linear(24, 1)
+
+        def forward(self, x):
+            return end(self.top(x.flatten(1)))
+
+    net = Net()
+    model = opened(net, size=(4, 6), channels=1, labels=("ill",))
     assert model.info.ending == "sigmoid"
+    assert model.info.labels == ("not ill", "ill")
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
-    weights = net[1].weight.detach().numpy()
-    p = 1 / (1 + np.exp(-(x.reshape(2, -1) @ weights.T + net[1].bias.detach().numpy())))
-    np.testing.assert_allclose([row.probabilities for row in model.predict(x)], p, rtol=1e-5)
-    _, gradient = model.gradient(x, Targets(np.ones((2, 1), np.float32), "probability"))
-    np.testing.assert_allclose(gradient, (p * (1 - p))[..., None, None] * weights.reshape(4, 6, 1), rtol=1e-4)
+    weights = net.top.weight.detach().numpy()
+    p = 1 / (1 + np.exp(-(x.reshape(2, -1) @ weights.T + net.top.bias.detach().numpy())))
+    np.testing.assert_allclose(
+        [row.probabilities for row in model.predict(x)], np.hstack([1 - p, p]), rtol=1e-4
+    )
+    slope = (p * (1 - p))[..., None, None] * weights.reshape(4, 6, 1)
+    for index, sign in enumerate((-1, 1)):
+        targets = Targets(np.eye(2, dtype=np.float32)[[index, index]], "probability")
+        np.testing.assert_allclose(model.gradient(x, targets)[1], sign * slope, rtol=1e-3)
 
 
 # Ways to spell a ReLU, and to save a network -----------------------------------------------------
@@ -244,10 +267,10 @@ def test_a_block_goes_by_its_own_name_and_its_last_layers_too(twin):
     nn, net = torch.nn, networks.sequential(torch, twin)
     net = nn.Sequential(nn.Sequential(net[:2], net[2:4], nn.MaxPool2d(2)), nn.Flatten(), nn.Linear(12, 4))
     model = opened(net)
-    assert [layer.name for layer in model.info.layers] == ["0.0.0", "0.0", "0.1.0", "0.1", "0"]
+    assert [layer.name for layer in model.info.layers] == ["0.0.0", "0.0", "0.1.2", "0.1", "0"]
     assert model.info.cam_layer == "0.1"  # "0" ends in a pooling
     x, targets = pictures(twin, 2), targets_of(0, 1)
-    assert_same_map(*(model.tap(x, targets, name).activations for name in ("0.1", "0.1.1")))
+    assert_same_map(*(model.tap(x, targets, name).activations for name in ("0.1", "0.1.3")))
 
 
 # Rules that do not apply -------------------------------------------------------------------------
