@@ -10,12 +10,16 @@ from napari_saliency.models import _sources, catalogue, load_model, parse
 from napari_saliency.models._sources import APPLICATIONS, family
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ".hdf5", ".KERAS"])
-def test_a_file_is_known_by_its_suffix(tmp_path, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [*dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "file").items()]
+    + [*dict.fromkeys((".pt2", ".pt", ".pth", ".ts", ".PT"), "torch").items()],
+)
+def test_a_file_is_known_by_its_suffix(tmp_path, suffix, kind):
     path = tmp_path / f"my net{suffix}"
     path.touch()
     found = parse(str(path))
-    assert (found.kind, found.name, found.path) == ("file", "my net", path.resolve())
+    assert (found.kind, found.name, found.path) == (kind, "my net", path.resolve())
     assert parse(path) == parse(str(found)) == found
 
 
@@ -56,7 +60,8 @@ def test_a_source_is_written_as_it_is_read(source):
     [
         (
             "nowhere.keras",
-            "there is no file 'nowhere.keras'; give a .keras or .h5 file, keras:NAME or bundled:NAME",
+            "there is no file 'nowhere.keras'; give a .keras or .h5 file, or PyTorch's .pt2 or TorchScript file, "
+            "keras:NAME, bundled:NAME or python:MODULE:NAME",
         ),
         ("keras:LeNet", "keras.applications has no 'LeNet'; it has MobileNetV2, "),
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
@@ -71,7 +76,7 @@ def test_what_does_not_exist_is_told_with_what_does(source, message):
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["model.pth", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
 def test_another_kind_of_file_is_told(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(
