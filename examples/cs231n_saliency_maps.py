@@ -13,7 +13,9 @@ def compute_saliency_maps(X, y, model):
 
 
 def main(photo: str, index: str, weights: str, build: str = "torchvision.models:squeezenet1_1"):
-    model = load_model(f"python:{build}?weights={weights}", trust=True, preprocessing="torch", size=(224, 224))
+    model = load_model(
+        f"python:{build}?weights={weights}", trust=True, preprocessing="torch", size=(224, 224)
+    )
     return compute_saliency_maps([photo], [int(index)], model)
 
 

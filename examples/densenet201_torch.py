@@ -6,7 +6,9 @@ from napari_saliency import Display, Explanation, explain, load_model, show
 
 
 def main(photo: str, weights: str, build: str = "torchvision.models:densenet201") -> Explanation:
-    source = f"python:{build}?weights={weights}"  # trust: torchvision may run, as it would if it were imported
+    source = (
+        f"python:{build}?weights={weights}"  # trust: torchvision may run, as it would if it were imported
+    )
     return explain(load_model(source, trust=True, preprocessing="torch", size=(224, 224)), photo)
 
 

@@ -73,7 +73,9 @@ CONFINED = {
     "psygnal": "_inspection _napari* _widget* _panels.*",
 }
 NOT_BEFORE_USE = {
-    name for name in CONFINED if name not in {"PIL", "loky", "platformdirs", "psygnal", "pydantic", "skimage", "typer"}
+    name
+    for name in CONFINED
+    if name not in {"PIL", "loky", "platformdirs", "psygnal", "pydantic", "skimage", "typer"}
 }
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image"}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
+SUFFIXES = (".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts")
 RECENT = 8
 
 _DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}

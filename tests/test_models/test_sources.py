@@ -12,8 +12,10 @@ from napari_saliency.models._sources import APPLICATIONS, family
 
 @pytest.mark.parametrize(
     ("suffix", "kind"),
-    [*dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "file").items()]
-    + [*dict.fromkeys((".pt2", ".pt", ".pth", ".ts", ".PT"), "torch").items()],
+    [
+        *dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "file").items(),
+        *dict.fromkeys((".pt2", ".pt", ".pth", ".ts", ".PT"), "torch").items(),
+    ],
 )
 def test_a_file_is_known_by_its_suffix(tmp_path, suffix, kind):
     path = tmp_path / f"my net{suffix}"
