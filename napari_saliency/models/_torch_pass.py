@@ -9,6 +9,7 @@ graph of its own, so nothing of a network is ever changed and threads cannot dis
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,11 +76,15 @@ class Watch(TorchDispatchMode):
         written down as a layer; otherwise none is.
     keep : str
         The layer whose values are kept.
+    last : int, optional
+        How many softmaxes and sigmoids to remember, of those that come last; otherwise all.
     """
 
-    def __init__(self, names: Mapping[int, str] | None = None, keep: str = "") -> None:
+    def __init__(
+        self, names: Mapping[int, str] | None = None, keep: str = "", *, last: int | None = None
+    ) -> None:
         super().__init__()
-        self.endings: list[Ended] = []
+        self.endings: deque[Ended] = deque(maxlen=last)
         self.layers: dict[str, Seen] = {}
         self.kinds: dict[str, str] = {}
         self.kept: Tensor | None = None
@@ -92,7 +97,7 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         self.settle()
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
-        before = self._before(name, args[0]) if name in ENDINGS else None
+        before = _before(args[0], copied="_." in str(func)) if name in ENDINGS else None
         output = func(*args, **(kwargs or {}))
         if before:
             self.endings.append(Ended(*before, output, ENDINGS[name]))
@@ -122,15 +127,17 @@ class Watch(TorchDispatchMode):
                 self.layers[name] = Seen(get_gradient_edge(output), tuple(output.shape))
         self._pending.clear()
 
-    def _before(self, name: str, logits: Tensor) -> tuple[GradientEdge | None, Tensor]:
-        edge = get_gradient_edge(logits) if logits.grad_fn is not None else None
-        return edge, logits.detach().clone()
-
     def _note(self, name: str, args: Any, output: Any) -> None:  # noqa: ANN401 - whatever an operation takes
         assert self._names is not None
         named = [self._names[id(arg)] for arg in args if id(arg) in self._names]
         self._last = named[0] if named else self._last
         self.note(named[0] if named else f"{self._last}/{name}", output, name)
+
+
+def _before(logits: Tensor, *, copied: bool) -> tuple[GradientEdge | None, Tensor]:
+    """What goes into a softmax or sigmoid; copied, if it is about to be overwritten."""
+    edge = get_gradient_edge(logits) if logits.grad_fn is not None else None
+    return edge, logits.detach().clone() if copied else logits.detach()
 
 
 class Pass:
@@ -178,12 +185,15 @@ class Pass:
         self._shape, self._dtype = output.shape, output.dtype
 
     def derivative(self, cotangents: Tensor, by: GradientEdge | None = None) -> Tensor:
-        """Bring derivatives by the logits (N, K) back to the pictures, or to a layer."""
+        """Bring derivatives by the logits (N, K) back to the pictures, or to a layer.
+
+        To the pictures, once: what is on the way is forgotten, to have its memory. To a layer, often.
+        """
         start = cotangents.reshape(self._shape).to(self._dtype)
         goal = self.x if by is None else by
         try:
             (found,) = torch.autograd.grad(
-                [self._edge], [goal], [start], retain_graph=True, allow_unused=True
+                [self._edge], [goal], [start], retain_graph=by is not None, allow_unused=True
             )
         except RuntimeError as error:
             raise ModelError(f"the model's scores have no derivative here: {error}") from error

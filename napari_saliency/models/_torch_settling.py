@@ -98,7 +98,7 @@ def start(network: Network, x: Array, layer: str = "", *, every: bool = False) -
 
 def forward(network: Network, x: Array, which: int = -1) -> Tensor:
     """Outputs (N, K) of a network, or what a softmax or sigmoid at the end was computed from."""
-    watch = Watch()
+    watch = Watch(last=which + 1)
     with torch.no_grad():
         output = run(network.module, as_tensor(network, x), watch)
     return output.float() if which < 0 else watch.endings[-1 - which].value.reshape(output.shape).float()

@@ -548,3 +548,67 @@ class Odd(torch.nn.Module):
 def test_what_is_no_classifier_is_told(function, message):
     with pytest.raises(ModelError, match=message):
         opened(Odd(function))
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("form", ["scripted", "exported"])
+def test_damaged_files_give_one_sentence(twin, form, tmp_path):
+    path = saved(networks.sequential(torch, twin), form, tmp_path)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    for share in (0, 0.1, 0.5, 0.9, 0.999):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(ModelError, match=r"^net\.pt2? could not be opened: [^\n]+$"):
+            load_model(path, size=networks.SIZE)
+    for _ in range(15):
+        spoiled = bytearray(whole)
+        for place in random.integers(0, len(whole), 20):
+            spoiled[place] ^= 255
+        path.write_bytes(spoiled)
+        sentence = ""
+        try:  # some places matter to nobody
+            load_model(path, size=networks.SIZE)
+        except ModelError as error:
+            sentence = str(error)
+        assert "\n" not in sentence
+
+
+def test_without_pytorch_a_sentence_names_the_extra(fresh_interpreter, tmp_path):
+    code = """
+import sys
+sys.modules["torch"] = None
+from napari_saliency import ModelError, load_model
+try:
+    load_model(sys.argv[1])
+except ModelError as error:
+    print(error)
+"""
+    (tmp_path / "net.pt2").touch()
+    assert "pip install 'napari-saliency[torch]'" in " ".join(
+        fresh_interpreter(code, str(tmp_path / "net.pt2"))
+    )
+
+
+def test_a_model_of_keras_is_opened_without_pytorch(fresh_interpreter):
+    code = "import sys, napari_saliency as n; n.load_model('bundled:digits'); print('torch' in sys.modules)"
+    assert fresh_interpreter(code)[-1] == "False"
+
+
+SPELLED = [("nn.ReLU", "nn.Softmax"), ("F.relu", "F.softmax"), ("clamp(min=0)", "Linear")]
+SPELLED += [("torch.relu", "log of softmax"), ("Tensor.relu_", "nn.LogSoftmax")]
+
+
+@pytest.mark.parametrize(("relu", "end"), SPELLED)
+def test_gradients_are_finite_differences(twin, relu, end):
+    """In float64, where a small step is small; along random directions."""
+    net = networks.network(torch, RELUS[relu], torch.nn.Identity(), twin).double().eval()
+    x = pictures(twin, 1).astype(np.float64)
+    _, gradient = built(twin, RELUS[relu], ENDS[end]).gradient(pictures(twin, 1), targets_of(2))
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        step = random.normal(size=x.shape) * 1e-6
+        with torch.no_grad():
+            above, below = (net(torch.tensor(x + s).permute(0, 3, 1, 2))[0, 2].item() for s in (step, -step))
+        np.testing.assert_allclose((gradient * step).sum(), (above - below) / 2, rtol=1e-3, atol=1e-9)
