@@ -69,6 +69,7 @@ CONFINED = {
     "loky": "_engine _show",
     "typer": "_cli",
     "PIL": "_image _samples models.* _napari* _widget* _panels.* _demo _batch",
+    "platformdirs": "models._trust",
     "pydantic": "models.*",
     "yaml": "models._beside",
     "psygnal": "_inspection _napari* _widget* _panels.*",
@@ -76,7 +77,7 @@ CONFINED = {
 NOT_BEFORE_USE = {
     name
     for name in CONFINED
-    if name not in {"PIL", "loky", "psygnal", "pydantic", "skimage", "typer", "yaml"}
+    if name not in {"PIL", "loky", "platformdirs", "psygnal", "pydantic", "skimage", "typer", "yaml"}
 }
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 
@@ -200,7 +201,8 @@ def test_methods_and_metrics_know_nothing_but_numpy(arrows):
 
 def test_dependencies_are_what_is_imported(arrows):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["torch"]]
+    declared = {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
     tops = (
         {arrow.imported.partition(".")[0] for arrow in arrows} - sys.stdlib_module_names - {"napari_saliency"}
     )

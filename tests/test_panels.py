@@ -301,6 +301,24 @@ def test_numbers_are_an_answer_too(made, inspection):
     assert settings.preprocessing is None
 
 
+def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("labels"))
+    assert not form.pixels.isVisible()
+    inspection.set_model(asking("size"))
+    assert form.pixels.isVisible()
+    guess = inspection.model.info.input
+    assert form.pixels.text() == f"{guess.width} × {guess.height}"
+    for wrong in ("", "32", "0 × 32", "1 2 3"):
+        form.pixels.setText(wrong)
+        form.keep.click()
+        assert "two numbers: width × height" in form.problem.text()
+    form.pixels.setText("40x30")
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.size == (30, 40)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QLineEdit,
     QPushButton,
     QVBoxLayout,
 )
@@ -41,6 +43,8 @@ class QuestionForm(QFrame):
         self._labels: tuple[str, ...] | None = None
         self.preprocessing = combo((f"{words} ({name})", name) for name, words in WORDS.items())
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
+        self.pixels = QLineEdit()
+        self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
         self.labels = combo(((NUMBERS, None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
         self.problem = note()
@@ -54,15 +58,17 @@ class QuestionForm(QFrame):
         """Show the form if there is something to ask of the model that is open."""
         info = status.info
         # Which of several outputs is meant has no field here: a note says which one is shown, and how to choose.
-        questions = {"preprocessing", "labels"} & set(info.questions if info is not None else ())
+        boxes = {"size": self.pixels, "preprocessing": self.preprocessing, "labels": self.labels}
+        questions = boxes.keys() & set(info.questions if info is not None else ())
         self.setVisible(bool(questions))
         if info is None or not questions:
             return
-        for box, asked in ((self.preprocessing, "preprocessing"), (self.labels, "labels")):
+        for asked, box in boxes.items():
             box.setVisible(asked in questions)
             self.form.labelForField(box).setVisible(asked in questions)
         self.preprocessing.setCurrentIndex(max(0, self.preprocessing.findData(info.input.preprocessing.name)))
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
+        self.pixels.setText(f"{info.input.width} × {info.input.height}")
         self._use_labels(None)
 
     def _lay_out(self) -> None:
@@ -71,6 +77,7 @@ class QuestionForm(QFrame):
         self.form.setSpacing(GAP)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.form.addRow("Values", self.preprocessing)
+        self.form.addRow("Pixels", self.pixels)
         self.form.addRow("Size", self.fit)
         self.form.addRow("Names", self.labels)
         rows = QVBoxLayout(self)
@@ -120,10 +127,15 @@ class QuestionForm(QFrame):
         if info is None:
             return
         asked = info.questions
+        width_height = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
+        if "size" in asked and (len(width_height) != 2 or not all(width_height)):
+            say(self.problem, "Give two numbers: width × height.")
+            return
         settings = Settings(
             # Numbers are kept as names, too: otherwise the same question would be asked again.
             labels=(self._labels or info.labels) if "labels" in asked else None,
             preprocessing=self.preprocessing.currentData() if "preprocessing" in asked else None,
             fit=self.fit.currentData(),
+            size=(width_height[1], width_height[0]) if "size" in asked else None,
         )
         self._inspection.answer(settings)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_saliency.models._settings import Scaling, SettingError, Settings, read_labels, settings_path
-from napari_saliency.models._sources import SUFFIXES
+from napari_saliency.models._sources import FILES, Source
 
 LABELS = (".labels.txt", ".labels.json")
 """Class names of one model, behind its name."""
@@ -27,6 +27,17 @@ DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 FIXED = ("fixed_zero_mean_unit_variance", "zero_mean_unit_variance")  # of version 0.5, and of 0.4
 # Of a description, in bytes, and in parts that stand for others: repeated repeats can be made to never end.
 LONGEST, MOST_REPEATS = 1_000_000, 50
+
+
+def all_settings(source: Source, said: Settings) -> Settings:
+    """What is said now, and what stands beside the source's file where that says nothing.
+
+    Raises
+    ------
+    ValueError
+        If a file is not valid; the message names it and what is wrong.
+    """
+    return said.over(settings_beside(source.path)) if source.path else said
 
 
 def settings_beside(model: Path) -> Settings:
@@ -87,7 +98,7 @@ def _files_beside(model: Path) -> dict[str, Settings]:
 
 def _is_alone(model: Path) -> bool:
     """Whether nothing else in its folder could be meant by a file without the model's name."""
-    models = (path for path in model.parent.iterdir() if path.suffix.lower() in SUFFIXES)
+    models = (path for path in model.parent.iterdir() if path.suffix.lower() in FILES)
     return all(path.name == model.name or ".weights." in path.name for path in models)
 
 

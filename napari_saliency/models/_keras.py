@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import RLock
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
-from napari_saliency.models._beside import naming_the_file, settings_beside
-from napari_saliency.models._keras_damage import first_line
+from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
+from napari_saliency.models._beside import all_settings, naming_the_file
+from napari_saliency.models._description import Facts, describe, find_ending
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
-from napari_saliency.models._settings import SettingError, Settings
+from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
@@ -39,9 +38,6 @@ THINNING = (
     "Normalization",
 )
 NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
-
-# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
-MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
 
 
 class KerasModel(Model):
@@ -74,7 +70,9 @@ class KerasModel(Model):
             self._raw, self._network = network, _as_network(network, self._settings)
         self._shape = self._network.picture.shape
         with ThreadPoolExecutor(1) as beside:
-            fingerprint = beside.submit(self._network.fingerprint, source.path)
+            # Of weights that Python builds a network for, the file tells but half.
+            file = source.path if source.kind == "keras" else None
+            fingerprint = beside.submit(self._network.fingerprint, file)
             self._graph = self._trace()
             self._spelled = self._settle()
             self._fingerprint = fingerprint.result()
@@ -104,9 +102,7 @@ class KerasModel(Model):
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         with self._lock:
             if layer not in self._graph.layers:
-                raise ModelError(
-                    f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
-                )
+                raise self.no_layer(layer)
             graph = self._other(None) if layer in self._graph.folded_away else self._graph
             activations = self._activations(graph, x, layer)
             gradients = graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
@@ -120,9 +116,7 @@ class KerasModel(Model):
 
     def _ruled(self, rule: Rule) -> Graph:
         if not self._graph.n_relus:
-            raise ModelError(
-                f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
-            )
+            raise self.no_relu(rule)
         return self._other(rule)
 
     def _other(self, rule: Rule | None) -> Graph:
@@ -143,59 +137,42 @@ class KerasModel(Model):
             ) from error
 
     def _settle(self) -> Ending | None:
-        """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits."""
+        """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
         if self._graph.settled:
             return None
-        shape = [size or 64 for size in self._shape]
-        picture = np.random.default_rng(0).random((1, *shape), np.float32)
-        # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
-        scales = (1, -1, 30, -30, 1000, -1000)
-        values = np.concatenate([self._graph.outputs(scale * picture) for scale in scales])
-        values = values[np.isfinite(values).all(-1)]
-        if not len(values) or values.min() < 0 or values.max() > 1 + 1e-3:
-            return None
-        spelled: Ending = "sigmoid"
-        if values.shape[-1] > 1 and np.allclose(values.sum(-1), 1, atol=1e-3):
-            spelled = "softmax"
-        self._graph = self._trace(spelled=spelled)
+        height, width, channels = self._shape
+        spelled = find_ending(self._graph.outputs, (height or 64, width or 64, channels))
+        if spelled:
+            self._graph = self._trace(spelled=spelled)
         return spelled
 
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
-        if self._source.path:
-            settings = settings.over(settings_beside(self._source.path))
-        return settings.over(self._own)
+        return all_settings(self._source, settings).over(self._own)
 
     def _describe(self, settings: Settings) -> ModelInfo:
         guess, sure = self._network.guess(self._source)
-        n_classes = self._graph.n_classes
-        labels = _labels(settings, self._graph.n_outputs, n_classes)
-        preprocessing = settings.resolve() or PREPROCESSINGS[guess]
-        questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
-        questions += ["output"] if self._network.outputs else []
-        questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
-        height, width, channels = self._shape
-        layers = tuple(Layer(name, *_sizes(shape)) for name, shape in self._graph.layers.items())
-        return ModelInfo(
-            source=str(self._source),
-            name=self._source.name,
-            input=InputSpec(
-                height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"
-            ),
-            labels=labels,
-            ending=self._graph.ending,
-            logits=self._spelled != "softmax",
-            layers=layers,
-            cam_layer=_cam_layer(settings.layer, layers, self._network.kinds),
-            questions=tuple(questions),
-            notes=(
-                *_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._spelled),
-                *self._ports(),
-            ),
-            outputs=self._network.outputs,
+        shapes = self._graph.layers.items()
+        facts = Facts(
+            shape=self._shape,
+            known=True,
+            n_outputs=self._graph.n_outputs,
             fingerprint=self._fingerprint,
-            batch=max(1, min(MOST_PICTURES, BEST_WORK // max(self._graph.work, 1))),
+            ending=self._graph.ending,
+            spelled=self._spelled,
+            guess=guess,
+            sure=sure,
+            layers=tuple(Layer(name, shape[0] or 0, shape[1] or 0, shape[2]) for name, shape in shapes),
+            thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
+            outputs=self._network.outputs,
+            work=self._graph.work,
+            notes=tuple(self._ports()),
         )
+        return describe(self._source, settings, facts)
+
+    def _is_thinned(self, layer: str) -> bool:
+        kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
+        return kind not in NOT_THINNING and any(word in kind for word in THINNING)
 
     def _ports(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
@@ -213,59 +190,3 @@ class KerasModel(Model):
 
 def _as_network(network: Any, settings: Settings) -> Network:  # noqa: ANN401
     return network.chosen(settings) if hasattr(network, "chosen") else KerasNetwork(network, settings)
-
-
-def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
-    """Refuse a preprocessing made for other channels than the model's."""
-    given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
-    if given - {1, channels}:
-        raise SettingError(
-            "preprocessing",
-            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
-        )
-    return preprocessing
-
-
-def _cam_layer(chosen: str | None, layers: Sequence[Layer], kinds: dict[str, str]) -> str:
-    """The last layer with space that is not a mere thinning out of another one."""
-    if chosen:
-        if chosen not in {layer.name for layer in layers}:
-            raise SettingError(
-                "layer",
-                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}",
-            )
-        return chosen
-    for layer in reversed(layers):
-        kind = kinds.get(layer.name.rpartition("/")[2].partition(":")[0], "")
-        if kind in NOT_THINNING or not any(word in kind for word in THINNING):
-            return layer.name
-    return ""
-
-
-def _sizes(shape: tuple[int | None, int | None, int]) -> tuple[int, int, int]:
-    """Sizes with 0 for those that depend on the picture."""
-    return shape[0] or 0, shape[1] or 0, shape[2]
-
-
-def _labels(settings: Settings, n_outputs: int, n_classes: int) -> tuple[str, ...]:
-    """Name the classes; of a single output, one name is that of the class it is high for."""
-    labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
-    if len(labels) == n_outputs == 1 < n_classes:
-        return f"not {labels[0]}", labels[0]
-    if len(labels) != n_classes:
-        raise SettingError(
-            "labels",
-            f"{len(labels)} class names are given for a model with {n_classes} classes: it needs one for each",
-        )
-    return labels
-
-
-def _notes(settings: Settings, guess: str, spelled: Ending | None) -> Iterator[str]:
-    if settings.note:
-        yield settings.note
-    if guess:
-        yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
-    if spelled == "softmax":
-        yield "The scores before the softmax cannot be had; log-probabilities stand in for logits."
-    if spelled == "sigmoid":
-        yield "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1."

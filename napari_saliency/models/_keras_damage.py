@@ -6,7 +6,6 @@ can be found that are no finite numbers.
 
 from __future__ import annotations
 
-import re
 import zipfile
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._base import first_line
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """What HDF5 files begin with."""
@@ -116,13 +116,6 @@ def _size(item: h5py.Group | h5py.Dataset) -> int:
 def damaged(error: BaseException) -> str:
     """Say that a file could not be read, as far as it is known why."""
     return f"it is damaged, or not a model of Keras ({first_line(error)[:150]}): save the model again"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line that says something, without Keras' preface and bold type."""
-    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
-    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
-    return next(said, type(error).__name__)[:300]
 
 
 def _part(path: Path) -> ModelError:

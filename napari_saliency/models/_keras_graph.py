@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -230,10 +231,10 @@ class Graph:
 def _inverted(output: Tensor, ending: Ending) -> Tensor:
     """Go back from probabilities to scores; exact but for rounding, and where they are 0 or 1."""
     output = tf.cast(output, tf.float32)
-    logarithm = tf.math.log(tf.maximum(output, np.finfo(np.float32).tiny))
+    logarithm = tf.math.log(tf.maximum(output, SMALLEST))
     if ending == "softmax":
         return logarithm
-    return logarithm - tf.math.log(tf.maximum(1 - output, np.finfo(np.float32).eps / 2))
+    return logarithm - tf.math.log(tf.maximum(1 - output, SMALLEST_REST))
 
 
 class _Log:

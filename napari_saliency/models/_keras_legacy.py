@@ -98,18 +98,25 @@ def readable(path: Path) -> Iterator[Path]:
         If it uses what has no counterpart in Keras 3.
     """
     with h5py.File(path, "r") as file:
-        version, config = _text(file.attrs.get("keras_version", "1")), file.attrs.get("model_config")
-        backend = _text(file.attrs.get("backend", ""))
+        version, backend = _text(file.attrs.get("keras_version", "1")), _text(file.attrs.get("backend", ""))
+    config = read_config(path)
     if config is None or version[:1] not in "12":
         yield path
         return
-    translated = translate(json.loads(_text(config)))
+    translated = translate(config)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copyfile(path, Path(folder) / "model.h5"))
         with h5py.File(copy, "r+") as file:
             file.attrs["model_config"] = json.dumps(translated)
             _turn_kernels(file, translated, old=version[:1] == "1", flipped=backend == "theano")
         yield copy
+
+
+def read_config(path: Path) -> Config | None:
+    """The configuration of a model; None of a file that holds weights alone."""
+    with h5py.File(path, "r") as file:
+        config = file.attrs.get("model_config")
+    return None if config is None else json.loads(_text(config))
 
 
 def translate(config: Config) -> Config:

@@ -181,7 +181,7 @@ class KerasNetwork:
 
     def guess(self, source: Source) -> tuple[str, bool]:
         """Preprocessing, and whether it can be known: scaled inside, whole numbers, or the application's name."""
-        if source.kind == "keras":
+        if source.kind == "application":
             return family(source.name) or "none", True
         for layer in all_layers(self._network):
             if type(layer).__name__ == "Rescaling":

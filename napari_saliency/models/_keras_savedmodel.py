@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from napari_saliency._types import ModelError, Rule
-from napari_saliency.models._keras_damage import first_line
+from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_graph import override_map
 from napari_saliency.models._keras_network import Picture, which_input, which_output, zeros
 from napari_saliency.models._keras_recording import Recorded

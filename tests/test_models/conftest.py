@@ -28,7 +28,7 @@ def opened(keras):
     from napari_saliency.models._keras import KerasModel
 
     def opened(network, **settings):
-        return KerasModel(network, Source("file", "net"), Settings(**settings))
+        return KerasModel(network, Source("keras", "net"), Settings(**settings))
 
     return opened
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import pkgutil
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -17,8 +18,16 @@ import pytest
 from napari_saliency import _image
 from napari_saliency._explain import explain
 from napari_saliency._preprocessing import PREPROCESSINGS
-from napari_saliency._types import ModelError
-from napari_saliency.models import Scaling, Settings, load_model, open_model, settings_path
+from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency.models import (
+    Scaling,
+    Settings,
+    load_model,
+    needs_trust,
+    open_model,
+    settings_path,
+    trust,
+)
 from napari_saliency.models._sources import APPLICATIONS, family
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.test_models import networks
@@ -252,25 +261,106 @@ def custom(keras, tmp_path, monkeypatch):
     return tmp_path / "net.keras", f"layers_{name}", mark, network
 
 
-def test_custom_classes_open_when_their_module_is_named(custom):
+def is_asked_for(load, module):
+    """The message of a refusal that names the file which would have run."""
+    with pytest.raises(UntrustedError, match=rf"runs the program .*{module}\.py on your machine") as raised:
+        load()
+    return str(raised.value)
+
+
+def test_custom_classes_open_when_their_module_is_named_and_trusted(custom):
     path, module, mark, network = custom
     assert "custom='package.module'" in refused(path)
+    said = is_asked_for(lambda: load_model(path, custom=module), module)
+    assert f"models.trust({str(path)!r}, custom={module!r})" in said
+    assert needs_trust(path, custom=module)
     assert not mark.exists()
+    assert module not in sys.modules
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
-    np.testing.assert_allclose(load_model(path, custom=module).scores(x), network(x), atol=1e-5)
+    opened = load_model(path, custom=module, trust=True)
+    np.testing.assert_allclose(opened.scores(x), network(x), atol=1e-5)
     assert mark.exists()
+    assert needs_trust(path, custom=module)  # a yes for one call is not remembered
 
 
-def test_the_module_of_custom_classes_may_be_named_beside_the_file(custom):
+def test_a_module_that_is_named_beside_the_file_runs_after_a_yes_alone(custom, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     path, module, mark, _ = custom
+    assert not needs_trust(path)
     Settings(custom=module).write_beside(path)
-    load_model(path)
+    assert needs_trust(path)
+    is_asked_for(lambda: load_model(path), module)
+    is_asked_for(lambda: open_model(path, Settings()), module)  # as the engine does
+    assert not mark.exists()
+    assert module not in sys.modules
+    trust(path)
+    assert not mark.exists()
+    assert not needs_trust(path)
+    open_model(path, Settings())
     assert mark.exists()
+    file = tmp_path / "modules" / f"{module}.py"
+    file.write_text(file.read_text("utf-8") + "# changed", "utf-8")
+    is_asked_for(lambda: load_model(path), module)
 
 
-def test_a_module_that_cannot_be_imported_is_named(path):
-    with pytest.raises(ModelError, match=r"module 'no.such' could not be imported \(No module named 'no'\)"):
-        load_model(path, custom="no.such")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("package", ["planted", "keras_hub", "keras_cv"])
+def test_a_class_that_names_its_own_module_brings_nothing_to_run(
+    keras, tmp_path, monkeypatch, suffix, package
+):
+    """Keras imports modules of packages that it takes for its own, wherever they lie."""
+    mark, folder = tmp_path / "was imported", tmp_path / "modules" / package
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n", "utf-8")
+    monkeypatch.syspath_prepend(folder.parent)
+    network = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(name="planted")])
+    path = tmp_path / f"net{suffix}"
+    network.save(path)
+    spoil_layer(path, module=package, class_name="Odd", registered_name=None)
+    assert "it uses Odd, which is not Keras' own" in refused(path)
+    assert not mark.exists()
+    assert package not in sys.modules
+
+
+def spoil_layer(path, **values):
+    """Write other values into the configuration of the layer "planted"."""
+
+    def spoiled(text):
+        config = json.loads(text)
+        layer = next(x for x in config["config"]["layers"] if x["config"].get("name") == "planted")
+        layer.update(values)
+        return json.dumps(config)
+
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["model_config"] = spoiled(file.attrs["model_config"])
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, spoiled(content) if name == "config.json" else content)
+
+
+@pytest.mark.parametrize(
+    ("module", "yes", "message"),
+    [
+        (
+            "no.such",
+            True,
+            r"the module no\.such cannot be imported \(ModuleNotFoundError: No module named 'no'\)",
+        ),
+        ("no.such", False, r"there is no module 'no\.such': install it"),
+        ("../no", False, r"'\.\./no' is no name of a module"),
+        ("a folder", False, "'a folder' is no name of a module"),
+        ("plain_folder", False, "'plain_folder' is a folder without a module of that name"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(path, tmp_path, monkeypatch, module, yes, message):
+    (tmp_path / "plain_folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError, match=message):
+        load_model(path, custom=module, trust=yes)
 
 
 def flat(keras):

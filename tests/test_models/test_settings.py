@@ -12,6 +12,8 @@ WHOLE = Settings(
     preprocessing=Scaling(divisor=255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), bgr=True),
     fit="pad",
     layer="conv",
+    size=(224, 160),
+    channels=3,
     note="Knows two things.",
 )
 
@@ -66,6 +68,9 @@ def test_without_a_file_nothing_is_said(model):
         ({"labels": []}, "labels"),
         ({"labels": [1, 2]}, "labels"),
         ({"layer": 3}, "layer"),
+        ({"size": [224]}, "size"),
+        ({"size": [0, 224]}, "size"),
+        ({"channels": 0}, "channels"),
     ],
 )
 def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, content, reason):
