@@ -7,6 +7,7 @@ outputs. All that is settled here, so that the rest sees pictures (N, H, W, C) f
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -174,10 +175,18 @@ class KerasNetwork:
                         while block := part.read(1 << 20):
                             digest.update(block)
         else:
-            digest.update(self._network.to_json().encode() if hasattr(self._network, "to_json") else b"")
+            digest.update(self._architecture().encode())
             for variable in self._network.variables:
                 digest.update(variable.numpy().tobytes())
         return digest.hexdigest()
+
+    def _architecture(self) -> str:
+        """The configuration, layers by their numbers: names that Keras makes up are others in each network."""
+        if not hasattr(self._network, "to_json"):
+            return ""
+        names = dict.fromkeys((self._network.name, *(layer.name for layer in all_layers(self._network))))
+        numbers = {name: f"layer {number}" for number, name in enumerate(names)}
+        return json.dumps(_renamed(json.loads(self._network.to_json()), numbers))
 
     def guess(self, source: Source) -> tuple[str, bool]:
         """Preprocessing, and whether it can be known: scaled inside, whole numbers, or the application's name."""
@@ -192,6 +201,15 @@ class KerasNetwork:
             return "none", True
         names = [self._network.name, *(layer.name for layer in self._network.layers)]
         return next((mode for mode in map(family, names) if mode), "unit"), False
+
+
+def _renamed(config: object, names: dict[str, str]) -> object:
+    """A configuration with other names wherever one stands alone."""
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_renamed(value, names) for value in config]
+    return names.get(config, config) if isinstance(config, str) else config
 
 
 def which_input(names: tuple[str, ...], settings: Settings) -> str:
