@@ -190,6 +190,19 @@ def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
     assert outside == []
 
 
+def test_a_users_module_is_imported_in_one_place_alone():
+    """Besides, only what the package names itself: its public names, and the frameworks of the engine."""
+    words = {"import_module", "__import__", "exec_module", "runpy", "exec", "eval", "compile"}
+    named = {
+        module
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Name) and node.id in words)
+        or (isinstance(node, ast.Attribute) and node.attr in words - {"eval", "compile"})
+    }
+    assert named == {"__init__", "_engine", "models._trust"}
+
+
 def test_methods_and_metrics_know_nothing_but_numpy(arrows):
     others = {
         arrow.imported.partition(".")[0]

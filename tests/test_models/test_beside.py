@@ -21,8 +21,9 @@ def test_class_names_beside_the_only_model(model, name):
     assert settings_beside(model) == Settings(labels=("cat", "dog"))
 
 
-def test_class_names_of_one_of_two_models_bear_its_name(model):
-    model.with_name("other.h5").touch()
+@pytest.mark.parametrize("other", ["other.h5", "other.pt2", "other.pth"])
+def test_class_names_of_one_of_two_models_bear_its_name(model, other):
+    model.with_name(other).touch()
     model.with_name("labels.txt").write_text("cat\ndog", encoding="utf-8")
     assert settings_beside(model) == Settings()
     model.with_name("net.labels.json").write_text('["a", "b"]', encoding="utf-8")
