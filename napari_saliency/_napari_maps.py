@@ -44,9 +44,10 @@ Limits = tuple[float, float]
 Delay = Callable[[Callable[[], None]], Callable[[], None]]
 """Makes of a callable one that waits until it has not been called for a moment."""
 
-# What stands in a map layer's metadata, beside the explanation itself: what it answers, and whether it is
-# live, kept by the user, or left by a panel that was closed, so that the next one may take it over.
-REQUEST, STATE = "saliency_request", "saliency_state"
+# What stands in a map layer's metadata, beside the explanation itself: what it answers, whether it is
+# live, kept by the user, or left by a panel that was closed, so that the next one may take it over, and
+# whether its contrast limits were set by hand.
+REQUEST, STATE, BY_HAND = "saliency_request", "saliency_state", "saliency_by_hand"
 
 _ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
 _LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
@@ -243,14 +244,16 @@ class MapLayers:
         return None
 
     def _make_live(self, source: Image, layer: Image, name: str) -> _Live:
-        live = self._live[source.unique_id] = _Live(source, layer, name)
+        by_hand = layer.metadata.get(BY_HAND, False)
+        live = self._live[source.unique_id] = _Live(source, layer, name, by_hand)
         layer.metadata[STATE] = "live"
         layer.events.contrast_limits.connect(self._contrast_set)
         return live
 
     def _let_go(self, key: object, state: str = "left") -> None:
-        layer = self._live.pop(key).layer
-        layer.metadata[STATE] = state
+        live = self._live.pop(key)
+        layer = live.layer
+        layer.metadata.update({STATE: state, BY_HAND: live.by_hand})
         layer.events.contrast_limits.disconnect(self._contrast_set)
         self._look = {name: getattr(layer, name) for name in _LOOK}
 

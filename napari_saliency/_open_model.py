@@ -91,7 +91,7 @@ class OpenModel:
 
     def _cannot_start(self, error: BaseException) -> None:
         self.link.stop()
-        self._fail(Problem.of("The engine cannot start", error))
+        self._fail(Problem.of("The engine cannot start (Explain tries again)", error))
 
     def _opened(self, source: str, info: ModelInfo) -> None:
         if source == self.status.source:

@@ -615,9 +615,12 @@ def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, in
     viewing.keep()
     inspection.select_class(1)
     before = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
+    live = next(layer for layer in maps(viewer) if layer.metadata["saliency_state"] == "live")
+    live.contrast_limits = (1, 2)
     viewing.close()
     following = Viewing(viewer, inspection, [].append, at_once)
     inspection.select_class(2)
+    assert live.contrast_limits == [1, 2]  # set by hand, under the panel before
     after = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
     assert after.keys() == before.keys()
     assert sum(after[one] != before[one] for one in after) == 1  # and the kept one is as it was

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
+from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
@@ -256,7 +258,9 @@ def test_only_a_single_model_file_can_be_dropped():
     assert dropped_model(event("/a/net.H5")) == "/a/net.H5"
     assert dropped_model(event("/a/net.keras", "/a/b.keras")) is None
     assert dropped_model(event("/a/photo.jpg")) is None
-    assert not is_model_file("keras:VGG16")
+    assert dropped_model(event("/a/net.pt2")) == "/a/net.pt2"
+    for source in ("keras:VGG16", "keras:VGG16?weights=/a/net.h5", "python:a.b:c?weights=/a/net.pth"):
+        assert not is_model_file(source)
 
 
 # Questions
@@ -268,28 +272,62 @@ def asking(*asked, labels=("0", "1", "2")):
 
 def test_the_form_shows_only_what_is_asked(made, inspection):
     section = made(ModelSection, inspection)
-    assert not section.form.isVisible()
+    form = section.form
+    assert not form.isVisible()
+    assert not section.settings.isVisible()  # of a model that is not a file of the user's
     inspection.set_model(asking("preprocessing", "labels"))
-    assert section.form.preprocessing.isVisible()
-    assert section.form.labels.isVisible()
+    assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [
+        True,
+        False,
+        True,
+    ]
     inspection.set_model(asking("labels"))
-    assert not section.form.preprocessing.isVisible()
+    assert not form.preprocessing.isVisible()
     inspection.set_model(asking())
-    assert not section.form.isVisible()
+    assert not form.isVisible()
 
 
 def test_answers_are_given_together(made, inspection, tmp_path):
     form = made(ModelSection, inspection).form
     inspection.set_model(asking("preprocessing", "labels"))
     pick(form.preprocessing, "(tf)")
-    pick(form.fit, "pad")
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\nfish\n")
     form.read_names(names)
     assert form.labels.currentText() == "names.txt"
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
-    assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf", "fit": "pad"}
+    assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf"}
+
+
+def test_what_was_answered_can_be_changed(made, inspection):
+    section = made(ModelSection, inspection)
+    form = section.form
+    inspection.set_model(asking(labels=("cat", "dog", "fish")))
+    section.settings.click()
+    assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [True] * 3
+    assert form.labels.currentText() == "cat, dog, fish"
+    pick(form.fit, "pad")
+    inspection.set_model(inspection.model)  # as when the engine was lost: the same model is opened again
+    assert form.fit.currentData() == "pad"
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.given() == {"preprocessing": "none", "fit": "pad"}  # its names stay what they are
+    section.settings.click()
+    section.settings.click()
+    assert not form.isVisible()
+
+
+def test_a_preprocessing_without_a_name_stays_unless_another_is_chosen(made, inspection):
+    form = made(ModelSection, inspection).form
+    own = Preprocessing("mean/std", 255.0, (0.4,), (0.2,))
+    status = asking()
+    spec = replace(status.info.input, preprocessing=own)
+    inspection.set_model(replace(status, info=replace(status.info, input=spec)))
+    form.toggle()
+    assert form.preprocessing.currentText() == own.words
+    form.keep.click()
+    assert inspection.of("answer")[0][1].preprocessing is None
 
 
 def test_numbers_are_an_answer_too(made, inspection):
@@ -317,6 +355,23 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
     assert settings.size == (30, 40)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])
+def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, name, changes):
+    section = made(ModelSection, inspection)
+    inspection.set_model(ready(f"/home/me/{name}"))
+    section.settings.click()
+    assert section.form.fit.isVisible()
+    assert section.form.pixels.isVisible() == changes
+    section.settings.click()
+    assert not section.form.isVisible()
+
+
+def test_a_question_without_a_field_shows_no_form(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("output"))
+    assert not form.isVisible()
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,14 @@ class ModelSection(Section):
         self.dot, self.state = QLabel(), note()
         self.note = note()
         self.form = QuestionForm(inspection)
+        self.settings = QPushButton("Settings")
+        self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
+        self.settings.clicked.connect(self.form.toggle)
         self.rows.addLayout(row(self.sources, self.open, stretch=0))
-        beside = row(self.dot, self.state, stretch=1)
+        beside = row(self.dot, self.state, self.settings, stretch=1)
         beside.setSpacing(0)  # both texts are indented
-        beside.setAlignment(self.dot, Qt.AlignmentFlag.AlignTop)
+        for widget in (self.dot, self.settings):
+            beside.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
         self.rows.addLayout(beside)
         for widget in (self.note, self.form):
             self.rows.addWidget(widget)
@@ -128,6 +132,7 @@ class ModelSection(Section):
         self._show_state(status)
         say(self.note, " ".join(status.info.notes) if status.info else "")
         self.form.show_questions(status)
+        self.settings.setVisible(status.info is not None and is_model_file(status.source))
 
     def _show_state(self, status: ModelStatus) -> None:
         colour = getattr(self.colours, _DOTS.get(status.phase, "busy" if status.source else "muted"))
@@ -137,7 +142,8 @@ class ModelSection(Section):
 
 def is_model_file(source: str) -> bool:
     """Whether a source is a file of a model's."""
-    return source.lower().endswith(tuple(FILES))
+    named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
+    return not named and source.lower().endswith(tuple(FILES))
 
 
 def title(source: str) -> str:
