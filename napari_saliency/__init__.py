@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_saliency._explain import explain, explain_batch
     from napari_saliency._explanation import Explanation
     from napari_saliency._show import show
-    from napari_saliency._types import ModelError, Target
+    from napari_saliency._types import ModelError, Target, UntrustedError
     from napari_saliency.methods import METHODS
     from napari_saliency.models import load_model
 
@@ -26,6 +26,7 @@ __all__ = [
     "Explanation",
     "ModelError",
     "Target",
+    "UntrustedError",
     "__version__",
     "explain",
     "explain_batch",
@@ -39,6 +40,7 @@ _HOMES = {
     "Explanation": "_explanation",
     "ModelError": "_types",
     "Target": "_types",
+    "UntrustedError": "_types",
     "explain": "_explain",
     "explain_batch": "_explain",
     "load_model": "models",

@@ -23,7 +23,9 @@ Photos = Annotated[
 ]
 ModelSource = Annotated[
     str | None,
-    typer.Option("--model", metavar="MODEL", help="bundled:NAME, keras:NAME, or a .keras or .h5 file."),
+    typer.Option(
+        "--model", metavar="MODEL", help="bundled:NAME, keras:NAME, python:MODULE:NAME, or a model's file."
+    ),
 ]
 Demo = Annotated[bool, typer.Option("--demo", help="Show a sample photo with its map.")]
 Screenshot = Annotated[

@@ -367,7 +367,7 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("napari-saliency", "numpy", "keras", "tensorflow"):
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -33,14 +33,22 @@ Fit = Literal["crop", "stretch", "pad"]
 Ending = Literal["softmax", "sigmoid", "quantity"]
 """How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
+Needs = Literal["scores", "gradient", "tap"]
+"""What a method asks of a model: one of the three calls of `models.Model`."""
+
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
+NEEDS: tuple[Needs, ...] = get_args(Needs)
 FITS: tuple[Fit, ...] = get_args(Fit)
 NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class ModelError(Exception):
     """A model cannot do what was asked; the message says why and what to do instead."""
+
+
+class UntrustedError(ModelError):
+    """A model is a program, and nobody has said that it may run; the message names it."""
 
 
 def _class_index(value: object) -> int:

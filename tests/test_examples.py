@@ -52,6 +52,39 @@ def test_mnist_cifar10_rules(tmp_path):
     assert plain.target.score == "logit"
 
 
+TINY = """
+import torch
+
+def build():
+    pool = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 6, 5), torch.nn.ReLU(), *pool)
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A module that builds a small network in PyTorch, and a file of its weights."""
+    torch = pytest.importorskip("torch")
+    (tmp_path / "tiny_network.py").write_text(TINY, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    import tiny_network
+
+    torch.save(tiny_network.build().state_dict(), tmp_path / "tiny.pth")
+    return str(tmp_path / "tiny.pth"), "tiny_network:build"
+
+
+def test_densenet201_torch(photo, tiny):
+    explanation = main_of("densenet201_torch")(photo, *tiny)
+    assert explanation.values.shape == (224, 224, 3)
+    assert explanation.values.any()
+
+
+def test_cs231n_saliency_maps(photo, tiny):
+    maps = main_of("cs231n_saliency_maps")(photo, "2", *tiny)
+    assert maps.shape == (1, 224, 224)
+    assert maps.min() >= 0 < maps.max()
+
+
 @pytest.mark.parametrize("index", ["281", "954"])
 def test_vgg16_grad_cam(photo, index):
     explanation = main_of("vgg16_grad_cam")(photo, index, RANDOM)

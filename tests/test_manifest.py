@@ -8,6 +8,8 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
+from napari_saliency.models import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "napari_saliency" / "napari.yaml"
 
@@ -52,6 +54,15 @@ def test_no_key_is_misspelt(written, manifest):
             built = getattr(manifest.contributions, kind)
             for entry, parsed in zip(entries, built, strict=True):
                 assert set(entry) <= set(type(parsed).model_fields), kind
+
+
+def test_files_of_the_reader_are_models_and_nothing_else(manifest):
+    patterns = {
+        p.removeprefix("*") for reader in manifest.contributions.readers for p in reader.filename_patterns
+    }
+    assert patterns <= set(FILES)
+    # Pictures, tensors of any kind and film have these suffixes, too.
+    assert not patterns & {".h5", ".hdf5", ".pt", ".pth", ".ts"}
 
 
 def test_commands_carry_the_plugins_name_and_are_all_used(written):

@@ -9,10 +9,11 @@ from napari_saliency._napari_models import read_model
 pytestmark = pytest.mark.viewer
 
 
-def test_a_dropped_model_opens_in_the_panel(make_napari_viewer, npe2pm, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["net.keras", "net.pt2"])
+def test_a_dropped_model_opens_in_the_panel(make_napari_viewer, npe2pm, monkeypatch, tmp_path, name):
     inspection = FakeInspection(prediction(3))
     monkeypatch.setattr(_widget, "Inspection", lambda *_: inspection)
-    file = tmp_path / "net.keras"
+    file = tmp_path / name
     file.write_bytes(b"")
     with npe2pm.tmp_plugin(package="napari_saliency"):
         viewer = make_napari_viewer()

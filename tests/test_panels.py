@@ -259,7 +259,9 @@ def test_only_a_single_model_file_can_be_dropped():
     assert dropped_model(event("/a/net.H5")) == "/a/net.H5"
     assert dropped_model(event("/a/net.keras", "/a/b.keras")) is None
     assert dropped_model(event("/a/photo.jpg")) is None
-    assert not is_model_file("keras:VGG16")
+    assert dropped_model(event("/a/net.pt2")) == "/a/net.pt2"
+    for source in ("keras:VGG16", "keras:VGG16?weights=/a/net.h5", "python:a.b:c?weights=/a/net.pth"):
+        assert not is_model_file(source)
 
 
 # Questions
@@ -336,6 +338,41 @@ def test_numbers_are_an_answer_too(made, inspection):
     ((_, settings),) = inspection.of("answer")
     assert settings.labels == ("0", "1", "2")
     assert settings.preprocessing is None
+
+
+def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("labels"))
+    assert not form.pixels.isVisible()
+    inspection.set_model(asking("size"))
+    assert form.pixels.isVisible()
+    guess = inspection.model.info.input
+    assert form.pixels.text() == f"{guess.width} × {guess.height}"
+    for wrong in ("", "32", "0 × 32", "1 2 3"):
+        form.pixels.setText(wrong)
+        form.keep.click()
+        assert "two numbers: width × height" in form.problem.text()
+    form.pixels.setText("40x30")
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.size == (30, 40)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])
+def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, name, changes):
+    section = made(ModelSection, inspection)
+    inspection.set_model(ready(f"/home/me/{name}"))
+    section.settings.click()
+    assert section.form.fit.isVisible()
+    assert section.form.pixels.isVisible() == changes
+    section.settings.click()
+    assert not section.form.isVisible()
+
+
+def test_a_question_without_a_field_shows_no_form(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("output"))
+    assert not form.isVisible()
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ install() {
     local target=".[$1]" limits=(-c constraints.txt) pip=(.venv/bin/python -m pip --disable-pip-version-check)
     local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
     say "installing the package and what it needs into .venv (two gigabytes; a minute or so)"
+    # First, and by pip: its configuration may know of a build for the processor alone, which uv would not look for,
+    # and the one on PyPI brings gigabytes for graphics cards. What is there is left alone afterwards.
+    case ",$1," in *,torch,*)
+        "${pip[@]}" install --quiet "${limits[@]}" torch || fail "PyTorch could not be installed; pip says why above." ;;
+    esac
     # uv does in half a minute what takes pip three; where it cannot be had, pip does the same.
     if "${pip[@]}" install --quiet "${limits[@]}" uv && "${uv[@]}" "${limits[@]}" -e "$target"; then
         return

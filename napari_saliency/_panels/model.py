@@ -12,7 +12,7 @@ from superqt import QSearchableComboBox
 from napari_saliency._panels._style import Section, note, row, say
 from napari_saliency._panels.questions import QuestionForm
 from napari_saliency._state import Phase
-from napari_saliency.models import catalogue
+from napari_saliency.models import FILES, catalogue
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
 RECENT = 8
 
 _DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
@@ -63,7 +62,7 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: a .keras or .h5 file")
+        self.open.setToolTip("A classifier of your own: of Keras or PyTorch")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
@@ -122,9 +121,9 @@ class ModelSection(Section):
         self._list(self._inspection.model.source)
 
     def _ask_for_file(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        patterns = " ".join(f"*{suffix}" for suffix in FILES)
         folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Keras models ({patterns})")
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Models ({patterns})")
         if path:
             self.open_source(path)
 
@@ -143,7 +142,8 @@ class ModelSection(Section):
 
 def is_model_file(source: str) -> bool:
     """Whether a source is a file of a model's."""
-    return source.lower().endswith(SUFFIXES)
+    named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
+    return not named and source.lower().endswith(tuple(FILES))
 
 
 def title(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,19 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QFrame,
+    QLineEdit,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._types import FITS
-from napari_saliency.models import Settings, read_labels
+from napari_saliency.models import FILES, Settings, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from qtpy.QtWidgets import QComboBox
 
@@ -28,8 +31,11 @@ if TYPE_CHECKING:
     from napari_saliency._state import ModelStatus
     from napari_saliency.models import ModelInfo
 
-TITLES = {"preprocessing": "Values", "fit": "Size", "labels": "Names"}
-"""What can be said of a model, and how the form calls it."""
+TITLES = {"preprocessing": "Values", "size": "Pixels", "fit": "Size", "labels": "Names"}
+"""What can be said of a model, and how the form calls it.
+
+Which of several outputs is meant has no field: a note says which one is shown, and how to choose.
+"""
 
 FIT_WORDS = {
     "crop": "crop: the middle",
@@ -50,8 +56,16 @@ class QuestionForm(QFrame):
         self._info: ModelInfo | None = None
         self.preprocessing = combo()
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
+        self.pixels = QLineEdit()
+        self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
         self.labels = combo((("", None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
+        self.fields: dict[str, QWidget] = {
+            "preprocessing": self.preprocessing,
+            "size": self.pixels,
+            "fit": self.fit,
+            "labels": self.labels,
+        }
         self.question, self.problem = note(), note()
         self.question.setIndent(0)
         self.keep = QPushButton("Keep")
@@ -69,26 +83,35 @@ class QuestionForm(QFrame):
         """Show all that can be said of the model, or hide what nobody asks."""
         info = self._inspection.model.info
         if info is not None:
-            self._show(info, info.questions if self._shown() == set(TITLES) else tuple(TITLES))
+            # Models of Keras know their size.
+            every = (
+                TITLES if FILES.get(Path(info.source).suffix.lower()) == "torch" else TITLES.keys() - {"size"}
+            )
+            self._show(info, info.questions if self._shown() == set(every) else every)
 
     def _shown(self) -> set[str]:
         return (
-            {name for name in TITLES if not getattr(self, name).isHidden()} if not self.isHidden() else set()
+            {name for name, field in self.fields.items() if not field.isHidden()}
+            if not self.isHidden()
+            else set()
         )
 
-    def _show(self, info: ModelInfo | None, names: Sequence[str]) -> None:
+    def _show(self, info: ModelInfo | None, names: Collection[str]) -> None:
         self._info = info
-        self.setVisible(bool(names))
+        self.setVisible(not self.fields.keys().isdisjoint(names))
         if info is None:
             return
-        for name in TITLES:
-            field = getattr(self, name)
+        for name, field in self.fields.items():
             field.setVisible(name in names)
             self.form.labelForField(field).setVisible(name in names)
         asked = "How were pictures prepared when this model was trained?"
-        say(self.question, asked if "preprocessing" in names else "What are its classes called?")
+        say(
+            self.question,
+            asked if not {"preprocessing", "size"}.isdisjoint(names) else "What are its classes called?",
+        )
         _offer(self.preprocessing, info.input.preprocessing)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
+        self.pixels.setText(f"{info.input.width} × {info.input.height}")
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 
@@ -98,7 +121,7 @@ class QuestionForm(QFrame):
         self.form.setSpacing(GAP)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name, title in TITLES.items():
-            self.form.addRow(title, getattr(self, name))
+            self.form.addRow(title, self.fields[name])
         rows = QVBoxLayout(self)
         rows.setContentsMargins(GAP, GAP, GAP, GAP)
         rows.setSpacing(GAP)
@@ -144,12 +167,17 @@ class QuestionForm(QFrame):
         if info is None:
             return
         asked, shown = info.questions, self._shown()
+        pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
+        if "size" in shown and (len(pixels) != 2 or not all(pixels)):
+            say(self.problem, "Give two numbers: width × height.")
+            return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
         labels = self._labels or (info.labels if "labels" in asked else None)
         settings = Settings(
             labels=labels if "labels" in shown else None,
             preprocessing=self.preprocessing.currentData() if "preprocessing" in shown else None,
             fit=self.fit.currentData() if "fit" in shown else None,
+            size=(pixels[1], pixels[0]) if "size" in shown else None,
         )
         self.hide()
         self._inspection.answer(settings)

@@ -11,9 +11,8 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Estimate
+    from napari_saliency._types import Estimate, Needs
 
-Needs = Literal["scores", "gradient", "tap"]
 Function = Callable[..., "Iterator[Estimate]"]
 
 NUMBERS: Mapping[type, type] = {int: Integral, float: Real}

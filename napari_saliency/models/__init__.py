@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_saliency._types import ModelError
+from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
-from napari_saliency.models._sources import catalogue, parse
+from napari_saliency.models._sources import FILES, catalogue, parse, shown
+from napari_saliency.models._trust import needs_trust, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
 
 __all__ = [
+    "FILES",
     "InputSpec",
     "Layer",
     "Model",
@@ -26,11 +28,13 @@ __all__ = [
     "Tap",
     "catalogue",
     "load_model",
+    "needs_trust",
     "open_model",
     "parse",
     "probabilities",
     "read_labels",
     "settings_path",
+    "trust",
 ]
 
 
@@ -41,14 +45,21 @@ def load_model(
     fit: Fit | None = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    custom: str | None = None,
+    trust: bool = False,
+    **ports: str | None,
 ) -> Model:
     """Open a classifier.
 
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with
-        ``?weights=FILE`` or ``?weights=none``; or ``bundled:NAME``.
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript;
+        ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``;
+        ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one, with ``?weights=FILE``,
+        or for a function (N, H, W, C) → (N, K).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -58,6 +69,17 @@ def load_model(
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
+    size : (height, width), optional
+        Of the pictures that the model takes, for models that do not say.
+    channels : int, optional
+        1 grey, 3 RGB, for models that do not say.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``.
+    trust : bool
+        Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
+        remembers one.
+    **ports
+        ``input``, ``output`` and ``others``, for models that have several; see `Settings`.
 
     Returns
     -------
@@ -65,6 +87,8 @@ def load_model(
 
     Raises
     ------
+    UntrustedError
+        If a module would run that nobody has said yes to.
     ModelError
         If it cannot be opened, or is not a classifier of pictures.
     ValueError
@@ -76,23 +100,41 @@ def load_model(
     """
     names = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
     settings = Settings(
-        preprocessing=preprocessing, fit=fit, labels=None if names is None else tuple(names), layer=layer
+        preprocessing=preprocessing,
+        fit=fit,
+        labels=None if names is None else tuple(names),
+        layer=layer,
+        size=size,
+        channels=channels,
+        custom=custom,
+        **ports,
     )
     parsed = parse(source)
     try:
-        return _open(parsed, settings)
+        return _open(parsed, settings, trust=trust)
+    except UntrustedError:
+        raise
     except ModelError as error:
-        if parsed.path is None:
-            raise  # it names the application
-        raise ModelError(f"{parsed.path.name} could not be opened: {error}") from error
+        if parsed.path is None or parsed.kind == "python":
+            raise  # it names what it is about
+        raise ModelError(f"{shown(parsed.path)} could not be opened: {error}") from error
 
 
-def open_model(source: str | Path, settings: Settings) -> Model:
+def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -> Model:
     """Open a classifier; `load_model` with its options in one object, and errors that leave out the name."""
-    return _open(parse(source), settings)
+    return _open(parse(source), settings, trust=trust)
 
 
-def _open(parsed: Source, settings: Settings) -> Model:
-    from napari_saliency.models import _keras  # the framework is imported when a model is opened, not before
+def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
+    # A framework is imported when a model of its is opened, not before.
+    if parsed.kind == "python":
+        from napari_saliency.models import _python
 
-    return _keras.open_source(parsed, settings)
+        return _python.open_source(parsed, settings, trust=trust)
+    if parsed.kind == "torch":
+        from napari_saliency.models import _torch
+
+        return _torch.open_source(parsed, settings)
+    from napari_saliency.models import _keras_files
+
+    return _keras_files.open_source(parsed, settings, trust=trust)

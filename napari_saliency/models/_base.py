@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -11,7 +12,19 @@ import numpy as np
 
 from napari_saliency._placement import share
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import DIRECTIONS, SCORES, Array, Ending, Fit, ModelError, Prediction, Rule, Score
+from napari_saliency._types import (
+    DIRECTIONS,
+    NEEDS,
+    SCORES,
+    Array,
+    Ending,
+    Fit,
+    ModelError,
+    Needs,
+    Prediction,
+    Rule,
+    Score,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +33,14 @@ if TYPE_CHECKING:
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["preprocessing", "labels"]
+Question = Literal["size", "preprocessing", "output", "labels"]
 """What only the user knows of a model file."""
+
+SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
+"""What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
+
+Numbers of single precision cannot be told apart nearer to 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,14 +107,18 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"preprocessing", "labels"}
+    questions : tuple of {"size", "preprocessing", "output", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
     fingerprint : str
         SHA-256 over the architecture and the weights.
+    outputs : tuple of str
+        Names of the network's outputs, where they are several and nobody said which.
     batch : int
         Pictures of one call beyond which a call only gets longer, not better.
+    gives : set of {"scores", "gradient", "tap"}
+        Which calls it answers; a method works if its ``needs`` is among them.
     """
 
     source: str
@@ -110,7 +133,9 @@ class ModelInfo:
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    outputs: tuple[str, ...] = ()
     batch: int = 8
+    gives: frozenset[Needs] = frozenset(NEEDS)
 
     @property
     def words(self) -> str:
@@ -183,6 +208,18 @@ class Model(ABC):
     def with_settings(self, settings: Settings) -> Model:
         """Return the same network described by other settings, without loading it again."""
 
+    def no_layer(self, layer: str) -> ModelError:
+        """What `tap` raises."""
+        return ModelError(
+            f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
+        )
+
+    def no_relu(self, rule: Rule) -> ModelError:
+        """What `gradient` raises."""
+        return ModelError(
+            f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
+        )
+
     def predict(self, x: Array, regions: Sequence[Region | None] | None = None) -> list[Prediction]:
         """What the model says of each picture of ``x``, or, if its output has space, of a region of each."""
         scores = self.scores(x)
@@ -235,3 +272,10 @@ def probabilities(logits: Array, ending: Ending) -> Array:
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a framework's error that says something, without Keras' preface and bold type."""
+    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
+    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    return next(said, type(error).__name__)[:300]

@@ -9,13 +9,24 @@ from napari_saliency._types import ModelError
 from napari_saliency.models import _sources, catalogue, load_model, parse
 from napari_saliency.models._sources import APPLICATIONS, family
 
+WANTED = (
+    "a .keras or .h5 file, a SavedModel folder, or PyTorch's .pt2 or TorchScript file, keras:NAME, bundled:NAME "
+    "or python:MODULE:NAME"
+)
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ".hdf5", ".KERAS"])
-def test_a_file_is_known_by_its_suffix(tmp_path, suffix):
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [
+        *dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "keras").items(),
+        *dict.fromkeys((".pt2", ".pt", ".pth", ".ts", ".PT"), "torch").items(),
+    ],
+)
+def test_a_file_is_known_by_its_suffix(tmp_path, suffix, kind):
     path = tmp_path / f"my net{suffix}"
     path.touch()
     found = parse(str(path))
-    assert (found.kind, found.name, found.path) == ("file", "my net", path.resolve())
+    assert (found.kind, found.name, found.path) == (kind, "my net", path.resolve())
     assert parse(path) == parse(str(found)) == found
 
 
@@ -29,7 +40,12 @@ def test_a_path_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
 
 def test_an_application_is_known_by_its_name():
     found = parse("keras:MobileNetV2")
-    assert (found.kind, found.name, found.path, found.weights) == ("keras", "MobileNetV2", None, "imagenet")
+    assert (found.kind, found.name, found.path, found.weights) == (
+        "application",
+        "MobileNetV2",
+        None,
+        "imagenet",
+    )
 
 
 @pytest.mark.parametrize("weights", ["none", "imagenet"])
@@ -54,12 +70,9 @@ def test_a_source_is_written_as_it_is_read(source):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "nowhere.keras",
-            "there is no file 'nowhere.keras'; give a .keras or .h5 file, keras:NAME or bundled:NAME",
-        ),
-        ("", "'' names no model: give a .keras or .h5 file, keras:NAME or bundled:NAME"),
-        (" ", "' ' names no model: give a .keras or .h5 file, keras:NAME or bundled:NAME"),
+        ("nowhere.keras", f"there is no file 'nowhere.keras'; give {WANTED}"),
+        ("", f"'' names no model: give {WANTED}"),
+        (" ", f"' ' names no model: give {WANTED}"),
         ("keras:LeNet", "keras.applications has no 'LeNet'; it has MobileNetV2, "),
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
         ("keras:VGG16?weights=", "'weights=' is not understood"),
@@ -73,7 +86,7 @@ def test_what_does_not_exist_is_told_with_what_does(source, message):
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["model.pth", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
 def test_another_kind_of_file_is_told(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(

@@ -1,0 +1,155 @@
+"""Any function of pictures as a model: its scores, and, where it brings them, its derivatives."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency._types import Array, Ending, ModelError, Needs, Rule, Score, Targets
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, Model, Tap, probabilities
+from napari_saliency.models._description import Facts, describe, find_ending, find_shape
+
+if TYPE_CHECKING:
+    from napari_saliency.models._settings import Settings
+    from napari_saliency.models._sources import Source
+
+
+class CallableModel(Model):
+    """A function of pictures.
+
+    Parameters
+    ----------
+    function : callable
+        Takes (N, H, W, C) float32, returns (N, K). Its attribute ``gradient``, if there is one, takes the
+        same and weights (N, K), and returns the weighted outputs (N,) and their derivatives (N, H, W, C).
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not return one number for each class.
+
+    Notes
+    -----
+    Outputs that are not negative and have the sum 1 are probabilities, whose logits nobody can see;
+    all others are taken for logits.
+    """
+
+    def __init__(self, function: Callable[[Array], Any], source: Source, settings: Settings) -> None:
+        self._function, self._source, self._lock = function, source, RLock()
+        self._gradient = getattr(function, "gradient", None)
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> CallableModel:
+        twin = copy.copy(self)
+        twin._read(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self._lock:
+            outputs = self._outputs(x)
+        return self._as_logits(outputs)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        if self._gradient is None:
+            raise ModelError(
+                f"{self.info.name} is a function without derivatives, so it can only be run forward: choose a "
+                "method that needs scores alone, or give the function an attribute 'gradient'"
+            )
+        if rule:
+            raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
+        with self._lock:
+            outputs = self._outputs(x)
+            logits = self._as_logits(outputs)
+            value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
+            _, gradients = self._gradient(x, self._back(outputs, slopes))
+        found = np.asarray(gradients, np.float32)
+        if found.shape != x.shape:
+            raise ModelError(f"the gradient of {self.info.name} has the shape {found.shape}, not {x.shape}")
+        return np.asarray(value, np.float32), found
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        raise ModelError(
+            f"{self.info.name} is a function, whose layers cannot be seen: {layer!r} is none of them"
+        )
+
+    def _read(self, settings: Settings) -> None:
+        shape = find_shape(self._outputs, settings, None)
+        n_outputs = self._outputs(np.zeros((1, *shape), np.float32)).shape[-1]
+        gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
+        spelled = find_ending(self._outputs, shape)
+        self._facts = Facts(
+            shape=shape,
+            known=False,
+            n_outputs=n_outputs,
+            fingerprint=_fingerprint(self._function),
+            spelled=spelled,
+            ending=spelled or ("sigmoid" if n_outputs == 1 else "softmax"),
+            gives=frozenset(gives),
+        )
+        self.info = describe(self._source, settings, self._facts)
+
+    def _outputs(self, x: Array) -> Array:
+        try:
+            outputs = np.asarray(self._function(x), np.float32)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise ModelError(
+                f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {said}"
+            ) from error
+        if outputs.ndim != 2 or len(outputs) != len(x):
+            raise ModelError(
+                f"{self._source.name} returns {outputs.shape} for {len(x)} pictures; "
+                "a classifier returns (pictures, classes)"
+            )
+        return outputs
+
+    def _as_logits(self, outputs: Array) -> Array:
+        spelled = self._facts.spelled
+        if spelled:
+            some = np.clip(outputs, SMALLEST, 1)
+            rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if spelled == "sigmoid" else 0
+            outputs = np.asarray(np.log(some) - rest, np.float32)
+        return np.concatenate([-outputs, outputs], -1) if self._facts.n_outputs == 1 else outputs
+
+    def _back(self, outputs: Array, slopes: Array) -> Array:
+        """Bring derivatives by the logits back to the function's outputs."""
+        spelled = self._facts.spelled
+        if self._facts.n_outputs == 1:
+            slopes = slopes[:, 1:] - slopes[:, :1]
+        if spelled:
+            some = np.clip(outputs, SMALLEST, 1)
+            slopes = slopes / (some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
+        return np.asarray(slopes, np.float32)
+
+
+def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:
+    """Weighted scores (N,), and their derivatives (N, K) by the logits."""
+    if score == "logit":
+        return (weights * logits).sum(-1), weights
+    p, alone = probabilities(logits, ending), ending == "sigmoid"
+    if score == "probability":
+        mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
+        return (weights * p).sum(-1), p * (weights - mean)
+    others = np.logaddexp(0, logits) if alone else np.logaddexp.reduce(logits, -1, keepdims=True)
+    total = weights if alone else weights.sum(-1, keepdims=True)
+    value: Array = (weights * (logits - others)).sum(-1)
+    return value, weights - p * total
+
+
+def _fingerprint(function: Callable[..., Any]) -> str:
+    """SHA-256 over the function's text; what it calls is not seen."""
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        text = repr(type(function))
+    return hashlib.sha256(text.encode()).hexdigest()

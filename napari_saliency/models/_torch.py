@@ -1,0 +1,177 @@
+"""PyTorch models: answering for modules, TorchScript and exported graphs, all in the same way."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_saliency.models._base import Model, Tap
+from napari_saliency.models._beside import all_settings, naming_the_file
+from napari_saliency.models._description import describe
+from napari_saliency.models._torch_files import as_network, open_file, with_weights
+from napari_saliency.models._torch_pass import Pass, logarithms, weigh
+from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array, Rule, Targets
+    from napari_saliency.models._settings import Settings
+    from napari_saliency.models._sources import Source
+    from napari_saliency.models._torch_files import Network
+
+Tensor = Any
+
+
+class Kept(NamedTuple):
+    """The last pass in which a layer was looked at: another class costs only what follows the layer."""
+
+    layer: str
+    x: Array
+    done: Pass
+
+
+class TorchModel(Model):
+    """A PyTorch classifier.
+
+    Parameters
+    ----------
+    network : Network
+        Takes (N, C, H, W) and returns (N, K).
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class.
+    """
+
+    def __init__(self, network: Network, source: Source, settings: Settings) -> None:
+        self._network, self._source, self._lock = network, source, RLock()
+        self._kept: Kept | None = None
+        self._fingerprint = fingerprint(network)
+        self._said: tuple[object, ...] = ()
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> TorchModel:
+        twin = copy.copy(self)
+        twin._kept = None
+        twin._read(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self._lock:
+            return _joined(self._scores(part)[:count] for part, count in self._parts(x))
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        def answer(part: Array, weights: Array) -> tuple[Array, Array]:
+            done = start(self._network, part)
+            if rule and not done.apply(rule):
+                raise self.no_relu(rule)
+            value, cotangents = self._weigh(done, weights, targets)
+            return value, _array(done.derivative(cotangents))
+
+        with self._lock:
+            return self._in_parts(answer, x, targets)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        if layer not in self._settled.facts.names:
+            raise self.no_layer(layer)
+
+        def answer(part: Array, weights: Array) -> tuple[Array, Array]:
+            done = self._looking_at(layer, part)
+            _, cotangents = self._weigh(done, weights, targets)
+            gradients = done.derivative(cotangents, done.watch.layers[layer].edge)
+            return _channels_last(done.watch.kept), _channels_last(gradients)
+
+        with self._lock:
+            return Tap(*self._in_parts(answer, x, targets))
+
+    def _read(self, settings: Settings) -> None:
+        """Describe the model; find out again what it takes if that is said now, or said no longer."""
+        whole = all_settings(self._source, settings)
+        said = whole.size, whole.channels
+        with naming_the_file(self._source.path, settings):
+            if said != self._said:
+                with self._lock:
+                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+            self.info = describe(self._source, whole, self._settled.facts)
+
+    def _scores(self, part: Array) -> Array:
+        return _array(self._as_logits(forward(self._network, part, self._settled.which)))
+
+    def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
+        """Value of each target, and the derivatives by what the pass ends in."""
+        score = targets.score
+        value, cotangents = weigh(
+            done.logits, as_tensor(self._network, weights), score, self.info.ending, self._as_logits
+        )
+        return _array(value), cotangents
+
+    def _as_logits(self, outputs: Tensor) -> Tensor:
+        facts = self._settled.facts
+        if facts.spelled:
+            outputs = logarithms(outputs, facts.spelled)
+        # One output tells two classes apart.
+        return outputs if facts.n_outputs == facts.n_classes else outputs * outputs.new_tensor([[-1.0, 1.0]])
+
+    def _looking_at(self, layer: str, part: Array) -> Pass:
+        if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
+            self._kept = None  # its memory is wanted for the next one
+            self._kept = Kept(layer, part.copy(), start(self._network, part, layer))
+        return self._kept.done
+
+    def _in_parts(
+        self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
+    ) -> tuple[Array, Array]:
+        weights = [rows for rows, _ in self._parts(targets.weights)]
+        found = [
+            [array[:count] for array in answer(part, rows)]
+            for (part, count), rows in zip(self._parts(x), weights, strict=True)
+        ]
+        first, second = zip(*found, strict=True)
+        return _joined(first), _joined(second)
+
+    def _parts(self, rows: Array) -> Iterator[tuple[Array, int]]:
+        """Cut a batch for networks that take one size of batches alone; and how much of a part counts."""
+        size = self._settled.batch or len(rows)
+        for begin in range(0, len(rows), size):
+            part = rows[begin : begin + size]
+            yield np.resize(part, (size, *part.shape[1:])), len(part)
+
+
+def open_source(source: Source, settings: Settings) -> TorchModel:
+    """Open a file of PyTorch's.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
+    """
+    assert source.path is not None
+    return TorchModel(open_file(source.path), source, settings)
+
+
+def open_module(module: Any, source: Source, settings: Settings) -> TorchModel:  # noqa: ANN401 - a Module
+    """Open a network that Python has built, with weights from a file if the source names one."""
+    network = as_network(module)
+    if source.path is not None:
+        with_weights(network, source.path)
+    return TorchModel(network, source, settings)
+
+
+def _channels_last(tensor: Tensor) -> Array:
+    return np.ascontiguousarray(_array(tensor.permute(0, 2, 3, 1)))
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _joined(parts: Any) -> Array:  # noqa: ANN401 - arrays, or an iterator of them
+    return np.concatenate([*parts])

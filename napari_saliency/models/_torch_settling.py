@@ -1,0 +1,161 @@
+"""What a PyTorch network takes and returns, found out by running it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from napari_saliency._types import Array, Ending, ModelError
+from napari_saliency.models._base import Layer
+from napari_saliency.models._description import Facts, find_ending, find_shape
+from napari_saliency.models._torch_pass import Pass, Watch, listen, run
+
+if TYPE_CHECKING:
+    from napari_saliency.models._settings import Settings
+    from napari_saliency.models._torch_files import Network
+
+Tensor = Any
+
+# Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
+THINNING = ("pool", "drop", "pad", "identity", "upsampl", "interpolat", "resize", "mean", "fold", "shuffle")
+
+
+class Settled(NamedTuple):
+    """What was found out.
+
+    Attributes
+    ----------
+    facts : Facts
+        For the model's description.
+    batch : int or None
+        The only number of pictures that it takes at once; None where it takes any.
+    which : int
+        As `Pass.which`.
+    """
+
+    facts: Facts
+    batch: int | None
+    which: int
+
+
+def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
+    """Find out what a network takes and returns.
+
+    Raises
+    ------
+    ModelError
+        If it does not take pictures, or is no classifier, or answers by chance.
+    """
+    said = settings.size or settings.channels
+    shape = (not said and network.example) or find_shape(
+        partial(_outputs, network, network.batch), settings, network.channels
+    )
+    x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
+    batch = network.batch or _largest_batch(network, x)
+    done = start(network, x[:batch], every=True)
+    outputs = done.logits.cpu().numpy()
+    _check_repeatable(network, x[:batch], outputs, done.which)
+    settled = done.ending or done.is_linear
+    spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
+    ending: Ending = done.ending or spelled or ("sigmoid" if outputs.shape[-1] == 1 else "softmax")
+    layers, kinds = _layers(done)
+    facts = Facts(
+        shape=shape,
+        known=bool(network.example and not said),
+        n_outputs=outputs.shape[-1],
+        fingerprint=fingerprint,
+        ending=ending,
+        spelled=spelled,
+        layers=layers,
+        names=frozenset(kinds),
+        thinned=frozenset(
+            name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)
+        ),
+        work=done.watch.work,
+    )
+    return Settled(facts, batch, done.which)
+
+
+def start(network: Network, x: Array, layer: str = "", *, every: bool = False) -> Pass:
+    """Run a network on (N, H, W, C) so that derivatives can be taken; write down one layer, or every one."""
+    looking = bool(layer) or every
+    watch = Watch(network.weight_names if looking and not network.listens else None, layer)
+    tensor = as_tensor(network, x)
+    with torch.enable_grad():
+        if not (looking and network.listens):
+            return Pass(network.module, tensor, watch)
+        with listen(network.module, watch):
+            return Pass(network.module, tensor, watch)
+
+
+def forward(network: Network, x: Array, which: int = -1) -> Tensor:
+    """Outputs (N, K) of a network, or what a softmax or sigmoid at the end was computed from."""
+    watch = Watch(last=which + 1)
+    with torch.no_grad():
+        output = run(network.module, as_tensor(network, x), watch)
+    return output.float() if which < 0 else watch.endings[-1 - which].value.reshape(output.shape).float()
+
+
+def as_tensor(network: Network, array: Array) -> Tensor:
+    """Bring an array to where the network is; a copy, since arrays of other processes cannot be written to."""
+    return torch.tensor(array, dtype=torch.float32, device=network.device)
+
+
+def fingerprint(network: Network) -> str:
+    """SHA-256 over architecture and weights."""
+    digest = hashlib.sha256(network.text.encode())
+    for name, tensor in sorted(network.module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _outputs(network: Network, batch: int | None, x: Array) -> Array:
+    """Outputs of one picture, put so often into the batch as the network wants."""
+    return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _largest_batch(network: Network, x: Array) -> int | None:
+    """None if any number of pictures can be run at once: a traced network may know one alone."""
+    try:
+        forward(network, x)
+    except ModelError:
+        return 1
+    return None
+
+
+def _check_repeatable(network: Network, x: Array, outputs: Array, which: int) -> None:
+    """Find networks that were saved as they are in training, with chance and their company in the answer."""
+    size = len(x)
+    alone = x if network.batch else x[:1]
+    again = np.concatenate([forward(network, alone, which).cpu().numpy()[:1] for _ in range(2)])
+    if np.abs(again - outputs[:1]).max() > 1e-2 * max(np.abs(outputs).max(), 1e-3):
+        raise ModelError(
+            f"it answers differently to the same picture, alone or among {size}, or from one time to the next: "
+            "it was saved as it is in training; call model.eval() before saving it"
+        )
+
+
+def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:
+    """Layers on the way to the logits, by their shortest names; and the kind of each, by all of its names.
+
+    A block returns what the last layer in it does. It goes by the block's name, as people call it, and
+    is of that layer's kind.
+    """
+    ancestors = done.ancestors()
+    names: dict[Any, str] = {}
+    kinds: dict[str, str] = {}
+    inner: dict[Any, str] = {}
+    for name, seen in done.watch.layers.items():
+        if seen.edge.node not in ancestors:
+            continue
+        place = seen.edge.node, seen.edge.output_nr
+        kinds[name] = inner.setdefault(place, done.watch.kinds[name])
+        names[place] = name
+    shapes = {name: done.watch.layers[name].shape for name in names.values()}
+    return tuple(Layer(name, s[2], s[3], s[1]) for name, s in shapes.items()), kinds

@@ -1,0 +1,249 @@
+"""Nothing of a user's Python runs before somebody's yes, and pickles never do."""
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_saliency import load_model, models
+from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency.models import needs_trust, trust
+
+CANARY = "from pathlib import Path\nPath({canary!r}).touch()\n"
+FUNCTION = "def scores(x):\n    return x.mean((1, 2))\n"
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A file that is there as soon as something has run."""
+    return tmp_path / "canary"
+
+
+@pytest.fixture
+def package(tmp_path, canary, monkeypatch, request):
+    """The name of a module in a package, both of which leave a trace when they run."""
+    name = "pkg_" + request.node.name.partition("[")[0]
+    folder = tmp_path / "modules" / name
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(CANARY.format(canary=str(canary)), "utf-8")
+    (folder / "nets.py").write_text(CANARY.format(canary=str(canary)) + FUNCTION, "utf-8")
+    monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    yield name
+    for module in [m for m in sys.modules if m.partition(".")[0] == name]:
+        del sys.modules[module]
+
+
+def file_of(package):
+    return Path(next(p for p in sys.path if (Path(p) / package).is_dir())) / package / "nets.py"
+
+
+def test_nothing_runs_without_a_yes_and_the_message_says_what_would(package, canary):
+    source = f"python:{package}.nets:scores"
+    assert needs_trust(source)
+    with pytest.raises(
+        UntrustedError, match=r"runs the program .*nets\.py on your machine: if you know it, say yes"
+    ):
+        load_model(source)
+    assert not canary.exists()
+    assert package not in sys.modules
+
+
+def test_a_yes_for_one_call_is_not_remembered(package, canary):
+    source = f"python:{package}.nets:scores"
+    assert load_model(source, size=(4, 4), trust=True).info.name == "scores"
+    assert canary.exists()
+    assert needs_trust(source)
+
+
+def test_a_yes_is_remembered_until_a_file_changes(package, canary):
+    source = f"python:{package}.nets:scores"
+    trust(source)
+    trust(source)
+    assert not needs_trust(source)
+    assert not canary.exists()
+    assert load_model(source, size=(4, 4)).info.source == source
+    for path in (file_of(package), file_of(package).with_name("__init__.py")):
+        before = path.read_text("utf-8")
+        path.write_text(before + "\n# changed\n", "utf-8")
+        assert needs_trust(source)
+        path.write_text(before, "utf-8")
+        assert not needs_trust(source)
+
+
+def test_a_yes_to_one_module_is_none_to_a_copy_of_another_name(package):
+    trust(f"python:{package}.nets:scores")
+    file_of(package).with_name("others.py").write_bytes(file_of(package).read_bytes())
+    assert needs_trust(f"python:{package}.others:scores")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_spoiled_list_of_yeses_is_a_no(package, text):
+    from napari_saliency.models._trust import trusted_path
+
+    source = f"python:{package}.nets:scores"
+    trust(source)
+    assert str(file_of(package)) in json.loads(trusted_path().read_text("utf-8")).values()
+    trusted_path().write_text(text, "utf-8")
+    assert needs_trust(source)
+
+
+def test_what_cannot_run_code_needs_no_yes():
+    assert not needs_trust("bundled:digits")
+    trust("bundled:digits")
+    assert not needs_trust("keras:VGG16")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("python:no_such_module:net", "there is no module 'no_such_module': install it, or set PYTHONPATH"),
+        ("python:json.no_such:net", r"there is no module 'json\.no_such'"),
+        ("python:json.decoder.deeper:net", r"there is no module 'json\.decoder\.deeper'"),
+        ("python:sys:exit", "'sys' is a part of Python"),
+        ("python:net", "'python:net' is not understood: write python:PACKAGE.MODULE:NAME"),
+        ("python:a b:net", "is not understood"),
+        ("python:a:b?weight=c", "'weight=c' is not understood: write python:a:b"),
+        ("python:a:b?weights=/no/such.pth", "there is no weights file '/no/such.pth'"),
+    ],
+)
+def test_what_is_not_there_is_told(source, message):
+    with pytest.raises(ModelError, match=message):
+        needs_trust(source)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "message"),
+    [
+        ("1 / 0", "net", r"nets cannot be imported \(ZeroDivisionError"),
+        ("def other(): pass", "net", r"nets has no 'net'; it has other"),
+        ("net = 3", "net", "net is neither a network nor a function, but int"),
+        ("def net(): raise OSError('no weights')", "net", "net could not be built: OSError: no weights"),
+        ("def net(): return 3", "net", "net is neither a network nor a function, but int"),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_told(package, code, name, message):
+    file_of(package).write_text(code, "utf-8")
+    with pytest.raises(ModelError, match=message):
+        load_model(f"python:{package}.nets:{name}", trust=True)
+
+
+def test_a_function_takes_no_weights(package, tmp_path):
+    with pytest.raises(ModelError, match="scores is a function of pictures, which takes no weights"):
+        load_model(f"python:{package}.nets:scores?weights={__file__}", trust=True)
+
+
+def test_a_source_is_written_as_it_is_read(package):
+    for source in (
+        f"python:{package}.nets:scores",
+        f"python:{package}.nets:scores?weights={Path(__file__).resolve()}",
+    ):
+        assert str(models.parse(source)) == source
+
+
+class Bomb:
+    """A pickle that leaves a trace when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ts", ".pt2"])
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_pickles_are_refused_and_never_run(tmp_path, canary, suffix, legacy):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / f"net{suffix}"
+    torch.save({"weights": Bomb(canary)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(
+        ModelError, match="a pickle is a program that would run on your machine; save the model with"
+    ):
+        load_model(path, trust=True)
+    path.write_bytes(pickle.dumps(Bomb(canary)))
+    with pytest.raises(ModelError, match="could not be opened"):
+        load_model(path)
+    assert not canary.exists()
+    torch.load(tmp_path / "x", weights_only=False) if (tmp_path / "x").exists() else pickle.loads(
+        path.read_bytes()
+    )
+    assert canary.exists()  # the bomb is one
+
+
+def exported(tmp_path, replace):
+    """An exported graph, some of whose parts are replaced."""
+    import zipfile
+
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    program = torch.export.export(
+        net, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=({0: torch.export.Dim("n")},)
+    )
+    torch.export.save(program, tmp_path / "whole.pt2")
+    with zipfile.ZipFile(tmp_path / "whole.pt2") as old, zipfile.ZipFile(tmp_path / "net.pt2", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, replace(name, old.read(name)))
+    return tmp_path / "net.pt2"
+
+
+@pytest.mark.framework
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_an_exported_graph_opens_and_its_pickles_do_not_run(tmp_path, canary):
+    torch = pytest.importorskip("torch")
+    assert load_model(exported(tmp_path, lambda _, content: content)).info.input.words == "8×8 RGB"
+    bomb = tmp_path / "bomb.pt"
+    torch.save(((Bomb(canary),), {}), bomb)
+    with pytest.raises(ModelError, match="a pickle is a program"):
+        load_model(exported(tmp_path, lambda n, c: bomb.read_bytes() if "sample_inputs" in n else c))
+    assert not canary.exists()
+
+
+@pytest.mark.framework
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "__import__('pathlib').Path('{}').touch()",
+        "S('__import__(\\'pathlib\\').Path(\\'{}\\').touch()')",
+        "1 +",
+    ],
+)
+def test_sizes_that_are_programs_do_not_run(tmp_path, canary, code):
+    def replace(name, content):
+        if not name.endswith("model.json"):
+            return content
+        found = json.loads(content)
+
+        def spoil(value):
+            if isinstance(value, dict):
+                return {k: code.format(canary) if k == "expr_str" else spoil(v) for k, v in value.items()}
+            return [spoil(v) for v in value] if isinstance(value, list) else value
+
+        assert "expr_str" in json.dumps(found)
+        return json.dumps(spoil(found)).encode()
+
+    with pytest.raises(ModelError, match="its sizes are no numbers but a program"):
+        load_model(exported(tmp_path, replace))
+    assert not canary.exists()
+
+
+@pytest.mark.framework
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_that_writes_files_is_refused(tmp_path, canary):
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        def forward(self, x, name: str = "x"):
+            torch.save(x, name)
+            return x.mean((2, 3))
+
+    try:
+        torch.jit.save(torch.jit.script(Net()), tmp_path / "net.pt")
+    except RuntimeError as error:
+        pytest.skip(f"this PyTorch writes no such TorchScript: {error}")
+    with pytest.raises(ModelError, match="reads or writes files"):
+        load_model(tmp_path / "net.pt", size=(8, 8))
