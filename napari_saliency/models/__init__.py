@@ -79,7 +79,7 @@ def load_model(
         Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
         remembers one.
     **ports
-        ``input``, ``output`` and ``others``, for models that have several; see `Settings`.
+        ``input``, ``output`` and ``others``, for models that have several, and ``task``; see `Settings`.
 
     Returns
     -------

@@ -51,6 +51,8 @@ class Facts:
         One sigmoid tells two classes apart, whose logits are -z and z.
     fingerprint : str
         SHA-256 over the architecture and the weights.
+    plain : bool
+        Whether nothing is seen to make probabilities of the outputs.
     spelled : {"softmax", "sigmoid"} or None
         What the outputs are probabilities of, although how they are computed from logits is not seen.
     guess : str
@@ -65,7 +67,7 @@ class Facts:
         Multiplications of one forward pass; 0 where they are not known.
     notes : tuple of str
         Further sentences for the user.
-    ending, layers, outputs, gives
+    ending, space, layers, outputs, gives
         See `ModelInfo`.
     """
 
@@ -74,6 +76,8 @@ class Facts:
     n_outputs: int
     fingerprint: str
     ending: Ending = "softmax"
+    space: tuple[int | None, ...] = ()
+    plain: bool = False
     spelled: Ending | None = None
     guess: str = ""
     sure: bool = False
@@ -109,6 +113,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         input=InputSpec(height, width, channels, preprocessing, settings.fit or "crop"),
         labels=_labels(settings, facts),
         ending=facts.ending,
+        space=facts.space,
         logits=facts.spelled != "softmax",
         layers=facts.layers,
         cam_layer=_cam_layer(settings, facts),
@@ -186,7 +191,7 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> E
     Parameters
     ----------
     run : callable
-        Outputs (N, K) of pictures (N, H, W, C).
+        Outputs (N, K), or (N, *space, K), of pictures (N, H, W, C).
     """
     picture = np.random.default_rng(0).random((1, *shape), np.float32)
     # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
@@ -201,7 +206,8 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> E
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     """Name the classes; of a single output, one name is that of the class it is high for."""
     n_classes = facts.n_classes
-    labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
+    kind = "class" if facts.ending != "quantity" else "quantity" if n_classes > 1 else ""
+    labels = settings.labels or tuple(f"{kind} {i}" if kind else "value" for i in range(n_classes))
     if len(labels) == facts.n_outputs < n_classes:
         return f"not {labels[0]}", labels[0]
     if len(labels) != n_classes:
@@ -213,10 +219,18 @@ def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
 
 
 def _cam_layer(settings: Settings, facts: Facts) -> str:
-    """The last layer with space that is not a mere thinning out of another one."""
+    """The last layer with space that is not a mere thinning out of another one.
+
+    Of a segmentation the last one at its narrowest place (Vinogradova et al. 2020, section 3).
+    """
     names = [layer.name for layer in facts.layers]
     if settings.layer is None:
-        return next((name for name in reversed(names) if name not in facts.thinned), "")
+        own = [layer for layer in reversed(facts.layers) if layer.name not in facts.thinned]
+        if (
+            facts.space
+        ):  # the last one is the answer itself; in the narrowest, much of the picture comes together
+            own.sort(key=lambda layer: layer.height * layer.width)
+        return own[0].name if own else ""
     if settings.layer not in {*names, *facts.names}:
         raise SettingError(
             "layer", f"the model has no layer {settings.layer!r} with space; it has {', '.join(names)}"
@@ -231,7 +245,9 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
         yield "preprocessing"
     if facts.outputs:
         yield "output"
-    if not settings.labels and source.kind != "application":
+    if facts.plain and facts.n_outputs == 1 and settings.task is None:
+        yield "task"
+    elif not settings.labels and source.kind != "application":
         yield "labels"
 
 
@@ -243,6 +259,8 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
         yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
     if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
+    if "task" in questions:
+        yield "Its one number is taken for two classes; if it is a quantity, say that the model is a regression."
     if facts.spelled:
         yield SPELLED[facts.spelled]
     yield from facts.notes

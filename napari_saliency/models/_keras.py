@@ -41,7 +41,7 @@ NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization"
 
 
 class KerasModel(Model):
-    """A Keras classifier.
+    """A Keras network: a classifier, a segmentation or a regression.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class KerasModel(Model):
     Raises
     ------
     ModelError
-        If it does not take one picture and return one number for each class.
+        If it does not take one picture and return one number for each class, or each class and place.
     """
 
     def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
@@ -75,15 +75,16 @@ class KerasModel(Model):
             fingerprint = beside.submit(self._network.fingerprint, file)
             self._graph = self._trace()
             self._spelled = self._settle()
+            if self._is_quantity(all_settings(source, settings).task):
+                self._spelled, self._graph = None, self._trace(quantity=True)
             self._fingerprint = fingerprint.result()
         with naming_the_file(source.path, settings):
             self.info = self._describe(self._settings)
 
     def with_settings(self, settings: Settings) -> KerasModel:
         merged = self._merged(settings)
-        if any(
-            getattr(merged, name) != getattr(self._settings, name) for name in ("input", "output", "others")
-        ):
+        built_by = ("input", "output", "others", "task")
+        if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own)
         twin = copy.copy(self)
         with naming_the_file(self._source.path, settings):
@@ -122,7 +123,12 @@ class KerasModel(Model):
     def _other(self, rule: Rule | None) -> Graph:
         """Trace the network in another way, once."""
         if rule not in self._others:
-            self._others[rule] = self._trace(folded=rule is not None, rule=rule, spelled=self._spelled)
+            self._others[rule] = self._trace(
+                folded=rule is not None,
+                rule=rule,
+                spelled=self._spelled,
+                quantity=self._graph.ending == "quantity",
+            )
         return self._others[rule]
 
     def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
@@ -146,6 +152,11 @@ class KerasModel(Model):
             self._graph = self._trace(spelled=spelled)
         return spelled
 
+    def _is_quantity(self, said: str | None) -> bool:
+        """Whether the user calls it a regression; or its origin does, and nothing makes probabilities."""
+        plain = not (self._graph.found or self._spelled)
+        return (said or (self._own.task if plain else None)) == "regression"
+
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
         return all_settings(self._source, settings).over(self._own)
@@ -159,6 +170,8 @@ class KerasModel(Model):
             n_outputs=self._graph.n_outputs,
             fingerprint=self._fingerprint,
             ending=self._graph.ending,
+            space=self._graph.space,
+            plain=not (self._graph.found or self._spelled),
             spelled=self._spelled,
             guess=guess,
             sure=sure,

@@ -22,7 +22,7 @@ from napari_saliency.models._keras_damage import (
     check_weights,
     damaged,
 )
-from napari_saliency.models._keras_legacy import read_config, readable
+from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
 from napari_saliency.models._sources import shown
@@ -37,6 +37,17 @@ NOT_REGISTERED = (
     "it uses {}, which is not Keras' own: name the module that registers it with "
     "keras.saving.register_keras_serializable, as in custom='package.module'"
 )
+# Losses that tell what a model's outputs are, without capitals and underscores.
+LOSSES = {
+    "regression": (
+        *("mse", "meansquarederror", "mae", "meanabsoluteerror", "mape", "meanabsolutepercentageerror"),
+        *("msle", "meansquaredlogarithmicerror", "huber", "logcosh", "poisson"),
+    ),
+    "classification": (
+        *("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy", "hinge"),
+        *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky", "squaredhinge"),
+    ),
+}
 # What Keras says of files that it does not open, and what that means.
 REASONS = (
     (
@@ -75,7 +86,7 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> K
     if custom:  # what it registers, Keras finds
         import_trusted(custom, source, trust=trust)
     try:
-        return KerasModel(_open_file(source.path), source, settings)
+        return KerasModel(_open_file(source.path), source, settings, _trained_as(source.path))
     except ModelError:
         raise
     except Exception as error:
@@ -121,6 +132,22 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
         found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
         known = next((reason.format(*match.groups()) for match, reason in found if match), "")
         raise ModelError(known or damaged(error)) from error
+
+
+def _trained_as(path: Path) -> Settings:
+    """Whether a file says that its model was trained to give quantities: by its loss."""
+    if path.is_dir():
+        return Settings()
+    if path.suffix.lower() == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            training = json.loads(archive.read("config.json")).get("compile_config")
+    else:
+        training = read_training(path)
+    loss = (training or {}).get("loss")
+    if isinstance(loss, dict):
+        loss = loss.get("class_name") or loss.get("config")
+    name = re.sub(r"[^a-z]", "", str(loss).lower())
+    return Settings(task=next((task for task, losses in LOSSES.items() if name in losses), None))
 
 
 def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model

@@ -157,6 +157,8 @@ class KerasNetwork:
             output = [*output.values()]
         if isinstance(output, (list, tuple)) and len(output) == 1:
             output = output[0]
+        if self.picture.first and tf.is_tensor(output) and output.shape.rank > 2:
+            output = tf.transpose(output, [0, *range(2, output.shape.rank), 1])
         whole = (before, after) if self.picture.dtype.is_integer else None
         return found._replace(output=output, whole=whole)
 

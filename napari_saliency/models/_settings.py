@@ -66,6 +66,8 @@ class Settings(BaseModel):
         Name of the input that takes the picture, and of the output that is explained, where there are several.
     others : {"zeros"}, optional
         What the other inputs are given.
+    task : {"classification", "regression"}, optional
+        Whether outputs are classes' scores or quantities, where the model does not tell.
     custom : str, optional
         Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
         runs it, after somebody's yes; see `models.trust`.
@@ -84,6 +86,7 @@ class Settings(BaseModel):
     input: str | None = None
     output: str | None = None
     others: Literal["zeros"] | None = None
+    task: Literal["classification", "regression"] | None = None
     custom: str | None = None
     note: str | None = None
 
