@@ -150,6 +150,22 @@ class ModelInfo:
         return DIRECTIONS if self.ending == "quantity" else SCORES
 
 
+def no_classifier(output: str, dense: str = "(pictures, height, width, classes)") -> str:
+    """Say that an output is none that can be explained.
+
+    Parameters
+    ----------
+    output : str
+        As in ``of shape (8, 20, 6)``.
+    dense : str
+        Shape of a segmentation's.
+    """
+    return (
+        f"the model's output {output} is neither a classifier's, which is (pictures, classes), nor a "
+        f"segmentation's, {dense}: detectors and models of sequences cannot be explained"
+    )
+
+
 class Tap(NamedTuple):
     """A layer's output and the score's gradient with respect to it, each (N, h, w, C)."""
 

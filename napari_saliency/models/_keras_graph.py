@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -254,10 +254,7 @@ def _of_classes(output: Tensor, x: Tensor) -> Tensor:
             return tf.reshape(output, [-1, shape[-1]])
         if shape.rank in (2, x.shape.rank):
             return output
-    raise ModelError(
-        f"the model's output {_shape(output)} is neither a classifier's, which is (pictures, classes), nor a "
-        "segmentation's, (pictures, height, width, classes): detectors and models of sequences cannot be explained"
-    )
+    raise ModelError(no_classifier(_shape(output)))
 
 
 def _over_classes(ending: Any, n_outputs: int) -> bool:  # noqa: ANN401 - TensorFlow's own types

@@ -13,7 +13,7 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
-from napari_saliency.models._torch_pass import Pass, logarithms, weigh
+from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class Kept(NamedTuple):
 
 
 class TorchModel(Model):
-    """A PyTorch classifier.
+    """A PyTorch network: a classifier, a segmentation or a regression.
 
     Parameters
     ----------
     network : Network
-        Takes (N, C, H, W) and returns (N, K).
+        Takes (N, C, H, W) and returns (N, K), or (N, K, *space).
     source : Source
         Where it came from.
     settings : Settings
@@ -48,7 +48,7 @@ class TorchModel(Model):
     Raises
     ------
     ModelError
-        If it does not take one picture and return one number for each class.
+        If it does not take one picture and return one number for each class, or each class and place.
     """
 
     def __init__(self, network: Network, source: Source, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class TorchModel(Model):
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._network, part)
+            done = start(self._network, part, plain=self._settled.quantity)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
@@ -95,7 +95,7 @@ class TorchModel(Model):
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = all_settings(self._source, settings)
-        said = whole.size, whole.channels
+        said = whole.size, whole.channels, whole.task
         with naming_the_file(self._source.path, settings):
             if said != self._said:
                 with self._lock:
@@ -123,7 +123,9 @@ class TorchModel(Model):
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            self._kept = Kept(layer, part.copy(), start(self._network, part, layer))
+            self._kept = Kept(
+                layer, part.copy(), start(self._network, part, layer, plain=self._settled.quantity)
+            )
         return self._kept.done
 
     def _in_parts(
@@ -166,7 +168,7 @@ def open_module(module: Any, source: Source, settings: Settings) -> TorchModel: 
 
 
 def _channels_last(tensor: Tensor) -> Array:
-    return np.ascontiguousarray(_array(tensor.permute(0, 2, 3, 1)))
+    return np.ascontiguousarray(_array(channels_last(tensor)))
 
 
 def _array(tensor: Tensor) -> Array:

@@ -12,7 +12,7 @@ import torch
 from napari_saliency._types import Array, Ending, ModelError
 from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, find_ending, find_shape
-from napari_saliency.models._torch_pass import Pass, Watch, listen, run
+from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
@@ -41,6 +41,11 @@ class Settled(NamedTuple):
     batch: int | None
     which: int
 
+    @property
+    def quantity(self) -> bool:
+        """Whether its outputs are quantities, to be taken as they are."""
+        return self.facts.ending == "quantity"
+
 
 def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     """Find out what a network takes and returns.
@@ -56,19 +61,22 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     )
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
-    done = start(network, x[:batch], every=True)
+    quantity = settings.task == "regression"
+    done = start(network, x[:batch], every=True, plain=quantity)
     outputs = done.logits.cpu().numpy()
     _check_repeatable(network, x[:batch], outputs, done.which)
-    settled = done.ending or done.is_linear
+    settled = done.ending or done.is_linear or quantity
     spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
-    ending: Ending = done.ending or spelled or ("sigmoid" if outputs.shape[-1] == 1 else "softmax")
+    assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     facts = Facts(
         shape=shape,
         known=bool(network.example and not said),
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
-        ending=ending,
+        ending=done.ending or spelled or assumed,
+        space=outputs.shape[1:-1],
+        plain=not (done.ending or spelled),
         spelled=spelled,
         layers=layers,
         names=frozenset(kinds),
@@ -80,24 +88,26 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     return Settled(facts, batch, done.which)
 
 
-def start(network: Network, x: Array, layer: str = "", *, every: bool = False) -> Pass:
+def start(network: Network, x: Array, layer: str = "", *, every: bool = False, plain: bool = False) -> Pass:
     """Run a network on (N, H, W, C) so that derivatives can be taken; write down one layer, or every one."""
     looking = bool(layer) or every
     watch = Watch(network.weight_names if looking and not network.listens else None, layer)
     tensor = as_tensor(network, x)
     with torch.enable_grad():
         if not (looking and network.listens):
-            return Pass(network.module, tensor, watch)
+            return Pass(network.module, tensor, watch, plain=plain)
         with listen(network.module, watch):
-            return Pass(network.module, tensor, watch)
+            return Pass(network.module, tensor, watch, plain=plain)
 
 
 def forward(network: Network, x: Array, which: int = -1) -> Tensor:
-    """Outputs (N, K) of a network, or what a softmax or sigmoid at the end was computed from."""
+    """Outputs (N, K) or (N, *space, K), or what a softmax or sigmoid at the end was computed from."""
     watch = Watch(last=which + 1)
     with torch.no_grad():
         output = run(network.module, as_tensor(network, x), watch)
-    return output.float() if which < 0 else watch.endings[-1 - which].value.reshape(output.shape).float()
+    return channels_last(
+        (output if which < 0 else watch.endings[-1 - which].value.reshape(output.shape)).float()
+    )
 
 
 def as_tensor(network: Network, array: Array) -> Tensor:

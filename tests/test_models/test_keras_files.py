@@ -378,8 +378,10 @@ def two_named_inputs(keras):
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
-def with_space(keras):
-    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+def boxes(keras):
+    return keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Reshape((12, 12))]
+    )
 
 
 def volume(keras):
@@ -397,7 +399,7 @@ STRANGERS = {
     volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
     two_inputs: "say which one is the picture, and that the others are to be 0: input=",
     two_named_inputs: "takes 2 inputs (left, right); say which one is the picture",
-    with_space: "output of shape (None, 6, 6, 4) is not a classifier's, which is (pictures, classes)",
+    boxes: "output of shape (None, 12, 12) is neither a classifier's, which is (pictures, classes), nor a segmen",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }
 
