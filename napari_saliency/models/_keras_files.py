@@ -160,9 +160,10 @@ def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.M
 def _check_classes(config: object) -> None:
     """Refuse classes that Keras would look for by importing their module, whichever it then agrees to import.
 
-    Those that `Settings.custom` brings are registered by now.
+    Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
-    for found in _objects(config):
+    made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
+    for found in _objects(made):
         package = str(found.get("module") or "keras").partition(".")[0]
         name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
@@ -171,13 +172,12 @@ def _check_classes(config: object) -> None:
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """All objects in a configuration; those for training are not made."""
+    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
     if isinstance(config, dict):
         if "module" in config and "class_name" in config:
             yield config
-        for key, value in config.items():
-            if key != "compile_config":
-                yield from _objects(value)
+        for value in config.values():
+            yield from _objects(value)
     elif isinstance(config, list):
         for value in config:
             yield from _objects(value)

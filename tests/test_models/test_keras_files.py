@@ -304,25 +304,28 @@ def test_a_module_that_is_named_beside_the_file_runs_after_a_yes_alone(custom, m
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("place", ["itself", "its loss"])
 @pytest.mark.parametrize("package", ["planted", "keras_hub", "keras_cv"])
 def test_a_class_that_names_its_own_module_brings_nothing_to_run(
-    keras, tmp_path, monkeypatch, suffix, package
+    keras, tmp_path, monkeypatch, suffix, package, place
 ):
     """Keras imports modules of packages that it takes for its own, wherever they lie."""
     mark, folder = tmp_path / "was imported", tmp_path / "modules" / package
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n", "utf-8")
     monkeypatch.syspath_prepend(folder.parent)
-    network = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(name="planted")])
+    inner = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten()], name="planted")
+    network = keras.Sequential([keras.Input((4, 6, 3)), inner])
     path = tmp_path / f"net{suffix}"
     network.save(path)
-    spoil_layer(path, module=package, class_name="Odd", registered_name=None)
+    odd = {"module": package, "class_name": "Odd", "config": {}, "registered_name": None}
+    spoil_layer(path, odd if place == "itself" else {"compile_config": {"optimizer": "sgd", "loss": odd}})
     assert "it uses Odd, which is not Keras' own" in refused(path)
     assert not mark.exists()
     assert package not in sys.modules
 
 
-def spoil_layer(path, **values):
+def spoil_layer(path, values):
     """Write other values into the configuration of the layer "planted"."""
 
     def spoiled(text):
