@@ -369,12 +369,6 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, nam
     assert not section.form.isVisible()
 
 
-def test_a_question_without_a_field_shows_no_form(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("output"))
-    assert not form.isVisible()
-
-
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -393,6 +387,55 @@ def test_names_that_do_not_fit_get_a_sentence(made, inspection, tmp_path, monkey
     pick(form.labels, questions.FROM_FILE)
     assert words in form.problem.text()
     assert form.labels.currentText() == questions.NUMBERS
+
+
+def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(
+        ready("/home/me/net.keras", questions=("output", "task"), outputs=("mask", "kind"), labels=("0", "1"))
+    )
+    assert "output" in form.question.text()
+    assert [form.output.itemText(n) for n in range(form.output.count())] == ["mask", "kind"]
+    assert not form.input.isVisible()
+    pick(form.output, "kind")
+    pick(form.task, "quantity")
+    form.keep.click()
+    assert inspection.of("answer")[0][1].given() == {"output": "kind", "task": "regression"}
+    inspection.set_model(ready("/home/me/net.keras", outputs=("kind", "mask"), ending="quantity"))
+    form.toggle()
+    assert [field.isVisible() for field in (form.output, form.task, form.input, form.pixels)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert (form.output.currentData(), form.task.currentData()) == ("kind", "regression")
+
+
+def test_a_program_runs_after_a_yes_alone(made, inspection):
+    section = made(ModelSection, inspection)
+    assert not section.trust.isVisible()
+    status = ModelStatus(Phase.FAILED, "waits for your yes", "python:mine:net", program="/home/me/mine.py")
+    inspection.set_model(status)
+    assert "runs the program /home/me/mine.py" in section.trust.question.text().replace("\u200b", "")
+    section.trust.no.click()
+    assert not section.trust.isVisible()
+    assert not inspection.of("trust")
+    inspection.set_model(status)
+    section.trust.yes.click()
+    assert inspection.of("trust")
+    inspection.set_model(ready("python:mine:net"))
+    assert not section.trust.isVisible()
+
+
+def test_a_folder_may_be_a_model(made, inspection, tmp_path):
+    section = made(ModelSection, inspection)
+    (tmp_path / "net").mkdir()
+    assert not is_model_file(str(tmp_path / "net"))
+    (tmp_path / "net" / "saved_model.pb").touch()
+    assert is_model_file(str(tmp_path / "net"))
+    section.open_source(str(tmp_path / "net" / "saved_model.pb"))
+    assert inspection.of("open_model")[-1][1] == str(tmp_path / "net")
 
 
 # Method and options
@@ -552,6 +595,16 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
     for widget in (*fields, section.run.button, section.run.live, section.method):
         qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
         assert section.window().focusWidget() is widget
+
+
+def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
+    section = made(MethodSection, inspection, {name: METHODS[name] for name in ("gradient", "occlusion")})
+    inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
+    items = section.method.model()
+    assert [items.item(n).isEnabled() for n in range(2)] == [False, True]
+    assert inspection.method == section.method.currentData() == "occlusion"
+    inspection.set_model(ready("net.keras"))
+    assert items.item(0).isEnabled()
 
 
 def test_quantities_go_up_or_down_and_show_their_values(made, inspection):

@@ -9,7 +9,7 @@ from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown
-from napari_saliency.models._trust import needs_trust, trust
+from napari_saliency.models._trust import needs_trust, program, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ __all__ = [
     "open_model",
     "parse",
     "probabilities",
+    "program",
     "read_labels",
     "settings_path",
     "trust",
@@ -79,7 +80,7 @@ def load_model(
         Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
         remembers one.
     **ports
-        ``input``, ``output`` and ``others``, for models that have several, and ``task``; see `Settings`.
+        ``input`` and ``output``, for models that have several, and ``task``; see `Settings`.
 
     Returns
     -------

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["size", "preprocessing", "output", "task", "labels"]
+Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
@@ -107,7 +107,7 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"size", "preprocessing", "output", "task", "labels"}
+    questions : tuple of {"size", "preprocessing", "input", "output", "task", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
@@ -133,6 +133,7 @@ class ModelInfo:
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     batch: int = 8
     gives: frozenset[Needs] = frozenset(NEEDS)

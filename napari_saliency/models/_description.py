@@ -67,7 +67,7 @@ class Facts:
         Multiplications of one forward pass; 0 where they are not known.
     notes : tuple of str
         Further sentences for the user.
-    ending, space, layers, outputs, gives
+    ending, space, layers, inputs, outputs, gives
         See `ModelInfo`.
     """
 
@@ -84,6 +84,7 @@ class Facts:
     layers: tuple[Layer, ...] = ()
     names: frozenset[str] = frozenset()
     thinned: frozenset[str] = frozenset()
+    inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     work: int = 0
     notes: tuple[str, ...] = ()
@@ -120,6 +121,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         questions=questions,
         notes=tuple(_notes(settings, facts, questions, guess)),
         fingerprint=facts.fingerprint,
+        inputs=facts.inputs,
         outputs=facts.outputs,
         batch=max(1, min(MOST_PICTURES, BEST_WORK // max(facts.work, 1))),
         gives=facts.gives,
@@ -243,7 +245,9 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
         yield "size"
     if not (facts.sure or settings.preprocessing):
         yield "preprocessing"
-    if facts.outputs:
+    if facts.inputs and settings.input is None:
+        yield "input"
+    if facts.outputs and settings.output is None:
         yield "output"
     if facts.plain and facts.n_outputs == 1 and settings.task is None:
         yield "task"

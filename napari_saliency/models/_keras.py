@@ -83,7 +83,7 @@ class KerasModel(Model):
 
     def with_settings(self, settings: Settings) -> KerasModel:
         merged = self._merged(settings)
-        built_by = ("input", "output", "others", "task")
+        built_by = ("input", "output", "task")
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own)
         twin = copy.copy(self)
@@ -177,6 +177,7 @@ class KerasModel(Model):
             sure=sure,
             layers=tuple(Layer(name, shape[0] or 0, shape[1] or 0, shape[2]) for name, shape in shapes),
             thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
+            inputs=self._network.inputs,
             outputs=self._network.outputs,
             work=self._graph.work,
             notes=tuple(self._ports()),
@@ -189,11 +190,12 @@ class KerasModel(Model):
 
     def _ports(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
+        if self._network.inputs:
+            own, *others = self._network.inputs
+            yield f"The picture goes into {own}; zeros into {', '.join(others)}."
         if self._network.outputs:
-            yield (
-                f"The model has the outputs {', '.join(self._network.outputs)}, and nobody said which one is meant: "
-                f"this is {self._network.output}. Choose with output=NAME, or beside the file."
-            )
+            own, *others = self._network.outputs
+            yield f"This is the output {own}; there is also {', '.join(others)}."
         if self._network.picture.dtype.is_integer:
             yield (
                 "The model takes whole numbers: pictures are rounded, and derivatives are those by the "

@@ -63,9 +63,8 @@ class Settings(BaseModel):
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
     input, output : str, optional
-        Name of the input that takes the picture, and of the output that is explained, where there are several.
-    others : {"zeros"}, optional
-        What the other inputs are given.
+        Name of the input that takes the picture (others are given zeros), and of the output that is
+        explained, where there are several.
     task : {"classification", "regression"}, optional
         Whether outputs are classes' scores or quantities, where the model does not tell.
     custom : str, optional
@@ -85,7 +84,6 @@ class Settings(BaseModel):
     channels: Count | None = None
     input: str | None = None
     output: str | None = None
-    others: Literal["zeros"] | None = None
     task: Literal["classification", "regression"] | None = None
     custom: str | None = None
     note: str | None = None

@@ -370,17 +370,6 @@ def flat(keras):
     return keras.Sequential([keras.Input((64,)), keras.layers.Dense(3)])
 
 
-def two_inputs(keras):
-    inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
-    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.add(inputs))))
-
-
-def two_named_inputs(keras):
-    inputs = {"left": keras.Input((8, 8, 3), name="left"), "right": keras.Input((8, 8, 3), name="right")}
-    x = keras.layers.add(list(inputs.values()))
-    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
-
-
 def boxes(keras):
     return keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Reshape((12, 12))]
@@ -400,8 +389,6 @@ def rounded(keras):
 STRANGERS = {
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
     volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
-    two_inputs: "say which one is the picture, and that the others are to be 0: input=",
-    two_named_inputs: "takes 2 inputs (left, right); say which one is the picture",
     boxes: "output of shape (None, 12, 12) is neither a classifier's, which is (pictures, classes), nor a segmen",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }
