@@ -14,8 +14,9 @@ import numpy as np
 
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
-from napari_saliency._types import Array, Estimate, Placement, Prediction, Score, Target, Targets
+from napari_saliency._types import Array, Estimate, ModelError, Placement, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
+from napari_saliency.models import as_score
 
 if TYPE_CHECKING:
     from napari_saliency.models import Model, ModelInfo
@@ -121,9 +122,12 @@ def answers(
     ------
     ValueError
         If the method does not exist, an option is not allowed, or scores differ.
+    ModelError
+        If the model cannot do what the method needs.
     """
     chosen = find_method(method)
     complete = chosen.complete(options)
+    _check_needs(chosen, model.info)
     scores = {question.target.score for question in questions}
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
@@ -131,6 +135,13 @@ def answers(
     answer = _Answer(model.info, chosen, complete, (x.shape[1], x.shape[2]))
     for estimate in chosen.function(model, x, Targets(weights, scores.pop()), **complete):
         yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
+
+
+def _check_needs(method: Method, info: ModelInfo) -> None:
+    if method.needs not in info.gives:
+        others = ", ".join(f"{m.title} ({m.id})" for m in METHODS.values() if m.needs in info.gives)
+        what = {"gradient": "derivatives", "tap": "layers"}[method.needs]
+        raise ModelError(f"{method.title} needs {what}, which {info.name} does not give: choose {others}")
 
 
 def find_method(name: str) -> Method:
@@ -195,16 +206,8 @@ def target_label(target: Target, labels: tuple[str, ...]) -> str:
 
 def target_value(target: Target, prediction: Prediction, info: ModelInfo) -> float:
     """The weighted scores of one picture."""
-    logits = prediction.logits
-    if target.score == "probability":
-        scores = prediction.probabilities
-    elif target.score == "logit":
-        scores = logits
-    elif info.ending == "sigmoid":
-        scores = -np.logaddexp(0, -logits)
-    else:
-        scores = logits - np.logaddexp.reduce(logits)
-    return float(scores @ target.dense(len(logits)))
+    scores = as_score(prediction.logits, target.score, info.ending)
+    return float(scores @ target.dense(len(scores)))
 
 
 @dataclass(frozen=True, eq=False)

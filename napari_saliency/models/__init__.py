@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
+from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import catalogue, parse
 from napari_saliency.models._trust import needs_trust, trust
@@ -23,6 +23,7 @@ __all__ = [
     "Scaling",
     "Settings",
     "Tap",
+    "as_score",
     "catalogue",
     "load_model",
     "needs_trust",

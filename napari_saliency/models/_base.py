@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import NEEDS, Array, Ending, Fit, Needs, Prediction, Rule
+from napari_saliency._types import NEEDS, Array, Ending, Fit, Needs, Prediction, Rule, Score
+from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
@@ -128,6 +131,7 @@ class Model(ABC):
     """
 
     info: ModelInfo
+    _recall: Recall | None = None
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
@@ -177,6 +181,31 @@ class Model(ABC):
     def prediction(self, logits: Array) -> Prediction:
         """Name and weigh the logits (K,) of one picture."""
         return Prediction(logits, probabilities(logits, self.info.ending), self.info.labels)
+
+    def weigh(self, scores: Array, targets: Targets) -> Array:
+        """Value (N,) of each target, of what `scores` has returned (N, K)."""
+        found = as_score(scores, targets.score, self.info.ending)
+        return np.asarray((targets.weights * found).sum(axis=-1), np.float32)
+
+    def recall(self, x: Array, *question: Hashable) -> Recall:
+        """Scores that a method has asked for pictures ``x`` with the options that ``question`` names.
+
+        Those of the last question are kept, so that another class of it runs the model zero times.
+        """
+        if self._recall is None or not self._recall.answers(x, question):
+            self._recall = Recall(x, question)
+        return self._recall
+
+
+def as_score(logits: Array, score: Score, ending: Ending) -> Array:
+    """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
+    if score == "logit":
+        return logits
+    if score == "probability":
+        return probabilities(logits, ending)
+    if ending == "sigmoid":
+        return -np.logaddexp(0, -logits)
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 
 
 def probabilities(logits: Array, ending: Ending) -> Array:
