@@ -272,7 +272,7 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch"):
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

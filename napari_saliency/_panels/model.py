@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
 
-SUFFIXES = (".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts")
+SUFFIXES = (".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".onnx")
 RECENT = 8
 
 _DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
@@ -63,7 +63,7 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: a .keras or .h5 file")
+        self.open.setToolTip("A classifier of your own: a file of Keras, PyTorch or ONNX")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()

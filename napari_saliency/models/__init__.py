@@ -52,10 +52,10 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; PyTorch's ``.pt2``, or TorchScript; ``keras:NAME`` for a classifier of
-        ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``; ``bundled:NAME``; or
-        ``python:MODULE:NAME`` for a network or what builds one, with ``?weights=FILE``, or for a function
-        (N, H, W, C) → (N, K).
+        A ``.keras`` or ``.h5`` file; PyTorch's ``.pt2``, or TorchScript; an ``.onnx`` file;
+        ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
+        ``?weights=none``; ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one,
+        with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -113,6 +113,10 @@ def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -
         from napari_saliency.models import _torch
 
         return _torch.open_source(parsed, settings)
+    if parsed.kind == "onnx":
+        from napari_saliency.models import _onnx
+
+        return _onnx.open_source(parsed, settings)
     from napari_saliency.models import _keras
 
     return _keras.open_source(parsed, settings)

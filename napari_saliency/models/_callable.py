@@ -60,7 +60,7 @@ class CallableModel(Model):
     def scores(self, x: Array) -> Array:
         with self._lock:
             outputs = self._outputs(x)
-        return self._as_logits(outputs)
+        return as_logits(outputs, self._facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         if self._gradient is None:
@@ -72,7 +72,7 @@ class CallableModel(Model):
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
         with self._lock:
             outputs = self._outputs(x)
-            logits = self._as_logits(outputs)
+            logits = as_logits(outputs, self._facts)
             value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
             _, gradients = self._gradient(x, self._back(outputs, slopes))
         found = np.asarray(gradients, np.float32)
@@ -116,14 +116,6 @@ class CallableModel(Model):
             )
         return outputs
 
-    def _as_logits(self, outputs: Array) -> Array:
-        spelled = self._facts.spelled
-        if spelled:
-            some = np.clip(outputs, SMALLEST[spelled], 1)
-            outputs = np.log(some)
-            outputs -= np.log(np.maximum(1 - some, SMALLEST[spelled])) if spelled == "sigmoid" else 0
-        return np.concatenate([-outputs, outputs], -1) if self._facts.n_outputs == 1 else outputs
-
     def _back(self, outputs: Array, slopes: Array) -> Array:
         """Bring derivatives by the logits back to the function's outputs."""
         spelled = self._facts.spelled
@@ -135,6 +127,16 @@ class CallableModel(Model):
                 some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST[spelled])
             )
         return np.asarray(slopes, np.float32)
+
+
+def as_logits(outputs: Array, facts: Facts) -> Array:
+    """Logits (N, K) of what a function returns, or what stands in for them; one output makes two classes."""
+    spelled = facts.spelled
+    if spelled:
+        some = np.clip(outputs, SMALLEST[spelled], 1)
+        outputs = np.log(some)
+        outputs -= np.log(np.maximum(1 - some, SMALLEST[spelled])) if spelled == "sigmoid" else 0
+    return np.concatenate([-outputs, outputs], -1) if facts.n_outputs == 1 else outputs
 
 
 def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:

@@ -151,6 +151,33 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> E
     return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
 
 
+def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *, alone: bool) -> None:
+    """Find networks that were saved as they are in training, with chance and their company in the answer.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K) of pictures (N, H, W, C).
+    x, outputs : (N, H, W, C), (N, K) float32
+        Pictures, and what was found for them together.
+    alone : bool
+        Whether a picture can be run without the others.
+
+    Raises
+    ------
+    ModelError
+        If the first picture's outputs are not always the same.
+    """
+    rows = x[:1] if alone else x
+    again = np.concatenate([run(rows)[:1] for _ in range(2)])
+    largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
+    if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
+        raise ModelError(
+            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
+            "it was saved as it is in training; call model.eval() before saving it"
+        )
+
+
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     """Name the classes; of a single output, one name is that of the class it is high for."""
     n_classes = 2 if facts.n_outputs == 1 else facts.n_outputs

@@ -10,7 +10,8 @@ from napari_saliency._types import ModelError
 BUNDLED = Path(__file__).parents[1] / "bundled"
 SUFFIXES = (".keras", ".h5", ".hdf5")
 TORCH_SUFFIXES = (".pt2", ".pt", ".pth", ".ts")
-FILES = "a .keras or .h5 file, or PyTorch's .pt2 or TorchScript file"
+KINDS = {".onnx": "onnx", **dict.fromkeys(SUFFIXES, "file"), **dict.fromkeys(TORCH_SUFFIXES, "torch")}
+FILES = "a .keras or .h5 file, PyTorch's .pt2 or TorchScript file, or an .onnx file"
 
 # What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
 FAMILIES = {
@@ -43,8 +44,8 @@ class Source:
 
     Attributes
     ----------
-    kind : {"file", "keras", "torch", "python"}
-        Keras' files, bundled ones among them; an application; PyTorch's files; what Python builds.
+    kind : {"file", "keras", "torch", "onnx", "python"}
+        Keras' files, bundled ones among them; an application; PyTorch's files; ONNX files; what Python builds.
     name : str
         As the user reads it; the application's name if ``kind`` is "keras".
     path : Path, optional
@@ -107,9 +108,9 @@ def parse(source: str | Path) -> Source:
             f"there is no file {text!r}; give {FILES}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES + TORCH_SUFFIXES or not path.is_file():
+    if suffix not in KINDS or not path.is_file():
         raise ModelError(f"{path.name!r} is not a model that opens here: give {FILES}")
-    return Source("torch" if suffix in TORCH_SUFFIXES else "file", path.stem, path)
+    return Source(KINDS[suffix], path.stem, path)
 
 
 def _bundled(name: str) -> Source:

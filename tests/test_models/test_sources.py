@@ -62,8 +62,8 @@ def test_a_source_is_written_as_it_is_read(source):
     [
         (
             "nowhere.keras",
-            "there is no file 'nowhere.keras'; give a .keras or .h5 file, or PyTorch's .pt2 or TorchScript file, "
-            "keras:NAME, bundled:NAME or python:MODULE:NAME",
+            "there is no file 'nowhere.keras'; give a .keras or .h5 file, PyTorch's .pt2 or TorchScript file, "
+            "or an .onnx file, keras:NAME, bundled:NAME or python:MODULE:NAME",
         ),
         ("keras:LeNet", "keras.applications has no 'LeNet'; it has MobileNetV2, "),
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
@@ -78,7 +78,7 @@ def test_what_does_not_exist_is_told_with_what_does(source, message):
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.tflite", "photo.jpg", "model", "model.keras.zip"])
 def test_another_kind_of_file_is_told(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(

@@ -1,0 +1,121 @@
+"""ONNX models: forward only, with their logits however they end."""
+
+from __future__ import annotations
+
+import copy
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency._types import Array, ModelError, Rule, Targets
+from napari_saliency.models._base import InputSpec, Model, Tap
+from napari_saliency.models._callable import as_logits
+from napari_saliency.models._description import describe
+from napari_saliency.models._settings import Settings
+
+try:
+    from napari_saliency.models._onnx_files import OnnxFile, read_file
+    from napari_saliency.models._onnx_settling import open_network, run_in_parts, settle
+except ImportError as error:
+    raise ModelError(
+        "ONNX is not installed here: pip install 'napari-saliency[onnx]', then start again"
+    ) from error
+
+if TYPE_CHECKING:
+    from napari_saliency.models._sources import Source
+
+ONLY_FORWARD = "{} is an ONNX file, which can only be run forward: choose a method that needs scores alone"
+
+
+class OnnxModel(Model):
+    """A classifier in an ONNX file.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        What is in the file; its graph is changed.
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class.
+    """
+
+    def __init__(self, file: OnnxFile, source: Source, settings: Settings) -> None:
+        self._source, self._lock = source, RLock()
+        self._said: tuple[object, ...] = ()
+        self._fingerprint, self._labels = file.fingerprint, file.labels
+        self._network = open_network(file, self._whole(settings))
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> OnnxModel:
+        twin = copy.copy(self)
+        twin._read(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        _, layout, batch = self._settled
+        with self._lock:
+            outputs = run_in_parts(self._network.session, layout, batch, x)
+        return as_logits(outputs, self._settled.facts)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def _whole(self, settings: Settings) -> Settings:
+        assert self._source.path is not None
+        return settings.over(Settings.beside(self._source.path))
+
+    def _read(self, settings: Settings) -> None:
+        whole = self._whole(settings)
+        if whole.layer:
+            raise ModelError(
+                f"the layers of an ONNX file cannot be looked at: {whole.layer!r} is none of them"
+            )
+        said = whole.size, whole.channels
+        if said != self._said:
+            with self._lock:
+                self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+        facts, number = self._settled.facts, self._network.session.number
+        itself = Settings(
+            labels=self._labels if len(self._labels) == facts.n_outputs else None,
+            preprocessing="none" if issubclass(number, np.integer) else None,
+        )
+        self.info = describe(self._source, whole.over(itself), facts)
+        _check_numbers(self.info.input, number)
+
+
+def open_source(source: Source, settings: Settings) -> OnnxModel:
+    """Open an ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do.
+    """
+    assert source.path is not None
+    try:
+        return OnnxModel(read_file(source.path), source, settings)
+    except ModelError as error:
+        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
+
+
+def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
+    """Refuse a preprocessing whose numbers the model cannot be given."""
+    if not issubclass(number, np.integer):
+        return
+    limits, ramp = np.iinfo(number), np.arange(256, dtype=np.float32)
+    values = spec.preprocessing(np.repeat(ramp[None, None, :, None], spec.channels, -1))
+    if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
+        raise ModelError(
+            f"it takes whole numbers ({limits.dtype}), and preprocessing {spec.preprocessing.name!r} makes others: "
+            "use 'none'"
+        )

@@ -1,0 +1,157 @@
+"""Running an ONNX graph on pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from napari_saliency._types import Array, ModelError
+
+if TYPE_CHECKING:
+    from napari_saliency.models._onnx_files import OnnxFile
+    from napari_saliency.models._onnx_graph import Entry, Layout
+
+# It tells nobody what is run here, and it writes nothing: what goes wrong is raised.
+onnxruntime.disable_telemetry_events()
+onnxruntime.set_default_logger_severity(4)
+
+NUMBERS: dict[int, type[np.number[Any]]] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.FLOAT16: np.float16,
+    onnx.TensorProto.DOUBLE: np.float64,
+    onnx.TensorProto.UINT8: np.uint8,
+    onnx.TensorProto.INT32: np.int32,
+}
+"""Types of numbers that pictures are given in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A graph that is ready to run.
+
+    Attributes
+    ----------
+    runner : onnxruntime.InferenceSession
+        What runs it.
+    entry : Entry
+        What it takes.
+    output : str
+        What is looked at unless another output is named.
+    """
+
+    runner: Any
+    entry: Entry
+    output: str
+
+    @property
+    def number(self) -> type[np.number[Any]]:
+        """The type of number that pictures are given in."""
+        return NUMBERS[self.entry.kind]
+
+    def run(self, x: Array, layout: Layout, names: Iterable[str] = ()) -> list[Array]:
+        """Run pictures (N, H, W, C); return what is called so, or the output, each (N, K).
+
+        Raises
+        ------
+        ModelError
+            If it cannot be run, or the output does not have one number for each class.
+        """
+        fed = x if layout == "NHWC" else x.transpose(0, 3, 1, 2)
+        if issubclass(self.number, np.integer):
+            limits = np.iinfo(self.number)
+            fed = np.rint(fed).clip(limits.min, limits.max)
+        wanted = [*names] or [self.output]
+        try:
+            found = self.runner.run(wanted, {self.entry.name: np.ascontiguousarray(fed, self.number)})
+        except Exception as error:
+            height, width, channels = x.shape[1:]
+            raise ModelError(
+                f"the model could not be run on pictures of {width}×{height} with {channels} channels: {said(error)}"
+            ) from error
+        return [
+            _flat(each, len(x)) if name == self.output else each
+            for name, each in zip(wanted, found, strict=True)
+        ]
+
+
+def open_session(file: OnnxFile, entry: Entry, outputs: list[str], *, quickly: bool = False) -> Session:
+    """Make a graph ready to run; its outputs are replaced.
+
+    Parameters
+    ----------
+    outputs : list of str
+        Which of its tensors are wanted; the first one is its output.
+    quickly : bool
+        Whether it is for a few runs only, and not rewritten to be fast.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be run.
+    """
+    if entry.kind not in NUMBERS:
+        kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
+        raise ModelError(
+            f"it takes {kinds.get(entry.kind, 'unknown')} numbers; pictures are given as float32, float16, double, "
+            "uint8 or int32"
+        )
+    model = file.model
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    try:
+        runner = onnxruntime.InferenceSession(
+            model.SerializeToString(), _options(file.folder, quickly=quickly), ["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise ModelError(f"it is damaged, or asks for what onnxruntime cannot do ({said(error)})") from error
+    return Session(runner, entry, outputs[0])
+
+
+def _options(folder: Path, *, quickly: bool) -> Any:  # noqa: ANN401 - onnxruntime's own
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _processors()
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_BASIC if quickly else level.ORT_ENABLE_ALL
+    # Threads that wait for work by turning round would keep the viewer from its processor.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return options
+
+
+def _processors() -> int:
+    """Those that this process may use: onnxruntime would count the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _flat(output: Any, count: int) -> Array:  # noqa: ANN401 - whatever the graph returns
+    """Classes in one row for each picture; they may stand along any one axis."""
+    if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+        kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__
+        raise ModelError(f"the model returns {kind}, and no score for each class")
+    if output.ndim < 2 or len(output) != count or max(output.shape[1:]) * count != output.size:
+        raise ModelError(
+            f"the model's output of shape {output.shape} is not a classifier's, which is (pictures, classes)"
+        )
+    with np.errstate(
+        over="ignore"
+    ):  # what float32 cannot hold is infinite, and told where scores are looked at
+        return output.reshape(count, -1).astype(np.float32)
+
+
+def said(error: Exception) -> str:
+    """What onnxruntime says, in one line and without its own places."""
+    text = re.sub(
+        r"^\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\(.*?\) |\s+", " ", str(error)
+    )
+    return " ".join(text.split())[:200]
