@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice, repeat
 from operator import index
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +18,10 @@ from napari_saliency._explanation import Explanation
 from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency._types import Array, Estimate, ModelError, Placement, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
-from napari_saliency.models import as_score
+from napari_saliency.models import Model, as_score
 
 if TYPE_CHECKING:
-    from napari_saliency.models import Model, ModelInfo
+    from napari_saliency.models import ModelInfo
 
 
 def explain(
@@ -53,6 +55,8 @@ def explain(
 
     Raises
     ------
+    TypeError
+        If ``model`` is not a model.
     ValueError
         If the picture, target, method or an option is not allowed.
     ModelError
@@ -63,8 +67,8 @@ def explain(
 
 def explain_batch(
     model: Model,
-    images: Sequence[AnyImage],
-    targets: Sequence[Target | int | str | None] | Target | int | str | None = None,
+    images: Iterable[AnyImage],
+    targets: Iterable[Target | int | str | None] | Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
     **options: Any,  # noqa: ANN401 - the method's own
@@ -73,28 +77,66 @@ def explain_batch(
 
     Parameters
     ----------
-    targets : sequence, or one for all
+    images : iterable
+        A list, a stack (N, h, w, C), a generator.
+    targets : iterable, or one for all
         What to explain of each picture.
     """
-    several = hasattr(targets, "__len__") and not isinstance(targets, str)  # numpy's too
-    every: list[Any] = list(targets) if several else [targets] * len(images)  # type: ignore[arg-type]
-    if len(every) != len(images):
-        raise ValueError(f"{len(every)} targets are given for {len(images)} pictures")
+    _check_model(model)
+    pairs = _pairs(images, targets)
     found: list[Explanation] = []
-    size = model.info.batch
-    for start in range(0, len(images), size):
-        part = [_prepare(model.info, image) for image in images[start : start + size]]
+    while some := list(islice(pairs, model.info.batch)):
+        part = [_prepare(model.info, image) for image, _ in some]
         x = _stack(part)
         predictions = model.predict(x)
-        resolved = [
-            resolve(t, p, score) for t, p in zip(every[start : start + size], predictions, strict=True)
-        ]
+        resolved = [resolve(t, p, score) for (_, t), p in zip(some, predictions, strict=True)]
         questions = [
             Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)
         ]
         *_, last = answers(model, x, questions, method, options)
         found += last
     return found
+
+
+def _check_model(model: object) -> None:
+    if isinstance(model, Model):
+        return
+    hint = ""
+    if isinstance(model, (str, Path)):
+        hint = f": write load_model({str(model)!r})"
+    elif hasattr(model, "shape"):
+        hint = ": the picture comes second"
+    raise TypeError(f"the first argument is a model from load_model, not {_in_words(model)}{hint}")
+
+
+def _pairs(images: Iterable[AnyImage], targets: object) -> Iterator[tuple[AnyImage, Any]]:
+    """Each picture with its target; pictures that are not all here yet are taken one by one."""
+    single = isinstance(images, (str, Path)) or not isinstance(images, Iterable)
+    if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape)):
+        raise TypeError(
+            f"many pictures are a list, or another iterable, not {_in_words(images)}: "
+            "write [picture], or use explain for one"
+        )
+    if not isinstance(targets, Iterable) or isinstance(targets, str):
+        return zip(images, repeat(targets), strict=False)
+    wanted, pictures = list(targets), images if isinstance(images, Sized) else list(images)
+    if len(wanted) != len(pictures):
+        raise ValueError(
+            f"{len(wanted)} targets are given for {len(pictures)} pictures: give one for each, or one for all"
+        )
+    return zip(pictures, wanted, strict=True)
+
+
+def _is_one_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) < 3 or (len(shape) == 3 and shape[2] <= 4)  # not a stack of grey ones
+
+
+def _in_words(thing: object) -> str:
+    """Name what was given instead of something else, briefly."""
+    if thing is None or isinstance(thing, (str, Path, bool, int, float)):
+        return repr(str(thing) if isinstance(thing, Path) else thing)
+    shape = f" of shape {thing.shape}" if hasattr(thing, "shape") else ""
+    return f"an object of type {type(thing).__name__}{shape}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +211,9 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
     try:
         number = index(target)
     except TypeError:
-        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}") from None
+        number = None
+    if number is None or isinstance(target, bool):  # True is not class 1
+        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}")
     if not 0 <= number < len(prediction.labels):
         raise ValueError(
             f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}"
@@ -222,6 +266,11 @@ class _Answer:
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
         """Everything about the ``n``-th picture's map."""
         values = estimate.values[n]
+        notes = (
+            *(estimate.notes[n] if estimate.notes else ()),
+            *self._scores_note(question.target),
+            *_finite_note(values),
+        )
         return Explanation(
             values=values,
             placement=question.placement.coarser(self.size, (values.shape[0], values.shape[1])),
@@ -238,13 +287,23 @@ class _Answer:
             diagnostics={
                 k: float(np.ravel(v)[n if np.ndim(v) else 0]) for k, v in estimate.diagnostics.items()
             },
-            notes=(*(estimate.notes[n] if estimate.notes else ()), *self._scores_note(question.target)),
+            notes=notes,
             provenance=_provenance(self.info),
         )
 
     def _scores_note(self, target: Target) -> tuple[str, ...]:
         replaced = target.score == "logit" and not self.info.logits
         return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
+
+
+def _finite_note(values: Array) -> tuple[str, ...]:
+    finite = np.isfinite(values)
+    if finite.all():
+        return ()
+    pixels = finite.reshape(*finite.shape[:2], -1).all(axis=-1)
+    count = np.count_nonzero(~pixels)
+    are = "pixel is" if count == 1 else "pixels are"
+    return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
 
 
 def _prepare(info: ModelInfo, image: AnyImage) -> Prepared:

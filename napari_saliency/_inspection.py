@@ -24,7 +24,7 @@ from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
 from napari_saliency._seen import SeenPicture
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
-from napari_saliency._types import Target
+from napari_saliency._types import ModelError, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, parse
 
@@ -51,14 +51,6 @@ class Inspection:
 
     Attributes
     ----------
-    model : ModelStatus
-        The model and how it stands.
-    picture : Picture or None
-        What was given to look at.
-    prepared : Prepared or None
-        What the model sees of it.
-    prediction : Prediction or None
-        What the model says of it.
     selected : int or None
         The class that is explained; None for the top class.
     known_classes : frozenset of int
@@ -67,13 +59,12 @@ class Inspection:
         Of what the user asked for; None when nothing runs.
     explanation, request : Explanation, Request, or None
         What is shown, and the question that it answers.
-    live : bool
-        Explain without being asked.
     method, options, score
         How to explain.
     """
 
     model_changed = Signal(object)  # ModelStatus
+    picture_changed = Signal(object)  # Picture | None
     prepared_changed = Signal(object)  # Prepared | None
     prediction_changed = Signal(object)  # Prediction | None
     class_changed = Signal(object)  # int | None
@@ -116,18 +107,19 @@ class Inspection:
             return
         self._runner.stop()
         self._wanted |= self._live
+        another = source != self.model.source
         self._open_model.open(source, settings or Settings())
+        if another:  # classes that can be clicked are those of the model that answers the click
+            self._seen.forget_prediction()
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it."""
-        path = parse(self.model.source).path
-        if path is not None:
-            try:
+        try:
+            path = parse(self.model.source).path
+            if path is not None:
                 settings.over(Settings.beside(path)).write_beside(path)
-            except OSError as error:
-                self.failed.emit(
-                    Problem(f"This could not be kept beside the model: {error.strerror or error}.")
-                )
+        except (OSError, ModelError) as error:  # the file may be gone, or its folder not writable
+            self.failed.emit(Problem.of("This could not be kept beside the model", error))
         self.open_model(self.model.source, settings)
 
     def set_picture(self, picture: Picture | None) -> None:
@@ -137,6 +129,7 @@ class Inspection:
         self._runner.stop()
         self._wanted |= self._live
         self._seen.look_at(picture)
+        self.picture_changed.emit(picture)
         self._update_known()
         self._advance()
 
@@ -228,6 +221,11 @@ class Inspection:
         return self._memory.alike(self.request) if self.request else []
 
     @property
+    def cancelling(self) -> bool:
+        """Whether what runs is to stop after the step that is under way."""
+        return self._runner.run is not None and self._runner.run.cancelled
+
+    @property
     def stale(self) -> bool:
         """Whether what is shown does not answer what is chosen now."""
         return self.request is None or self.request != self._request()
@@ -249,9 +247,13 @@ class Inspection:
         if self.picture is None:
             self._wanted = False
             self._set_progress(None)
-        elif info is None or self.model.phase is not Phase.READY:
+        elif info is None:
             self._waiting("waiting for the model")
-        elif missing := self._seen.missing(info):
+        elif not (missing := self._seen.missing(info)) and self._wanted and self._request() in self._memory:
+            self._ask()  # even while the model is opened again
+        elif self.model.phase is not Phase.READY:
+            self._waiting("waiting for the model")
+        elif missing:
             self._waiting(missing)
             self._seen.ask(info, again=self._wanted)
         elif self._wanted:
@@ -280,7 +282,8 @@ class Inspection:
 
     def _fetch_ahead(self) -> None:
         """Compute the other top classes' maps while nobody asks for anything."""
-        if self._runner.run or self.stale or self.prediction is None:
+        idle = self._runner.run is None and self.model.phase is Phase.READY
+        if not idle or self.stale or self.prediction is None:
             return
         for index in self._ahead.classes(self.prediction):
             request = self._request(index)

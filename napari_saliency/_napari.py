@@ -66,6 +66,7 @@ class Viewing:
     pictures_changed = Signal()  # which layers there are, their names, which one is chosen
     reading_changed = Signal(object)  # Reading
     contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
+    map_changed = Signal(bool)  # whether the picture has a map that can be kept
 
     def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
         self._viewer, self._inspection, self._post = viewer, inspection, post
@@ -99,6 +100,7 @@ class Viewing:
                     emitter.connect(callback)
                 self._in_background(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
         self.pictures_changed.emit()
+        self._tell_map()
         self._look()
 
     def correct(self) -> None:
@@ -111,6 +113,7 @@ class Viewing:
         """Leave the map as a layer of its own; the next one goes into a new one."""
         if self.source is not None:
             self._maps.keep(self.source)
+            self._tell_map()
 
     @property
     def display(self) -> _display.Display:
@@ -120,8 +123,13 @@ class Viewing:
     @display.setter
     def display(self, display: _display.Display) -> None:
         self._display = display
-        self._maps.set_display(display)
+        self._maps.set_display(display, self.source)
         self._show(self._inspection.explanation)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether a layer shows the picture's map, other than as one that was kept."""
+        return self.source is not None and self._maps.has(self.source)
 
     def auto_contrast(self) -> None:
         """Let the contrast limits follow the map again."""
@@ -189,6 +197,7 @@ class Viewing:
             self.choose(next(iter(self.pictures), None))
         elif is_picture(event.value):
             self.pictures_changed.emit()
+        self._tell_map()
 
     def _reordered(self, _event: object = None) -> None:
         self.pictures_changed.emit()
@@ -266,6 +275,7 @@ class Viewing:
         if source is not None:
             others = self._inspection.known() if self._display.shared else ()
             self._maps.show(source, found[1], explanation, request, others)
+            self._tell_map()
 
     def _prepare(self, _classes: frozenset[int]) -> None:
         """Make ready what the next click may ask for."""
@@ -274,7 +284,11 @@ class Viewing:
 
     def _placed(self, _event: object = None) -> None:
         """Move the map with its picture."""
-        self._show(self._inspection.explanation)
+        if self.source is not None:
+            self._maps.place(self.source)
+
+    def _tell_map(self) -> None:
+        self.map_changed.emit(self.has_map)
 
     def _contrast_by_hand(self, by_hand: bool) -> None:
         self.contrast_changed.emit(by_hand)
@@ -284,24 +298,3 @@ def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
     """Show a problem as napari's notification, what lies behind it on a button's press."""
     actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
     notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))
-
-
-class Keys:
-    """``[`` and ``]`` step through the classes, until they are closed."""
-
-    def __init__(self, viewer: ViewerModel, inspection: Inspection) -> None:
-        self._viewer = viewer
-        self._steps = {key: partial(_step, inspection, by) for key, by in (("[", -1), ("]", 1))}
-        self._before = {key: viewer.bind_key(key, step, overwrite=True) for key, step in self._steps.items()}
-
-    def close(self) -> None:
-        """Give the keys back, unless somebody else has taken them since."""
-        for key, step in self._steps.items():
-            bound = self._viewer.bind_key(key, None)
-            other = self._before[key] if bound is step else bound
-            if other is not None:
-                self._viewer.bind_key(key, other, overwrite=True)
-
-
-def _step(inspection: Inspection, by: int, _viewer: ViewerModel) -> None:
-    inspection.step_class(by)

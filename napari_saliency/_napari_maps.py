@@ -26,7 +26,7 @@ from napari.layers import Image
 from napari.utils import Colormap
 
 from napari_saliency import _display
-from napari_saliency._napari_pictures import OURS
+from napari_saliency._napari_pictures import OURS, owner
 from napari_saliency._types import Placement
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ Limits = tuple[float, float]
 Delay = Callable[[Callable[[], None]], Callable[[], None]]
 """Makes of a callable one that waits until it has not been called for a moment."""
 
+# What stands in a map layer's metadata, beside the explanation itself: what it answers, whether it is
+# live, kept by the user, or left by a panel that was closed, so that the next one may take it over, and
+# whether its contrast limits were set by hand.
+REQUEST, STATE, BY_HAND = "saliency_request", "saliency_state", "saliency_by_hand"
+
 _ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
 _LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
 
@@ -57,11 +62,13 @@ class _View(NamedTuple):
 
 @dataclass(eq=False)
 class _Live:
-    """The layer that shows a picture's map now."""
+    """The layer that shows a picture's map now, and what it shows."""
 
+    source: Image
     layer: Image
     name: str  # that it was given; another one is the user's
     by_hand: bool = False  # the user set the contrast limits
+    shown: tuple[Plane, Explanation, Request] | None = None
 
 
 class MapLayers:
@@ -118,7 +125,8 @@ class MapLayers:
         values = self._view(explanation).values
         place = geometry(source, plane, explanation.placement)
         with self._our_own_doing():
-            live = self._live.get(source.unique_id) or self._add(source, plane, explanation)
+            live = self._live.get(source.unique_id) or self._adopt(source)
+            live = live or self._add(source, plane, explanation)
             self._update(live.layer, pinned(values, source.ndim, plane), place)
             if not live.layer.auto_contrast:
                 limits = live.layer.contrast_limits if live.by_hand else self._limits(explanation, others)
@@ -126,12 +134,27 @@ class MapLayers:
             if live.layer.name == live.name != explanation.name:
                 live.layer.name = explanation.name
                 live.name = live.layer.name  # napari may have added a number
-        live.layer.metadata[OURS] = explanation
-        live.layer.metadata["saliency_request"] = request
+        live.shown = plane, explanation, request
+        live.layer.metadata.update({OURS: explanation, REQUEST: request})
         self._tell_by_hand(live.by_hand)
 
-    def set_display(self, display: _display.Display) -> None:
-        """Show the next maps in another way; contrast limits follow the map again."""
+    def has(self, source: Image) -> bool:
+        """Whether a layer shows a picture's map now."""
+        return source.unique_id in self._live
+
+    def place(self, source: Image) -> None:
+        """Follow a picture that was moved."""
+        live = self._live.get(source.unique_id)
+        if live is not None and live.shown is not None:
+            plane, explanation, _ = live.shown
+            for name, value in _moved(live.layer, geometry(source, plane, explanation.placement)).items():
+                setattr(live.layer, name, value)
+
+    def set_display(self, display: _display.Display, current: Image | None) -> None:
+        """Show all maps but that of the current picture, and the next ones, in another way.
+
+        Contrast limits follow the maps again.
+        """
         before, self._display = self._display, display
         self._views.clear()
         recoloured = (before.colormap, before.diverging) != (display.colormap, display.diverging)
@@ -141,13 +164,15 @@ class MapLayers:
             live.by_hand = False
             if recoloured:
                 live.layer.colormap = _colormap(display)
+            if live.source is not current and live.shown is not None:
+                self.show(live.source, *live.shown)
 
     def keep(self, source: Image) -> bool:
         """Leave a picture's map as it is; return whether there was one."""
         live = self._live.get(source.unique_id)
         if live is None or live.layer not in self._layers:
             return False
-        self._let_go(source.unique_id)
+        self._let_go(source.unique_id, "kept")
         self._kept.append(live.layer)
         return True
 
@@ -207,12 +232,28 @@ class MapLayers:
             **self._look,
         )
         self._layers.insert(self._layers.index(source) + 1, layer)
-        live = self._live[source.unique_id] = _Live(layer, layer.name)
+        return self._make_live(source, layer, layer.name)
+
+    def _adopt(self, source: Image) -> _Live | None:
+        """Take over the map that a panel which is closed has left for a picture."""
+        left = (layer for layer in reversed(self._layers) if layer.metadata.get(STATE) == "left")
+        for layer in left:
+            of = owner(layer.metadata[REQUEST].picture)
+            if of is not None and of[0] == source.unique_id:
+                return self._make_live(source, layer, layer.metadata[OURS].name)
+        return None
+
+    def _make_live(self, source: Image, layer: Image, name: str) -> _Live:
+        by_hand = layer.metadata.get(BY_HAND, False)
+        live = self._live[source.unique_id] = _Live(source, layer, name, by_hand)
+        layer.metadata[STATE] = "live"
         layer.events.contrast_limits.connect(self._contrast_set)
         return live
 
-    def _let_go(self, key: object) -> None:
-        layer = self._live.pop(key).layer
+    def _let_go(self, key: object, state: str = "left") -> None:
+        live = self._live.pop(key)
+        layer = live.layer
+        layer.metadata.update({STATE: state, BY_HAND: live.by_hand})
         layer.events.contrast_limits.disconnect(self._contrast_set)
         self._look = {name: getattr(layer, name) for name in _LOOK}
 

@@ -57,13 +57,15 @@ class OpenModel:
 
     def open(self, source: str, settings: Settings) -> None:
         """Open a model in place of the one before."""
+        same = (source, settings) == (self.status.source, self._settings)
+        info = self.status.info if same else None  # what is known of it holds while it is opened again
         self._settings = settings
         if not self.link.alive:
             self._start_engine()
         phase, verb = (
             (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
         )
-        self._set(ModelStatus(phase, f"{verb} {short_name(source)}", source))
+        self._set(ModelStatus(phase, f"{verb} {short_name(source)}", source, info))
         call = partial(_engine.open_model, source, settings)
         self.link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
 
@@ -85,11 +87,11 @@ class OpenModel:
         if self.status.phase is Phase.STARTING:
             source = self.status.source
             words = f"loading {short_name(source)}" if source else "no model is open"
-            self._set(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source))
+            self._set(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source, self.status.info))
 
     def _cannot_start(self, error: BaseException) -> None:
         self.link.stop()
-        self._fail(Problem.of("The engine cannot start", error))
+        self._fail(Problem.of("The engine cannot start (Explain tries again)", error))
 
     def _opened(self, source: str, info: ModelInfo) -> None:
         if source == self.status.source:
@@ -123,7 +125,7 @@ class OpenModel:
 
     def _restart(self, words: str) -> None:
         source = self.status.source
-        self._set(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source))
+        self._set(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source, self.status.info))
         self._start_engine()
         if source:
             self.open_again()

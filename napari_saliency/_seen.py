@@ -68,6 +68,11 @@ class SeenPicture:
             self._on_preparation(None)
             self._on_prediction(None)
 
+    def forget_prediction(self) -> None:
+        """Forget what a model said that is no longer asked."""
+        self.prediction = self._predicted_for = None
+        self._on_prediction(None)
+
     def missing(self, info: ModelInfo) -> str:
         """Say in the user's words what has to be waited for; nothing once a model's prediction is there."""
         assert self.picture is not None
@@ -115,6 +120,7 @@ class SeenPicture:
             self._failed = True
             self._on_failure(Problem.of("The picture cannot be used", error))
             self._on_preparation(None)
+            self.forget_prediction()
 
     def _is_predicted(self, key: tuple[Hashable, ModelInfo], prediction: Prediction) -> None:
         if key == self._predicted_for:
@@ -125,3 +131,4 @@ class SeenPicture:
         if key == self._predicted_for:
             self._failed = True
             self._on_failure(Problem.of("The model failed on this picture", error))
+            self._on_prediction(None)

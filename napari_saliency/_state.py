@@ -116,7 +116,7 @@ class Memory:
         self._most, self._bytes = most, 0
         self._maps: OrderedDict[Request, Explanation] = OrderedDict()
 
-    def __contains__(self, request: Request) -> bool:
+    def __contains__(self, request: Request | None) -> bool:
         """Whether a map is known."""
         return request in self._maps
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index as whole
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Self, get_args
 
@@ -86,6 +87,21 @@ class Placement:
         return type(self)(scale, (shift[0], shift[1]))
 
 
+def _class_index(value: object) -> int:
+    """Take a whole number; a label, which only a model knows, is refused."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"a Target takes a class's index, not {value!r}, as only a model knows its labels: "
+            f"model.info.labels.index({value!r}) gives the index"
+        )
+    try:
+        if not isinstance(value, bool):
+            return whole(value)  # type: ignore[arg-type] # which it says itself
+    except TypeError:
+        pass
+    raise ValueError(f"a Target takes a class's index, not {value!r}: give a whole number from 0 on")
+
+
 @dataclass(frozen=True)
 class Target:
     """What is explained: a weighted sum of the scores of classes.
@@ -104,18 +120,19 @@ class Target:
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ValueError(f"score {self.score!r} is not one of {', '.join(SCORES)}")
-        classes = [index for index, _ in self.weights]
+        classes = [_class_index(index) for index, _ in self.weights]
         if not classes or classes != sorted(set(classes)) or classes[0] < 0:
             raise ValueError(f"weights {self.weights!r} must name each class once, sorted, from 0 on")
 
     @classmethod
     def of_class(cls, index: int, score: Score = "logit") -> Self:
         """One class."""
-        return cls(((int(index), 1.0),), score)
+        return cls(((_class_index(index), 1.0),), score)
 
     @classmethod
     def contrast(cls, this: int, rather_than: int, score: Score = "logit") -> Self:
         """Why ``this`` class rather than that one: the difference of their scores."""
+        this, rather_than = _class_index(this), _class_index(rather_than)
         if this == rather_than:
             raise ValueError(f"a contrast needs two different classes, not {this} twice")
         return cls.weighted({this: 1.0, rather_than: -1.0}, score)
@@ -124,7 +141,7 @@ class Target:
     def weighted(cls, weights: Mapping[int, float] | Sequence[float], score: Score = "logit") -> Self:
         """Any weighting: class → weight, or one weight for each class."""
         pairs = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
-        return cls(tuple(sorted((int(i), float(w)) for i, w in pairs if w)), score)
+        return cls(tuple(sorted((_class_index(i), float(w)) for i, w in pairs if w)), score)
 
     @property
     def index(self) -> int | None:

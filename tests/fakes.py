@@ -72,6 +72,7 @@ class FakeInspection:
     """Answers every command at once, unless ``patient`` is set: then `finish` lets the run end."""
 
     model_changed = Signal(object)
+    picture_changed = Signal(object)
     prepared_changed = Signal(object)
     prediction_changed = Signal(object)
     class_changed = Signal(object)
@@ -91,7 +92,7 @@ class FakeInspection:
         self.selected = self.progress = self.explanation = self.request = None
         self.known_classes = frozenset()
         self.stale = True
-        self.live = False
+        self.live = self.cancelling = False
         self.method = next(iter(METHODS))
         self.options = METHODS[self.method].complete({})
         self.score = "logit"
@@ -112,6 +113,7 @@ class FakeInspection:
             return
         self.commands.append(("set_picture", picture))
         self.picture, self.stale = picture, True
+        self.picture_changed.emit(picture)
         self.prepared = self.prediction = None
         if picture is not None and self.model.info is not None:
             pixels, values = picture.read()
@@ -143,6 +145,7 @@ class FakeInspection:
 
     def explain(self):
         self.commands.append(("explain",))
+        self.cancelling = False
         if self.patient:
             self.progress = Progress(3, 50, "computing")
             self.progress_changed.emit(self.progress)
@@ -178,11 +181,12 @@ class FakeInspection:
         self.end_progress()
 
     def end_progress(self):
-        self.progress = None
+        self.progress, self.cancelling = None, False
         self.progress_changed.emit(None)
 
     def cancel(self):
         self.commands.append(("cancel",))
+        self.cancelling = True
         self.progress = Progress(self.progress.done, self.progress.total, "stopping after this step")
         self.progress_changed.emit(self.progress)
 

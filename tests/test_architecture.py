@@ -58,6 +58,7 @@ _QT = "_widget* _panels.* _demo"
 CONFINED = {
     "keras": "models._keras*",
     "tensorflow": "models._keras*",
+    "h5py": "models._keras*",
     "torch": "models._torch*",
     "onnx": "models._onnx*",
     "onnxruntime": "models._onnx*",
@@ -70,14 +71,15 @@ CONFINED = {
     "PIL": "_image _samples models.* _napari* _widget* _panels.* _demo _batch",
     "platformdirs": "models._trust",
     "pydantic": "models.*",
+    "yaml": "models._beside",
     "psygnal": "_inspection _napari* _widget* _panels.*",
 }
 NOT_BEFORE_USE = {
     name
     for name in CONFINED
-    if name not in {"PIL", "loky", "platformdirs", "psygnal", "pydantic", "skimage", "typer"}
+    if name not in {"PIL", "loky", "platformdirs", "psygnal", "pydantic", "skimage", "typer", "yaml"}
 }
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image"}
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 
 class Arrow(NamedTuple):
@@ -186,6 +188,19 @@ def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
         if not matches(arrow.module, CONFINED.get(arrow.imported.partition(".")[0], "*"))
     ]
     assert outside == []
+
+
+def test_a_users_module_is_imported_in_one_place_alone():
+    """Besides, only what the package names itself: its public names, and the frameworks of the engine."""
+    words = {"import_module", "__import__", "exec_module", "runpy", "exec", "eval", "compile"}
+    named = {
+        module
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Name) and node.id in words)
+        or (isinstance(node, ast.Attribute) and node.attr in words - {"eval", "compile"})
+    }
+    assert named == {"__init__", "_engine", "models._trust"}
 
 
 def test_methods_and_metrics_know_nothing_but_numpy(arrows):

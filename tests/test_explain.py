@@ -1,11 +1,14 @@
 """The one door: pictures in, explanations out."""
 
+from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from napari_saliency import _explain
 from napari_saliency._explain import Question as Asked
 from napari_saliency._explain import answers, explain, explain_batch, resolve, target_label
 from napari_saliency._preprocessing import PREPROCESSINGS
@@ -175,6 +178,8 @@ def test_a_target_brings_its_own_score():
         (4, "class 4 does not exist: the model has classes 0 to 3"),
         (-1, "class -1 does not exist: the model has classes 0 to 3"),
         (Target.of_class(7), "class 7 does not exist: the model has classes 0 to 3"),
+        (True, "a target is a class's index or label, or a Target, not True"),
+        (np.False_, "a target is a class's index or label, or a Target, not "),
         (2.0, "a target is a class's index or label, or a Target, not 2.0"),
         ([1], r"a target is a class's index or label, or a Target, not \[1\]"),
         ("zebre", "the model has no class 'zebre'; near it are zebra"),
@@ -268,8 +273,49 @@ def test_no_pictures_have_no_explanations(model):
 
 
 def test_targets_and_pictures_must_be_as_many(model):
-    with pytest.raises(ValueError, match="2 targets are given for 3 pictures"):
-        explain_batch(model, pictures(model, 3), [0, 1])
+    for images in (pictures(model, 3), iter(pictures(model, 3))):
+        with pytest.raises(ValueError, match="2 targets are given for 3 pictures: give one for each"):
+            explain_batch(model, images, iter([0, 1]))
+    assert model.calls == []
+
+
+def test_pictures_and_targets_may_be_any_iterables():
+    model = Spatial(batch=2)
+    images, targets = pictures(model, 5), [0, "zebra", 1, None, 3]
+    wanted = explain_batch(model, images, targets)
+    for some in (iter(images), tuple(images), deque(images), dict(enumerate(images)).values()):
+        found = explain_batch(model, some, iter(targets))
+        assert [one.target for one in found] == [one.target for one in wanted]
+        np.testing.assert_array_equal([f.values for f in found], [w.values for w in wanted])
+
+
+def test_pictures_of_a_generator_are_taken_batch_by_batch():
+    model = Spatial(batch=2)
+    known = []
+
+    def taken():
+        for image in pictures(model, 5):
+            known.append(len(model.calls))
+            yield image
+
+    assert len(explain_batch(model, taken(), 1)) == 5
+    assert known == [0, 0, 2, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("cat.jpg", "'cat.jpg'"),
+        (Path("cat.jpg"), "'cat.jpg'"),
+        (None, "None"),
+        (Image.new("RGB", (8, 6)), "an object of type Image"),
+        (np.zeros((6, 8)), r"an object of type ndarray of shape \(6, 8\)"),
+        (np.zeros((6, 8, 3)), r"an object of type ndarray of shape \(6, 8, 3\)"),
+    ],
+)
+def test_one_picture_is_not_taken_for_many(model, image, words):
+    with pytest.raises(TypeError, match=rf"not {words}: write \[picture\], or use explain for one"):
+        explain_batch(model, image)
 
 
 def test_targets_of_one_batch_share_their_score(model):
@@ -347,6 +393,42 @@ def test_given_up_after_a_step_nothing_more_runs(model, picture):
 def test_wrong_options_are_told(model, picture, options, message):
     with pytest.raises(ValueError, match=message):
         explain(model, picture, 0, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("bundled:photos", r"'bundled:photos': write load_model\('bundled:photos'\)"),
+        (Path("net.keras"), r"'net.keras': write load_model\('net.keras'\)"),
+        (None, "None$"),
+        (np.zeros((6, 8, 3)), r"an object of type ndarray of shape \(6, 8, 3\): the picture comes second"),
+        (Spatial, "an object of type ABCMeta$"),
+    ],
+)
+def test_what_is_no_model_is_told(model, given, words):
+    for call in (explain, lambda *both: explain_batch(both[0], [both[1]])):
+        with pytest.raises(TypeError, match=f"the first argument is a model from load_model, not {words}"):
+            call(given, model)
+
+
+@pytest.mark.parametrize(("bad", "are"), [([(0, 0)], "1 pixel is"), ([(0, 0), (2, 3)], "2 pixels are")])
+@pytest.mark.parametrize("name", ["gradient", "grad_cam"])
+def test_a_map_that_is_not_finite_says_so(model, picture, monkeypatch, name, bad, are):
+    method = METHODS[name]
+
+    def overflowing(*args, **options):
+        for estimate in method.function(*args, **options):
+            estimate.values[0][tuple(zip(*bad, strict=True))] = np.inf
+            estimate.values[0][(*bad[0], *[0] * (estimate.values.ndim - 3))] = np.nan
+            yield estimate
+
+    monkeypatch.setattr(_explain, "METHODS", {name: replace(method, function=overflowing)})
+    (note,) = [note for note in explain(model, picture, 0, name).notes if "finite" in note]
+    assert note.startswith(f"{are} not finite, of {12 if name == 'grad_cam' else 48}")
+
+
+def test_a_finite_map_has_no_note(model, picture):
+    assert explain(model, picture, 0).notes == ()
 
 
 def test_a_wrong_picture_is_told(model, tmp_path):

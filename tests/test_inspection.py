@@ -423,6 +423,59 @@ def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, mo
     assert desk.inspection.model.phase is Phase.READY
 
 
+def test_the_classes_of_another_model_are_not_offered_while_it_loads(desk):
+    inspection = desk.show()
+    inspection.open_model(OTHER)
+    assert inspection.prediction is None
+    assert desk.of("prediction")[-1] is None
+    desk.settle()
+    assert inspection.prediction is not None
+
+
+def test_a_model_that_cannot_take_the_picture_leaves_no_classes(desk, monkeypatch):
+    inspection = desk.show()
+    monkeypatch.setattr(Quadratic, "scores", failing(ValueError("five channels are needed")))
+    inspection.set_picture(picture(2))
+    desk.settle()
+    assert inspection.prediction is None
+    assert desk.of("prediction")[-1] is None
+
+
+def test_cancelling_is_told_of_the_run_that_is_cancelled_and_not_of_the_next(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    assert not inspection.cancelling
+    inspection.cancel()
+    assert inspection.cancelling
+    inspection.step_class(1)
+    assert not inspection.cancelling
+
+
+def test_a_picture_is_told_at_once(desk):
+    told = []
+    desk.inspection.picture_changed.connect(told.append)
+    given = picture()
+    desk.inspection.set_picture(given)
+    assert told == [given]
+
+
+def test_a_model_file_that_is_gone_keeps_no_answers(desk, monkeypatch, tmp_path):
+    file = tmp_path / "net.keras"
+    file.write_bytes(b"")
+    desk.inspection.open_model(str(file))
+    file.unlink()
+    desk.inspection.answer(Settings(labels=tuple("uvwxyz")))
+    assert desk.of("failed")[-1].message.startswith("This could not be kept beside the model")
+
+
+def failing(error):
+    def fail(*_args):
+        raise error
+
+    return fail
+
+
 def test_a_method_that_fails_is_a_sentence_and_the_next_one_runs(desk):
     inspection = desk.show()
     inspection.set_method("guided_backprop", {})
@@ -468,6 +521,47 @@ def test_an_engine_killed_in_a_run_comes_back_and_the_request_can_be_sent_again(
     desk.settle()
     assert inspection.explanation.complete
     assert len(desk.of("failed")) == 1
+
+
+def test_known_classes_show_while_the_engine_starts_again(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    assert len(inspection.known_classes) > 1
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.die()
+    inspection.set_method("gradient", {})
+    assert inspection.model.phase is not Phase.READY
+    shown = inspection.explanation
+    inspection.step_class(1)
+    assert inspection.explanation is not shown
+    assert inspection.progress is None
+    desk.settle()
+    assert inspection.model.phase is Phase.READY
+
+
+def test_the_top_class_of_one_picture_is_not_shown_for_another(desk, monkeypatch):
+    def scores(model, x):  # a dark picture has the opposite order of a bright one
+        return (model.slopes * (x.sum((1, 2, 3))[:, None] - 800)).astype(np.float32)
+
+    monkeypatch.setattr(Quadratic, "scores", scores)
+    inspection = desk.show(1, 200)
+    inspection.explain()
+    desk.settle()
+    bright = inspection.explanation.target.index
+    inspection.select_class(0)  # the top class of the dark one is known for the bright one, too
+    inspection.select_class(None)
+    desk.settle()
+    inspection.set_picture(picture(2, 10))
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.target.index == 0 != bright
+    inspection.live = True
+    shown = len(desk.of("explanation"))
+    inspection.set_picture(picture(1, 200))
+    desk.settle()
+    assert {explanation.target.index for explanation in desk.of("explanation")[shown:]} == {bright}
 
 
 def test_an_engine_killed_while_predicting_is_not_fed_the_same_picture_by_itself(desk):

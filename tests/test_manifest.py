@@ -8,6 +8,8 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
+from napari_saliency.models import FILES
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "napari_saliency" / "napari.yaml"
 
@@ -54,13 +56,23 @@ def test_no_key_is_misspelt(written, manifest):
                 assert set(entry) <= set(type(parsed).model_fields), kind
 
 
+def test_files_of_the_reader_are_models_and_nothing_else(manifest):
+    patterns = {
+        p.removeprefix("*") for reader in manifest.contributions.readers for p in reader.filename_patterns
+    }
+    assert patterns <= set(FILES)
+    # Pictures, tensors of any kind and film have these suffixes, too.
+    assert not patterns & {".h5", ".hdf5", ".pt", ".pth", ".ts"}
+
+
 def test_commands_carry_the_plugins_name_and_are_all_used(written):
     contributions = written["contributions"]
     commands = [command["id"] for command in contributions["commands"]]
     assert len(set(commands)) == len(commands)
     assert all(command.startswith("napari-saliency.") for command in commands)
     menus = [item for items in contributions["menus"].values() for item in items]
-    used = [entry["command"] for entry in [*contributions["widgets"], *contributions["sample_data"], *menus]]
+    kinds = (contributions[kind] for kind in ("widgets", "readers", "sample_data"))
+    used = [entry["command"] for entries in (*kinds, menus) for entry in entries]
     assert set(used) == set(commands)
 
 

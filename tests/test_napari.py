@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from napari_saliency._display import Display
 from napari_saliency._image import prepare
-from napari_saliency._napari import NO_PICTURE, Keys, Viewing, notify
+from napari_saliency._napari import NO_PICTURE, Viewing, notify
 from napari_saliency._napari_maps import geometry, pinned
 from napari_saliency._napari_pictures import OURS, Plane, owner, picture, read_otherwise, visible_plane
 from napari_saliency._state import Problem, Request
@@ -568,41 +568,75 @@ def test_a_file_that_is_gone_is_a_sentence(viewer, inspection, viewing, tmp_path
     assert "gone.png" in record.message
 
 
-# Keys, notifications, closing
+# Several maps, several panels
 
 
-def test_keys_step_and_are_given_back(viewer, inspection, viewing):
+def test_all_maps_follow_the_display_not_only_the_one_looked_at(viewer, inspection, viewing):
+    for name in ("first", "second"):
+        viewer.add_image(PHOTO, name=name)
+        inspection.explain()
+    viewing.display = Display(sign="signed")
+    for layer in maps(viewer):
+        assert layer.contrast_limits[0] == -layer.contrast_limits[1]
+        assert layer.colormap.name == "saliency diverging ±"
+    viewing.display = Display(sign="negative")  # of which there is nothing
+    assert all(not layer.data.any() for layer in maps(viewer))
+
+
+def test_a_picture_that_is_moved_brings_no_map_back(viewer, inspection, viewing):
+    layer = viewer.add_image(PHOTO)
+    inspection.explain()
+    viewing.keep()
+    layer.scale = (2, 2)
+    assert len(maps(viewer)) == 1
+    viewer.layers.remove(maps(viewer)[0])
+    layer.translate = (5, 5)
+    assert maps(viewer) == []
+
+
+def test_whether_there_is_a_map_to_keep_is_told(viewer, inspection, viewing):
+    told = []
+    viewing.map_changed.connect(told.append)
     viewer.add_image(PHOTO)
-    earlier = []
-    viewer.bind_key("[", earlier.append)
-    keys = Keys(viewer, inspection)
-    press(viewer, "]")
-    order = inspection.prediction.order().tolist()
-    assert inspection.selected == order[1]
-    press(viewer, "[")
-    assert inspection.selected == order[0]
-    keys.close()
-    press(viewer, "[")
-    assert earlier == [viewer]
-    assert bound(viewer, "]") is None
+    assert told[-1:] == [False]
+    inspection.explain()
+    assert (told[-1], viewing.has_map) == (True, True)
+    viewing.keep()
+    assert (told[-1], viewing.has_map) == (False, False)
+    viewing.display = Display(sign="signed")  # shows the map anew, in another layer
+    assert told[-1]
+    viewer.layers.remove(maps(viewer)[0])
+    assert not told[-1]
 
 
-def test_keys_of_two_panels_do_not_get_in_each_others_way(viewer, inspection):
+def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, inspection, viewing):
     viewer.add_image(PHOTO)
-    other = FakeInspection(prediction(3))
-    first, second = Keys(viewer, inspection), Keys(viewer, other)
-    first.close()
-    assert bound(viewer, "]") is second._steps["]"]
+    inspection.explain()
+    viewing.keep()
+    inspection.select_class(1)
+    before = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
+    live = next(layer for layer in maps(viewer) if layer.metadata["saliency_state"] == "live")
+    live.contrast_limits = (1, 2)
+    viewing.close()
+    following = Viewing(viewer, inspection, [].append, at_once)
+    inspection.select_class(2)
+    assert live.contrast_limits == [1, 2]  # set by hand, under the panel before
+    after = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
+    assert after.keys() == before.keys()
+    assert sum(after[one] != before[one] for one in after) == 1  # and the kept one is as it was
+    following.close()
+
+
+def test_two_panels_have_a_map_each(viewer, inspection, viewing):
+    viewer.add_image(PHOTO)
+    inspection.explain()
+    second = Viewing(viewer, inspection, [].append, at_once)
+    inspection.select_class(1)
+    assert len(maps(viewer)) == 2
     second.close()
-    assert bound(viewer, "]") is not second._steps["]"]
 
 
-def bound(viewer, key):
-    return next((function for binding, function in viewer.keymap.items() if str(binding) == key), None)
-
-
-def press(viewer, key):
-    bound(viewer, key)(viewer)
+# Notifications, closing
 
 
 def test_problems_become_notifications_with_details_behind_them():

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
+from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
@@ -89,6 +91,14 @@ def pick(box, text):
     number = next(n for n in range(box.count()) if text in box.itemText(n))
     box.setCurrentIndex(number)
     box.activated.emit(number)
+
+
+def focus(qtbot, widget):
+    """Give a widget the keyboard."""
+    with qtbot.waitActive(widget.window(), timeout=2000):
+        widget.window().activateWindow()
+    widget.setFocus()
+    qtbot.waitUntil(widget.hasFocus, timeout=2000)
 
 
 def test_the_made_up_inspection_is_like_the_real_one():
@@ -248,7 +258,9 @@ def test_only_a_single_model_file_can_be_dropped():
     assert dropped_model(event("/a/net.H5")) == "/a/net.H5"
     assert dropped_model(event("/a/net.keras", "/a/b.keras")) is None
     assert dropped_model(event("/a/photo.jpg")) is None
-    assert not is_model_file("keras:VGG16")
+    assert dropped_model(event("/a/net.pt2")) == "/a/net.pt2"
+    for source in ("keras:VGG16", "keras:VGG16?weights=/a/net.h5", "python:a.b:c?weights=/a/net.pth"):
+        assert not is_model_file(source)
 
 
 # Questions
@@ -260,28 +272,62 @@ def asking(*asked, labels=("0", "1", "2")):
 
 def test_the_form_shows_only_what_is_asked(made, inspection):
     section = made(ModelSection, inspection)
-    assert not section.form.isVisible()
+    form = section.form
+    assert not form.isVisible()
+    assert not section.settings.isVisible()  # of a model that is not a file of the user's
     inspection.set_model(asking("preprocessing", "labels"))
-    assert section.form.preprocessing.isVisible()
-    assert section.form.labels.isVisible()
+    assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [
+        True,
+        False,
+        True,
+    ]
     inspection.set_model(asking("labels"))
-    assert not section.form.preprocessing.isVisible()
+    assert not form.preprocessing.isVisible()
     inspection.set_model(asking())
-    assert not section.form.isVisible()
+    assert not form.isVisible()
 
 
 def test_answers_are_given_together(made, inspection, tmp_path):
     form = made(ModelSection, inspection).form
     inspection.set_model(asking("preprocessing", "labels"))
     pick(form.preprocessing, "(tf)")
-    pick(form.fit, "pad")
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\nfish\n")
     form.read_names(names)
     assert form.labels.currentText() == "names.txt"
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
-    assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf", "fit": "pad"}
+    assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf"}
+
+
+def test_what_was_answered_can_be_changed(made, inspection):
+    section = made(ModelSection, inspection)
+    form = section.form
+    inspection.set_model(asking(labels=("cat", "dog", "fish")))
+    section.settings.click()
+    assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [True] * 3
+    assert form.labels.currentText() == "cat, dog, fish"
+    pick(form.fit, "pad")
+    inspection.set_model(inspection.model)  # as when the engine was lost: the same model is opened again
+    assert form.fit.currentData() == "pad"
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.given() == {"preprocessing": "none", "fit": "pad"}  # its names stay what they are
+    section.settings.click()
+    section.settings.click()
+    assert not form.isVisible()
+
+
+def test_a_preprocessing_without_a_name_stays_unless_another_is_chosen(made, inspection):
+    form = made(ModelSection, inspection).form
+    own = Preprocessing("mean/std", 255.0, (0.4,), (0.2,))
+    status = asking()
+    spec = replace(status.info.input, preprocessing=own)
+    inspection.set_model(replace(status, info=replace(status.info, input=spec)))
+    form.toggle()
+    assert form.preprocessing.currentText() == own.words
+    form.keep.click()
+    assert inspection.of("answer")[0][1].preprocessing is None
 
 
 def test_numbers_are_an_answer_too(made, inspection):
@@ -309,6 +355,23 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
     assert settings.size == (30, 40)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])
+def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, name, changes):
+    section = made(ModelSection, inspection)
+    inspection.set_model(ready(f"/home/me/{name}"))
+    section.settings.click()
+    assert section.form.fit.isVisible()
+    assert section.form.pixels.isVisible() == changes
+    section.settings.click()
+    assert not section.form.isVisible()
+
+
+def test_a_question_without_a_field_shows_no_form(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(asking("output"))
+    assert not form.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -395,6 +458,35 @@ def test_layers_are_named_with_their_size():
     assert layer_choices(None) == [("usual", "")]
 
 
+@pytest.mark.parametrize(
+    ("option", "typed", "value"),
+    [
+        ("samples", "100", 100),
+        ("samples", "12", 12),
+        ("samples", "1", 2),
+        ("samples", "-", 7),
+        ("samples", "²", 7),
+        ("seed", "-30", -30),
+        ("noise", "0.25", 0.25),
+        ("share", "1.5", 1.5),
+    ],
+)
+@pytest.mark.parametrize("end", [Qt.Key.Key_Return, Qt.Key.Key_Tab])
+def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value, end):
+    form = made(OptionForm)
+    form.show_options(EVERY.options, {"samples": 7}, info())
+    heard = []
+    form.changed.connect(lambda values: heard.append(values[option]))
+    field = form.widgets[option].native
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    assert not heard
+    qtbot.keyClick(field, end)
+    assert form.values[option] == value
+    assert heard == ([] if value == 7 else [value])
+
+
 def test_each_method_keeps_its_options(made, inspection, qtbot):
     section = made(MethodSection, inspection)
     pick(section.method, "SmoothGrad")
@@ -405,6 +497,60 @@ def test_each_method_keeps_its_options(made, inspection, qtbot):
     pick(section.method, "SmoothGrad")
     assert section.options.widgets["samples"].value == 12
     assert inspection.options["samples"] == 12
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_explain_takes_the_options_that_were_set_just_before(made, inspection, live):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    section.choose("smoothgrad")
+    inspection.live = live
+    section.options.widgets["samples"].value = 12
+    section.run.button.click()
+    assert inspection.commands[-1] == ("explain",)
+    assert dict(inspection.request.options)["samples"] == 12
+
+
+@pytest.mark.parametrize("press", ["click", "key"])
+@pytest.mark.parametrize(("option", "typed", "value"), [("samples", "12", 12), ("noise", "0.2", 0.2)])
+def test_explain_takes_a_number_that_is_still_being_typed(
+    made, inspection, qtbot, option, typed, value, press
+):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    section.choose("smoothgrad")
+    field = section.options.widgets[option].native
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    if press == "click":
+        qtbot.mouseClick(section.run.button, Qt.MouseButton.LeftButton)
+    else:
+        section.run.button.click()  # leaves the focus where it is, as does every click on a Mac
+    assert dict(inspection.request.options)[option] == value
+
+
+def test_with_live_numbers_on_the_way_are_passed_over(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    section.choose("smoothgrad")
+    section.run.live.setChecked(True)
+    inspection.commands.clear()
+    for number in (51, 52, 53):
+        section.options.widgets["samples"].value = number
+    qtbot.waitUntil(lambda: inspection.options["samples"] == 53)
+    assert len(inspection.of("set_method")) == 1
+
+
+def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    look(inspection)
+    for method in ("grad_cam", "smoothgrad"):
+        section.choose(method)
+    fields = [section.options.widgets[name].native for name in ("score", "samples", "noise", "seed")]
+    focus(qtbot, section.method)
+    for widget in (*fields, section.run.button, section.run.live, section.method):
+        qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
+        assert section.window().focusWidget() is widget
 
 
 def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
@@ -480,6 +626,36 @@ def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
     assert bar.button.text() == "Explain"
 
 
+def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._patience.setInterval(30)
+    look(inspection)
+    inspection.patient = True
+    bar.button.click()
+    bar.button.click()
+    assert bar.button.text() == "Stopping…"
+    inspection.select_class(2)
+    assert bar.button.text() == "Cancel"
+    assert bar.button.isEnabled()
+    qtbot.wait(60)
+    assert bar.button.text() == "Cancel"
+    bar.button.click()
+    assert bar.button.text() == "Stopping…"
+    assert len(inspection.of("cancel")) == 2
+    qtbot.waitUntil(lambda: bar.button.text() == "Stop by force")
+
+
+def test_explain_is_offered_while_the_engine_starts(made):
+    inspection = FakeInspection(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
+    bar = made(run.RunBar, inspection)
+    inspection.prepared_changed.disconnect()  # nothing of the picture is known before there is a model
+    inspection.prediction_changed.disconnect()
+    look(inspection)
+    assert bar.button.isEnabled()
+    inspection.set_picture(None)
+    assert not bar.button.isEnabled()
+
+
 def test_progress_without_a_total_says_what_is_waited_for(made, inspection):
     bar = made(run.RunBar, inspection, width=500)
     inspection.progress = Progress(0, 0, "waiting for the model")
@@ -495,6 +671,26 @@ def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, inspection):
     assert section.run.hint.text() == ""
     section.choose("smoothgrad")
     assert section.run.hint.text() == run.OUTDATED
+
+
+@pytest.mark.parametrize("phase", [Phase.LOADING, Phase.FAILED, Phase.LOST])
+def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made, inspection, phase):
+    bar = made(run.RunBar, inspection)
+    look(inspection)
+    inspection.explain()
+    inspection.stale = True
+    inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
+    assert bar.hint.text() == run.OUTDATED
+    assert bar.hint.toolTip() == run.OUTDATED_TIP
+
+
+def test_the_hint_fits_beside_the_button(made, inspection):
+    section = made(MethodSection, inspection, width=304)  # of a panel of 320
+    look(inspection)
+    inspection.explain()
+    section.choose("smoothgrad")
+    hint = section.run.hint
+    assert hint.fontMetrics().horizontalAdvance(run.OUTDATED) + 4 <= hint.width()
 
 
 def test_live_is_passed_on(made, inspection):
@@ -575,6 +771,28 @@ def test_searching_finds_labels_by_all_their_words(classes, qtbot):
     section.search.clear()
     qtbot.waitUntil(lambda: len(rows(section)) == 1000)
     assert section.table.currentIndex().row() == 0
+
+
+def test_a_search_ends_with_the_labels_that_were_searched(classes, qtbot):
+    section, inspection = classes()
+    section.search.setText("number 77")
+    qtbot.waitUntil(lambda: len(rows(section)) < 1000)
+    inspection.prediction_changed.emit(None)
+    inspection.prediction_changed.emit(inspection.prediction)  # another picture, or another model's
+    assert section.search.text() == "number 77"
+    assert len(rows(section)) < 1000
+    inspection.prediction_changed.emit(prediction(4))
+    assert section.search.text() == ""
+    assert len(rows(section)) == 4
+    assert section.table.currentIndex().row() == 0
+
+
+def test_tab_leaves_the_table(classes, qtbot):
+    section, inspection = classes()
+    focus(qtbot, section.table)
+    qtbot.keyClick(section.table, Qt.Key.Key_Tab)
+    assert section.search.hasFocus()
+    assert not inspection.of("select_class")
 
 
 def test_known_maps_are_marked(classes):
@@ -758,12 +976,41 @@ def test_keep_is_for_a_map_that_is_there(display, viewer, inspection):
     assert len(viewer.layers) == 3
 
 
+def test_keep_is_offered_again_when_a_display_change_makes_a_map(display, viewer, viewing, inspection):
+    inspection.explain()
+    display.keep.click()
+    display.controls["sign"].value = "signed"
+    assert display.keep.isEnabled() == viewing.has_map
+    assert viewing.has_map
+
+
+def test_keep_is_not_offered_for_a_map_that_was_deleted(made, display, viewer, viewing, inspection):
+    inspection.explain()
+    assert made(DisplaySection, viewing, inspection).keep.isEnabled()  # also in a new panel
+    viewer.layers.remove(viewer.layers[1])
+    assert not display.keep.isEnabled()
+    assert not made(DisplaySection, viewing, inspection).keep.isEnabled()
+
+
 def test_what_a_map_says_about_itself_is_shown(display, inspection):
     inspection.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
     assert display.note.text() == "No place raises the score."
     assert "completeness gap 0.012" in display.summary.text()
     inspection.explanation_changed.emit(None)
     assert display.summary.text() == ""
+
+
+@pytest.mark.parametrize("width", [300, 320])
+def test_the_numbers_of_a_map_are_seen_in_full(made, viewer, viewing, inspection, width, qtbot):
+    viewer.add_image(PHOTO)
+    section = made(DisplaySection, viewing, inspection, width=width)
+    inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123}, label=LONG)
+    qtbot.wait(20)
+    label = section.summary
+    assert label.text().endswith("50 of 1000 steps, completeness gap 0.012")
+    assert label.width() <= width
+    assert label.wordWrap()
+    assert label.height() >= label.heightForWidth(label.width())
 
 
 def test_a_map_that_was_stopped_says_so():

@@ -62,6 +62,32 @@ def test_impossible_targets_are_refused(make, named):
         make()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: Target.contrast(name, "dog"),
+        lambda name: Target.contrast(3, name),
+        lambda name: Target.of_class(name),
+        lambda name: Target.weighted({name: 1.0}),
+        lambda name: Target(((name, 1.0),)),
+    ],
+)
+def test_a_target_refuses_labels_and_says_how_to_get_an_index(make):
+    with pytest.raises(ValueError, match=r"class's index, not 'cat'.*model\.info\.labels\.index\('cat'\)"):
+        make("cat")
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 2.0, None, [1]])
+def test_a_target_takes_whole_numbers_alone(value):
+    with pytest.raises(ValueError, match=r"a Target takes a class's index, not .*: give a whole number"):
+        Target.of_class(value)
+
+
+def test_indices_of_numpy_are_whole_numbers():
+    assert Target.contrast(np.int64(1), np.uint8(2)).weights == ((1, 1.0), (2, -1.0))
+    assert type(Target.of_class(np.int64(1)).index) is int
+
+
 def test_a_batch_repeats_as_a_whole():
     weights = np.array([[1, 0], [0, 1]], np.float32)
     repeated = Targets(weights, "probability").repeat(3)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QScrollArea
 from napari_saliency import _engine, _widget
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari_pictures import OURS
+from napari_saliency._panels.run import OUTDATED
 from napari_saliency._state import ModelStatus, Phase
 from napari_saliency._widget import Poster, Release, SaliencyPanel
 
@@ -106,7 +107,7 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspecti
     panel = SaliencyPanel(viewer, inspection)
     qtbot.addWidget(panel)
     panel.method.choose("smoothgrad")  # the one with the most options
-    inspection.explain()
+    inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
     panel.resize(width, 880)  # what is left of a window of 1000
     panel.show()
     qtbot.waitExposed(panel)
@@ -115,6 +116,49 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspecti
     assert area.widget().height() <= area.viewport().height()
     assert area.widget().width() <= area.viewport().width()
     assert panel.classes.table.viewport().height() >= 5 * 22
+    panel.close()
+
+
+def test_what_says_that_a_map_is_outdated_fits(make_napari_viewer, inspection, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(PHOTO)
+    panel = SaliencyPanel(viewer, inspection)
+    dock = viewer.window.add_dock_widget(panel, name="Saliency")
+    dock.setFixedWidth(320)
+    inspection.explain()
+    panel.method.choose("smoothgrad")
+    qtbot.wait(50)
+    hint = panel.method.run.hint
+    assert hint.text() == OUTDATED
+    assert hint.fontMetrics().horizontalAdvance(OUTDATED) <= hint.contentsRect().width()
+    panel.close()
+
+
+def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, inspection, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(PHOTO)
+    panel = SaliencyPanel(viewer, inspection)
+    viewer.window.add_dock_widget(panel, name="Saliency")
+    window = panel.window()
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    panel.method.choose("smoothgrad")
+    qtbot.wait(20)  # new fields are shown
+    inspection.commands.clear()
+    options, run = panel.method.options.widgets.values(), panel.method.run
+    panel.method.method.setFocus()
+    expected = [
+        *(widget.native for widget in options),
+        run.button,
+        run.live,
+        panel.classes.search,
+        panel.classes.table,
+        panel.display.controls["reduction"].native,
+    ]
+    for widget in expected:
+        qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
+        assert window.focusWidget() is widget
+    assert not inspection.commands
     panel.close()
 
 

@@ -178,6 +178,7 @@ class ClassTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)  # Tab leaves the table: each row on the way would be computed
         self.setShowGrid(False)
         self.setWordWrap(False)
         self._set_headers()

@@ -24,6 +24,7 @@ class ClassSection(Section):
     def __init__(self, inspection: Inspection) -> None:
         super().__init__("Classes")
         self._inspection = inspection
+        self._labels: tuple[str, ...] = ()
         self.search = QLineEdit()
         self.search.setClearButtonEnabled(True)
         self.search.setAcceptDrops(False)
@@ -50,6 +51,10 @@ class ClassSection(Section):
         self.table.viewport().update()
 
     def _show(self, prediction: Prediction | None) -> None:
+        if prediction is not None and prediction.labels != self._labels:
+            self._labels = prediction.labels
+            self.search.clear()  # what was looked for among other labels
+            self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
         self.search.setPlaceholderText(f"Search {count} classes" if count else "No prediction yet")

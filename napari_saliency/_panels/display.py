@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidge
 from superqt import QLabeledDoubleSlider
 
 from napari_saliency._display import COLORMAPS, CONTRASTS, REDUCTIONS, SIGNS
-from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
+from napari_saliency._panels._style import GAP, SMALL_PRINT, Section, note, row, say
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -75,11 +75,16 @@ class DisplaySection(Section):
         self.by_hand.clicked.connect(viewing.auto_contrast)
         self.keep = QPushButton("Keep this map")
         self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
-        self.keep.clicked.connect(self._keep)
-        self.summary, self.note = small_print(), note()
+        self.keep.clicked.connect(lambda: viewing.keep())
+        self.summary, self.note = note(), note()
+        self.summary.setObjectName(SMALL_PRINT)
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while it is computed
         self._lay_out()
         viewing.contrast_changed.connect(self._show_by_hand)
+        viewing.map_changed.connect(self._offer_keep)
         inspection.explanation_changed.connect(self._describe)
+        self._offer_keep(viewing.has_map)
         self._describe(inspection.explanation)
 
     def _lay_out(self) -> None:
@@ -106,17 +111,15 @@ class DisplaySection(Section):
     def _show_by_hand(self, by_hand: bool) -> None:
         self.by_hand.setVisible(by_hand)
 
+    def _offer_keep(self, has_map: bool) -> None:
+        self.keep.setEnabled(has_map)
+
     def _change(self, _value: object = None) -> None:
         values = {name: control.value for name, control in self.controls.items()}
         values["colormap"] = None if values["colormap"] == BY_SIGN else values["colormap"]
         self._viewing.display = replace(self._viewing.display, **values, clip=round(self.clip.value(), 1))
 
-    def _keep(self) -> None:
-        self._viewing.keep()
-        self.keep.setEnabled(False)
-
     def _describe(self, explanation: Explanation | None) -> None:
-        self.keep.setEnabled(explanation is not None)
         if explanation is None:
             say(self.summary, "")
             say(self.note, "")

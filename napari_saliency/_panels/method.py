@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from napari_saliency._panels._style import Section, combo, widen
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from napari_saliency._state import ModelStatus
     from napari_saliency.methods import Method
 
-SETTLED = 250  # milliseconds after which a number that is being typed is taken
+SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
 SCORE = "score"
 SCORE_HELP = (
     "<p>What of the class is explained.</p>"
@@ -41,7 +43,7 @@ class MethodSection(Section):
         self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
         self._layers: tuple[object, ...] = ()
         self.method = combo()
-        self.options, self.run = OptionForm(), RunBar(inspection)
+        self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
         self.rows.addWidget(self.method)
         self.rows.addWidget(self.options)
@@ -57,6 +59,11 @@ class MethodSection(Section):
         self._chosen[method] = self._methods[method].complete(options)
         self.method.setCurrentIndex(self.method.findData(method))
         self._choose_method()
+
+    def settle(self) -> None:
+        """Tell the inspection at once what is chosen, also a number that is still being typed."""
+        self.options.finish_typing()
+        self._take()
 
     def _fill(self) -> None:
         for number, (name, method) in enumerate(self._methods.items()):
@@ -76,7 +83,10 @@ class MethodSection(Section):
             self._inspection.set_score(score)
             self.run.refresh()
         self._chosen[self.method.currentData()] = values
-        self._take_soon()
+        if self._inspection.live:  # each number on the way would begin a run
+            self._take_soon()
+        else:
+            self._take()
 
     def _take(self) -> None:
         method = self.method.currentData()
@@ -91,6 +101,9 @@ class MethodSection(Section):
         options = (_SCORE, *self._methods[name].options)
         values = {SCORE: self._inspection.score, **self._chosen.get(name, {})}
         self.options.show_options(options, values, self._inspection.model.info)
+        fields = (widget.native for widget in self.options.widgets.values())
+        for one, next_one in pairwise((self.method, *fields, self.run.button, self.run.live)):
+            QWidget.setTabOrder(one, next_one)  # new fields would come last
 
     def _follow_model(self, status: ModelStatus) -> None:
         """Offer the layers of the model at hand."""

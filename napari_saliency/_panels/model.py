@@ -12,7 +12,7 @@ from superqt import QSearchableComboBox
 from napari_saliency._panels._style import Section, note, row, say
 from napari_saliency._panels.questions import QuestionForm
 from napari_saliency._state import Phase
-from napari_saliency.models import catalogue
+from napari_saliency.models import FILES, catalogue
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
 
-SUFFIXES = (".keras", ".h5", ".hdf5", ".pt2", ".pt", ".pth", ".ts", ".onnx")
 RECENT = 8
 
 _DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
@@ -63,15 +62,19 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: a file of Keras, PyTorch or ONNX")
+        self.open.setToolTip("A classifier of your own: of Keras, PyTorch or ONNX")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
         self.form = QuestionForm(inspection)
+        self.settings = QPushButton("Settings")
+        self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
+        self.settings.clicked.connect(self.form.toggle)
         self.rows.addLayout(row(self.sources, self.open, stretch=0))
-        beside = row(self.dot, self.state, stretch=1)
+        beside = row(self.dot, self.state, self.settings, stretch=1)
         beside.setSpacing(0)  # both texts are indented
-        beside.setAlignment(self.dot, Qt.AlignmentFlag.AlignTop)
+        for widget in (self.dot, self.settings):
+            beside.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
         self.rows.addLayout(beside)
         for widget in (self.note, self.form):
             self.rows.addWidget(widget)
@@ -118,9 +121,9 @@ class ModelSection(Section):
         self._list(self._inspection.model.source)
 
     def _ask_for_file(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        patterns = " ".join(f"*{suffix}" for suffix in FILES)
         folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Keras models ({patterns})")
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Models ({patterns})")
         if path:
             self.open_source(path)
 
@@ -129,6 +132,7 @@ class ModelSection(Section):
         self._show_state(status)
         say(self.note, " ".join(status.info.notes) if status.info else "")
         self.form.show_questions(status)
+        self.settings.setVisible(status.info is not None and is_model_file(status.source))
 
     def _show_state(self, status: ModelStatus) -> None:
         colour = getattr(self.colours, _DOTS.get(status.phase, "busy" if status.source else "muted"))
@@ -138,7 +142,8 @@ class ModelSection(Section):
 
 def is_model_file(source: str) -> bool:
     """Whether a source is a file of a model's."""
-    return source.lower().endswith(SUFFIXES)
+    named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
+    return not named and source.lower().endswith(tuple(FILES))
 
 
 def title(source: str) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from psygnal import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import QRegularExpression
+from qtpy.QtGui import QRegularExpressionValidator
+from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QWidget
+from superqt import QLargeIntSpinBox
 
 from napari_saliency._panels._style import GAP
 
@@ -69,6 +72,16 @@ class OptionForm(QWidget):
             item.widget().hide()  # deleted when Qt comes round to it, but gone now
             item.widget().deleteLater()
 
+    def finish_typing(self) -> None:
+        """Take a number that is still being typed."""
+        for widget in self.widgets.values():
+            field = widget.native
+            if isinstance(field, QLargeIntSpinBox):  # whose `interpretText` is Qt's, and does nothing
+                line = field.lineEdit()
+                field.setValue(int(line.text()) if line.hasAcceptableInput() else field.value())
+            elif isinstance(field, QAbstractSpinBox):
+                field.interpretText()
+
     @property
     def values(self) -> dict[str, Any]:
         """What is chosen now."""
@@ -89,8 +102,14 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
         settings |= {"choices": list(choices), "widget_type": "ComboBox"}
     elif option.type in (int, float):
         settings |= _limits(option)
-    made = create_widget(value, option.type, name=option.name, options=settings)
-    return cast("ValueWidget[Any]", made)
+    made = cast("ValueWidget[Any]", create_widget(value, option.type, name=option.name, options=settings))
+    if isinstance(made.native, QAbstractSpinBox):
+        made.native.setKeyboardTracking(False)  # half a number would be raised to the minimum, and added to
+        if option.type is int:
+            sign = "" if settings["min"] >= 0 else "-?"
+            digits = QRegularExpression(f"{sign}[0-9]+")  # superqt takes other digits, and fails at them
+            made.native.lineEdit().setValidator(QRegularExpressionValidator(digits, made.native))
+    return made
 
 
 def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:

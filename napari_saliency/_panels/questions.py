@@ -10,20 +10,32 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QFrame,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 
-from napari_saliency._panels._style import FORM, GAP, combo, note, row, say
+from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._types import FITS
-from napari_saliency.models import Settings, read_labels
+from napari_saliency.models import FILES, Settings, read_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from qtpy.QtWidgets import QComboBox
+
     from napari_saliency._inspection import Inspection
+    from napari_saliency._preprocessing import Preprocessing
     from napari_saliency._state import ModelStatus
+    from napari_saliency.models import ModelInfo
+
+TITLES = {"preprocessing": "Values", "size": "Pixels", "fit": "Size", "labels": "Names"}
+"""What can be said of a model, and how the form calls it.
+
+Which of several outputs is meant has no field: a note says which one is shown, and how to choose.
+"""
 
 FIT_WORDS = {
     "crop": "crop: the middle",
@@ -34,20 +46,28 @@ NUMBERS, FROM_FILE = "numbers", "from a file…"
 
 
 class QuestionForm(QFrame):
-    """Asks how pictures were prepared in training, and for the classes' names."""
+    """Asks what had to be guessed; everything that can be said is shown to whoever wants to change it."""
 
     def __init__(self, inspection: Inspection) -> None:
         super().__init__()
         self.setObjectName(FORM)
         self._inspection = inspection
         self._labels: tuple[str, ...] | None = None
-        self.preprocessing = combo((f"{words} ({name})", name) for name, words in WORDS.items())
+        self._info: ModelInfo | None = None
+        self.preprocessing = combo()
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
         self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
-        self.labels = combo(((NUMBERS, None), (FROM_FILE, None)))
+        self.labels = combo((("", None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
-        self.problem = note()
+        self.fields: dict[str, QWidget] = {
+            "preprocessing": self.preprocessing,
+            "size": self.pixels,
+            "fit": self.fit,
+            "labels": self.labels,
+        }
+        self.question, self.problem = note(), note()
+        self.question.setIndent(0)
         self.keep = QPushButton("Keep")
         self.keep.setToolTip("Use these, and keep them in a small file beside the model.")
         self.keep.clicked.connect(self._keep)
@@ -55,19 +75,44 @@ class QuestionForm(QFrame):
         self.hide()
 
     def show_questions(self, status: ModelStatus) -> None:
-        """Show the form if there is something to ask of the model that is open."""
-        info = status.info
-        questions = info.questions if info is not None else ()
-        self.setVisible(bool(questions))
-        if info is None or not questions:
+        """Show what there is to ask of the model that is open, if anything."""
+        if status.info is None or status.info != self._info:  # else answers that are half given stay
+            self._show(status.info, status.info.questions if status.info else ())
+
+    def toggle(self) -> None:
+        """Show all that can be said of the model, or hide what nobody asks."""
+        info = self._inspection.model.info
+        if info is not None:
+            # Models of Keras know their size.
+            every = (
+                TITLES if FILES.get(Path(info.source).suffix.lower()) == "torch" else TITLES.keys() - {"size"}
+            )
+            self._show(info, info.questions if self._shown() == set(every) else every)
+
+    def _shown(self) -> set[str]:
+        return (
+            {name for name, field in self.fields.items() if not field.isHidden()}
+            if not self.isHidden()
+            else set()
+        )
+
+    def _show(self, info: ModelInfo | None, names: Collection[str]) -> None:
+        self._info = info
+        self.setVisible(not self.fields.keys().isdisjoint(names))
+        if info is None:
             return
-        boxes = (self.preprocessing, "preprocessing"), (self.pixels, "size"), (self.labels, "labels")
-        for box, asked in boxes:
-            box.setVisible(asked in questions)
-            self.form.labelForField(box).setVisible(asked in questions)
-        self.preprocessing.setCurrentIndex(max(0, self.preprocessing.findData(info.input.preprocessing.name)))
+        for name, field in self.fields.items():
+            field.setVisible(name in names)
+            self.form.labelForField(field).setVisible(name in names)
+        asked = "How were pictures prepared when this model was trained?"
+        say(
+            self.question,
+            asked if not {"preprocessing", "size"}.isdisjoint(names) else "What are its classes called?",
+        )
+        _offer(self.preprocessing, info.input.preprocessing)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
         self.pixels.setText(f"{info.input.width} × {info.input.height}")
+        self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 
     def _lay_out(self) -> None:
@@ -75,16 +120,12 @@ class QuestionForm(QFrame):
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setSpacing(GAP)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow("Values", self.preprocessing)
-        self.form.addRow("Pixels", self.pixels)
-        self.form.addRow("Size", self.fit)
-        self.form.addRow("Names", self.labels)
+        for name, title in TITLES.items():
+            self.form.addRow(title, self.fields[name])
         rows = QVBoxLayout(self)
         rows.setContentsMargins(GAP, GAP, GAP, GAP)
         rows.setSpacing(GAP)
-        question = QLabel("How were pictures prepared when this model was trained?")
-        question.setWordWrap(True)
-        rows.addWidget(question)
+        rows.addWidget(self.question)
         rows.addLayout(self.form)
         rows.addLayout(row(self.problem, self.keep, stretch=0))
 
@@ -125,16 +166,31 @@ class QuestionForm(QFrame):
         info = self._inspection.model.info
         if info is None:
             return
-        asked = info.questions
-        width_height = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
-        if "size" in asked and (len(width_height) != 2 or not all(width_height)):
+        asked, shown = info.questions, self._shown()
+        pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
+        if "size" in shown and (len(pixels) != 2 or not all(pixels)):
             say(self.problem, "Give two numbers: width × height.")
             return
+        # Numbers are kept as names, too: otherwise the same question would be asked again.
+        labels = self._labels or (info.labels if "labels" in asked else None)
         settings = Settings(
-            # Numbers are kept as names, too: otherwise the same question would be asked again.
-            labels=(self._labels or info.labels) if "labels" in asked else None,
-            preprocessing=self.preprocessing.currentData() if "preprocessing" in asked else None,
-            fit=self.fit.currentData(),
-            size=(width_height[1], width_height[0]) if "size" in asked else None,
+            labels=labels if "labels" in shown else None,
+            preprocessing=self.preprocessing.currentData() if "preprocessing" in shown else None,
+            fit=self.fit.currentData() if "fit" in shown else None,
+            size=(pixels[1], pixels[0]) if "size" in shown else None,
         )
+        self.hide()
         self._inspection.answer(settings)
+
+
+def _offer(box: QComboBox, now: Preprocessing) -> None:
+    """List the preprocessings; one that has no name is left as it is unless another is chosen."""
+    box.clear()
+    for name, words in WORDS.items():
+        box.addItem(f"{words} ({name})", name)
+    if box.findData(now.name) < 0:
+        box.insertItem(0, now.words, None)
+        box.setCurrentIndex(0)
+    else:
+        box.setCurrentIndex(box.findData(now.name))
+    widen(box)

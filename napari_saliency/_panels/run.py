@@ -15,9 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency._panels._style import MAIN_BUTTON, row, say, small_print
-from napari_saliency._state import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_saliency._inspection import Inspection
     from napari_saliency._state import Progress
 
@@ -26,7 +27,8 @@ PATIENCE = 2000
 
 BUTTON = 104  # pixels; all of its texts fit, so that the button stays where it is
 
-OUTDATED = "map is of an earlier choice"
+OUTDATED = "map is outdated"  # as long as fits beside the button
+OUTDATED_TIP = "The map that is shown is of an earlier choice."
 
 _TIPS = {
     "Explain": "Compute the map of the selected class.",
@@ -37,12 +39,20 @@ _TIPS = {
 
 
 class RunBar(QWidget):
-    """What the user asked for: begin it, see how far it is, stop it."""
+    """What the user asked for: begin it, see how far it is, stop it.
 
-    def __init__(self, inspection: Inspection) -> None:
+    Parameters
+    ----------
+    inspection : Inspection
+        What is asked.
+    settle : callable
+        Called before anything is asked: tells the inspection of choices that it has not heard of yet.
+    """
+
+    def __init__(self, inspection: Inspection, settle: Callable[[], object] = lambda: None) -> None:
         super().__init__()
-        self._inspection = inspection
-        self._cancelled = False
+        self._inspection, self._settle = inspection, settle
+        self._cancelling = False
         self.button = QPushButton("Explain")
         self.button.setObjectName(MAIN_BUTTON)
         self.button.clicked.connect(self._press)
@@ -59,19 +69,20 @@ class RunBar(QWidget):
         self._patience.setInterval(PATIENCE)
         self._patience.timeout.connect(self.refresh)
         self._lay_out()
-        inspection.progress_changed.connect(self._progressed)
-        for signal in ("model", "prepared", "prediction", "class", "explanation"):
+        for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
             getattr(inspection, f"{signal}_changed").connect(self.refresh)
         self.refresh()
 
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
+        self._follow_cancelling()
         state = self._state()
         self.button.setText(state)
         self.button.setToolTip(_TIPS[state])
         self.button.setEnabled(state != "Stopping…" and (state != "Explain" or self._can_explain()))
         self._show_progress(self._inspection.progress)
-        say(self.hint, self._hint())
+        hint = self._hint()
+        say(self.hint, hint, tooltip=OUTDATED_TIP if hint else "")
 
     def _lay_out(self) -> None:
         self.button.setFixedWidth(BUTTON)
@@ -84,7 +95,7 @@ class RunBar(QWidget):
     def _state(self) -> str:
         if self._inspection.progress is None:
             return "Explain"
-        if not self._cancelled:
+        if not self._cancelling:
             return "Cancel"
         return "Stopping…" if self._patience.isActive() else "Stop by force"
 
@@ -94,23 +105,27 @@ class RunBar(QWidget):
     def _press(self) -> None:
         state = self._state()
         if state == "Explain":
+            self._settle()
             self._inspection.explain()
         elif state == "Cancel":
-            self._cancelled = True
-            self._patience.start()
             self._inspection.cancel()
             self.refresh()
         else:
             self._inspection.stop_by_force()
 
     def _set_live(self, live: bool) -> None:
+        self._settle()
         self._inspection.live = live
 
-    def _progressed(self, progress: Progress | None) -> None:
-        if progress is None:
-            self._cancelled = False
-            self._patience.stop()
-        self.refresh()
+    def _follow_cancelling(self) -> None:
+        """Be patient with a run that was cancelled; another one that was asked for since is not."""
+        cancelling = self._inspection.progress is not None and self._inspection.cancelling
+        if cancelling != self._cancelling:
+            self._cancelling = cancelling
+            if cancelling:
+                self._patience.start()
+            else:
+                self._patience.stop()
 
     def _show_progress(self, progress: Progress | None) -> None:
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
@@ -129,8 +144,6 @@ class RunBar(QWidget):
 
     def _hint(self) -> str:
         inspection = self._inspection
-        if inspection.picture is None or inspection.model.phase is not Phase.READY:
-            return ""
-        if inspection.explanation is None:
+        if inspection.picture is None or inspection.explanation is None:
             return ""
         return OUTDATED if inspection.stale else ""

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
-from napari_saliency.models._sources import catalogue, parse
+from napari_saliency.models._sources import FILES, catalogue, parse, shown
 from napari_saliency.models._trust import needs_trust, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_saliency._types import Fit
+    from napari_saliency.models._sources import Source
 
 __all__ = [
+    "FILES",
     "InputSpec",
     "Layer",
     "Model",
@@ -45,15 +48,17 @@ def load_model(
     layer: str | None = None,
     size: tuple[int, int] | None = None,
     channels: int | None = None,
+    custom: str | None = None,
     trust: bool = False,
+    **ports: str | None,
 ) -> Model:
     """Open a classifier.
 
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file; PyTorch's ``.pt2``, or TorchScript; an ``.onnx`` file;
-        ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript; an
+        ``.onnx`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
         ``?weights=none``; ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one,
         with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K).
     preprocessing : str or Scaling, optional
@@ -69,8 +74,13 @@ def load_model(
         Of the pictures that the model takes, for models that do not say.
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``.
     trust : bool
-        Your yes to run the module that ``python:`` names, for this call; `models.trust` remembers one.
+        Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
+        remembers one.
+    **ports
+        ``input``, ``output`` and ``others``, for models that have several; see `Settings`.
 
     Returns
     -------
@@ -97,13 +107,26 @@ def load_model(
         layer=layer,
         size=size,
         channels=channels,
+        custom=custom,
+        **ports,
     )
-    return open_model(source, settings, trust=trust)
+    parsed = parse(source)
+    try:
+        return _open(parsed, settings, trust=trust)
+    except UntrustedError:
+        raise
+    except ModelError as error:
+        if parsed.path is None or parsed.kind == "python":
+            raise  # it names what it is about
+        raise ModelError(f"{shown(parsed.path)} could not be opened: {error}") from error
 
 
 def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -> Model:
-    """Open a classifier; `load_model` with its options in one object."""
-    parsed = parse(source)
+    """Open a classifier; `load_model` with its options in one object, and errors that leave out the name."""
+    return _open(parse(source), settings, trust=trust)
+
+
+def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
     # A framework is imported when a model of its is opened, not before.
     if parsed.kind == "python":
         from napari_saliency.models import _python
@@ -117,6 +140,6 @@ def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -
         from napari_saliency.models import _onnx
 
         return _onnx.open_source(parsed, settings)
-    from napari_saliency.models import _keras
+    from napari_saliency.models import _keras_files
 
-    return _keras.open_source(parsed, settings)
+    return _keras_files.open_source(parsed, settings, trust=trust)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import NEEDS, Array, Ending, Fit, Needs, Prediction, Rule, Score
+from napari_saliency._types import NEEDS, Array, Ending, Fit, ModelError, Needs, Prediction, Rule, Score
 from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
@@ -18,8 +20,14 @@ if TYPE_CHECKING:
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["size", "preprocessing", "labels"]
+Question = Literal["size", "preprocessing", "output", "labels"]
 """What only the user knows of a model file."""
+
+SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
+"""What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
+
+Numbers of single precision cannot be told apart nearer to 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,14 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"size", "preprocessing", "labels"}
+    questions : tuple of {"size", "preprocessing", "output", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
     fingerprint : str
         SHA-256 over the architecture and the weights.
+    outputs : tuple of str
+        Names of the network's outputs, where they are several and nobody said which.
     batch : int
         Pictures of one call beyond which a call only gets longer, not better.
     gives : set of {"scores", "gradient", "tap"}
@@ -106,6 +116,7 @@ class ModelInfo:
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    outputs: tuple[str, ...] = ()
     batch: int = 8
     gives: frozenset[Needs] = frozenset(NEEDS)
 
@@ -174,12 +185,37 @@ class Model(ABC):
     def with_settings(self, settings: Settings) -> Model:
         """Return the same network described by other settings, without loading it again."""
 
+    def no_layer(self, layer: str) -> ModelError:
+        """What `tap` raises."""
+        return ModelError(
+            f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
+        )
+
+    def no_relu(self, rule: Rule) -> ModelError:
+        """What `gradient` raises."""
+        return ModelError(
+            f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
+        )
+
     def predict(self, x: Array) -> list[Prediction]:
         """What the model says of each picture of ``x``."""
         return [self.prediction(logits) for logits in self.scores(x)]
 
     def prediction(self, logits: Array) -> Prediction:
-        """Name and weigh the logits (K,) of one picture."""
+        """Name and weigh the logits (K,) of one picture.
+
+        Raises
+        ------
+        ModelError
+            If they are not numbers.
+        """
+        largest = float(logits.max())  # NaN where any is; some may be -inf, as the logarithm of 0
+        if not math.isfinite(largest):
+            raise ModelError(
+                f"the model's scores of this picture are not finite numbers ({largest}): its weights are "
+                f"damaged, or preprocessing {self.info.input.preprocessing.name!r} does not fit it; "
+                "save the model again, or choose the preprocessing that it was trained with"
+            )
         return Prediction(logits, probabilities(logits, self.info.ending), self.info.labels)
 
     def weigh(self, scores: Array, targets: Targets) -> Array:
@@ -214,3 +250,10 @@ def probabilities(logits: Array, ending: Ending) -> Array:
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a framework's error that says something, without Keras' preface and bold type."""
+    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
+    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    return next(said, type(error).__name__)[:300]

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import Array, Ending, ModelError, Needs, Rule, Score, Targets
-from napari_saliency.models._base import Model, Tap, probabilities
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, Model, Tap, probabilities
 from napari_saliency.models._description import Facts, describe, find_ending, find_shape
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
-
-SMALLEST: dict[Ending, float] = {"softmax": 1e-35, "sigmoid": 1e-7}
-"""What stands in for a probability of 0 where its logarithm is taken."""
 
 
 class CallableModel(Model):
@@ -122,21 +119,18 @@ class CallableModel(Model):
         if self._facts.n_outputs == 1:
             slopes = slopes[:, 1:] - slopes[:, :1]
         if spelled:
-            some = np.clip(outputs, SMALLEST[spelled], 1)
-            slopes = slopes / (
-                some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST[spelled])
-            )
+            some = np.clip(outputs, SMALLEST, 1)
+            slopes = slopes / (some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
         return np.asarray(slopes, np.float32)
 
 
 def as_logits(outputs: Array, facts: Facts) -> Array:
     """Logits (N, K) of what a function returns, or what stands in for them; one output makes two classes."""
-    spelled = facts.spelled
-    if spelled:
-        some = np.clip(outputs, SMALLEST[spelled], 1)
-        outputs = np.log(some)
-        outputs -= np.log(np.maximum(1 - some, SMALLEST[spelled])) if spelled == "sigmoid" else 0
-    return np.concatenate([-outputs, outputs], -1) if facts.n_outputs == 1 else outputs
+    if facts.spelled:
+        some = np.clip(outputs, SMALLEST, 1)
+        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.spelled == "sigmoid" else 0
+        outputs = np.asarray(np.log(some) - rest, np.float32)
+    return outputs if facts.n_outputs == facts.n_classes else np.concatenate([-outputs, outputs], -1)
 
 
 def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:

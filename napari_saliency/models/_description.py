@@ -1,7 +1,7 @@
-"""What a model is, put together from what it shows and what its user says.
+"""What a model is, put together from what it shows and what its user says; the same for every framework.
 
-For models that say little of themselves: a PyTorch network knows neither the size of its pictures nor
-the names of its classes.
+Some say little of themselves: a PyTorch network knows neither the size of its pictures nor the names of
+its classes. What they do not say is guessed, and asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import NEEDS, ModelError
 from napari_saliency.models._base import InputSpec, ModelInfo
+from napari_saliency.models._settings import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
+Shape = tuple[int | None, int | None, int]
+
 # Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
 SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
+
+# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
+MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
 
 SPELLED = {
     "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
@@ -35,12 +41,12 @@ SPELLED = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found out by running a model.
+    """What was found out about a model, mostly by running it.
 
     Attributes
     ----------
     shape : (height, width, channels)
-        Of a picture.
+        Of a picture; None for a height or width that is free.
     known : bool
         Whether the model itself or the user says so; otherwise it is a guess.
     n_outputs : int
@@ -49,20 +55,42 @@ class Facts:
         SHA-256 over the architecture and the weights.
     spelled : {"softmax", "sigmoid"} or None
         What the outputs are probabilities of, although how they are computed from logits is not seen.
-    ending, layers, cam_layer, batch, gives
+    guess : str
+        Name of the preprocessing that it probably wants; "" where nothing tells.
+    sure : bool
+        Whether that is no guess.
+    names : set of str
+        Further names by which layers can be asked for.
+    thinned : set of str
+        Layers whose output is another layer's, thinned out or moved.
+    work : int
+        Multiplications of one forward pass; 0 where they are not known.
+    notes : tuple of str
+        Further sentences for the user.
+    ending, layers, outputs, gives
         See `ModelInfo`.
     """
 
-    shape: tuple[int, int, int]
+    shape: Shape
     known: bool
     n_outputs: int
     fingerprint: str
     ending: Ending = "softmax"
     spelled: Ending | None = None
+    guess: str = ""
+    sure: bool = False
     layers: tuple[Layer, ...] = ()
-    cam_layer: str = ""
-    batch: int = 8
+    names: frozenset[str] = frozenset()
+    thinned: frozenset[str] = frozenset()
+    outputs: tuple[str, ...] = ()
+    work: int = 0
+    notes: tuple[str, ...] = ()
     gives: frozenset[Needs] = field(default=frozenset(NEEDS))
+
+    @property
+    def n_classes(self) -> int:
+        """As many as there are logits."""
+        return 2 if self.n_outputs == 1 and self.ending == "sigmoid" else self.n_outputs
 
 
 def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
@@ -70,12 +98,13 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
 
     Raises
     ------
-    ModelError
+    SettingError
         If what the user says does not fit the model.
     """
-    height, width, channels = facts.shape
-    guess = PREPROCESSINGS["torch" if channels == 3 else "unit"]
-    preprocessing = fitting(settings.resolve() or guess, channels)
+    height, width, channels = fit_shape(settings, facts.shape)
+    guess = facts.guess or ("torch" if channels == 3 else "unit")
+    preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
+    questions = tuple(_questions(source, settings, facts))
     return ModelInfo(
         source=str(source),
         name=source.name,
@@ -84,21 +113,44 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         ending=facts.ending,
         logits=facts.spelled != "softmax",
         layers=facts.layers,
-        cam_layer=facts.cam_layer,
-        questions=tuple(_questions(settings, facts)),
-        notes=tuple(_notes(settings, facts, guess.name)),
+        cam_layer=_cam_layer(settings, facts),
+        questions=questions,
+        notes=tuple(_notes(settings, facts, questions, guess)),
         fingerprint=facts.fingerprint,
-        batch=facts.batch,
+        outputs=facts.outputs,
+        batch=max(1, min(MOST_PICTURES, BEST_WORK // max(facts.work, 1))),
         gives=facts.gives,
     )
 
 
-def fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+def fit_shape(settings: Settings, shape: Shape) -> Shape:
+    """Height, width and channels; of a free size, what the user says.
+
+    Raises
+    ------
+    SettingError
+        If the user says otherwise than the model.
+    """
+    height, width, channels = shape
+    if settings.channels not in (None, channels):
+        raise SettingError(
+            "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
+        )
+    if settings.size is None:
+        return shape
+    if any(own not in (None, said) for own, said in zip((height, width), settings.size, strict=True)):
+        said, own = (f"{w or 'any'}×{h or 'any'}" for h, w in (settings.size, (height, width)))
+        raise SettingError("size", f"pictures of {said} pixels are asked for; the model takes {own}")
+    return *settings.size, channels
+
+
+def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
     """Refuse a preprocessing made for other channels than the model's."""
     given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
     if given - {1, channels}:
-        raise ModelError(
-            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}"
+        raise SettingError(
+            "preprocessing",
+            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
         )
     return preprocessing
 
@@ -118,7 +170,7 @@ def find_shape(
     Raises
     ------
     ModelError
-        If it takes none of the sizes.
+        If it takes none of the sizes; SettingError, if the user said which.
     """
     depth = settings.channels or channels or 3
     first: ModelError | None = None
@@ -129,8 +181,11 @@ def find_shape(
             first = first or error
         else:
             return height, width, depth
-    advice = "" if settings.size else "; say the size of its pictures: size=(height, width)"
-    raise ModelError(f"{first}{advice}") from first
+    if settings.size:
+        raise SettingError("size", str(first)) from first
+    if settings.channels:
+        raise SettingError("channels", f"{first}; say the size of its pictures, too: size=(height, width)")
+    raise ModelError(f"{first}; say the size of its pictures: size=(height, width)") from first
 
 
 def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> Ending | None:
@@ -180,31 +235,49 @@ def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *,
 
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     """Name the classes; of a single output, one name is that of the class it is high for."""
-    n_classes = 2 if facts.n_outputs == 1 else facts.n_outputs
+    n_classes = facts.n_classes
     labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
-    if len(labels) == facts.n_outputs == 1:
+    if len(labels) == facts.n_outputs < n_classes:
         return f"not {labels[0]}", labels[0]
     if len(labels) != n_classes:
-        raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
+        raise SettingError(
+            "labels",
+            f"{len(labels)} class names are given for a model with {n_classes} classes: it needs one for each",
+        )
     return labels
 
 
-def _questions(settings: Settings, facts: Facts) -> Iterator[Question]:
+def _cam_layer(settings: Settings, facts: Facts) -> str:
+    """The last layer with space that is not a mere thinning out of another one."""
+    names = [layer.name for layer in facts.layers]
+    if settings.layer is None:
+        return next((name for name in reversed(names) if name not in facts.thinned), "")
+    if settings.layer not in {*names, *facts.names}:
+        raise SettingError(
+            "layer", f"the model has no layer {settings.layer!r} with space; it has {', '.join(names)}"
+        )
+    return settings.layer
+
+
+def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Question]:
     if not (facts.known or settings.size):
         yield "size"
-    if not settings.preprocessing:
+    if not (facts.sure or settings.preprocessing):
         yield "preprocessing"
-    if not settings.labels:
+    if facts.outputs:
+        yield "output"
+    if not settings.labels and source.kind != "application":
         yield "labels"
 
 
-def _notes(settings: Settings, facts: Facts, guess: str) -> Iterator[str]:
+def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], guess: str) -> Iterator[str]:
     if settings.note:
         yield settings.note
-    if not (facts.known or settings.size):
+    if "size" in questions:
         height, width, _ = facts.shape
         yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
-    if not settings.preprocessing:
+    if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if facts.spelled:
         yield SPELLED[facts.spelled]
+    yield from facts.notes

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import os
-import re
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
-import keras
 import numpy as np
 
-from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
-from napari_saliency._types import Array, ModelError, Rule, Targets
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Question, Tap
+from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
+from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
+from napari_saliency.models._beside import all_settings, naming_the_file
+from napari_saliency.models._description import Facts, describe, find_ending
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
-from napari_saliency.models._keras_recording import all_layers, record
+from napari_saliency.models._keras_network import KerasNetwork, Network
+from napari_saliency.models._ports import NOBODY_SAID
 from napari_saliency.models._settings import Settings
-from napari_saliency.models._sources import Source, family
+
+if TYPE_CHECKING:
+    from napari_saliency.models._sources import Source
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
 THINNING = (
@@ -43,29 +39,6 @@ THINNING = (
     "Normalization",
 )
 NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
-
-# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
-MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
-
-IMAGENET_CLASSES = 1000
-
-HDF5 = b"\x89HDF\r\n\x1a\n"
-"""What HDF5 files begin with."""
-
-# What Keras says of files that it does not open, and what that means.
-REASONS = (
-    (
-        "arbitrary code execution",
-        "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
-        "save the model with that layer written as a registered class",
-    ),
-    (
-        r"(?:Could not locate \w+|Unknown \w+:) '?(?:\w+>)?(\w+)",
-        "it uses {}, which is not Keras' own: import the module that registers it with "
-        "keras.saving.register_keras_serializable, then load the model from Python",
-    ),
-    ("No model config found", "it holds weights alone: save the whole model with model.save('NAME.keras')"),
-)
 
 
 class KerasModel(Model):
@@ -89,21 +62,33 @@ class KerasModel(Model):
     """
 
     def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
-        self._network, self._source, self._own, self._lock = network, source, own or Settings(), RLock()
+        self._source, self._own, self._lock = source, own or Settings(), RLock()
         self._folding = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
-        self._shape = _picture_shape(network)
+        self._settings = self._merged(settings)
+        with naming_the_file(source.path, settings):
+            self._raw, self._network = network, _as_network(network, self._settings)
+        self._shape = self._network.picture.shape
         with ThreadPoolExecutor(1) as beside:
-            fingerprint = beside.submit(_fingerprint, network, source.path)
+            # Of weights that Python builds a network for, the file tells but half.
+            file = source.path if source.kind == "keras" else None
+            fingerprint = beside.submit(self._network.fingerprint, file)
             self._graph = self._trace()
-            self._logits = self._settle()
+            self._spelled = self._settle()
             self._fingerprint = fingerprint.result()
-        self.info = self._describe(settings)
+        with naming_the_file(source.path, settings):
+            self.info = self._describe(self._settings)
 
     def with_settings(self, settings: Settings) -> KerasModel:
+        merged = self._merged(settings)
+        if any(
+            getattr(merged, name) != getattr(self._settings, name) for name in ("input", "output", "others")
+        ):
+            return KerasModel(self._raw, self._source, settings, self._own)
         twin = copy.copy(self)
-        twin.info = self._describe(settings)
+        with naming_the_file(self._source.path, settings):
+            twin.info = self._describe(merged)
         return twin
 
     def scores(self, x: Array) -> Array:
@@ -118,9 +103,7 @@ class KerasModel(Model):
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         with self._lock:
             if layer not in self._graph.layers:
-                raise ModelError(
-                    f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
-                )
+                raise self.no_layer(layer)
             graph = self._other(None) if layer in self._graph.folded_away else self._graph
             activations = self._activations(graph, x, layer)
             gradients = graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
@@ -134,243 +117,74 @@ class KerasModel(Model):
 
     def _ruled(self, rule: Rule) -> Graph:
         if not self._graph.n_relus:
-            raise ModelError(
-                f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
-            )
+            raise self.no_relu(rule)
         return self._other(rule)
 
     def _other(self, rule: Rule | None) -> Graph:
         """Trace the network in another way, once."""
         if rule not in self._others:
-            self._others[rule] = self._trace(folded=rule is not None, rule=rule, logarithm=not self._logits)
+            self._others[rule] = self._trace(folded=rule is not None, rule=rule, spelled=self._spelled)
         return self._others[rule]
 
     def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
         try:
-            return Graph(
-                partial(record, self._network, self._folding if folded else None), self._shape, **how
-            )
+            recorded = partial(self._network.record, self._folding if folded else None, how.get("rule"))
+            return Graph(recorded, self._shape, **how)
         except ModelError:
             raise
         except Exception as error:
             raise ModelError(
-                f"the model could not be run on pictures of shape {self._shape}: {_first_line(error)}"
+                f"the model could not be run on pictures of shape {self._shape}: {first_line(error)}"
             ) from error
 
-    def _settle(self) -> bool:
-        """Tell logits from probabilities whose softmax was spelled by hand; True for logits."""
+    def _settle(self) -> Ending | None:
+        """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
         if self._graph.settled:
-            return True
-        shape = [size or 64 for size in self._shape]
-        values = self._graph.scores(np.random.default_rng(0).random((2, *shape), np.float32))
-        if values.min() < 0 or not np.allclose(values.sum(-1), 1, atol=1e-3):
-            return True
-        self._graph = self._trace(logarithm=True)
-        return False
+            return None
+        height, width, channels = self._shape
+        spelled = find_ending(self._graph.outputs, (height or 64, width or 64, channels))
+        if spelled:
+            self._graph = self._trace(spelled=spelled)
+        return spelled
+
+    def _merged(self, settings: Settings) -> Settings:
+        """What the user says, then what stands beside the file, then what the origin says."""
+        return all_settings(self._source, settings).over(self._own)
 
     def _describe(self, settings: Settings) -> ModelInfo:
-        if self._source.path:
-            settings = settings.over(Settings.beside(self._source.path))
-        settings = settings.over(self._own)
-        guess, sure = _guess_preprocessing(self._network, self._source)
-        n_classes = self._graph.n_classes
-        labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
-        if len(labels) != n_classes:
-            raise ModelError(f"{len(labels)} class names are given for a model with {n_classes} classes")
-        preprocessing = settings.resolve() or PREPROCESSINGS[guess]
-        questions: list[Question] = [] if sure or settings.preprocessing else ["preprocessing"]
-        questions += [] if settings.labels or self._source.kind == "keras" else ["labels"]
-        height, width, channels = self._shape
-        layers = tuple(Layer(name, *_sizes(shape)) for name, shape in self._graph.layers.items())
-        return ModelInfo(
-            source=str(self._source),
-            name=self._source.name,
-            input=InputSpec(
-                height, width, channels, _fitting(preprocessing, channels), settings.fit or "crop"
-            ),
-            labels=labels,
-            ending=self._graph.ending,
-            logits=self._logits,
-            layers=layers,
-            cam_layer=_cam_layer(settings.layer, layers, self._kinds),
-            questions=tuple(questions),
-            notes=tuple(_notes(settings, guess if questions[:1] == ["preprocessing"] else "", self._logits)),
+        guess, sure = self._network.guess(self._source)
+        shapes = self._graph.layers.items()
+        facts = Facts(
+            shape=self._shape,
+            known=True,
+            n_outputs=self._graph.n_outputs,
             fingerprint=self._fingerprint,
-            batch=max(1, min(MOST_PICTURES, BEST_WORK // max(self._graph.work, 1))),
+            ending=self._graph.ending,
+            spelled=self._spelled,
+            guess=guess,
+            sure=sure,
+            layers=tuple(Layer(name, shape[0] or 0, shape[1] or 0, shape[2]) for name, shape in shapes),
+            thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
+            outputs=self._network.outputs,
+            work=self._graph.work,
+            notes=tuple(self._ports()),
         )
+        return describe(self._source, settings, facts)
 
-    @cached_property
-    def _kinds(self) -> dict[str, str]:
-        """Class name of each layer by its own name."""
-        return {layer.name: type(layer).__name__ for layer in all_layers(self._network)}
+    def _is_thinned(self, layer: str) -> bool:
+        kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
+        return kind not in NOT_THINNING and any(word in kind for word in THINNING)
 
-
-def open_source(source: Source, settings: Settings) -> KerasModel:
-    """Open a file or an application of Keras.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be opened; the message says why and what to do.
-    """
-    if source.path is None:
-        network = _open_application(source)
-        own = Settings() if settings.labels else _application_settings(source, network)
-        return KerasModel(network, source, settings, own)
-    try:
-        return KerasModel(_open_file(source.path), source, settings)
-    except ModelError as error:
-        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
-
-
-def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
-    if not _is_whole(path):
-        raise ModelError(
-            f"it is no {path.suffix} file, or only a part of one: copy it or save the model again"
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
-        known = next((reason.format(*match.groups()) for match, reason in found if match), "")
-        unknown = f"it is damaged, or not a model of Keras ({_first_line(error)}): save the model again"
-        raise ModelError(known or unknown) from error
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is of the format that its name says, of which Keras speaks in riddles."""
-    if path.suffix.lower() == ".keras":
-        return zipfile.is_zipfile(path)
-    with path.open("rb") as file:
-        return file.read(len(HDF5)) == HDF5
-
-
-def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
-    build: Callable[..., Any] = getattr(keras.applications, source.name)
-    if source.weights == "none":
-        return build(weights=None)
-    try:
-        if source.weights == "imagenet":
-            return build(weights="imagenet")
-        network = build(weights=None)
-        network.load_weights(Path(source.weights).expanduser())
-    except Exception as error:
-        raise ModelError(
-            f"weights of {source.name} could not be had ({_first_line(error)}); "
-            f"with a file of them, open keras:{source.name}?weights=FILE"
-        ) from error
-    return network
-
-
-def _application_settings(source: Source, network: Any) -> Settings:  # noqa: ANN401 - a keras.Model
-    """Class names of an application that was trained, as far as is known, on ImageNet."""
-    if source.weights == "none" or network.output_shape[-1] != IMAGENET_CLASSES:
-        return Settings()
-    try:
-        return Settings(labels=_imagenet_labels())
-    except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
-        return Settings(
-            note=f"Class names could not be had ({_first_line(error)}): classes go by their numbers."
-        )
-
-
-def _imagenet_labels() -> tuple[str, ...]:
-    """Names of ImageNet's classes, through Keras' own download and cache."""
-    falling = np.linspace(1, 0, IMAGENET_CLASSES)[None]  # so that the order is that of the classes
-    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=IMAGENET_CLASSES)
-    return tuple(name.replace("_", " ") for _, name, _ in rows)
-
-
-def _picture_shape(network: Any) -> tuple[int | None, int | None, int]:  # noqa: ANN401 - Keras has no types
-    built = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
-    shape = getattr(network, "input_shape", built)
-    if shape is None:
-        raise ModelError("the model does not say what it takes: call it once on a picture, then save it")
-    if isinstance(shape, dict):
-        shape = list(shape.values())
-    if isinstance(shape[0], (tuple, list)):
-        if len(shape) != 1:
-            raise ModelError(f"the model takes {len(shape)} inputs; only models of one picture open here")
-        shape = shape[0]
-    if any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network)):
-        raise ModelError("the model takes the channels first; only those that take them last open here")
-    if len(shape) != 4 or not shape[3]:
-        raise ModelError(
-            f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"
-        )
-    return shape[1], shape[2], shape[3]
-
-
-def _fingerprint(network: Any, path: Path | None) -> str:  # noqa: ANN401 - Keras has no types
-    """SHA-256 over architecture and weights; of a .keras file as they stand there, which takes no time."""
-    digest = hashlib.sha256()
-    if path is not None and path.suffix.lower() == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted({*archive.namelist()} - {"metadata.json"}):  # which holds the date
-                with archive.open(name) as part:
-                    while block := part.read(1 << 20):
-                        digest.update(block)
-    else:
-        digest.update(network.to_json().encode() if hasattr(network, "to_json") else b"")
-        for variable in network.variables:
-            digest.update(variable.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _guess_preprocessing(network: Any, source: Source) -> tuple[str, bool]:  # noqa: ANN401
-    """Preprocessing, and whether it can be known: scaled inside, or by the application's name."""
-    if source.kind == "keras":
-        return family(source.name) or "none", True
-    for layer in all_layers(network):
-        if type(layer).__name__ == "Rescaling":
-            return ("unit" if np.max(layer.scale) > 0.1 else "none"), True
-        if type(layer).__name__ == "Normalization":
-            return ("unit" if np.max(np.abs(layer.mean)) <= 1 else "none"), True
-    names = [network.name, *(layer.name for layer in network.layers)]
-    return next((mode for mode in map(family, names) if mode), "unit"), False
-
-
-def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
-    """Refuse a preprocessing made for other channels than the model's."""
-    given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
-    if given - {1, channels}:
-        raise ModelError(
-            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}"
-        )
-    return preprocessing
-
-
-def _cam_layer(chosen: str | None, layers: Sequence[Layer], kinds: dict[str, str]) -> str:
-    """The last layer with space that is not a mere thinning out of another one."""
-    if chosen:
-        if chosen not in {layer.name for layer in layers}:
-            raise ModelError(
-                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}"
+    def _ports(self) -> Iterator[str]:
+        """Sentences on what goes in and comes out."""
+        if self._network.outputs:
+            yield NOBODY_SAID.format(", ".join(self._network.outputs), self._network.output)
+        if self._network.picture.dtype.is_integer:
+            yield (
+                "The model takes whole numbers: pictures are rounded, and derivatives are those by the "
+                "numbers it computes with."
             )
-        return chosen
-    for layer in reversed(layers):
-        kind = kinds.get(layer.name.rpartition("/")[2].partition(":")[0], "")
-        if kind in NOT_THINNING or not any(word in kind for word in THINNING):
-            return layer.name
-    return ""
 
 
-def _sizes(shape: tuple[int | None, int | None, int]) -> tuple[int, int, int]:
-    """Sizes with 0 for those that depend on the picture."""
-    return shape[0] or 0, shape[1] or 0, shape[2]
-
-
-def _notes(settings: Settings, guess: str, logits: bool) -> Iterator[str]:
-    if settings.note:
-        yield settings.note
-    if guess:
-        yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
-    if not logits:
-        yield "The scores before the softmax cannot be had; log-probabilities stand in for logits."
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line that says something, without Keras' preface and bold type."""
-    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
-    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
-    return next(said, type(error).__name__)[:300]
+def _as_network(network: Any, settings: Settings) -> Network:  # noqa: ANN401
+    return network.chosen(settings) if hasattr(network, "chosen") else KerasNetwork(network, settings)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
+
+from napari_saliency.models._keras_backend import keras
 
 Tensor = Any
 

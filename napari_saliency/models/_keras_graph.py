@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -32,6 +33,7 @@ LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
 RELUS = ("Relu", "Relu6")
+NO_DERIVATIVE = "the model's scores have no derivative here: something on the way rounds or compares"
 
 
 class Graph:
@@ -45,9 +47,9 @@ class Graph:
         Of a picture; None for a height or width that is free.
     rule : {"guided", "deconvnet"}, optional
         How ReLUs pass gradients back, if not by their derivative.
-    logarithm : bool
-        Take the logarithm of the outputs for scores: they are probabilities, and how they are
-        computed from logits is not known.
+    spelled : {"softmax", "sigmoid"}, optional
+        What the outputs are said to be probabilities of, although how they are computed from logits
+        is not known. Scores are then the logarithms of a softmax's, and the logits of a sigmoid's.
 
     Attributes
     ----------
@@ -55,8 +57,11 @@ class Graph:
         How the logits become probabilities.
     settled : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
-    n_classes, n_relus : int
-        Outputs, and ReLUs in their own right on the way from the picture to the logits.
+    n_outputs, n_classes : int
+        The network's, and those it stands for: one sigmoid tells two classes apart, whose logits are
+        -z and z.
+    n_relus : int
+        ReLUs in their own right on the way from the picture to the logits.
     work : int
         Multiplications of one forward pass; 0 where the size of pictures is free.
     layers : dict of str to (height, width, channels)
@@ -71,11 +76,11 @@ class Graph:
         shape: tuple[int | None, ...],
         *,
         rule: Rule | None = None,
-        logarithm: bool = False,
+        spelled: Ending | None = None,
     ) -> None:
         self.ending: Ending = "softmax"
         self.settled = True
-        self._record, self._rule, self._logarithm = record, rule, logarithm
+        self._record, self._rule, self._spelled = record, rule, spelled
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None, None], tf.float32)]
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
@@ -91,6 +96,11 @@ class Graph:
                 tf.constant(x), tf.constant(weights)
             )
         return value.numpy(), gradient.numpy()
+
+    def outputs(self, x: Array) -> Array:
+        """What the network itself returns, (N, n_outputs)."""
+        function = self._function("outputs", lambda: (self._x, self._output))
+        return function(tf.constant(x)).numpy()  # type: ignore[no-any-return]
 
     def scores(self, x: Array) -> Array:
         """Logits (N, K)."""
@@ -124,14 +134,15 @@ class Graph:
         return {n: tuple(t.shape[1:]) for n, t in with_space.items() if t.shape[1] != 1 or t.shape[2] != 1}
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        with tf.compat.v1.get_default_graph().gradient_override_map(_overrides(self._rule)):
-            output, layers, folded = self._record(x)
+        with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
+            output, layers, folded, whole = self._record(x)
         if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
             raise ModelError(
                 f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
             )
-        self.n_classes = int(output.shape[-1])
-        self._x, self._weights, self._logits = x, weights, self._find_logits(output)
+        self.n_outputs = int(output.shape[-1])
+        self._x, self._weights, self._output = x, weights, output
+        self._logits = self._find_logits(output)
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
         self.work = sum(map(_multiplications, ops))
@@ -142,24 +153,29 @@ class Graph:
         # One that is also used elsewhere has a derivative here, but not its whole one.
         self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
         value = tf.reduce_sum(weights * self._logits, axis=-1)
-        return self._logits, value, _derivative(value, x)
+        self._whole = whole
+        return self._logits, value, self._by_picture(value)
 
     def _find_logits(self, output: Tensor) -> Tensor:
         """Go back from the output to what the last softmax or sigmoid is computed from."""
         last = output.op
         while last.type in PASSING:
             last = last.inputs[0].op
-        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_classes:
+        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_outputs:
             self.ending = ENDINGS[last.type]
             output = tf.reshape(last.inputs[0], tf.shape(output))
-        elif self._logarithm:
-            output = tf.math.log(tf.maximum(output, tf.keras.backend.epsilon() ** 5))
+        elif self._spelled:
+            self.ending, output = self._spelled, _inverted(output, self._spelled)
         else:
-            self.ending = "sigmoid" if self.n_classes == 1 else "softmax"
+            self.ending = "sigmoid" if self.n_outputs == 1 else "softmax"
             self.settled = last.type in LINEAR and not any(
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
-        return tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_classes))
+        output = tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_outputs))
+        if self.n_outputs == 1 and self.ending == "sigmoid":
+            output = tf.concat([-output, output], axis=-1)
+        self.n_classes = int(output.shape[-1])
+        return output
 
     def _value(self, score: Score) -> Tensor:
         """Weighted scores, (N,), from the logits."""
@@ -172,9 +188,18 @@ class Graph:
     def _gradient_of(self, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
             value = self._value(score)
-            return [self._x, self._weights], [value, _derivative(value, self._x)]
+            return [self._x, self._weights], [value, self._by_picture(value)]
 
         return build
+
+    def _by_picture(self, value: Tensor) -> Tensor:
+        """Derivative by the picture, or where that is rounded, by the numbers that are computed with."""
+        if self._whole is None:
+            return _derivative(value, self._x)
+        before, after = self._whole
+        found = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
+        (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(found))
+        return tf.convert_to_tensor(gradient)
 
     def _layer_gradient_of(self, layer: str, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
@@ -203,6 +228,15 @@ class Graph:
         return self._functions[key]
 
 
+def _inverted(output: Tensor, ending: Ending) -> Tensor:
+    """Go back from probabilities to scores; exact but for rounding, and where they are 0 or 1."""
+    output = tf.cast(output, tf.float32)
+    logarithm = tf.math.log(tf.maximum(output, SMALLEST))
+    if ending == "softmax":
+        return logarithm
+    return logarithm - tf.math.log(tf.maximum(1 - output, SMALLEST_REST))
+
+
 class _Log:
     """Logarithms of the endings, without going through the probability."""
 
@@ -213,10 +247,27 @@ class _Log:
 def _derivative(value: Tensor, by: Tensor) -> Tensor:
     (gradient,) = tf.gradients(value, by)
     if gradient is None:
-        raise ModelError(
-            "the model's scores have no derivative here: something on the way rounds or compares"
-        )
+        raise ModelError(NO_DERIVATIVE)
     return tf.convert_to_tensor(gradient)
+
+
+def _numbers(whole: Tensor) -> list[Tensor]:
+    """The floating-point numbers that a tensor of whole numbers is made into, before anything is computed."""
+    found, waiting = [], [whole]
+    while waiting:
+        for op in waiting.pop().consumers():
+            (output, *_) = op.outputs
+            if op.type == "Cast" and output.dtype.is_floating:
+                found.append(output)
+            elif op.type in ("Identity", "Cast"):
+                waiting.append(output)
+            elif op.type != "Shape":
+                raise ModelError(
+                    f"the model computes with whole numbers ({op.type}), which has no derivative"
+                )
+    if not found:
+        raise ModelError(NO_DERIVATIVE)
+    return found
 
 
 def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401 - TensorFlow's own types
@@ -261,7 +312,7 @@ def _functions_inlined() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _overrides(rule: Rule | None) -> dict[str, str]:
+def override_map(rule: Rule | None) -> dict[str, str]:
     return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
 
 

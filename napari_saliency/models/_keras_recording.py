@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-import keras
-
+from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_folding import Folding, can_fold
 
 Tensor = Any
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+MOVING = ("Permute", "Reshape")
+"""Layers after which the channels may be elsewhere."""
 
 
 class Recorded(NamedTuple):
@@ -25,31 +28,33 @@ class Recorded(NamedTuple):
         Each layer's output in the order of computation, named by the layers that it is called from.
     folded : dict of str to tensor
         For outputs that were folded away, by their tensors' names: what is computed in their place.
+    whole : (tensor, tensor), optional
+        Of a network that takes whole numbers: its picture before and after it is rounded to them.
     """
 
     output: Any
     layers: list[tuple[str, Tensor]]
     folded: dict[str, Tensor]
+    whole: tuple[Tensor, Tensor] | None = None
 
 
-def record(network: Any, folding: Folding | None, x: Tensor) -> Recorded:  # noqa: ANN401 - Keras has no types
+def record(network: Any, folding: Folding | None, inputs: Any, first: Tensor | None = None) -> Recorded:  # noqa: ANN401
     """Run a network on a symbolic batch, in inference mode.
 
     Parameters
     ----------
     folding : Folding or None
         What folds batch normalisations into convolutions; None to run the network as it is.
+    inputs : tensor, or list or dict of them
+        What the network takes.
+    first : tensor, optional
+        The picture among them, if its channels come before height and width.
     """
-    recording = _Recording(folding)
+    recording = _Recording(folding, first)
     with ExitStack() as stack:
         for layer in all_layers(network):
             stack.enter_context(_covered(layer, recording))
-        dtype = network.inputs[0].dtype if getattr(network, "inputs", None) else "float32"
-        output = network(x if dtype == "float32" else keras.ops.cast(x, dtype), training=False)
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, (list, tuple)) and len(output) == 1:
-        output = output[0]
+        output = network(inputs, training=False)
     return Recorded(output, recording.layers, recording.folded)
 
 
@@ -67,10 +72,12 @@ def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
 class _Recording:
     """What is written down during one run."""
 
-    def __init__(self, folding: Folding | None) -> None:
+    def __init__(self, folding: Folding | None, first: Tensor | None = None) -> None:
         self.layers: list[tuple[str, Tensor]] = []
         self.folded: dict[str, Tensor] = {}
         self._folding = folding
+        # Of tensors with the channels first, by name: the same with the channels last.
+        self._last: dict[str, Tensor] = {} if first is None else {first.name: first}
         self._path: list[str] = []
         self._calls: Counter[str] = Counter()
         self._made: dict[str, tuple[Any, Tensor]] = {}  # tensor's name: the layer that made it, and of what
@@ -81,16 +88,32 @@ class _Recording:
         try:
             output = self._normalised(layer, args, kwargs)
             if output is None:
-                output = call(*args, **kwargs)
+                output = self._turned(layer, args, _called(layer, call, args, kwargs))
         finally:
             name = "/".join(self._path)
             self._path.pop()
         if hasattr(output, "op"):
             self._calls[name] += 1
             times = self._calls[name]
-            self.layers.append((f"{name}:{times}" if times > 1 else name, output))
+            self.layers.append(
+                (f"{name}:{times}" if times > 1 else name, self._last.get(output.name, output))
+            )
             if args:
                 self._made[output.name] = layer, args[0]
+        return output
+
+    def _turned(self, layer: Any, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ANN401
+        """Lead an output with the channels first through one that has them last, which is written down."""
+        if not hasattr(output, "op") or output.shape.rank != 4 or output.name in self._last:
+            return output
+        inputs = args[0] if args and isinstance(args[0], (list, tuple)) else args
+        follows = any(getattr(tensor, "name", "") in self._last for tensor in inputs)
+        own = getattr(layer, "data_format", "") == "channels_first"
+        if type(layer).__name__ in MOVING or not (own or follows):
+            return output
+        last = keras.ops.transpose(output, (0, 2, 3, 1))
+        output = keras.ops.transpose(last, (0, 3, 1, 2))
+        self._last[output.name] = last
         return output
 
     def _normalised(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:  # noqa: ANN401
@@ -102,6 +125,18 @@ class _Recording:
             return None
         self.folded[args[0].name] = output = self._folding.normalised(before, x, layer)
         return output
+
+
+def _called(layer: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Call a layer; a convolution with the channels first, with them last: else only some processors run it."""
+    if type(layer) not in CONVOLUTIONS or layer.data_format != "channels_first":
+        return call(*args, **kwargs)
+    layer.data_format = "channels_last"
+    try:
+        output = call(keras.ops.transpose(args[0], (0, 2, 3, 1)), *args[1:], **kwargs)
+    finally:
+        layer.data_format = "channels_first"
+    return keras.ops.transpose(output, (0, 3, 1, 2))
 
 
 @contextmanager

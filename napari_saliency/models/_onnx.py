@@ -10,9 +10,10 @@ import numpy as np
 
 from napari_saliency._types import Array, ModelError, Rule, Targets
 from napari_saliency.models._base import InputSpec, Model, Tap
+from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._callable import as_logits
 from napari_saliency.models._description import describe
-from napari_saliency.models._settings import Settings
+from napari_saliency.models._settings import SettingError, Settings
 
 try:
     from napari_saliency.models._onnx_files import OnnxFile, read_file
@@ -25,6 +26,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
 
+NO_LAYERS = "the layers of an ONNX file cannot be looked at: {!r} is none of them"
 ONLY_FORWARD = "{} is an ONNX file, which can only be run forward: choose a method that needs scores alone"
 
 
@@ -50,10 +52,15 @@ class OnnxModel(Model):
         self._source, self._lock = source, RLock()
         self._said: tuple[object, ...] = ()
         self._fingerprint, self._labels = file.fingerprint, file.labels
-        self._network = open_network(file, self._whole(settings))
+        whole = self._whole(settings)
+        self._ports = _ports(whole)
+        with naming_the_file(source.path, settings):
+            self._network = open_network(file, whole)
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> OnnxModel:
+        if _ports(self._whole(settings)) != self._ports:  # another part of the graph
+            return open_source(self._source, settings)
         twin = copy.copy(self)
         twin._read(settings)
         return twin
@@ -71,26 +78,25 @@ class OnnxModel(Model):
         raise ModelError(ONLY_FORWARD.format(self.info.name))
 
     def _whole(self, settings: Settings) -> Settings:
-        assert self._source.path is not None
-        return settings.over(Settings.beside(self._source.path))
+        return all_settings(self._source, settings)
 
     def _read(self, settings: Settings) -> None:
+        """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = self._whole(settings)
-        if whole.layer:
-            raise ModelError(
-                f"the layers of an ONNX file cannot be looked at: {whole.layer!r} is none of them"
-            )
         said = whole.size, whole.channels
-        if said != self._said:
-            with self._lock:
-                self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
-        facts, number = self._settled.facts, self._network.session.number
-        itself = Settings(
-            labels=self._labels if len(self._labels) == facts.n_outputs else None,
-            preprocessing="none" if issubclass(number, np.integer) else None,
-        )
-        self.info = describe(self._source, whole.over(itself), facts)
-        _check_numbers(self.info.input, number)
+        with naming_the_file(self._source.path, settings):
+            if whole.layer:
+                raise SettingError("layer", NO_LAYERS.format(whole.layer))
+            if said != self._said:
+                with self._lock:
+                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+            self.info = describe(self._source, whole.over(self._itself()), self._settled.facts)
+            _check_numbers(self.info.input, self._network.session.number)
+
+    def _itself(self) -> Settings:
+        """What the file says, where it fits."""
+        fits = len(self._labels) == self._settled.facts.n_outputs
+        return Settings(labels=self._labels if fits else None)
 
 
 def open_source(source: Source, settings: Settings) -> OnnxModel:
@@ -99,13 +105,14 @@ def open_source(source: Source, settings: Settings) -> OnnxModel:
     Raises
     ------
     ModelError
-        If it cannot be opened; the message says why and what to do.
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
     """
     assert source.path is not None
-    try:
-        return OnnxModel(read_file(source.path), source, settings)
-    except ModelError as error:
-        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
+    return OnnxModel(read_file(source.path), source, settings)
+
+
+def _ports(settings: Settings) -> tuple[str | None, ...]:
+    return settings.input, settings.output, settings.others
 
 
 def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
@@ -115,7 +122,8 @@ def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
     limits, ramp = np.iinfo(number), np.arange(256, dtype=np.float32)
     values = spec.preprocessing(np.repeat(ramp[None, None, :, None], spec.channels, -1))
     if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
-        raise ModelError(
+        raise SettingError(
+            "preprocessing",
             f"it takes whole numbers ({limits.dtype}), and preprocessing {spec.preprocessing.name!r} makes others: "
-            "use 'none'"
+            "use 'none'",
         )

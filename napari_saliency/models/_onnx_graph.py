@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._ports import which_input, which_output
+
+if TYPE_CHECKING:
+    from napari_saliency.models._settings import Settings
 
 Proto = Any
 Layout = Literal["NCHW", "NHWC"]
@@ -47,7 +51,7 @@ FARTHEST = 64
 
 
 @dataclass(frozen=True)
-class Entry:
+class Port:
     """A graph's input.
 
     Attributes
@@ -56,7 +60,7 @@ class Entry:
         As the graph calls it.
     kind : int
         The type of its numbers, as `onnx.TensorProto` counts them.
-    sizes : tuple of (int, str or None), 4 of them
+    sizes : tuple of (int, str)
         0 and a name or none where a size is not fixed.
     """
 
@@ -75,33 +79,55 @@ class Entry:
         return height, width, channels
 
 
-def find_entry(graph: Proto) -> Entry:
-    """Find what a graph takes.
+class Ports(NamedTuple):
+    """What goes into a graph, and what of it is looked at.
+
+    Attributes
+    ----------
+    entry : Port
+        Takes the picture.
+    others : tuple of Port
+        Take zeros.
+    outputs : tuple of str
+        Names of its outputs if they are several and nobody said which.
+    output : str
+        The one that is explained.
+    """
+
+    entry: Port
+    others: tuple[Port, ...]
+    outputs: tuple[str, ...]
+    output: str
+
+
+def find_ports(graph: Proto, settings: Settings) -> Ports:
+    """Find what goes in and out.
 
     Raises
     ------
     ModelError
-        If it is not one batch of pictures.
+        If it is not one batch of pictures, with nothing beside it that nobody spoke of.
     """
     constants = {tensor.name for tensor in graph.initializer}
-    found = [value for value in graph.input if value.name not in constants]
-    if len(found) != 1:
-        names = ", ".join(value.name for value in found)
-        raise ModelError(f"it takes {len(found)} inputs ({names}); a classifier of pictures takes one")
-    if len(graph.output) != 1:
-        names = ", ".join(value.name for value in graph.output)
-        raise ModelError(f"it returns {len(graph.output)} outputs ({names}); a classifier returns one")
-    tensor = found[0].type.tensor_type
-    sizes = [(max(d.dim_value, 0), d.dim_param.lower()) for d in tensor.shape.dim]
-    if not tensor.HasField("shape"):
-        sizes = [(0, "")] * 4
-    if len(sizes) != 4:
-        words = " × ".join(str(size or name or "?") for size, name in sizes)
+    inputs = {value.name: _port(value) for value in graph.input if value.name not in constants}
+    ends = {value.name: value.type.tensor_type.shape.dim for value in graph.output}
+    if not (inputs and ends):
+        raise ModelError("it takes nothing, or returns nothing, so it is no classifier of pictures")
+    entry = inputs.pop(which_input(tuple(inputs), settings))
+    if len(entry.sizes) != 4:
+        words = " × ".join(str(size or name or "?") for size, name in entry.sizes)
         raise ModelError(f"it takes {words or 'single'} numbers; a classifier of pictures takes four axes")
-    return Entry(found[0].name, tensor.elem_type, tuple(sizes))
+    outputs, output = which_output(ends, settings)
+    return Ports(entry, tuple(inputs.values()), outputs, output or next(iter(ends)))
 
 
-def find_layouts(graph: Proto, entry: Entry) -> tuple[Layout, ...]:
+def _port(value: Proto) -> Port:
+    tensor = value.type.tensor_type
+    known = [(max(d.dim_value, 0), d.dim_param.lower()) for d in tensor.shape.dim]
+    return Port(value.name, tensor.elem_type, tuple(known if tensor.HasField("shape") else [(0, "")] * 4))
+
+
+def find_layouts(graph: Proto, entry: Port) -> tuple[Layout, ...]:
     """Orders of axes that the input may have: by what reads it first, then by its sizes' names, then by them."""
     second = _first_reader(graph, entry.name)
     if second is not None:
@@ -113,7 +139,7 @@ def find_layouts(graph: Proto, entry: Entry) -> tuple[Layout, ...]:
     return tuple(AXES)
 
 
-def find_channels(graph: Proto, entry: Entry) -> int | None:
+def find_channels(graph: Proto, entry: Port) -> int | None:
     """What the first convolution takes."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
@@ -147,11 +173,11 @@ def _first_reader(graph: Proto, name: str) -> bool | None:
     return None
 
 
-def _has_channels(entry: Entry, layout: Layout) -> bool:
+def _has_channels(entry: Port, layout: Layout) -> bool:
     return entry.picture(layout)[2] in CHANNELS
 
 
-def _has_names(entry: Entry, layout: Layout) -> bool:
+def _has_names(entry: Port, layout: Layout) -> bool:
     """Whether all names that tell something stand where they belong, and there is one."""
     places = [
         NAMES[name] == place
@@ -178,10 +204,9 @@ class End:
     squashed: bool
 
 
-def find_end(graph: Proto) -> End:
+def find_end(graph: Proto, output: str) -> End:
     """Go back from the output to what computes the scores."""
     makers = _makers(graph)
-    output = graph.output[0].name
     waiting, trail, kinds = deque([output]), [output], set()
     while waiting and len(trail) < FARTHEST:
         node = makers.get(waiting.popleft())
@@ -193,14 +218,14 @@ def find_end(graph: Proto) -> End:
         waiting.extend(new)
     if not (waiting or kinds & SQUASHING):
         return End((), squashed=False)
-    candidates = [name for name in trail[1:] if _decides(makers, graph, name)]
+    candidates = [name for name in trail[1:] if _decides(makers, graph, output, name)]
     return End(tuple(dict.fromkeys(_before_shift(makers, name) for name in candidates)), squashed=True)
 
 
-def _decides(makers: Mapping[str, Proto], graph: Proto, name: str) -> bool:
+def _decides(makers: Mapping[str, Proto], graph: Proto, output: str, name: str) -> bool:
     """Whether the output depends on the picture by way of one tensor alone."""
     entries = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
-    waiting, seen = [graph.output[0].name], {name}
+    waiting, seen = [output], {name}
     while waiting:
         here = waiting.pop()
         if here in seen:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 
@@ -17,7 +18,7 @@ from napari_saliency._types import Array, ModelError
 
 if TYPE_CHECKING:
     from napari_saliency.models._onnx_files import OnnxFile
-    from napari_saliency.models._onnx_graph import Entry, Layout
+    from napari_saliency.models._onnx_graph import Layout, Port, Ports
 
 # It tells nobody what is run here, and it writes nothing: what goes wrong is raised.
 onnxruntime.disable_telemetry_events()
@@ -29,8 +30,9 @@ NUMBERS: dict[int, type[np.number[Any]]] = {
     onnx.TensorProto.DOUBLE: np.float64,
     onnx.TensorProto.UINT8: np.uint8,
     onnx.TensorProto.INT32: np.int32,
+    onnx.TensorProto.INT64: np.int64,
 }
-"""Types of numbers that pictures are given in."""
+"""Types of numbers that can be given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +43,20 @@ class Session:
     ----------
     runner : onnxruntime.InferenceSession
         What runs it.
-    entry : Entry
-        What it takes.
+    ports : Ports
+        What goes into it.
     output : str
         What is looked at unless another output is named.
     """
 
     runner: Any
-    entry: Entry
+    ports: Ports
     output: str
+
+    @property
+    def entry(self) -> Port:
+        """What takes the picture."""
+        return self.ports.entry
 
     @property
     def number(self) -> type[np.number[Any]]:
@@ -64,13 +71,11 @@ class Session:
         ModelError
             If it cannot be run, or the output does not have one number for each class.
         """
-        fed = x if layout == "NHWC" else x.transpose(0, 3, 1, 2)
-        if issubclass(self.number, np.integer):
-            limits = np.iinfo(self.number)
-            fed = np.rint(fed).clip(limits.min, limits.max)
         wanted = [*names] or [self.output]
+        given = {port.name: _zeros(port, len(x)) for port in self.ports.others}
+        given[self.entry.name] = self._pixels(x if layout == "NHWC" else x.transpose(0, 3, 1, 2))
         try:
-            found = self.runner.run(wanted, {self.entry.name: np.ascontiguousarray(fed, self.number)})
+            found = self.runner.run(wanted, given)
         except Exception as error:
             height, width, channels = x.shape[1:]
             raise ModelError(
@@ -81,8 +86,21 @@ class Session:
             for name, each in zip(wanted, found, strict=True)
         ]
 
+    def _pixels(self, x: Array) -> npt.NDArray[np.number[Any]]:
+        """Numbers as the graph wants them; whole ones are rounded, and cut off where they do not fit."""
+        if issubclass(self.number, np.integer):
+            limits = np.iinfo(self.number)
+            x = np.rint(x).clip(limits.min, limits.max)
+        return np.ascontiguousarray(x, self.number)
 
-def open_session(file: OnnxFile, entry: Entry, outputs: list[str], *, quickly: bool = False) -> Session:
+
+def _zeros(port: Port, count: int) -> npt.NDArray[np.number[Any]]:
+    shape = [size or 1 for size, _ in port.sizes]
+    shape[:1] = [size or count for size, _ in port.sizes[:1]]
+    return np.zeros(shape, NUMBERS[port.kind])
+
+
+def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: bool = False) -> Session:
     """Make a graph ready to run; its outputs are replaced.
 
     Parameters
@@ -97,12 +115,13 @@ def open_session(file: OnnxFile, entry: Entry, outputs: list[str], *, quickly: b
     ModelError
         If it cannot be run.
     """
-    if entry.kind not in NUMBERS:
-        kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
-        raise ModelError(
-            f"it takes {kinds.get(entry.kind, 'unknown')} numbers; pictures are given as float32, float16, double, "
-            "uint8 or int32"
-        )
+    for port in (ports.entry, *ports.others):
+        if port.kind not in NUMBERS:
+            kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
+            names = ", ".join(kinds[code] for code in NUMBERS)
+            raise ModelError(
+                f"{port.name!r} takes {kinds.get(port.kind, 'unknown')} numbers, and none of {names}"
+            )
     model = file.model
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
@@ -112,7 +131,7 @@ def open_session(file: OnnxFile, entry: Entry, outputs: list[str], *, quickly: b
         )
     except Exception as error:
         raise ModelError(f"it is damaged, or asks for what onnxruntime cannot do ({said(error)})") from error
-    return Session(runner, entry, outputs[0])
+    return Session(runner, ports, outputs[0])
 
 
 def _options(folder: Path, *, quickly: bool) -> Any:  # noqa: ANN401 - onnxruntime's own

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._batches import parts
-from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
-from napari_saliency.models._onnx_graph import find_channels, find_end, find_entry, find_layouts
+from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape, fit_shape
+from napari_saliency.models._onnx_graph import find_channels, find_end, find_layouts, find_ports
 from napari_saliency.models._onnx_session import open_session
+from napari_saliency.models._ports import NOBODY_SAID
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending
@@ -75,21 +76,21 @@ def open_network(file: OnnxFile, settings: Settings) -> Network:
     ModelError
         If it is no classifier of pictures.
     """
-    graph = file.model.graph
-    entry, end, output = find_entry(graph), find_end(graph), graph.output[0].name
+    graph, ports = file.model.graph, find_ports(file.model.graph, settings)
+    end = find_end(graph, ports.output)
     network = Network(
-        open_session(file, entry, [output, *end.candidates], quickly=bool(end.candidates)),
-        find_layouts(graph, entry),
-        find_channels(graph, entry),
+        open_session(file, ports, [ports.output, *end.candidates], quickly=bool(end.candidates)),
+        find_layouts(graph, ports.entry),
+        find_channels(graph, ports.entry),
         None,
         end.squashed,
     )
     if not end.candidates:
         return network
     found = _find_logits(network, find_place(network, settings), end.candidates)
-    output, ending = found or (output, None)
+    output, ending = found or (ports.output, None)
     return network._replace(
-        session=open_session(file, entry, [output]), ending=ending, squashed=end.squashed and not found
+        session=open_session(file, ports, [output]), ending=ending, squashed=end.squashed and not found
     )
 
 
@@ -104,10 +105,8 @@ def find_place(network: Network, settings: Settings) -> Place:
     entry = network.session.entry
     fitting = tuple(layout for layout in network.layouts if _fits(entry.picture(layout), settings))
     if not fitting:
-        own = "height {}, width {}, channels {}".format(
-            *(n or "any" for n in entry.picture(network.layouts[0]))
-        )
-        raise ModelError(f"it takes pictures of {own}, and others are asked for: leave out size and channels")
+        height, width, channels = entry.picture(network.layouts[0])
+        fit_shape(settings, (height, width, channels or settings.channels or 3))
     errors = []
     for layout in fitting:
         height, width, channels = entry.picture(layout)
@@ -141,6 +140,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     check_repeatable(run, x, outputs, alone=True)
     spelled = find_ending(run, place.shape) if network.squashed else None
     one: Ending = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+    ports, whole = session.ports, issubclass(session.number, np.integer)
     facts = Facts(
         shape=place.shape,
         known=place.known,
@@ -148,6 +148,10 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         fingerprint=fingerprint,
         ending=network.ending or spelled or one,
         spelled=spelled,
+        guess="none" if whole else "",
+        sure=whole,
+        outputs=ports.outputs,
+        notes=(NOBODY_SAID.format(", ".join(ports.outputs), ports.output),) if ports.outputs else (),
         gives=frozenset({"scores"}),
     )
     return Settled(facts, place.layout, batch)

@@ -7,11 +7,10 @@ one, or for a function of pictures.
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._trust import check_trusted
+from napari_saliency.models._trust import import_trusted
 
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
@@ -37,16 +36,16 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> M
     ModelError
         If it cannot be opened; the message says why and what to do.
     """
-    if not trust:
-        check_trusted(source)
-    found = _built(_named(source), source)
+    found = _built(_named(source, trust=trust), source)
     bases = {f"{base.__module__}.{base.__qualname__}" for base in type(found).__mro__}
     if TORCH in bases:
         from napari_saliency.models import _torch
 
         return _torch.open_module(found, source, settings)
     if KERAS in bases:
-        return _open_keras(found, source, settings)
+        from napari_saliency.models import _keras_files
+
+        return _keras_files.open_network(found, source, settings)
     if not callable(found):
         raise ModelError(f"{source.name} is neither a network nor a function, but {type(found).__name__}")
     if source.path is not None:
@@ -56,23 +55,8 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> M
     return CallableModel(found, source, settings)
 
 
-def _open_keras(network: Any, source: Source, settings: Settings) -> Model:  # noqa: ANN401 - a keras.Model
-    from napari_saliency.models import _keras
-
-    if source.path is not None:
-        try:
-            network.load_weights(source.path)
-        except Exception as error:
-            raise ModelError(f"{source.path.name} does not hold the weights of {source.name}") from error
-    return _keras.KerasModel(network, source, settings)
-
-
-def _named(source: Source) -> Any:  # noqa: ANN401 - whatever the user's module holds
-    try:
-        module = import_module(source.module)
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise ModelError(f"the module {source.module} cannot be imported ({said})") from error
+def _named(source: Source, *, trust: bool) -> Any:  # noqa: ANN401 - whatever the user's module holds
+    module = import_trusted(source.module, source, trust=trust)
     try:
         return getattr(module, source.attribute)
     except AttributeError:

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
-from napari_saliency._types import Fit
+from napari_saliency._preprocessing import Preprocessing
+from napari_saliency._types import Fit, ModelError
 
 Count = Annotated[int, Field(gt=0)]
+
+
+class SettingError(ModelError):
+    """A setting does not fit the model.
+
+    Parameters
+    ----------
+    field : str
+        Name of the setting.
+    message : str
+        Why, and what to do.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)  # all of them, so that it can be pickled
+        self.field = field
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class Scaling(BaseModel):
@@ -42,6 +62,13 @@ class Settings(BaseModel):
         Of the pictures that the model takes, for models that do not say.
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
+    input, output : str, optional
+        Name of the input that takes the picture, and of the output that is explained, where there are several.
+    others : {"zeros"}, optional
+        What the other inputs are given.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
+        runs it, after somebody's yes; see `models.trust`.
     note : str, optional
         Shown in the panel, for whoever uses the model.
     """
@@ -54,6 +81,10 @@ class Settings(BaseModel):
     layer: str | None = None
     size: tuple[Count, Count] | None = None
     channels: Count | None = None
+    input: str | None = None
+    output: str | None = None
+    others: Literal["zeros"] | None = None
+    custom: str | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:
@@ -64,14 +95,13 @@ class Settings(BaseModel):
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
-        if isinstance(self.preprocessing, str):
-            Preprocessing.named(self.preprocessing)
+        self.resolve()
 
     def resolve(self) -> Preprocessing | None:
-        """The preprocessing, if one is given."""
+        """The preprocessing, if one is given; ValueError if there is none of that name, or it divides by 0."""
         if isinstance(self.preprocessing, Scaling):
             return Preprocessing("mean/std", **self.preprocessing.model_dump())
-        return PREPROCESSINGS[self.preprocessing] if self.preprocessing else None
+        return Preprocessing.named(self.preprocessing) if self.preprocessing is not None else None
 
     def over(self, other: Settings) -> Settings:
         """These settings, and those of ``other`` where these say nothing."""
@@ -96,7 +126,9 @@ class Settings(BaseModel):
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path.name} beside the model is not valid: {error}") from None
+            raise ValueError(
+                f"{path.name} beside the model is not valid: {error}; correct or delete it"
+            ) from None
 
     def write_beside(self, model: Path) -> None:
         """Keep these settings beside a model's file."""
@@ -110,22 +142,32 @@ def settings_path(model: Path) -> Path:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a file: lines of text, a JSON list, or Keras' class index.
+    """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
 
     Raises
     ------
     ValueError
         If the file holds none of these.
     """
-    text = path.read_text(encoding="utf-8")
-    names = (
-        _names_in_json(text) if path.suffix == ".json" else [*filter(None, map(str.strip, text.splitlines()))]
-    )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    names = _names_in_json(text) if path.suffix == ".json" else _names_in_lines(text)
     if not any(names):
         raise ValueError(
             f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"
         )
     return tuple(names)
+
+
+def _names_in_lines(text: str) -> list[str]:
+    """Lines that are not empty, without their numbers if all of them are numbered in order."""
+    lines = [*filter(None, map(str.strip, text.splitlines()))]
+    numbered = [re.fullmatch(r"(\d+)(?:[:,;\t]\s*|\s+)(.*\S)", line) for line in lines]
+    if all(match and int(match[1]) == i for i, match in enumerate(numbered)):
+        return [match[2] for match in numbered if match]
+    return lines
 
 
 def _names_in_json(text: str) -> list[str]:
@@ -143,6 +185,8 @@ def names_of(content: object) -> list[str]:
         return []
     try:
         # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+        if all(isinstance(value, int) for value in content.values()):  # {"cat": 0, "dog": 1}: class_indices
+            return sorted(content, key=content.__getitem__)
         rows = sorted(content.items(), key=lambda item: int(item[0]))
         return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
     except (TypeError, ValueError, IndexError):

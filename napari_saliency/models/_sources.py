@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from napari_saliency._types import ModelError
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-SUFFIXES = (".keras", ".h5", ".hdf5")
-TORCH_SUFFIXES = (".pt2", ".pt", ".pth", ".ts")
-KINDS = {".onnx": "onnx", **dict.fromkeys(SUFFIXES, "file"), **dict.fromkeys(TORCH_SUFFIXES, "torch")}
-FILES = "a .keras or .h5 file, PyTorch's .pt2 or TorchScript file, or an .onnx file"
+
+Kind = Literal["keras", "torch", "onnx", "application", "python"]
+
+FILES: Mapping[str, Kind] = {
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
+    **dict.fromkeys((".pt2", ".pt", ".pth", ".ts"), "torch"),
+    ".onnx": "onnx",
+}
+"""Which adapter opens a file, by its suffix."""
+
+FILES_IN_WORDS = (
+    "a .keras or .h5 file, a SavedModel folder, PyTorch's .pt2 or TorchScript file, or an .onnx file"
+)
 
 # What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
 FAMILIES = {
@@ -44,12 +55,13 @@ class Source:
 
     Attributes
     ----------
-    kind : {"file", "keras", "torch", "onnx", "python"}
-        Keras' files, bundled ones among them; an application; PyTorch's files; ONNX files; what Python builds.
+    kind : {"keras", "torch", "onnx", "application", "python"}
+        Keras' files, bundled ones among them, and SavedModel folders; PyTorch's files; ONNX files;
+        one of ``keras.applications``; what Python builds.
     name : str
-        As the user reads it; the application's name if ``kind`` is "keras".
+        As the user reads it; the application's name if it is one.
     path : Path, optional
-        The file; of what Python builds, the file of its weights.
+        The file, or the folder of a SavedModel; of what Python builds, the file of its weights.
     weights : str
         Of an application: "imagenet", "none" or a file.
     bundled : bool
@@ -58,7 +70,7 @@ class Source:
         Of what Python builds: the module, and the name in it.
     """
 
-    kind: str
+    kind: Kind
     name: str
     path: Path | None = None
     weights: str = "imagenet"
@@ -96,6 +108,10 @@ def parse(source: str | Path) -> Source:
         If there is nothing of that name; the message says what there is.
     """
     text = str(source)
+    if not text.strip():
+        raise ModelError(
+            f"{text!r} names no model: give {FILES_IN_WORDS}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+        )
     if text.startswith("bundled:"):
         return _bundled(text.removeprefix("bundled:"))
     if text.startswith("keras:"):
@@ -103,20 +119,24 @@ def parse(source: str | Path) -> Source:
     if text.startswith("python:"):
         return _python(text.removeprefix("python:"))
     path = Path(text).expanduser().resolve()
+    if path.name == "saved_model.pb":
+        path = path.parent
+    if (path / "saved_model.pb").is_file():
+        return Source("keras", path.name, path)
     if not path.exists():
         raise ModelError(
-            f"there is no file {text!r}; give {FILES}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+            f"there is no file {text!r}; give {FILES_IN_WORDS}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
-    suffix = path.suffix.lower()
-    if suffix not in KINDS or not path.is_file():
-        raise ModelError(f"{path.name!r} is not a model that opens here: give {FILES}")
-    return Source(KINDS[suffix], path.stem, path)
+    kind = FILES.get(path.suffix.lower())
+    if kind is None or not path.is_file():
+        raise ModelError(f"{path.name!r} is not a model that opens here: give {FILES_IN_WORDS}")
+    return Source(kind, path.stem, path)
 
 
 def _bundled(name: str) -> Source:
     if name not in bundled():
         raise ModelError(f"no bundled model {name!r}; there are {', '.join(bundled())}")
-    return Source("file", name, BUNDLED / f"{name}.keras", bundled=True)
+    return Source("keras", name, BUNDLED / f"{name}.keras", bundled=True)
 
 
 def _application(text: str) -> Source:
@@ -128,7 +148,7 @@ def _application(text: str) -> Source:
         raise ModelError(f"{query!r} is not understood: write keras:{name}?weights=FILE or ?weights=none")
     if weights not in ("", "none", "imagenet") and not Path(weights).expanduser().exists():
         raise ModelError(f"there is no weights file {weights!r}")
-    return Source("keras", name, weights=weights or "imagenet")
+    return Source("application", name, weights=weights or "imagenet")
 
 
 def _python(text: str) -> Source:
@@ -151,3 +171,8 @@ def family(name: str) -> str | None:
     if plain.startswith("resnet"):
         return "tf" if "v2" in plain else "caffe"
     return next((mode for key, mode in FAMILIES.items() if plain.startswith(key.lower())), None)
+
+
+def shown(path: Path) -> str:
+    """Name of a file, cut where it is very long."""
+    return path.name if len(path.name) <= 80 else f"{path.name[:40]}…{path.name[-30:]}"

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_saliency._types import Array, ModelError, Rule, Targets
 from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
+from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
-from napari_saliency.models._settings import Settings
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, logarithms, weigh
 from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
+    from napari_saliency._types import Array, Rule, Targets
+    from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
     from napari_saliency.models._torch_files import Network
 
@@ -72,9 +73,7 @@ class TorchModel(Model):
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
             done = start(self._network, part)
             if rule and not done.apply(rule):
-                raise ModelError(
-                    f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
-                )
+                raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
             return value, _array(done.derivative(cotangents))
 
@@ -82,10 +81,8 @@ class TorchModel(Model):
             return self._in_parts(answer, x, targets)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        if layer not in self._settled.layers:
-            raise ModelError(
-                f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
-            )
+        if layer not in self._settled.facts.names:
+            raise self.no_layer(layer)
 
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
             done = self._looking_at(layer, part)
@@ -98,13 +95,13 @@ class TorchModel(Model):
 
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
-        beside = Settings.beside(self._source.path) if self._source.path else Settings()
-        whole = settings.over(beside)
-        said = whole.size, whole.channels, whole.layer
-        if said != self._said:
-            with self._lock:
-                self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
-        self.info = describe(self._source, whole, self._settled.facts)
+        whole = all_settings(self._source, settings)
+        said = whole.size, whole.channels
+        with naming_the_file(self._source.path, settings):
+            if said != self._said:
+                with self._lock:
+                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+            self.info = describe(self._source, whole, self._settled.facts)
 
     def _scores(self, part: Array) -> Array:
         return _array(self._as_logits(forward(self._network, part, self._settled.which)))
@@ -122,7 +119,7 @@ class TorchModel(Model):
         if facts.spelled:
             outputs = logarithms(outputs, facts.spelled)
         # One output tells two classes apart.
-        return outputs if facts.n_outputs > 1 else outputs * outputs.new_tensor([[-1.0, 1.0]])
+        return outputs if facts.n_outputs == facts.n_classes else outputs * outputs.new_tensor([[-1.0, 1.0]])
 
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
@@ -148,13 +145,10 @@ def open_source(source: Source, settings: Settings) -> TorchModel:
     Raises
     ------
     ModelError
-        If it cannot be opened; the message says why and what to do.
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
     """
     assert source.path is not None
-    try:
-        return TorchModel(open_file(source.path), source, settings)
-    except ModelError as error:
-        raise ModelError(f"{source.path.name} could not be opened: {error}") from error
+    return TorchModel(open_file(source.path), source, settings)
 
 
 def open_module(module: Any, source: Source, settings: Settings) -> TorchModel:  # noqa: ANN401 - a Module

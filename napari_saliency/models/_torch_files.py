@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._base import first_line
+from napari_saliency.models._sources import shown
 
 try:
     import torch
@@ -95,7 +97,7 @@ def open_file(path: Path) -> Network:
     except ModelError:
         raise
     except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        said = first_line(error)[:200]
         raise ModelError(f"it is damaged, or of another version of PyTorch ({said})") from error
 
 
@@ -126,13 +128,16 @@ def with_weights(network: Network, path: Path) -> None:
     ModelError
         If the file holds anything else, or the weights of another network.
     """
-    weights = _read_weights(path)
+    try:
+        weights = _read_weights(path)
+    except ModelError as error:
+        raise ModelError(f"the weights {shown(path)} could not be read: {error}") from error
     torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, "module.")
     try:
         network.module.load_state_dict(weights)
     except (RuntimeError, AttributeError) as error:
         said = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path.name} holds the weights of another network: {said}") from error
+        raise ModelError(f"{shown(path)} holds the weights of another network: {said}") from error
 
 
 def _reader(path: Path) -> Callable[[Path], Network]:
@@ -163,15 +168,13 @@ def _read_weights(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if "Weights only load failed" in str(error) or "nsupported" in str(error):
-            raise ModelError(f"{path.name} is not read: {PROGRAM}") from error
-        raise ModelError(
-            f"{path.name} is no file of PyTorch's, or only a part of one: copy it again"
-        ) from error
+            raise ModelError(PROGRAM) from error
+        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again") from error
     for key in CHECKPOINTS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ModelError(f"{path.name} holds neither a model nor weights")
+        raise ModelError("it holds neither a model nor weights")
     return dict(found)
 
 

@@ -19,6 +19,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_saliency._types import ModelError
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending, Rule, Score
@@ -299,9 +300,8 @@ def weigh(
 
 def logarithms(probabilities: Tensor, ending: Ending) -> Tensor:
     """Logits of a sigmoid's probabilities, or what stands in for those of a softmax's."""
-    tiny = 1e-35 if ending == "softmax" else 1e-7
-    some = probabilities.clamp(min=tiny)
-    return some.log() if ending == "softmax" else some.log() - (1 - probabilities).clamp(min=tiny).log()
+    some = probabilities.clamp(min=SMALLEST).log()
+    return some if ending == "softmax" else some - (1 - probabilities).clamp(min=SMALLEST_REST).log()
 
 
 def _positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

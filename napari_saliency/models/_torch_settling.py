@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,9 +23,6 @@ Tensor = Any
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
 THINNING = ("pool", "drop", "pad", "identity", "upsampl", "interpolat", "resize", "mean", "fold", "shuffle")
 
-# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
-MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
-
 
 class Settled(NamedTuple):
     """What was found out.
@@ -39,14 +35,11 @@ class Settled(NamedTuple):
         The only number of pictures that it takes at once; None where it takes any.
     which : int
         As `Pass.which`.
-    layers : set of str
-        All names by which a layer with space can be asked for.
     """
 
     facts: Facts
     batch: int | None
     which: int
-    layers: frozenset[str]
 
 
 def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
@@ -78,10 +71,13 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         ending=ending,
         spelled=spelled,
         layers=layers,
-        cam_layer=_cam_layer(settings.layer, layers, kinds),
-        batch=max(1, min(MOST_PICTURES, BEST_WORK // max(done.watch.work, 1))),
+        names=frozenset(kinds),
+        thinned=frozenset(
+            name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)
+        ),
+        work=done.watch.work,
     )
-    return Settled(facts, batch, done.which, frozenset(kinds))
+    return Settled(facts, batch, done.which)
 
 
 def start(network: Network, x: Array, layer: str = "", *, every: bool = False) -> Pass:
@@ -155,17 +151,3 @@ def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:
         names[place] = name
     shapes = {name: done.watch.layers[name].shape for name in names.values()}
     return tuple(Layer(name, s[2], s[3], s[1]) for name, s in shapes.items()), kinds
-
-
-def _cam_layer(chosen: str | None, layers: tuple[Layer, ...], kinds: Mapping[str, str]) -> str:
-    """The last layer with space that is not a mere thinning out of another one."""
-    if chosen:
-        if chosen not in kinds:
-            raise ModelError(
-                f"the model has no layer {chosen!r} with space; it has {', '.join(x.name for x in layers)}"
-            )
-        return chosen
-    for layer in reversed(layers):
-        if not any(word in kinds[layer.name].lower() for word in THINNING):
-            return layer.name
-    return ""

@@ -79,6 +79,10 @@ def _convolution(keras, x, **kwargs):
     return keras.layers.Conv2D(CLASSES, SPACE[:2], **kwargs)(x)
 
 
+def _over_one_more(x):
+    return x / (1 + x)
+
+
 def _half(keras, x):
     return keras.layers.Rescaling(0.5)(keras.ops.softmax(x))
 
@@ -123,6 +127,12 @@ SIGMOIDS = {
     "Dense(sigmoid)": lambda k, x: _logits(k, x, activation="sigmoid"),
     "layers.Activation": lambda k, x: k.layers.Activation("sigmoid")(_logits(k, x)),
     "ops.sigmoid": lambda k, x: k.ops.sigmoid(_logits(k, x)),
+}
+SIGMOIDS_BY_HAND = {
+    "1 / (1 + exp(-x))": lambda k, x: 1 / (1 + k.ops.exp(-_logits(k, x))),
+    "exp(x) / (1 + exp(x))": lambda k, x: _over_one_more(k.ops.exp(_logits(k, x))),
+    "(1 + tanh(x / 2)) / 2": lambda k, x: (1 + k.ops.tanh(_logits(k, x) / 2)) / 2,
+    "half of two": lambda k, x: k.layers.Average()([k.ops.sigmoid(_logits(k, x))] * 2),
 }
 HIDDEN = {
     "exp / sum": _by_hand,

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from napari_saliency._types import ModelError
 from napari_saliency.models import InputSpec, Model, ModelInfo, probabilities
 from tests.analytic import LABELS, Spatial, pictures, softmax
 
@@ -75,6 +76,33 @@ def test_predicting_runs_the_model_once_for_all_pictures():
     model = Spatial()
     model.predict(pictures(model, 5))
     assert model.calls == [("scores", 5)]
+
+
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+@pytest.mark.parametrize(
+    ("logits", "named"),
+    [([1, np.nan, 2], "nan"), ([np.nan] * 3, "nan"), ([1, np.inf, 2], "inf"), ([-np.inf] * 3, "-inf")],
+)
+def test_scores_that_are_no_numbers_are_told_with_what_to_do(ending, logits, named):
+    model = Spatial(ending=ending)
+    with pytest.raises(ModelError) as raised:
+        model.prediction(np.array(logits, np.float32))
+    text = str(raised.value)
+    assert text.startswith(f"the model's scores of this picture are not finite numbers ({named}): ")
+    assert "preprocessing 'none' does not fit" in text
+    assert "save the model again" in text
+
+
+def test_weights_that_are_no_numbers_are_told_when_the_model_predicts():
+    model = Spatial()
+    model.kernel[0, 0, 0, 0] = np.nan
+    with pytest.raises(ModelError, match=r"are not finite numbers \(nan\): its weights are damaged"):
+        model.predict(pictures(model))
+
+
+def test_a_class_that_is_impossible_is_a_score_like_others():
+    found = Spatial().prediction(np.array([0, -np.inf, 0, 0], np.float32))
+    np.testing.assert_allclose(found.probabilities, [1 / 3, 0, 1 / 3, 1 / 3], rtol=1e-6)
 
 
 def test_a_model_fulfils_the_whole_contract_or_is_none():

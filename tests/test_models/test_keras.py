@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from napari_saliency._explain import explain, explain_batch
 from napari_saliency._types import SCORES, ModelError, Targets
 from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
@@ -99,19 +100,79 @@ def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_s
     )
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", None])
-def test_one_output_is_one_class_that_is_there_or_not(keras, opened, activation):
-    network = keras.Sequential(
-        [keras.Input((4, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(1, activation=activation)]
-    )
-    model = opened(network)
-    x = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
-    logits = x.reshape(2, -1) @ network.get_weights()[0]
-    p = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose([row.probabilities for row in model.predict(x)], p, rtol=1e-5)
-    _, gradient = model.gradient(x, Targets(np.ones((2, 1), np.float32), "probability"))
-    wanted = (p * (1 - p))[..., None, None] * network.get_weights()[0].reshape(4, 6, 1)
-    np.testing.assert_allclose(gradient, wanted, rtol=1e-4)
+@pytest.mark.parametrize("end", networks.SIGMOIDS_BY_HAND.values(), ids=networks.SIGMOIDS_BY_HAND)
+def test_sigmoids_by_hand_are_told_from_logits_and_their_logits_computed_back(build, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert (model.info.logits, model.info.ending) == (True, "sigmoid")
+    assert "Logits are computed back from the probabilities" in model.info.notes[-1]
+    twin = Convolutional(ending="sigmoid")
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
+    for rule in (None, "guided"):
+        assert_same_map(model.gradient(x, targets, rule)[1], twin.gradient(x, targets, rule)[1], 1e-3)
+
+
+@pytest.mark.parametrize("large", [1, 1e3])
+def test_scaled_logits_are_not_taken_for_probabilities(keras, opened, large):
+    """Between 0 and 1 for the one picture, far off for another."""
+    end = [keras.layers.Flatten(), keras.layers.Dense(2), keras.layers.Rescaling(1e-3 * large, 0.5)]
+    info = opened(keras.Sequential([keras.Input((4, 6, 1)), *end])).info
+    assert (info.ending, info.logits) == ("softmax", True)
+    assert "Logits are computed back" not in " ".join(info.notes)
+
+
+def one_unit(keras, end):
+    """A network with one output, and its logits and their derivative."""
+    inputs = keras.Input((4, 6, 1))
+    dense = keras.layers.Dense(1)
+    network = keras.Model(inputs, end(keras, dense(keras.layers.Flatten()(inputs))))
+    kernel, x = dense.get_weights()[0], np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
+    return network, x, x.reshape(2, -1) @ kernel, kernel.reshape(4, 6, 1)
+
+
+ONE_UNIT = {
+    "sigmoid": lambda k, z: k.ops.sigmoid(z),
+    "none": lambda k, z: z,
+    "by hand": lambda k, z: 1 / (1 + k.ops.exp(-z)),
+}
+
+
+def of_two(index, score="logit"):
+    return Targets(np.eye(2, dtype=np.float32)[[index, index]], score)
+
+
+@pytest.mark.parametrize("end", ONE_UNIT.values(), ids=ONE_UNIT)
+def test_one_output_tells_two_classes_apart(keras, opened, end):
+    network, x, z, kernel = one_unit(keras, end)
+    model, p = opened(network), 1 / (1 + np.exp(-z))
+    assert model.info.labels == ("class 0", "class 1")
+    np.testing.assert_allclose(model.scores(x), np.hstack([-z, z]), atol=1e-5)
+    found = [row.probabilities for row in model.predict(x)]
+    np.testing.assert_allclose(found, np.hstack([1 - p, p]), rtol=1e-4)
+    slopes = {"logit": np.ones_like(p), "probability": p * (1 - p), "log_probability": 1 - p}
+    for score, slope in slopes.items():
+        _, gradient = model.gradient(x, of_two(1, score))
+        np.testing.assert_allclose(gradient, slope[..., None, None] * kernel, rtol=1e-3, atol=1e-6)
+    _, gradient = model.gradient(x, of_two(0))
+    np.testing.assert_allclose(gradient, -np.stack([kernel] * 2), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("cat",), ("not cat", "cat")])
+def test_one_output_is_explained_for_either_class_by_name(keras, opened, names):
+    network, x, z, kernel = one_unit(keras, ONE_UNIT["sigmoid"])
+    model = opened(network, labels=names, preprocessing="none")
+    wanted = ["cat" if value > 0 else "not cat" for value in z[:, 0]]
+    found = explain_batch(model, list(x))
+    assert [each.label for each in found] == [each.prediction.top(1)[0].label for each in found] == wanted
+    np.testing.assert_allclose([each.score for each in found], np.abs(z[:, 0]), rtol=1e-5)
+    found = explain(model, x[0], "not cat")
+    np.testing.assert_allclose(found.values, -kernel, rtol=1e-5)
+    assert found.score == pytest.approx(-z[0, 0], rel=1e-5)
+
+
+def test_one_output_takes_one_name_or_two(keras, opened):
+    with pytest.raises(ModelError, match="3 class names are given for a model with 2 classes"):
+        opened(one_unit(keras, ONE_UNIT["sigmoid"])[0], labels=("a", "b", "c"))
 
 
 def test_half_precision_gives_the_same_logits_and_maps_within_its_precision(keras, build, twin):

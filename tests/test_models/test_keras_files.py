@@ -4,19 +4,30 @@ import importlib
 import inspect
 import json
 import os
+import pickle
 import pkgutil
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from napari_saliency import _image
 from napari_saliency._explain import explain
 from napari_saliency._preprocessing import PREPROCESSINGS
-from napari_saliency._types import ModelError
-from napari_saliency.models import Scaling, Settings, load_model, settings_path
+from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency.models import (
+    Scaling,
+    Settings,
+    load_model,
+    needs_trust,
+    open_model,
+    settings_path,
+    trust,
+)
 from napari_saliency.models._sources import APPLICATIONS, family
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.test_models import networks
@@ -106,6 +117,14 @@ def test_one_output_may_come_in_a_list_or_a_dictionary(keras, opened, twin):
     net = networks.with_weights(networks.functional(keras), twin.arrays)
     for outputs in ([net.output], {"classes": net.output}):
         assert_is_the_twin(opened(keras.Model(net.input, outputs)), twin)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_file_of_another_backend_opens(saved, tmp_path, twin, backend):
+    path = Path(shutil.copy(saved / "net.h5", tmp_path))
+    with h5py.File(path, "r+") as file:
+        file.attrs["backend"] = backend.encode()
+    assert_is_the_twin(load_model(path), twin)
 
 
 # Files that do not -------------------------------------------------------------------------------
@@ -209,6 +228,144 @@ def test_a_class_that_nobody_knows_is_named(keras, tmp_path, suffix):
     assert "register_keras_serializable" in text
 
 
+CUSTOM = """
+import keras
+from pathlib import Path
+
+@keras.saving.register_keras_serializable("napari_saliency_custom")
+class {name}(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+Path({mark!r}).touch()
+"""
+
+
+@pytest.fixture
+def custom(keras, tmp_path, monkeypatch):
+    """A saved network with a class that only a module on disk knows, and the mark that its import leaves."""
+    name, mark = f"Doubling{tmp_path.name}".replace("_", ""), tmp_path / "was imported"
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / f"layers_{name}.py").write_text(CUSTOM.format(name=name, mark=str(mark)), encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    kind = type(name, (keras.layers.Layer,), {"call": lambda self, x: 2 * x})
+    registered = keras.saving.register_keras_serializable("napari_saliency_custom")(kind)
+    network = keras.Sequential(
+        [keras.Input((4, 6, 3)), registered(), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    network.save(tmp_path / "net.keras")
+    known = keras.saving.get_custom_objects()
+    for key in [key for key, value in known.items() if value is registered]:
+        del known[key]
+    return tmp_path / "net.keras", f"layers_{name}", mark, network
+
+
+def is_asked_for(load, module):
+    """The message of a refusal that names the file which would have run."""
+    with pytest.raises(UntrustedError, match=rf"runs the program .*{module}\.py on your machine") as raised:
+        load()
+    return str(raised.value)
+
+
+def test_custom_classes_open_when_their_module_is_named_and_trusted(custom):
+    path, module, mark, network = custom
+    assert "custom='package.module'" in refused(path)
+    said = is_asked_for(lambda: load_model(path, custom=module), module)
+    assert f"models.trust({str(path)!r}, custom={module!r})" in said
+    assert needs_trust(path, custom=module)
+    assert not mark.exists()
+    assert module not in sys.modules
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    opened = load_model(path, custom=module, trust=True)
+    np.testing.assert_allclose(opened.scores(x), network(x), atol=1e-5)
+    assert mark.exists()
+    assert needs_trust(path, custom=module)  # a yes for one call is not remembered
+
+
+def test_a_module_that_is_named_beside_the_file_runs_after_a_yes_alone(custom, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path, module, mark, _ = custom
+    assert not needs_trust(path)
+    Settings(custom=module).write_beside(path)
+    assert needs_trust(path)
+    is_asked_for(lambda: load_model(path), module)
+    is_asked_for(lambda: open_model(path, Settings()), module)  # as the engine does
+    assert not mark.exists()
+    assert module not in sys.modules
+    trust(path)
+    assert not mark.exists()
+    assert not needs_trust(path)
+    open_model(path, Settings())
+    assert mark.exists()
+    file = tmp_path / "modules" / f"{module}.py"
+    file.write_text(file.read_text("utf-8") + "# changed", "utf-8")
+    is_asked_for(lambda: load_model(path), module)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("place", ["itself", "its loss"])
+@pytest.mark.parametrize("package", ["planted", "keras_hub", "keras_cv"])
+def test_a_class_that_names_its_own_module_brings_nothing_to_run(
+    keras, tmp_path, monkeypatch, suffix, package, place
+):
+    """Keras imports modules of packages that it takes for its own, wherever they lie."""
+    mark, folder = tmp_path / "was imported", tmp_path / "modules" / package
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n", "utf-8")
+    monkeypatch.syspath_prepend(folder.parent)
+    inner = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten()], name="planted")
+    network = keras.Sequential([keras.Input((4, 6, 3)), inner])
+    path = tmp_path / f"net{suffix}"
+    network.save(path)
+    odd = {"module": package, "class_name": "Odd", "config": {}, "registered_name": None}
+    spoil_layer(path, odd if place == "itself" else {"compile_config": {"optimizer": "sgd", "loss": odd}})
+    assert "it uses Odd, which is not Keras' own" in refused(path)
+    assert not mark.exists()
+    assert package not in sys.modules
+
+
+def spoil_layer(path, values):
+    """Write other values into the configuration of the layer "planted"."""
+
+    def spoiled(text):
+        config = json.loads(text)
+        layer = next(x for x in config["config"]["layers"] if x["config"].get("name") == "planted")
+        layer.update(values)
+        return json.dumps(config)
+
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["model_config"] = spoiled(file.attrs["model_config"])
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, spoiled(content) if name == "config.json" else content)
+
+
+@pytest.mark.parametrize(
+    ("module", "yes", "message"),
+    [
+        (
+            "no.such",
+            True,
+            r"the module no\.such cannot be imported \(ModuleNotFoundError: No module named 'no'\)",
+        ),
+        ("no.such", False, r"there is no module 'no\.such': install it"),
+        ("../no", False, r"'\.\./no' is no name of a module"),
+        ("a folder", False, "'a folder' is no name of a module"),
+        ("plain_folder", False, "'plain_folder' is a folder without a module of that name"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(path, tmp_path, monkeypatch, module, yes, message):
+    (tmp_path / "plain_folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError, match=message):
+        load_model(path, custom=module, trust=yes)
+
+
 def flat(keras):
     return keras.Sequential([keras.Input((64,)), keras.layers.Dense(3)])
 
@@ -222,12 +379,6 @@ def two_named_inputs(keras):
     inputs = {"left": keras.Input((8, 8, 3), name="left"), "right": keras.Input((8, 8, 3), name="right")}
     x = keras.layers.add(list(inputs.values()))
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
-
-
-def two_outputs(keras):
-    x = inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Flatten()(x)
-    return keras.Model(inputs, [keras.layers.Dense(3)(x), keras.layers.Dense(2)(x)])
 
 
 def with_space(keras):
@@ -244,22 +395,11 @@ def rounded(keras):
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
-def channels_first(keras):
-    layers = [
-        keras.layers.Conv2D(4, 3, data_format="channels_first"),
-        keras.layers.Flatten(),
-        keras.layers.Dense(3),
-    ]
-    return keras.Sequential([keras.Input((3, 8, 8)), *layers])
-
-
 STRANGERS = {
-    channels_first: "takes the channels first; only those that take them last open here",
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
     volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
-    two_inputs: "takes 2 inputs; only models of one picture open here",
-    two_named_inputs: "takes 2 inputs; only models of one picture open here",
-    two_outputs: "output (list of 2) is not a classifier's, which is (pictures, classes)",
+    two_inputs: "say which one is the picture, and that the others are to be 0: input=",
+    two_named_inputs: "takes 2 inputs (left, right); say which one is the picture",
     with_space: "output of shape (None, 6, 6, 4) is not a classifier's, which is (pictures, classes)",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }
@@ -298,6 +438,17 @@ def test_what_load_model_is_given_goes_over_the_settings_beside_the_file(path):
     assert (info.labels, info.input.preprocessing.name, info.input.fit) == (tuple("abcd"), "caffe", "stretch")
 
 
+def test_class_names_and_a_description_beside_the_file_are_kept_to(path):
+    path.with_name("labels.txt").write_text("\n".join(LABELS), encoding="utf-8")
+    text = (
+        "{type: model, inputs: [{preprocessing: [{id: scale_linear, kwargs: {gain: 0.5}}]}], outputs: [{}]}"
+    )
+    path.with_name("rdf.yaml").write_text(text, encoding="utf-8")
+    info = load_model(path).info
+    assert (info.labels, info.questions) == (LABELS, ())
+    np.testing.assert_allclose(info.input.preprocessing(np.full((1, 1, 3), 8, np.float32)), 4)
+
+
 def test_a_preprocessing_without_a_name(path):
     info = load_model(path, preprocessing=Scaling(mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))).info
     picture = np.full((2, 2, 3), 51, np.float32)
@@ -333,9 +484,60 @@ def test_labels_from_a_file(path, tmp_path, kind):
     ],
 )
 def test_settings_that_do_not_fit_the_model_are_told(path, options, reason):
+    layer, *_ = load_model(path).info.layers
     with pytest.raises(ModelError, match=r"net\.keras could not be opened") as raised:
         load_model(path, **options)
     assert reason in str(raised.value)
+    assert "saliency.json" not in str(raised.value)
+    Settings(**options).write_beside(path)
+    for open_it in (load_model, lambda path: open_model(path, Settings())):
+        with pytest.raises(ModelError) as raised:
+            open_it(path)
+        assert reason in str(raised.value)
+        assert str(raised.value).endswith(
+            "; net.saliency.json beside the model says so: correct or delete it"
+        )
+    (name,) = options
+    fitting = {"labels": LABELS, "layer": layer.name, "preprocessing": "tf"}
+    load_model(path, **{name: fitting[name]})  # what is said now goes over the file
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "rdf.yaml", "net.labels.json"])
+def test_class_names_beside_the_file_that_do_not_fit_are_told_with_their_file(path, name):
+    names = {
+        "labels.txt": "cat\ndog",
+        "rdf.yaml": "{type: model, inputs: [{}], outputs: [{axes: [{channel_names: [cat, dog]}]}]}",
+        "net.labels.json": '["cat", "dog"]',
+    }
+    path.with_name(name).write_text(names[name], encoding="utf-8")
+    with pytest.raises(ModelError) as raised:
+        load_model(path)
+    reason = "2 class names are given for a model with 4 classes: it needs one for each"
+    said = f"net.keras could not be opened: {reason}; {name} beside the model says so: correct or delete it"
+    assert str(raised.value) == said
+    assert load_model(path, labels=LABELS).info.labels == LABELS  # what is said now goes over the file
+
+
+@pytest.mark.parametrize("field", ["input", "output"])
+def test_a_port_beside_the_file_that_does_not_exist_is_told_with_its_file(path, field):
+    Settings(**{field: "other"}).write_beside(path)
+    with pytest.raises(ModelError, match=f"the model has no {field} 'other'") as raised:
+        load_model(path)
+    assert str(raised.value).endswith("; net.saliency.json beside the model says so: correct or delete it")
+
+
+def test_errors_of_the_engine_leave_the_name_to_the_viewer(path):
+    reason = "2 class names are given for a model with 4 classes: it needs one for each"
+    wrong = Settings(labels=("cat", "dog"))
+    with pytest.raises(ModelError) as raised:
+        open_model(path, wrong)
+    assert str(raised.value) == str(pickle.loads(pickle.dumps(raised.value))) == reason
+    with pytest.raises(ModelError) as raised:
+        load_model(path).with_settings(wrong)
+    assert str(raised.value) == reason
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^it is no \.keras file"):
+        open_model(path, Settings())
 
 
 @pytest.mark.parametrize("name", ["caffe", "torch"])

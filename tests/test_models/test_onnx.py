@@ -218,10 +218,9 @@ def test_channels_are_those_of_the_first_convolution(opened, channels):
 
 
 def test_a_size_that_contradicts_the_graph_is_told(opened, twin):
-    message = "takes pictures of height 9, width 13, channels 3, and others are asked for"
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match="pictures of 13×10 pixels are asked for; the model takes 13×9"):
         opened(networks.network(onnx, twin), size=(10, 13))
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match="pictures of 1 channels are asked for; the model takes 3"):
         opened(networks.network(onnx, twin)).with_settings(Settings(channels=1))
 
 
@@ -309,6 +308,12 @@ def test_settings_beside_the_file_are_read(opened, twin, tmp_path):
     assert not model.info.questions
 
 
+def test_settings_that_do_not_fit_name_the_file_that_says_so(opened, twin, tmp_path):
+    (tmp_path / "net.saliency.json").write_text('{"labels": ["a"]}')
+    with pytest.raises(ModelError, match=r"1 class names .*; net\.saliency\.json beside the model says so"):
+        opened(networks.network(onnx, twin))
+
+
 def test_the_fingerprint_is_the_files(opened, twin, tmp_path):
     prints = []
     for net in (twin, twin, Convolutional(seed=1)):
@@ -379,7 +384,6 @@ def two_inputs(b):
             lambda b: b("ArgMax", b("GlobalAveragePool", "x"), axis=1),
             "returns int64, and no score for each class",
         ),
-        (lambda b: [b("Relu", "x"), b("Neg", "x")], r"returns 2 outputs \(Relu_0_0, Neg_1_0\); a classifier"),
         (
             lambda b: b("Fancy", "x", domain="com.acme"),
             "uses the operation com.acme.Fancy, which only a library",
@@ -410,7 +414,7 @@ def test_what_is_no_classifier_is_told(opened, make, message):
         (("x", FLOAT, []), "takes single numbers; a classifier of pictures takes four axes"),
         (
             ("x", onnx.TensorProto.STRING, ["N", 3, 8, 8]),
-            "takes string numbers; pictures are given as float32",
+            "'x' takes string numbers, and none of float, float16",
         ),
     ],
 )
@@ -420,14 +424,50 @@ def test_what_takes_no_pictures_is_told(opened, entry, message):
         opened(b.model(entry, b("Identity", "x")))
 
 
-def test_several_inputs_are_told_and_those_with_a_default_do_not_count(opened, twin):
+def test_inputs_with_a_default_do_not_count(opened, twin):
     model = networks.network(onnx, twin)
     more = onnx.helper.make_tensor_value_info(model.graph.initializer[0].name, FLOAT, None)
     model.graph.input.append(more)
     assert_same_scores(opened(model), twin)
-    model.graph.input.append(onnx.helper.make_tensor_value_info("mask", FLOAT, [1]))
-    with pytest.raises(ModelError, match=r"takes 2 inputs \(x, mask\); a classifier of pictures takes one"):
+
+
+@pytest.mark.parametrize("sizes", [["N", 4], [1, 4], [], ["M"]])
+@pytest.mark.parametrize("kind", ["FLOAT", "INT64"])
+def test_of_several_inputs_one_is_the_picture_and_the_others_are_zero(opened, twin, sizes, kind):
+    b, code = networks.Builder(onnx), onnx.TensorProto.DataType.Value(kind)
+    more = b("Cast", "more", to=FLOAT)
+    more = b("ReduceSum", more, keepdims=0)
+    z = b("Add", networks.body(b, twin, "x"), b("Cos", more))  # which is 1
+    model = b.model(("x", FLOAT, networks.sizes()), z)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("more", code, sizes))
+    with pytest.raises(
+        ModelError, match=r"takes 2 inputs \(x, more\); say which one .*input='x', others='zeros'"
+    ):
         opened(model)
+    model = opened(model, input="x", others="zeros")
+    x = pictures(twin, 3)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x) + 1, atol=1e-4)
+    with pytest.raises(ModelError, match="has no input 'y'; it has x, more"):
+        model.with_settings(Settings(input="y", others="zeros"))
+
+
+def test_of_several_outputs_one_is_asked_for(opened, twin):
+    b = networks.Builder(onnx)
+    z = networks.body(b, twin, "x")
+    p, twice = b("Softmax", z), b("Mul", z, networks.f(2))
+    model = opened(b.model(("x", FLOAT, networks.sizes()), [twice, p]))
+    assert model.info.outputs == (twice, p)
+    assert "output" in model.info.questions
+    assert f"nobody said which one is meant: this is {twice}" in " ".join(model.info.notes)
+    x = pictures(twin, 3)
+    np.testing.assert_allclose(model.scores(x), 2 * twin.scores(x), atol=1e-4)
+    model = model.with_settings(Settings(output=p))
+    assert not model.info.outputs
+    assert "output" not in model.info.questions
+    assert model.info.logits
+    assert_same_scores(model, twin)
+    with pytest.raises(ModelError, match="has no output 'q'; it has Mul"):
+        model.with_settings(Settings(output="q"))
 
 
 def test_functions_of_the_file_itself_are_opened(opened, twin):

@@ -62,6 +62,7 @@ def test_without_a_file_nothing_is_said(model):
         ({"preprocessing": "tff"}, "'tff' is not one of none, unit, tf, caffe, torch"),
         ({"preprocessing": {"div": 255}}, "div"),
         ({"preprocessing": {"mean": "a"}}, "mean"),
+        ({"preprocessing": {"divisor": 0}}, "would divide by zero"),
         ({"fit": "squeeze"}, "fit: .*'squeeze'"),
         ({"labels": "cat"}, "labels"),
         ({"labels": []}, "labels"),
@@ -78,6 +79,7 @@ def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, conte
         Settings.beside(model)
     text = str(raised.value)
     assert text.startswith("my.net.saliency.json beside the model is not valid: ")
+    assert text.endswith("; correct or delete it")
     assert "\n" not in text
     assert "pydantic" not in text
 
@@ -130,11 +132,26 @@ def test_what_is_said_goes_over_what_was_said_before():
         ("labels.json", '["cat", "big dog"]'),
         ("labels.json", '{"1": ["n02", "big_dog"], "0": ["n01", "cat"]}'),
         ("labels.json", '{"1": "big_dog", "0": "cat"}'),
+        ("labels.json", '{"big dog": 1, "cat": 0}'),
+        ("labels.txt", "0 cat\n1 big dog"),
+        ("labels.csv", "0,cat\n1,big dog"),
+        ("labels.txt", "\ufeffcat\nbig dog"),
     ],
 )
 def test_labels_are_read_from_lines_a_list_or_keras_class_index(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert read_labels(tmp_path / name) == ("cat", "big dog")
+
+
+def test_names_that_begin_with_a_number_stay_as_they_are(tmp_path):
+    (tmp_path / "labels.txt").write_text("3 cats\n1 dog", encoding="utf-8")
+    assert read_labels(tmp_path / "labels.txt") == ("3 cats", "1 dog")
+
+
+def test_bytes_that_are_no_text_hold_no_class_names(tmp_path):
+    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(ValueError, match=r"labels\.txt holds no class names"):
+        read_labels(tmp_path / "labels.txt")
 
 
 def test_more_than_ten_classes_are_in_the_order_of_their_numbers(tmp_path):

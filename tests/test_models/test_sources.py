@@ -9,11 +9,16 @@ from napari_saliency._types import ModelError
 from napari_saliency.models import _sources, catalogue, load_model, parse
 from napari_saliency.models._sources import APPLICATIONS, family
 
+WANTED = (
+    "a .keras or .h5 file, a SavedModel folder, PyTorch's .pt2 or TorchScript file, or an .onnx file, keras:NAME, "
+    "bundled:NAME or python:MODULE:NAME"
+)
+
 
 @pytest.mark.parametrize(
     ("suffix", "kind"),
     [
-        *dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "file").items(),
+        *dict.fromkeys((".keras", ".h5", ".hdf5", ".KERAS"), "keras").items(),
         *dict.fromkeys((".pt2", ".pt", ".pth", ".ts", ".PT"), "torch").items(),
     ],
 )
@@ -35,7 +40,12 @@ def test_a_path_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
 
 def test_an_application_is_known_by_its_name():
     found = parse("keras:MobileNetV2")
-    assert (found.kind, found.name, found.path, found.weights) == ("keras", "MobileNetV2", None, "imagenet")
+    assert (found.kind, found.name, found.path, found.weights) == (
+        "application",
+        "MobileNetV2",
+        None,
+        "imagenet",
+    )
 
 
 @pytest.mark.parametrize("weights", ["none", "imagenet"])
@@ -60,11 +70,9 @@ def test_a_source_is_written_as_it_is_read(source):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "nowhere.keras",
-            "there is no file 'nowhere.keras'; give a .keras or .h5 file, PyTorch's .pt2 or TorchScript file, "
-            "or an .onnx file, keras:NAME, bundled:NAME or python:MODULE:NAME",
-        ),
+        ("nowhere.keras", f"there is no file 'nowhere.keras'; give {WANTED}"),
+        ("", f"'' names no model: give {WANTED}"),
+        (" ", f"' ' names no model: give {WANTED}"),
         ("keras:LeNet", "keras.applications has no 'LeNet'; it has MobileNetV2, "),
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
         ("keras:VGG16?weights=", "'weights=' is not understood"),

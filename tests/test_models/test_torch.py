@@ -1,6 +1,7 @@
 """The PyTorch adapter: every way to write and to save a network gives the maps of its numpy twin."""
 
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from napari_saliency._types import SCORES, ModelError, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
+from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.test_models import torch_networks as networks
@@ -205,7 +207,8 @@ def forms(twin, tmp_path_factory):
     """The same network in all forms."""
     net = networks.sequential(torch, twin)
     folders = {form: tmp_path_factory.mktemp(form) for form in FORMS[1:]}
-    files = {form: load_model(saved(net, form, at), size=networks.SIZE) for form, at in folders.items()}
+    with warnings.catch_warnings(action="ignore"):
+        files = {form: load_model(saved(net, form, at), size=networks.SIZE) for form, at in folders.items()}
     return {"module": opened(networks.sequential(torch, twin))} | files
 
 
@@ -573,6 +576,33 @@ def test_damaged_files_give_one_sentence(twin, form, tmp_path):
         except ModelError as error:
             sentence = str(error)
         assert "\n" not in sentence
+
+
+@quiet
+def test_what_stands_beside_the_file_counts_and_is_named_where_it_does_not_fit(twin, tmp_path):
+    path = saved(networks.sequential(torch, twin), "scripted", tmp_path)
+    names = "\n".join(LABELS)
+    (tmp_path / "labels.txt").write_text(names, "utf-8")
+    Settings(size=networks.SIZE, preprocessing="unit").write_beside(path)
+    model = load_model(path)
+    assert (model.info.labels, model.info.questions) == (LABELS, ())
+    (tmp_path / "labels.txt").write_text("cat\ndog", "utf-8")
+    reason = "2 class names are given for a model with 4 classes: it needs one for each"
+    said = f"{reason}; labels.txt beside the model says so: correct or delete it"
+    with pytest.raises(SettingError) as raised:
+        model.with_settings(Settings())
+    assert str(raised.value) == said
+    with pytest.raises(ModelError) as raised:
+        load_model(path)
+    assert str(raised.value) == f"net.pt could not be opened: {said}"
+    (tmp_path / "labels.txt").write_text(names, "utf-8")
+    for values in ({"size": (3, 3)}, {"size": networks.SIZE, "layer": "none"}):
+        Settings(**values).write_beside(path)
+        with pytest.raises(ModelError, match=r"; net\.saliency\.json beside the model says so"):
+            load_model(path)
+        with pytest.raises(ModelError) as raised:
+            load_model(path, **values)
+        assert "saliency.json" not in str(raised.value)
 
 
 def test_without_pytorch_a_sentence_names_the_extra(fresh_interpreter, tmp_path):
