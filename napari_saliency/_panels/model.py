@@ -66,7 +66,7 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: of Keras or PyTorch")
+        self.open.setToolTip("A classifier of your own: of Keras, PyTorch or ONNX")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()

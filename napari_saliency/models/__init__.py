@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_saliency._types import ModelError, UntrustedError
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
+from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown
 from napari_saliency.models._trust import needs_trust, program, trust
@@ -26,6 +26,7 @@ __all__ = [
     "Scaling",
     "Settings",
     "Tap",
+    "as_score",
     "catalogue",
     "load_model",
     "needs_trust",
@@ -57,10 +58,10 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript;
-        ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``;
-        ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one, with ``?weights=FILE``,
-        or for a function (N, H, W, C) → (N, K).
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript; an
+        ``.onnx`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
+        ``?weights=none``; ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one,
+        with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -136,6 +137,10 @@ def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
         from napari_saliency.models import _torch
 
         return _torch.open_source(parsed, settings)
+    if parsed.kind == "onnx":
+        from napari_saliency.models import _onnx
+
+        return _onnx.open_source(parsed, settings)
     from napari_saliency.models import _keras_files
 
     return _keras_files.open_source(parsed, settings, trust=trust)

@@ -25,9 +25,10 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari_saliency._placement import Region
     from napari_saliency._types import Targets
@@ -183,6 +184,7 @@ class Model(ABC):
     """
 
     info: ModelInfo
+    _recall: Recall | None = None
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
@@ -271,6 +273,20 @@ class Model(ABC):
             score, p, log_p = (np.tensordot(counts, each, len(space)) for each in (score, p, log_p))
         return Prediction(score, p, log_p, self.info.labels, space)
 
+    def weigh(self, scores: Array, targets: Targets) -> Array:
+        """Value (N,) of each target, of what `scores` has returned."""
+        found = as_score(scores, targets.score, self.info.ending)
+        return np.asarray((targets.weights * found).sum(axis=tuple(range(1, found.ndim))), np.float32)
+
+    def recall(self, x: Array, *question: Hashable) -> Recall:
+        """Scores that a method has asked for pictures ``x`` with the options that ``question`` names.
+
+        Those of the last question are kept, so that another class of it runs the model zero times.
+        """
+        if self._recall is None or not self._recall.answers(x, question):
+            self._recall = Recall(x, question)
+        return self._recall
+
 
 def log_probabilities(logits: Array, ending: Ending) -> Array:
     """Logarithms of `probabilities`, exact where those are nearly 0."""
@@ -279,6 +295,15 @@ def log_probabilities(logits: Array, ending: Ending) -> Array:
     if ending == "sigmoid":
         return np.asarray(-np.logaddexp(0, -logits), np.float32)
     return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float32)
+
+
+def as_score(logits: Array, score: Score, ending: Ending) -> Array:
+    """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
+    if score == "logit":
+        return logits
+    if score == "probability":
+        return probabilities(logits, ending)
+    return log_probabilities(logits, ending)
 
 
 def probabilities(logits: Array, ending: Ending) -> Array:

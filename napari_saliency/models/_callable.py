@@ -58,7 +58,7 @@ class CallableModel(Model):
     def scores(self, x: Array) -> Array:
         with self._lock:
             outputs = self._outputs(x)
-        return self._as_logits(outputs)
+        return as_logits(outputs, self._facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         if self._gradient is None:
@@ -70,7 +70,7 @@ class CallableModel(Model):
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
         with self._lock:
             outputs = self._outputs(x)
-            logits = self._as_logits(outputs)
+            logits = as_logits(outputs, self._facts)
             value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
             _, gradients = self._gradient(x, self._back(outputs, slopes))
         found = np.asarray(gradients, np.float32)
@@ -115,15 +115,6 @@ class CallableModel(Model):
             raise ModelError(no_classifier(f"of shape {outputs.shape} for {len(x)} pictures"))
         return outputs
 
-    def _as_logits(self, outputs: Array) -> Array:
-        spelled = self._facts.spelled
-        if spelled:
-            some = np.clip(outputs, SMALLEST, 1)
-            rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if spelled == "sigmoid" else 0
-            outputs = np.asarray(np.log(some) - rest, np.float32)
-        doubled = self._facts.n_classes > self._facts.n_outputs
-        return np.concatenate([-outputs, outputs], -1) if doubled else outputs
-
     def _back(self, outputs: Array, slopes: Array) -> Array:
         """Bring derivatives by the logits back to the function's outputs."""
         spelled = self._facts.spelled
@@ -133,6 +124,15 @@ class CallableModel(Model):
             some = np.clip(outputs, SMALLEST, 1)
             slopes = slopes / (some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
         return np.asarray(slopes, np.float32)
+
+
+def as_logits(outputs: Array, facts: Facts) -> Array:
+    """Logits of what a function returns, or what stands in for them; one output makes two classes."""
+    if facts.spelled:
+        some = np.clip(outputs, SMALLEST, 1)
+        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.spelled == "sigmoid" else 0
+        outputs = np.asarray(np.log(some) - rest, np.float32)
+    return np.concatenate([-outputs, outputs], -1) if facts.n_classes > facts.n_outputs else outputs
 
 
 def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:

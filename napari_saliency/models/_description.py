@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
+Shape = tuple[int | None, int | None, int]
+
 # Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
 SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
 
@@ -71,7 +73,7 @@ class Facts:
         See `ModelInfo`.
     """
 
-    shape: tuple[int | None, int | None, int]
+    shape: Shape
     known: bool
     n_outputs: int
     fingerprint: str
@@ -104,7 +106,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     SettingError
         If what the user says does not fit the model.
     """
-    height, width, channels = _shape(settings, facts)
+    height, width, channels = fit_shape(settings, facts.shape)
     guess = facts.guess or ("torch" if channels == 3 else "unit")
     preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
     questions = tuple(_questions(source, settings, facts))
@@ -128,15 +130,21 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     )
 
 
-def _shape(settings: Settings, facts: Facts) -> tuple[int | None, int | None, int]:
-    """Height, width and channels; of a free size, what the user says."""
-    height, width, channels = facts.shape
+def fit_shape(settings: Settings, shape: Shape) -> Shape:
+    """Height, width and channels; of a free size, what the user says.
+
+    Raises
+    ------
+    SettingError
+        If the user says otherwise than the model.
+    """
+    height, width, channels = shape
     if settings.channels not in (None, channels):
         raise SettingError(
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
     if settings.size is None:
-        return facts.shape
+        return shape
     if any(own not in (None, said) for own, said in zip((height, width), settings.size, strict=True)):
         said, own = (f"{w or 'any'}×{h or 'any'}" for h, w in (settings.size, (height, width)))
         raise SettingError("size", f"pictures of {said} pixels are asked for; the model takes {own}")
@@ -203,6 +211,33 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> E
         return None
     several = outputs.shape[-1] > 1
     return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
+
+
+def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *, alone: bool) -> None:
+    """Find networks that were saved as they are in training, with chance and their company in the answer.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K) of pictures (N, H, W, C).
+    x, outputs : (N, H, W, C), (N, K) float32
+        Pictures, and what was found for them together.
+    alone : bool
+        Whether a picture can be run without the others.
+
+    Raises
+    ------
+    ModelError
+        If the first picture's outputs are not always the same.
+    """
+    rows = x[:1] if alone else x
+    again = np.concatenate([run(rows)[:1] for _ in range(2)])
+    largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
+    if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
+        raise ModelError(
+            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
+            "it was saved as it is in training; call model.eval() before saving it"
+        )
 
 
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from napari_saliency.models._description import Facts, describe, find_ending
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
+from napari_saliency.models._ports import OTHER_INPUTS, OTHER_OUTPUTS
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -191,11 +192,9 @@ class KerasModel(Model):
     def _ports(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
         if self._network.inputs:
-            own, *others = self._network.inputs
-            yield f"The picture goes into {own}; zeros into {', '.join(others)}."
+            yield OTHER_INPUTS.format(self._network.inputs[0], ", ".join(self._network.inputs[1:]))
         if self._network.outputs:
-            own, *others = self._network.outputs
-            yield f"This is the output {own}; there is also {', '.join(others)}."
+            yield OTHER_OUTPUTS.format(self._network.outputs[0], ", ".join(self._network.outputs[1:]))
         if self._network.picture.dtype.is_integer:
             yield (
                 "The model takes whole numbers: pictures are rounded, and derivatives are those by the "

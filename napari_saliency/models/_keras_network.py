@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._keras_recording import Recorded, all_layers, record
-from napari_saliency.models._settings import SettingError
+from napari_saliency.models._ports import chosen_port, several
 from napari_saliency.models._sources import Source, family
 
 if TYPE_CHECKING:
@@ -212,33 +212,6 @@ def _renamed(config: object, names: dict[str, str]) -> object:
     if isinstance(config, list):
         return [_renamed(value, names) for value in config]
     return names.get(config, config) if isinstance(config, str) else config
-
-
-def chosen_port(
-    kind: Literal["input", "output"], shapes: dict[str, Size], said: str | None, rank: int
-) -> str:
-    """Name of the input or output that is meant: what the user says, else the first that looks like it.
-
-    Parameters
-    ----------
-    rank : int
-        Number of axes that it should have.
-
-    Raises
-    ------
-    SettingError
-        If there is none of the name that the user says.
-    """
-    if said is None:
-        return next((name for name, shape in shapes.items() if len(shape) == rank), next(iter(shapes)))
-    if said not in shapes:
-        raise SettingError(kind, f"the model has no {kind} {said!r}; it has {', '.join(shapes)}")
-    return said
-
-
-def several(shapes: dict[str, Size], chosen: str) -> tuple[str, ...]:
-    """Names to choose from, the chosen one first; () where there is but one."""
-    return (chosen, *(name for name in shapes if name != chosen)) if len(shapes) > 1 else ()
 
 
 def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has no types

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_saliency.models._base import Model, Tap
+from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
@@ -66,7 +67,7 @@ class TorchModel(Model):
 
     def scores(self, x: Array) -> Array:
         with self._lock:
-            return _joined(self._scores(part)[:count] for part, count in self._parts(x))
+            return _joined(self._scores(part)[:count] for part, count in parts(x, self._settled.batch))
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
@@ -131,20 +132,13 @@ class TorchModel(Model):
     def _in_parts(
         self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
     ) -> tuple[Array, Array]:
-        weights = [rows for rows, _ in self._parts(targets.weights)]
+        weights = [rows for rows, _ in parts(targets.weights, self._settled.batch)]
         found = [
             [array[:count] for array in answer(part, rows)]
-            for (part, count), rows in zip(self._parts(x), weights, strict=True)
+            for (part, count), rows in zip(parts(x, self._settled.batch), weights, strict=True)
         ]
         first, second = zip(*found, strict=True)
         return _joined(first), _joined(second)
-
-    def _parts(self, rows: Array) -> Iterator[tuple[Array, int]]:
-        """Cut a batch for networks that take one size of batches alone; and how much of a part counts."""
-        size = self._settled.batch or len(rows)
-        for begin in range(0, len(rows), size):
-            part = rows[begin : begin + size]
-            yield np.resize(part, (size, *part.shape[1:])), len(part)
 
 
 def open_source(source: Source, settings: Settings) -> TorchModel:

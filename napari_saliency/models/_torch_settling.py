@@ -11,7 +11,7 @@ import torch
 
 from napari_saliency._types import Array, Ending, ModelError
 from napari_saliency.models._base import Layer
-from napari_saliency.models._description import Facts, find_ending, find_shape
+from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     quantity = settings.task == "regression"
     done = start(network, x[:batch], every=True, plain=quantity)
     outputs = done.logits.cpu().numpy()
-    _check_repeatable(network, x[:batch], outputs, done.which)
+    check_repeatable(partial(_array_of, network, done.which), x[:batch], outputs, alone=not network.batch)
     settled = done.ending or done.is_linear or quantity
     spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
@@ -130,6 +130,10 @@ def _outputs(network: Network, batch: int | None, x: Array) -> Array:
     return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
 
 
+def _array_of(network: Network, which: int, x: Array) -> Array:
+    return forward(network, x, which).cpu().numpy()  # type: ignore[no-any-return]
+
+
 def _largest_batch(network: Network, x: Array) -> int | None:
     """None if any number of pictures can be run at once: a traced network may know one alone."""
     try:
@@ -137,18 +141,6 @@ def _largest_batch(network: Network, x: Array) -> int | None:
     except ModelError:
         return 1
     return None
-
-
-def _check_repeatable(network: Network, x: Array, outputs: Array, which: int) -> None:
-    """Find networks that were saved as they are in training, with chance and their company in the answer."""
-    size = len(x)
-    alone = x if network.batch else x[:1]
-    again = np.concatenate([forward(network, alone, which).cpu().numpy()[:1] for _ in range(2)])
-    if np.abs(again - outputs[:1]).max() > 1e-2 * max(np.abs(outputs).max(), 1e-3):
-        raise ModelError(
-            f"it answers differently to the same picture, alone or among {size}, or from one time to the next: "
-            "it was saved as it is in training; call model.eval() before saving it"
-        )
 
 
 def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:
