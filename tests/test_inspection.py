@@ -679,6 +679,7 @@ def test_a_region_is_part_of_the_question(desk, monkeypatch):
     inspection.explain()
     desk.settle()
     left = inspection.explanation
+    assert inspection.prepared.words[-1] == "region of 8 pixels"
     assert left.values[:, :2].all()
     assert not left.values[:, 2:].any()
     assert left.prediction.top(1) == inspection.prediction.top(1)
