@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
+from napari_saliency.models._keras_rules import RELUS, is_part, override_map
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -33,7 +34,6 @@ LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum
 LINEAR |= {"ResizeBilinear", "ResizeNearestNeighbor", "Conv2DBackpropInput", "Conv3DBackpropInputV2"}
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
-RELUS = ("Relu", "Relu6")
 NO_DERIVATIVE = "the model's scores have no derivative here: something on the way rounds or compares"
 
 
@@ -150,7 +150,7 @@ class Graph:
         self._logits = self._find_logits(output)
         self.space = tuple(self._logits.shape[1:-1])
         ops = _ancestors(self._logits)
-        self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
+        self.n_relus = sum(op.type in RELUS and not is_part(op) for op in ops)
         self.work = sum(map(_multiplications, ops))
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
@@ -355,48 +355,3 @@ def _functions_inlined() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-def override_map(rule: Rule | None) -> dict[str, str]:
-    return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
-
-
-def _is_part(op: Any) -> bool:  # noqa: ANN401 - TensorFlow's own types
-    """Whether a ReLU is only a part of another activation, which no rule for ReLUs is meant for.
-
-    Such are the gate of a hard sigmoid or hard swish, relu6(x + 3) / 6, and both sides of a PReLU,
-    relu(x) - alpha * relu(-x).
-    """
-    x = op.inputs[0]
-    if x.op.type == "AddV2" and op.type == "Relu6":
-        return any(np.all(tf.get_static_value(term) == 3) for term in x.op.inputs)
-    x = x.op.inputs[0] if x.op.type == "Neg" else x
-    negated = [c.outputs[0] for c in x.consumers() if c.type == "Neg"]
-    return _has_relu(x) and any(map(_has_relu, negated))
-
-
-def _has_relu(tensor: Tensor) -> bool:
-    return any(op.type in RELUS for op in tensor.consumers())
-
-
-def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Where a ReLU passes its input on: above 0, and below 6 if it ends there."""
-    y = op.outputs[0]
-    return tf.logical_and(y > 0, y < 6) if op.type == "Relu6" else y > 0
-
-
-@tf.RegisterGradient("napari_saliency_guided_Relu")
-@tf.RegisterGradient("napari_saliency_guided_Relu6")
-def _guided(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Springenberg et al. 2015, section 3.4: only positive gradients, only through open ReLUs."""
-    passed = gradient if _is_part(op) else tf.nn.relu(gradient)
-    return tf.where(_open(op), passed, tf.zeros_like(gradient))
-
-
-@tf.RegisterGradient("napari_saliency_deconvnet_Relu")
-@tf.RegisterGradient("napari_saliency_deconvnet_Relu6")
-def _deconvnet(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Zeiler and Fergus 2014, section 2.1: only positive gradients, whether the ReLU was open or not."""
-    if _is_part(op):
-        return tf.where(_open(op), gradient, tf.zeros_like(gradient))
-    return tf.nn.relu(gradient)
