@@ -96,15 +96,16 @@ install() {
     local target=".[$1]" limits=(-c constraints.txt) pip=(.venv/bin/python -m pip --disable-pip-version-check)
     local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
     say "installing the package and what it needs into .venv (two gigabytes; a minute or so)"
-    # First, and by pip: on PyPI it brings gigabytes for graphics cards, so a build for the processor alone is looked
-    # for, on PyTorch's own index and wherever pip's configuration says, which uv would not do. Where there is none,
-    # or the index cannot be reached, it is PyPI's. What is there already is left alone.
-    case ",$1," in *,torch,*)
-        "${pip[@]}" install -qq --no-deps --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu \
-            "${limits[@]}" torch || fail "PyTorch could not be installed; pip says why above." ;;
-    esac
     # uv does in half a minute what takes pip three; where it cannot be had, pip does the same.
-    if "${pip[@]}" install --quiet "${limits[@]}" uv && "${uv[@]}" "${limits[@]}" -e "$target"; then
+    "${pip[@]}" install --quiet "${limits[@]}" uv || uv=(false)
+    # First: on PyPI it brings gigabytes for graphics cards. uv knows where builds for the processor alone are; where
+    # it cannot get there, it is what pip's configuration finds. What is there already is left alone.
+    case ",$1," in *,torch,*)
+        UV_HTTP_RETRIES=0 "${uv[@]}" --torch-backend cpu --no-deps "${limits[@]}" torch 2>/dev/null ||
+            "${pip[@]}" install -qq --no-deps "${limits[@]}" torch ||
+            fail "PyTorch could not be installed; pip says why above." ;;
+    esac
+    if "${uv[@]}" "${limits[@]}" -e "$target"; then
         return
     fi
     say "uv did not work here; going on with pip, which takes longer"
