@@ -27,6 +27,9 @@ MOST_EXPANSION, HARMLESS = 50, 50_000_000
 # Of an archive, Keras reads these into memory whole.
 MOST_TEXT = 100_000_000
 
+# How layers call their widths, and more than any has.
+WIDTHS, WIDEST = ("units", "filters", "input_dim", "output_dim", "key_dim", "num_heads"), 10_000_000
+
 
 def check_archive(path: Path) -> None:
     """Check what a ``.keras`` file says of itself, then its checksums.
@@ -91,6 +94,20 @@ def _check_arrays(file: h5py.File, held: int) -> None:
         raise ModelError(
             f"its weights claim {sum(sizes) / 1e9:.1f} GB: it is damaged, so save the model again"
         )
+
+
+def check_widths(layer: object) -> None:
+    """Refuse a layer that asks for more than any memory holds, which TensorFlow would try for ten seconds.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    sizes = [layer.get(name) for name in WIDTHS] if isinstance(layer, dict) else []
+    widest = max((size for size in sizes if isinstance(size, int)), default=0)
+    if widest > WIDEST:
+        raise ModelError(f"a layer of it is {widest:,} wide, for which there is no memory: it is damaged")
 
 
 def check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model

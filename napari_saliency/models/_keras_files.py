@@ -19,6 +19,7 @@ from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import (
     check_archive,
     check_hdf5,
+    check_widths,
     check_weights,
     damaged,
 )
@@ -158,7 +159,7 @@ def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.M
 
 
 def _check_classes(config: object) -> None:
-    """Refuse classes that Keras would look for by importing their module, whichever it then agrees to import.
+    """Refuse classes that Keras would look for by importing their module, and layers too wide for any memory.
 
     Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
@@ -169,6 +170,7 @@ def _check_classes(config: object) -> None:
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
         if package not in ("keras", "builtins") and not any(known):
             raise ModelError(NOT_REGISTERED.format(name))
+        check_widths(found.get("config"))
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:

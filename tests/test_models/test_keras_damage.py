@@ -188,13 +188,18 @@ NO_CONFIGURATIONS = (
 )
 
 
-@pytest.mark.parametrize("text", NO_CONFIGURATIONS, ids=range(len(NO_CONFIGURATIONS)))
-def test_configurations_that_are_none(folder, tmp_path, text):
+def with_config(folder, tmp_path, change):
     path = tmp_path / "net.keras"
     with zipfile.ZipFile(folder / "net.keras") as whole, zipfile.ZipFile(path, "w") as archive:
         for name in whole.namelist():
-            archive.writestr(name, text if name == "config.json" else whole.read(name))
-    assert_refused(path)
+            content = whole.read(name)
+            archive.writestr(name, change(content.decode()) if name == "config.json" else content)
+    return path
+
+
+@pytest.mark.parametrize("text", NO_CONFIGURATIONS, ids=range(len(NO_CONFIGURATIONS)))
+def test_configurations_that_are_none(folder, tmp_path, text):
+    assert_refused(with_config(folder, tmp_path, lambda _: text))
 
 
 def test_weights_that_claim_terabytes(folder, tmp_path):
@@ -214,6 +219,11 @@ def test_weights_within_an_archive_that_claim_terabytes(folder, tmp_path):
         for name in whole.namelist():
             archive.writestr(name, inner.getvalue() if name == "model.weights.h5" else whole.read(name))
     assert "its weights claim 4398.0 GB" in assert_refused(path)
+
+
+def test_a_layer_that_asks_for_terabytes(folder, tmp_path):
+    path = with_config(folder, tmp_path, lambda text: text.replace('"units": 3', '"units": 3000000000'))
+    assert "3,000,000,000 wide, for which there is no memory" in assert_refused(path)
 
 
 def test_a_long_name_is_cut(tmp_path):
