@@ -19,8 +19,8 @@ from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import (
     check_archive,
     check_hdf5,
-    check_widths,
     check_weights,
+    check_widths,
     damaged,
 )
 from napari_saliency.models._keras_legacy import read_config, read_training, readable
