@@ -63,7 +63,7 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     weights = np.zeros((1, len(model.info.labels)), np.float32)
     weights[0, int(model.scores(x).argmax())] = 1
     targets, tensor, tensor_weights = Targets(weights), tf.constant(x), tf.constant(weights)
-    network = model._network  # type: ignore[attr-defined] # the limit runs the very same network
+    network = model._raw  # type: ignore[attr-defined] # the limit runs the very same network
 
     @tf.function
     def forward(x: tf.Tensor) -> tf.Tensor:
