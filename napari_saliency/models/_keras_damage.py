@@ -6,6 +6,7 @@ can be found that are no finite numbers.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,9 @@ MOST_EXPANSION, HARMLESS = 50, 50_000_000
 
 # Of an archive, Keras reads these into memory whole.
 MOST_TEXT = 100_000_000
+
+# Weights below these bytes are read into memory to be looked through.
+FITS = 500_000_000
 
 # How layers call their widths, and more than any has.
 WIDTHS, WIDEST = ("units", "filters", "input_dim", "output_dim", "key_dim", "num_heads"), 10_000_000
@@ -67,7 +71,12 @@ def _check_content(archive: zipfile.ZipFile) -> None:
         raise ModelError(f"{part[:60]!r} within it is damaged: copy it or save the model again")
     for member in archive.infolist():
         if member.filename.endswith(".h5"):
-            with archive.open(member) as content, h5py.File(content, "r") as opened:
+            # To look around within an archive, Python reads it again from the start each time.
+            fits = member.file_size < FITS
+            with (
+                io.BytesIO(archive.read(member)) if fits else archive.open(member) as content,
+                h5py.File(content, "r") as opened,
+            ):
                 _check_arrays(opened, member.file_size)
 
 
