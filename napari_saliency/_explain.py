@@ -352,7 +352,9 @@ def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> tuple[Prepa
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:
-        return prepared, None
+        size = prepared.x.shape[:-1]
+        whole = (pixels.shape[: len(size)], prepared.placement, size)
+        return prepared, Region.of_picture(*whole) if info.space else None
     if np.shape(mask) != pixels.shape[:2]:
         raise ValueError(f"a region has the picture's shape {pixels.shape[:2]}, not {np.shape(mask)}")
     return prepared, Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_saliency._ahead import Ahead
+from napari_saliency._answer import Answer, for_other_port
 from napari_saliency._explain import Question
 from napari_saliency._link import ThreadLink
 from napari_saliency._open_model import OpenModel
@@ -26,7 +27,7 @@ from napari_saliency._seen import SeenPicture
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
 from napari_saliency._types import ModelError, Target
 from napari_saliency.methods import METHODS
-from napari_saliency.models import Settings, parse
+from napari_saliency.models import Settings
 
 if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
@@ -83,6 +84,7 @@ class Inspection:
         self._threads = threads(), threads()
         self._memory = Memory()
         self._closed = self._wanted = self._live = False
+        self._answer: Answer | None = None
         self._ahead = Ahead()
         self._fingerprint = ""
         self.selected: int | None = None
@@ -113,14 +115,14 @@ class Inspection:
             self._seen.forget_prediction()
 
     def answer(self, settings: Settings) -> None:
-        """Keep beside the model's file what the user says about it, and use it."""
+        """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
+        before = self._open_model.settings
+        self._answer = Answer(self.model.source, before)
         try:
-            path = parse(self.model.source).path
-            if path is not None:
-                settings.over(Settings.beside(path)).write_beside(path)
-        except (OSError, ModelError) as error:  # the file may be gone, or its folder not writable
+            self._answer.write(settings)
+        except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
             self.failed.emit(Problem.of("This could not be kept beside the model", error))
-        self.open_model(self.model.source, settings.over(self._open_model.settings))
+        self.open_model(self.model.source, settings.over(for_other_port(before, settings)))
 
     def trust(self) -> None:
         """Say yes, once and for all, to the program that opening the model runs; then open it."""
@@ -335,7 +337,12 @@ class Inspection:
         self.model_changed.emit(status)
         self._update_known()
         if status.phase is Phase.READY:
+            self._answer = None
             self._advance()
+        elif status.phase is Phase.FAILED and self._answer is not None:
+            answer, self._answer = self._answer, None
+            answer.undo()
+            self.open_model(status.source, answer.before)
 
     def _is_prepared(self, prepared: Prepared | None) -> None:
         self.prepared_changed.emit(prepared)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_saliency._napari_regions import Drawing, Drawn
     from napari_saliency._state import Problem
 
+NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
 NO_PICTURE = Reading("Drop a picture into the window.")
 
 
@@ -265,6 +266,8 @@ class Viewing:
         try:
             plane = visible_plane(source, self._viewer.dims)
             region = self._drawn(source, plane)
+            if region is not None and region.empty:  # as on most planes of a stack: no fault, and no notice
+                raise ValueError(NOTHING_DRAWN)
             found = picture(source, plane, self._version.get(source.unique_id, 0), region)
         except ValueError as error:
             self._say(Reading(str(error)))

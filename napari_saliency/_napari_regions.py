@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +37,22 @@ class Drawn:
     key : hashable
         Equal keys mean equal regions.
     inside : callable
-        Says which points (P, 2) of the picture lie in it.
+        Says which points (P, 2) of the picture lie in it; may read from a slow disk.
+    empty : bool
+        Whether it is known that none does.
     """
 
     key: Hashable
     inside: Inside
+    empty: bool = False
+
+
+class Hits(NamedTuple):
+    """Which points of a drawing lie in it, what it depends on, and whether none is known to."""
+
+    inside: Inside
+    content: Hashable
+    empty: bool = False
 
 
 def is_drawing(layer: object) -> bool:
@@ -63,12 +74,13 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
     corner, along = _into(layer, source, plane, point)
     axes = _spread(along)
     others = {axis: round(corner[axis]) for axis in range(layer.ndim) if axis not in axes}
-    hits, content = (_labels if isinstance(layer, Labels) else _shapes)(layer, axes, others)
+    hits = (_labels if isinstance(layer, Labels) else _shapes)(layer, axes, others)
 
     def inside(points: Points) -> npt.NDArray[np.bool_]:
-        return hits((corner + points @ along)[:, axes])
+        return hits.inside((corner + points @ along)[:, axes])
 
-    return Drawn((layer.unique_id, content, corner.tobytes(), along.tobytes()), inside)
+    key = layer.unique_id, hits.content, corner.tobytes(), along.tobytes()
+    return Drawn(key, inside, hits.empty)
 
 
 def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> tuple[Points, Points]:
@@ -97,17 +109,27 @@ def _spread(along: Points) -> list[int]:
     return sorted(np.argsort(reach, kind="stable")[-2:].tolist())
 
 
-def _labels(layer: Labels, axes: list[int], others: dict[int, int]) -> tuple[Inside, Hashable]:
-    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+def _labels(layer: Labels, axes: list[int], others: dict[int, int]) -> Hits:
+    """Of arrays that are computed when they are read, nothing is read here."""
+    data = layer.data[0] if layer.multiscale else layer.data
     if any(not 0 <= index < data.shape[axis] for axis, index in others.items()):
-        return _nowhere, None
-    values = data[tuple(others.get(axis, slice(None)) for axis in range(data.ndim))].copy()
-    chosen = values == layer.selected_label
-    painted = chosen if chosen.any() else values > 0
-    return lambda points: at_points(painted, points), zlib.crc32(np.packbits(painted).data)
+        return Hits(_nowhere, None, empty=True)
+    index, selected = tuple(others.get(axis, slice(None)) for axis in range(data.ndim)), layer.selected_label
+
+    def painted() -> npt.NDArray[np.bool_]:
+        values = np.asarray(data[index])
+        chosen = values == selected
+        return np.asarray(chosen if chosen.any() else values > 0)
+
+    if not isinstance(data, np.ndarray):
+        return Hits(
+            lambda points: at_points(painted(), points), (id(data), tuple(sorted(others.items())), selected)
+        )
+    now = painted()
+    return Hits(lambda points: at_points(now, points), zlib.crc32(np.packbits(now).data), empty=not now.any())
 
 
-def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> tuple[Inside, Hashable]:
+def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> Hits:
     here = [
         (kind, corners[:, axes].copy())
         for kind, corners in zip(layer.shape_type, layer.data, strict=True)
@@ -115,7 +137,11 @@ def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> tuple[Ins
     ]
     tests = [partial(_in_ellipse if kind == "ellipse" else _in_polygon, corners) for kind, corners in here]
     content = tuple((kind, corners.tobytes()) for kind, corners in here)
-    return lambda points: np.any([_nowhere(points), *(test(points) for test in tests)], axis=0), content
+    return Hits(
+        lambda points: np.any([_nowhere(points), *(test(points) for test in tests)], axis=0),
+        content,
+        empty=not tests,
+    )
 
 
 def _in_polygon(corners: Points, points: Points) -> npt.NDArray[np.bool_]:

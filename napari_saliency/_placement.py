@@ -106,6 +106,17 @@ class Region:
         """Take what of a mask (h, w) in the picture's pixels the model sees; see `where`."""
         return cls.where(lambda points: at_points(mask, points) > 0, placement, shape)
 
+    @classmethod
+    def of_picture(
+        cls, picture: tuple[int, ...], placement: Placement, shape: tuple[int, ...]
+    ) -> Self | None:
+        """Leave out what lies beside a picture (h, w) that was padded; None where nothing does."""
+        high = np.array(picture) - 0.5
+        found = cls.where(
+            lambda points: np.asarray(((points > -0.5) & (points < high)).all(axis=1)), placement, shape
+        )
+        return None if found.size == math.prod(shape) else found
+
     @property
     def size(self) -> int:
         """How many pixels lie inside."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._link import EngineLink, ThreadLink
     from napari_saliency._types import Prediction
-    from napari_saliency.models import InputSpec, ModelInfo
+    from napari_saliency.models import ModelInfo
 
 
 class SeenPicture:
@@ -55,7 +55,7 @@ class SeenPicture:
     ) -> None:
         self._reader, self._link = reader, link
         self._on_preparation, self._on_prediction, self._on_failure = prepared, predicted, failed
-        self._prepared_for: tuple[Hashable, InputSpec] | None = None
+        self._prepared_for: Hashable | None = None
         self._predicted_for: tuple[Hashable, ModelInfo] | None = None
         self._failed = False
         self.picture: Picture | None = None
@@ -78,7 +78,7 @@ class SeenPicture:
     def missing(self, info: ModelInfo) -> str:
         """Say in the user's words what has to be waited for; nothing once a model's prediction is there."""
         assert self.picture is not None
-        if self.prepared is None or self._prepared_for != (self.picture.key, info.input):
+        if self.prepared is None or self._prepared_for != _preparation(self.picture, info):
             return "reading the picture"
         if self.prediction is None or self._predicted_for != (self.picture.key, info):
             return "looking at the picture"
@@ -88,8 +88,8 @@ class SeenPicture:
         """Ask for what is missing, unless that is under way; ``again`` also for what has failed."""
         assert self.picture is not None
         again = again and self._failed
-        if self._prepared_for != (self.picture.key, info.input) or (again and self.prepared is None):
-            self._prepare(self.picture, info.input)
+        if self._prepared_for != _preparation(self.picture, info) or (again and self.prepared is None):
+            self._prepare(self.picture, info)
         elif self.prepared is not None and (self._predicted_for != (self.picture.key, info) or again):
             self._predict(self.prepared, (self.picture.key, info))
 
@@ -97,18 +97,13 @@ class SeenPicture:
         """Go on without the engine that was asked: the picture may be what has ended it."""
         self._failed = self.prediction is None
 
-    def _prepare(self, picture: Picture, spec: InputSpec) -> None:
-        key = self._prepared_for = (picture.key, spec)
+    def _prepare(self, picture: Picture, info: ModelInfo) -> None:
+        key = self._prepared_for = _preparation(picture, info)
         self.prepared, self._failed = None, False
 
         def read() -> Prepared:
             image, values = picture.read()
-            prepared = prepare(image, spec, values)
-            if picture.inside is None:
-                return prepared
-            region = Region.where(picture.inside, prepared.placement, prepared.x.shape[:-1])
-            words = (*prepared.words, f"region of {region.size} pixels")
-            return replace(prepared, region=region, words=words)
+            return _with_region(prepare(image, info.input, values), picture, image.shape, info)
 
         self._reader.call(read, then=partial(self._is_prepared, key), failed=partial(self._not_prepared, key))
 
@@ -117,12 +112,12 @@ class SeenPicture:
         call = partial(_engine.predict, prepared.x, prepared.region)
         self._link.call(call, then=partial(self._is_predicted, key), failed=partial(self._not_predicted, key))
 
-    def _is_prepared(self, key: tuple[Hashable, InputSpec], prepared: Prepared) -> None:
+    def _is_prepared(self, key: Hashable, prepared: Prepared) -> None:
         if key == self._prepared_for:
             self.prepared, self._predicted_for = prepared, None
             self._on_preparation(prepared)
 
-    def _not_prepared(self, key: tuple[Hashable, InputSpec], error: BaseException) -> None:
+    def _not_prepared(self, key: Hashable, error: BaseException) -> None:
         if key == self._prepared_for:
             self._failed = True
             self._on_failure(Problem.of("The picture cannot be used", error))
@@ -139,3 +134,19 @@ class SeenPicture:
             self._failed = True
             self._on_failure(Problem.of("The model failed on this picture", error))
             self._on_prediction(None)
+
+
+def _preparation(picture: Picture, info: ModelInfo) -> Hashable:
+    """All that decides how a picture is prepared."""
+    return picture.key, info.input, bool(info.space)
+
+
+def _with_region(prepared: Prepared, picture: Picture, shape: tuple[int, ...], info: ModelInfo) -> Prepared:
+    """Find the region that is looked at, for models whose output has space."""
+    if not info.space:
+        return prepared
+    place, size = prepared.placement, prepared.x.shape[:-1]
+    if picture.inside is None:
+        return replace(prepared, region=Region.of_picture(shape[: len(size)], place, size))
+    region = Region.where(picture.inside, place, size)
+    return replace(prepared, region=region, words=(*prepared.words, f"region of {region.size} pixels"))

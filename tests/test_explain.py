@@ -499,6 +499,15 @@ def test_each_picture_has_its_region_and_without_one_everything_counts():
     assert together[1].values[:, 4:].all()
 
 
+def test_the_whole_picture_is_the_picture_without_what_was_put_around_it():
+    model = with_input(Dense(), fit="pad")
+    image = np.random.default_rng(0).normal(size=(3, 8, 3)).astype(np.float32)
+    whole = explain(model, image, 1)
+    same = explain(model, image, 1, region=np.ones((3, 8), bool))
+    np.testing.assert_array_equal(whole.values, same.values)
+    assert whole.score == same.score
+
+
 def test_the_top_class_is_that_of_the_region():
     model = Dense()
     picture = pictures(model)[0]

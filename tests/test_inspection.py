@@ -1,5 +1,6 @@
 """The inspection, without Qt, napari or a framework: its engine runs when the test says so."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -718,6 +719,57 @@ def test_what_was_said_before_still_holds(desk):
     inspection.answer(Settings(labels=tuple("uvwxyz")))
     desk.settle()
     assert inspection._open_model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    """A model's file, with what stands beside it; models that are asked for 9 names refuse."""
+    path = tmp_path / "net.keras"
+    path.touch()
+
+    def open_model(source, settings):
+        whole = settings.over(Settings.beside(path))
+        if whole.labels and len(whole.labels) != 6:
+            raise ModelError(f"{len(whole.labels)} class names are given for a model with 6 classes")
+        return Quadratic(source, whole)
+
+    monkeypatch.setattr(models, "open_model", open_model)
+    monkeypatch.setattr(
+        Quadratic, "with_settings", lambda self, settings: open_model(self.info.source, settings)
+    )
+    return path
+
+
+@pytest.mark.parametrize("before", [{}, {"fit": "pad", "labels": ["u", "v", "w", "x", "y", "z"]}])
+def test_an_answer_that_the_model_refuses_is_taken_back(desk, own_file, before):
+    beside = own_file.with_name("net.saliency.json")
+    if before:
+        beside.write_text(json.dumps(before))
+    text = beside.read_text() if before else None
+    inspection = desk.inspection
+    inspection.open_model(str(own_file))
+    desk.settle()
+    known = inspection.model.info
+    inspection.answer(Settings(labels=tuple("123456789")))
+    desk.settle()
+    assert "9 class names are given" in desk.of("failed")[0].message
+    assert inspection.model.phase is Phase.READY
+    assert inspection.model.info == known
+    assert (beside.read_text() if beside.exists() else None) == text
+    inspection.answer(Settings(labels=tuple("abcdef")))
+    desk.settle()
+    assert Settings.beside(own_file).labels == tuple("abcdef")
+
+
+def test_names_go_with_the_output_that_they_were_given_for(desk, own_file):
+    own_file.with_name("net.saliency.json").write_text(
+        '{"labels": ["u", "v", "w", "x", "y", "z"], "fit": "pad"}'
+    )
+    desk.inspection.open_model(str(own_file))
+    desk.settle()
+    desk.inspection.answer(Settings(output="age"))
+    desk.settle()
+    assert Settings.beside(own_file).given() == {"output": "age", "fit": "pad"}
 
 
 # Programs

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import dask.array as da
 import numpy as np
 import pytest
 from fakes import FakeInspection, info, prediction
@@ -132,6 +133,38 @@ def test_shapes_of_other_planes_do_not_count(viewer):
     np.testing.assert_array_equal(mask_of(viewer, layer, source), painted() > 0)
     viewer.dims.set_current_step(0, 1)
     assert not mask_of(viewer, layer, source).any()
+
+
+def test_where_nothing_is_drawn_nothing_is_asked_and_no_notice_shown(viewer, inspection, viewing):
+    viewer.add_image(np.zeros((3, 60, 80), np.uint8))
+    layer = viewer.add_labels(np.stack([0 * painted(), painted(), 0 * painted()]))
+    viewing.choose_region(layer)
+    heard = []
+    inspection.failed.connect(heard.append)
+    for step, drawn_here in ((0, False), (1, True), (2, False)):
+        viewer.dims.set_current_step(0, step)
+        assert (inspection.picture is not None) == drawn_here
+        assert viewing.reading.words.startswith("Nothing is drawn") == (not drawn_here)
+    assert not heard
+
+
+def test_arrays_that_are_computed_when_read_are_not_read_in_the_window(viewer):
+    read = []
+
+    def plane(block, block_info=None):
+        read.append(block_info[0]["array-location"][0][0] if block_info else None)
+        return block
+
+    pixels = np.stack([painted(), 0 * painted(), 1 - painted()])
+    lazy = da.from_array(pixels, chunks=(1, 60, 80)).map_blocks(plane, dtype=pixels.dtype, meta=pixels[:0])
+    source = viewer.add_image(np.zeros((3, 60, 80), np.uint8))
+    layer = viewer.add_labels(lazy)
+    viewer.dims.set_current_step(0, 2)
+    read.clear()
+    found = drawn(layer, source, visible_plane(source, viewer.dims), viewer.dims.point)
+    assert not read
+    assert found.inside(np.array([[15.0, 40.0], [0.0, 0.0]])).tolist() == [False, True]
+    assert set(read) == {2}
 
 
 def test_drawing_on_is_another_question(viewer, inspection, viewing):

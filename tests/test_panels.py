@@ -275,7 +275,8 @@ def test_the_form_shows_only_what_is_asked(made, inspection):
     section = made(ModelSection, inspection)
     form = section.form
     assert not form.isVisible()
-    assert not section.settings.isVisible()  # of a model that is not a file of the user's
+    inspection.set_model(ready("bundled:photos"))
+    assert not section.settings.isVisible()  # of a model that is not the user's
     inspection.set_model(asking("preprocessing", "labels"))
     assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [
         True,
@@ -314,6 +315,8 @@ def test_what_was_answered_can_be_changed(made, inspection):
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
     assert settings.given() == {"preprocessing": "none", "fit": "pad"}  # its names stay what they are
+    inspection.set_model(asking(labels=("cat", "dog", "fish")))  # as it was, and opened with the answer
+    assert not form.isVisible()
     section.settings.click()
     section.settings.click()
     assert not form.isVisible()
@@ -410,6 +413,36 @@ def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
         False,
     ]
     assert (form.output.currentData(), form.task.currentData()) == ("kind", "regression")
+
+
+def test_an_answer_that_is_refused_can_be_corrected(made, inspection):
+    section = made(ModelSection, inspection)
+    form = section.form
+    first = ready("/home/me/net.pt", questions=("size", "labels"))
+    inspection.set_model(first)
+    form.pixels.setText("3 × 3")
+    form.keep.click()
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading net.pt", "/home/me/net.pt"))
+    assert form.isVisible()
+    assert not form.isEnabled()
+    inspection.set_model(ModelStatus(Phase.FAILED, "could not be run", "/home/me/net.pt"))
+    inspection.set_model(first)  # as it was before
+    assert form.isEnabled()
+    assert form.pixels.text() == "3 × 3"
+    inspection.set_model(ready("/home/me/net.pt"))
+    assert not form.isVisible()
+
+
+def test_names_are_not_kept_for_another_output(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(
+        ready(
+            "/home/me/net.keras", questions=("output", "labels"), outputs=("kind", "age"), labels=("0", "1")
+        )
+    )
+    pick(form.output, "age")
+    form.keep.click()
+    assert inspection.of("answer")[0][1].given() == {"output": "age"}
 
 
 def test_a_program_runs_after_a_yes_alone(made, inspection):
@@ -605,6 +638,7 @@ def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
     assert inspection.method == section.method.currentData() == "occlusion"
     inspection.set_model(ready("net.keras"))
     assert items.item(0).isEnabled()
+    assert inspection.method == "gradient"  # which the user has chosen, or not changed
 
 
 def test_quantities_go_up_or_down_and_show_their_values(made, inspection):

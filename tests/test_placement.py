@@ -62,6 +62,13 @@ def test_a_region_beside_what_the_model_sees_is_refused():
         Region.of_mask(mask, Placement.of_box((0, 10, 40, 50), (20, 20)), (20, 20))
 
 
+def test_what_lies_beside_a_padded_picture_is_left_out():
+    place = Placement.of_box((-1, 0, 3, 4), (4, 4))
+    region = Region.of_picture((2, 4), place, (4, 4))
+    np.testing.assert_array_equal(region.share((4, 4)) > 0, np.float32([[0] * 4, [1] * 4, [1] * 4, [0] * 4]))
+    assert Region.of_picture((4, 4), Placement((1.0, 1.0), (0.0, 0.0)), (4, 4)) is None
+
+
 def test_outside_of_a_padded_picture_there_is_no_region():
     region = Region.of_mask(np.ones((2, 4), bool), Placement.of_box((-1, 0, 3, 4), (4, 4)), (4, 4))
     np.testing.assert_array_equal(region.share((4, 4)) > 0, np.float32([[0] * 4, [1] * 4, [1] * 4, [0] * 4]))

@@ -57,7 +57,8 @@ class ClassSection(Section):
             self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
-        self.search.setPlaceholderText(f"Search {count} classes" if count else "No prediction yet")
+        words = f"Search {count} class{'es' if count > 1 else ''}" if count else "No prediction yet"
+        self.search.setPlaceholderText(words)
         self.search.setEnabled(count > 0)
         self.table.select(self._inspection.selected)
 

@@ -44,6 +44,7 @@ class MethodSection(Section):
         self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
         self._layers: tuple[object, ...] = ()
         self._scores = SCORES
+        self._preferred = inspection.method
         self.method = combo()
         self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
@@ -76,6 +77,7 @@ class MethodSection(Section):
         widen(self.method)
 
     def _choose_method(self) -> None:
+        self._preferred = self.method.currentData()
         self._show_options()
         self._take()
 
@@ -109,14 +111,17 @@ class MethodSection(Section):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
 
     def _offer_methods(self, info: ModelInfo) -> None:
-        """Leave only the methods that the model can answer; if the chosen one is none of them, choose the first."""
+        """Leave only the methods that the model can answer: the one that the user chose, or else the first."""
         able = [method.needs in info.gives for method in self._methods.values()]
         items = self.method.model()
         for number, enabled in enumerate(able):
             items.item(number).setEnabled(enabled)
-        if any(able) and not able[self.method.currentIndex()]:
-            self.method.setCurrentIndex(able.index(True))
-            self._choose_method()
+        wanted = self.method.findData(self._preferred)
+        best = wanted if able[wanted] else able.index(True) if any(able) else wanted
+        if best != self.method.currentIndex():
+            self.method.setCurrentIndex(best)
+            self._show_options()
+            self._take()
 
     def _follow_model(self, status: ModelStatus) -> None:
         """Offer what the model at hand can do, and its layers."""

@@ -138,10 +138,12 @@ class ModelSection(Section):
         say(self.note, " ".join(status.info.notes) if status.info else "")
         self.trust.show_program(status)
         self.form.show_questions(status)
-        self.settings.setVisible(status.info is not None and is_model_file(status.source))
+        own = not status.source.startswith(("bundled:", "keras:"))
+        self.settings.setVisible(status.info is not None and own)
 
     def _show_state(self, status: ModelStatus) -> None:
-        colour = getattr(self.colours, _DOTS.get(status.phase, "busy" if status.source else "muted"))
+        waiting = "busy" if status.source else "muted"
+        colour = getattr(self.colours, waiting if status.program else _DOTS.get(status.phase, waiting))
         self.dot.setText(f"<span style='color: {colour.name()}'>●</span>")
         say(self.state, status.words)
 

@@ -82,6 +82,7 @@ class PictureSection(Section):
 
     def _list(self) -> None:
         self._list_regions()
+        self._say_no_picture()
         pictures, source = self._viewing.pictures, self._viewing.source
         self.layers.clear()
         self.layers.addItems([layer.name for layer in pictures])
@@ -97,12 +98,16 @@ class PictureSection(Section):
     def _show_prepared(self, prepared: Prepared | None) -> None:
         if prepared is None:
             self.thumbnail.setPixmap(QPixmap())
-            self.thumbnail.setText("no picture" if self._viewing.source is None else "")
+            self._say_no_picture()
             self.thumbnail.setToolTip("")
         else:
             self.thumbnail.setPixmap(thumbnail(prepared.seen, SIDE - 2))
             self.thumbnail.setToolTip("What the model sees")
         self._show_words()
+
+    def _say_no_picture(self) -> None:
+        if self._inspection.prepared is None:
+            self.thumbnail.setText("no picture" if self._viewing.source is None else "")
 
     def _show_words(self, _status: object = None) -> None:
         prepared, info = self._inspection.prepared, self._inspection.model.info

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
 from napari_saliency._preprocessing import WORDS
+from napari_saliency._state import Phase
 from napari_saliency._types import FITS
 from napari_saliency.models import FILES, Settings, read_labels
 
@@ -67,6 +68,7 @@ class QuestionForm(QFrame):
         self._inspection = inspection
         self._labels: tuple[str, ...] | None = None
         self._info: ModelInfo | None = None
+        self._source, self._answered = "", False
         self.preprocessing = combo()
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
@@ -86,8 +88,16 @@ class QuestionForm(QFrame):
         self.hide()
 
     def show_questions(self, status: ModelStatus) -> None:
-        """Show what there is to ask of the model that is open, if anything."""
-        if status.info is None or status.info != self._info:  # else answers that are half given stay
+        """Show what there is to ask of the model that is open, if anything.
+
+        While the same model is opened again, as with an answer that it may refuse, what was given stays.
+        """
+        same = status.source == self._source
+        taken = status.phase is Phase.READY and self._answered
+        self._source = status.source
+        self._answered &= status.phase not in (Phase.READY, Phase.FAILED)
+        self.setEnabled(status.info is not None)
+        if taken or not (same and status.info in (None, self._info)):
             self._show(status.info, status.info.questions if status.info else ())
 
     def toggle(self) -> None:
@@ -155,7 +165,8 @@ class QuestionForm(QFrame):
         info = self._inspection.model.info
         try:
             names = read_labels(path)
-            if info is not None and len(names) != len(info.labels):
+            same = not self.output.count() or self.output.currentIndex() == 0
+            if info is not None and same and len(names) != len(info.labels):
                 raise ValueError(
                     f"{path.name} has {len(names)} names, the model has {len(info.labels)} classes"
                 )
@@ -181,14 +192,15 @@ class QuestionForm(QFrame):
             say(self.problem, "Give two numbers: width × height.")
             return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
-        labels = self._labels or (info.labels if "labels" in asked else None)
+        other = self.output.currentData() != (info.outputs or (None,))[0] or "task" in shown
+        labels = self._labels or (info.labels if "labels" in asked and not other else None)
         said = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
         said |= {
             "labels": labels,
             "size": tuple(pixels[::-1]),
         }
         settings = Settings(**{name: said[name] for name in shown})
-        self.hide()
+        self._answered = True
         self._inspection.answer(settings)
 
 
@@ -201,7 +213,11 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
         yield "input"
     if info.outputs:
         yield "output"
-    if "task" in info.questions or info.ending == "quantity":
+    if (
+        "task" in info.questions
+        or info.ending == "quantity"
+        or (info.ending, len(info.labels)) == ("sigmoid", 2)
+    ):
         yield "task"
 
 

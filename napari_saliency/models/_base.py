@@ -143,7 +143,8 @@ class ModelInfo:
     def words(self) -> str:
         """As in ``224×224 RGB, 1000 classes``."""
         kind = "quantities" if self.ending == "quantity" else "classes"
-        count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else "one quantity"
+        one = "one quantity" if self.ending == "quantity" else "one class"
+        count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else one
         return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
 
     @property

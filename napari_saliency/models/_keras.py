@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import RLock
@@ -54,6 +54,8 @@ class KerasModel(Model):
         What the user says about it.
     own : Settings
         What its origin says about it, where the user says nothing.
+    trained : mapping of str to str
+        What each output was trained as, a task; that of "" for the only one.
 
     Raises
     ------
@@ -61,14 +63,25 @@ class KerasModel(Model):
         If it does not take one picture and return one number for each class, or each class and place.
     """
 
-    def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - a keras.Model
+        source: Source,
+        settings: Settings,
+        own: Settings | None = None,
+        trained: Mapping[str, str] | None = None,
+    ) -> None:
         self._source, self._own, self._lock = source, own or Settings(), RLock()
+        self._trained = trained or {}
         self._folding = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
         self._settings = self._merged(settings)
         with naming_the_file(source.path, settings):
             self._raw, self._network = network, _as_network(network, self._settings)
+        output = (self._network.outputs or ("",))[0]
+        self._own = self._own.model_copy(update={"task": self._trained.get(output)})
+        self._settings = self._merged(settings)
         self._shape = self._network.picture.shape
         with ThreadPoolExecutor(1) as beside:
             # Of weights that Python builds a network for, the file tells but half.
@@ -86,7 +99,7 @@ class KerasModel(Model):
         merged = self._merged(settings)
         built_by = ("input", "output", "task")
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
-            return KerasModel(self._raw, self._source, settings, self._own)
+            return KerasModel(self._raw, self._source, settings, self._own, self._trained)
         twin = copy.copy(self)
         with naming_the_file(self._source.path, settings):
             twin.info = self._describe(merged)

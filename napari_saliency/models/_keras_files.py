@@ -87,7 +87,7 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> K
     if custom:  # what it registers, Keras finds
         import_trusted(custom, source, trust=trust)
     try:
-        return KerasModel(_open_file(source.path), source, settings, _trained_as(source.path))
+        return KerasModel(_open_file(source.path), source, settings, trained=_trained_as(source.path))
     except ModelError:
         raise
     except Exception as error:
@@ -135,20 +135,28 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
         raise ModelError(known or damaged(error)) from error
 
 
-def _trained_as(path: Path) -> Settings:
-    """Whether a file says that its model was trained to give quantities: by its loss."""
+def _trained_as(path: Path) -> dict[str, str]:
+    """What a file says that each output was trained to give, classes or quantities: by its loss."""
     if path.is_dir():
-        return Settings()
+        return {}
     if path.suffix.lower() == ".keras":
         with zipfile.ZipFile(path) as archive:
             training = json.loads(archive.read("config.json")).get("compile_config")
     else:
         training = read_training(path)
-    loss = (training or {}).get("loss")
+    losses = (training or {}).get("loss")
+    by_output = losses if isinstance(losses, dict) and "class_name" not in losses else {"": losses}
+    tasks = {str(output): _task(loss) for output, loss in by_output.items()}
+    return {output: task for output, task in tasks.items() if task}
+
+
+def _task(loss: object) -> str | None:
+    """What a loss is for; its name, or a description with a class, or with the name of a function."""
     if isinstance(loss, dict):
-        loss = loss.get("class_name") or loss.get("config")
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else loss.get("class_name")
     name = re.sub(r"[^a-z]", "", str(loss).lower())
-    return Settings(task=next((task for task, losses in LOSSES.items() if name in losses), None))
+    return next((task for task, losses in LOSSES.items() if name in losses), None)
 
 
 def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model

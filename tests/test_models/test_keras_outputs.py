@@ -234,6 +234,19 @@ def test_the_loss_tells_a_regression(keras, tmp_path, picture, suffix, loss):
     assert up.score == pytest.approx(float(value), rel=1e-5)
 
 
+def test_each_output_has_its_own_loss(keras, tmp_path):
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    ends = {"kind": keras.layers.Dense(3, activation="softmax")(x), "age": keras.layers.Dense(1)(x)}
+    network = keras.Model(inputs, ends)
+    network.compile(loss={"kind": "sparse_categorical_crossentropy", "age": "mse"})
+    path = saved(network, tmp_path)
+    assert load_model(path, output="age").info.ending == "quantity"
+    assert load_model(path, output="kind").info.ending == "softmax"
+    both = load_model(path, output="kind").with_settings(Settings(output="age"))
+    assert (both.info.ending, both.info.labels) == ("quantity", ("value",))
+
+
 def test_a_loss_of_classes_makes_one_linear_unit_a_logit(keras, tmp_path):
     network = regression(keras, loss=keras.losses.BinaryCrossentropy(from_logits=True))
     info = load_model(saved(network, tmp_path)).info

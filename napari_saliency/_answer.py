@@ -1,0 +1,58 @@
+"""What a user says of a model, kept beside its file, and taken back if the model refuses it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from napari_saliency.models import Settings, parse, settings_path
+
+
+class Answer:
+    """One answer to the panel's questions.
+
+    Parameters
+    ----------
+    source : str
+        The model that it is about.
+    before : Settings
+        What was said until then.
+    """
+
+    def __init__(self, source: str, before: Settings) -> None:
+        self.before, self._source = before, source
+        self._kept: tuple[Path, str | None] | None = None
+
+    def write(self, settings: Settings) -> None:
+        """Keep what is said beside the model's file, if it has one.
+
+        Raises
+        ------
+        OSError, ModelError, ValueError
+            If that cannot be done.
+        """
+        model = parse(self._source).path
+        if model is None:
+            return
+        path = settings_path(model)
+        beside = Settings.beside(model)
+        text = path.read_text(encoding="utf-8") if path.exists() else None
+        settings.over(for_other_port(beside, settings)).write_beside(model)
+        self._kept = path, text
+
+    def undo(self) -> None:
+        """Bring back what stood beside the model before."""
+        if self._kept is None:
+            return
+        path, text = self._kept
+        with suppress(OSError):  # then what stands there names itself when the model is opened again
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(text, encoding="utf-8")
+
+
+def for_other_port(before: Settings, now: Settings) -> Settings:
+    """What was said before and still holds: names belong to one output, and to one kind of number."""
+    other = any(getattr(now, name) not in (None, getattr(before, name)) for name in ("output", "task"))
+    return before.model_copy(update={"labels": None}) if other else before
