@@ -23,7 +23,7 @@ class Analytic(Model):
 
     Parameters
     ----------
-    shape : (H, W, C)
+    shape : (H, W, C) or (Z, H, W, C)
         Of a picture.
     seed : int
         Of the random weights.
@@ -33,7 +33,7 @@ class Analytic(Model):
 
     def __init__(
         self,
-        shape: tuple[int, int, int] = (6, 8, 3),
+        shape: tuple[int, ...] = (6, 8, 3),
         *,
         seed: int = 0,
         batch: int = 8,
@@ -45,7 +45,7 @@ class Analytic(Model):
         self.info = ModelInfo(
             source=f"analytic:{type(self).__name__}",
             name=type(self).__name__.lower(),
-            input=InputSpec(*shape),
+            input=InputSpec(shape[:-1], shape[-1]),
             labels=LABELS,
             ending=ending,
             layers=self.layers,
@@ -117,11 +117,11 @@ class Linear(Analytic):
         self.bias = self.normal(len(LABELS))
 
     def logits(self, x):
-        return np.tensordot(x, self.weights, 3) + self.bias
+        return np.tensordot(x, self.weights, x.ndim - 1) + self.bias
 
     def pull_back(self, x, cotangents, rule=None):
         _refuse(self, rule)
-        return np.einsum("nk,hwck->nhwc", cotangents, self.weights)
+        return np.einsum("nk,...k->n...", cotangents, self.weights)
 
 
 class Quadratic(Analytic):
@@ -133,12 +133,13 @@ class Quadratic(Analytic):
         self.curvature = self.normal(*self.shape, len(LABELS))
 
     def logits(self, x):
-        return np.tensordot(x, self.weights, 3) + np.tensordot(x**2 / 2, self.curvature, 3)
+        axes = x.ndim - 1
+        return np.tensordot(x, self.weights, axes) + np.tensordot(x**2 / 2, self.curvature, axes)
 
     def pull_back(self, x, cotangents, rule=None):
         _refuse(self, rule)
-        flat = np.einsum("nk,hwck->nhwc", cotangents, self.weights)
-        return flat + np.einsum("nk,hwck->nhwc", cotangents, self.curvature) * x
+        flat = np.einsum("nk,...k->n...", cotangents, self.weights)
+        return flat + np.einsum("nk,...k->n...", cotangents, self.curvature) * x
 
 
 class Dense(Analytic):
@@ -167,7 +168,7 @@ class Spatial(Analytic):
 
     def __init__(self, shape: tuple[int, int, int] = (6, 8, 3), **kwargs) -> None:
         height, width, channels = shape
-        self.layers = (Layer("blocks", height // 2, width // 2, self.features),)
+        self.layers = (Layer("blocks", (height // 2, width // 2), self.features),)
         super().__init__(shape, **kwargs)
         self.kernel = self.normal(2, 2, channels, self.features)
         self.bias = self.normal(self.features)
@@ -217,7 +218,10 @@ class Convolutional(Analytic):
 
     def __init__(self, shape=(9, 13, 3), *, ceiling: float = np.inf, slope: float = 0.0, **kwargs) -> None:
         height, width, channels = ((shape[0] - 2 - 1) // 2, (shape[1] - 2 - 1) // 2, 6)
-        self.layers = (Layer("linear", height, width, channels), Layer("rectified", height, width, channels))
+        self.layers = (
+            Layer("linear", (height, width), channels),
+            Layer("rectified", (height, width), channels),
+        )
         super().__init__(shape, **kwargs)
         self.ceiling, self.slope = ceiling, slope
         self.kernels = [self.normal(3, 3, shape[2], 5), self.normal(3, 3, 5, channels)]

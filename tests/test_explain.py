@@ -316,7 +316,7 @@ def test_targets_of_one_batch_share_their_score(model):
 
 
 def test_pictures_of_one_batch_have_one_size(model):
-    with_input(model, height=None, width=None)
+    with_input(model, shape=(None, None))
     with pytest.raises(ValueError, match="pictures of one batch must come to the same size"):
         explain_batch(model, [np.zeros((6, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
 
@@ -439,7 +439,7 @@ def test_what_a_model_cannot_do_is_told():
 
 def test_grey_models_take_colour_pictures():
     model = Spatial((6, 8, 1))
-    model.info = replace(model.info, input=InputSpec(6, 8, 1))
+    model.info = replace(model.info, input=InputSpec((6, 8), 1))
     assert explain(model, np.zeros((6, 8, 3), np.uint8), 0).values.shape == (6, 8, 1)
 
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
+from napari_saliency._placement import sized
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._types import FITS
 from napari_saliency.models import FILES, Settings, read_labels
@@ -111,7 +112,7 @@ class QuestionForm(QFrame):
         )
         _offer(self.preprocessing, info.input.preprocessing)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
-        self.pixels.setText(f"{info.input.width} × {info.input.height}")
+        self.pixels.setText(sized(info.input.shape).replace("×", " × "))
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 
@@ -168,8 +169,12 @@ class QuestionForm(QFrame):
             return
         asked, shown = info.questions, self._shown()
         pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
-        if "size" in shown and (len(pixels) != 2 or not all(pixels)):
-            say(self.problem, "Give two numbers: width × height.")
+        flat = len(info.input.shape) == 2
+        if "size" in shown and (len(pixels) != len(info.input.shape) or not all(pixels)):
+            say(
+                self.problem,
+                "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
+            )
             return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
         labels = self._labels or (info.labels if "labels" in asked else None)
@@ -177,7 +182,7 @@ class QuestionForm(QFrame):
             labels=labels if "labels" in shown else None,
             preprocessing=self.preprocessing.currentData() if "preprocessing" in shown else None,
             fit=self.fit.currentData() if "fit" in shown else None,
-            size=(pixels[1], pixels[0]) if "size" in shown else None,
+            size=tuple(pixels[::-1] if flat else pixels) if "size" in shown else None,
         )
         self.hide()
         self._inspection.answer(settings)

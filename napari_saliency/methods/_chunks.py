@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 BEST_PIXELS = 8 * 224 * 224
@@ -18,12 +19,12 @@ def chunks(total: int, shape: tuple[int, ...], batch: int) -> Iterator[tuple[int
     ----------
     total : int
         Samples for each picture.
-    shape : (N, H, W, C)
+    shape : (N, H, W, C) or (N, Z, H, W, C)
         Of the pictures; a range of ``m`` samples is a batch of ``N·m`` pictures.
     batch : int
         Most pictures of one call, see `ModelInfo`.
     """
-    most = max(1, min(batch // shape[0], BEST_PIXELS // (shape[0] * shape[1] * shape[2])))
+    most = max(1, min(batch // shape[0], BEST_PIXELS // math.prod(shape[:-1])))
     start, size = 0, min(2, most)
     while start < total:
         stop = min(start + size, total)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from napari_saliency._placement import share
+from napari_saliency._placement import share, sized
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._types import (
     DIRECTIONS,
@@ -49,7 +49,7 @@ class InputSpec:
 
     Attributes
     ----------
-    height, width : int or None
+    shape : (height, width), or (z, y, x) of models that take volumes
         In pixels; None where the model takes any size.
     channels : int
         1 grey, 3 RGB; others are taken as they are.
@@ -59,8 +59,7 @@ class InputSpec:
         How a picture is brought to the model's size.
     """
 
-    height: int | None
-    width: int | None
+    shape: tuple[int | None, ...]
     channels: int
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
     fit: Fit = "crop"
@@ -68,17 +67,19 @@ class InputSpec:
     @property
     def words(self) -> str:
         """Size and channels as the user reads them, as in ``224×224 RGB``."""
-        size = f"{self.width}×{self.height}" if self.height and self.width else "any size"
         kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
-        return f"{size} {kind}"
+        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
+        return f"{sized(self.shape)}{volumes} {kind}"
 
 
 class Layer(NamedTuple):
-    """A layer whose output has space, so that a class activation map can be made of it."""
+    """A layer whose output has space, so that a class activation map can be made of it.
+
+    Its shape has as many axes as the model's input, and 0 where the size depends on the picture's.
+    """
 
     name: str
-    height: int
-    width: int
+    shape: tuple[int, ...]
     channels: int
 
 
@@ -151,14 +152,14 @@ class ModelInfo:
 
 
 class Tap(NamedTuple):
-    """A layer's output and the score's gradient with respect to it, each (N, h, w, C)."""
+    """A layer's output and the score's gradient with respect to it, each (N, h, w, C) or (N, z, y, x, C)."""
 
     activations: Array
     gradients: Array
 
 
 class Model(ABC):
-    """A classifier. Pictures are (N, H, W, C) float32, already preprocessed.
+    """A classifier. Pictures are (N, H, W, C) float32, volumes (N, Z, H, W, C), already preprocessed.
 
     All gradients in this project come out of `gradient` and `tap`: classes, contrasts and other
     weightings differ only in ``targets.weights``, probability and logit only in ``targets.score``.

@@ -26,8 +26,9 @@ class CallableModel(Model):
     Parameters
     ----------
     function : callable
-        Takes (N, H, W, C) float32, returns (N, K). Its attribute ``gradient``, if there is one, takes the
-        same and weights (N, K), and returns the weighted outputs (N,) and their derivatives (N, H, W, C).
+        Takes (N, H, W, C), or volumes (N, Z, H, W, C), float32, returns (N, K). Its attribute ``gradient``,
+        if there is one, takes the same and weights (N, K), and returns the weighted outputs (N,) and their
+        derivatives, of its input's shape.
     source : Source
         Where it came from.
     settings : Settings

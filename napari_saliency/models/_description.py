@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_saliency._placement import sized
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import NEEDS, ModelError
 from napari_saliency.models._base import InputSpec, ModelInfo
@@ -20,13 +21,17 @@ from napari_saliency.models._settings import SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_saliency._types import Array, Ending, Needs
+    from napari_saliency._types import Array, Ending, Fit, Needs
     from napari_saliency.models._base import Layer, Question
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
-# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
-SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
+# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets; of
+# volumes those of MedMNIST, of patches of scans, and of video.
+SIZES = {
+    2: tuple((n, n) for n in (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)),
+    3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
+}
 
 # Batches beyond these get no better: pictures, and multiplications of all their forward passes.
 MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
@@ -43,8 +48,8 @@ class Facts:
 
     Attributes
     ----------
-    shape : (height, width, channels)
-        Of a picture; None for a height or width that is free.
+    shape : (height, width, channels), or (z, y, x, channels)
+        Of a picture; None for a size that is free.
     known : bool
         Whether the model itself or the user says so; otherwise it is a guess.
     n_outputs : int
@@ -69,7 +74,7 @@ class Facts:
         See `ModelInfo`.
     """
 
-    shape: tuple[int | None, int | None, int]
+    shape: tuple[int | None, ...]
     known: bool
     n_outputs: int
     fingerprint: str
@@ -99,14 +104,14 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     SettingError
         If what the user says does not fit the model.
     """
-    height, width, channels = _shape(settings, facts)
+    shape, channels = _shape(settings, facts)
     guess = facts.guess or ("torch" if channels == 3 else "unit")
     preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
     questions = tuple(_questions(source, settings, facts))
     return ModelInfo(
         source=str(source),
         name=source.name,
-        input=InputSpec(height, width, channels, preprocessing, settings.fit or "crop"),
+        input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape)),
         labels=_labels(settings, facts),
         ending=facts.ending,
         logits=facts.spelled != "softmax",
@@ -121,19 +126,30 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     )
 
 
-def _shape(settings: Settings, facts: Facts) -> tuple[int | None, int | None, int]:
-    """Height, width and channels; of a free size, what the user says."""
-    height, width, channels = facts.shape
+def _shape(settings: Settings, facts: Facts) -> tuple[tuple[int | None, ...], int]:
+    """Size and channels; of a free size, what the user says."""
+    shape, channels = facts.shape[:-1], facts.shape[-1]
+    assert channels is not None
     if settings.channels not in (None, channels):
         raise SettingError(
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
-    if settings.size is None:
-        return facts.shape
-    if any(own not in (None, said) for own, said in zip((height, width), settings.size, strict=True)):
-        said, own = (f"{w or 'any'}×{h or 'any'}" for h, w in (settings.size, (height, width)))
-        raise SettingError("size", f"pictures of {said} pixels are asked for; the model takes {own}")
-    return *settings.size, channels
+    said = settings.size
+    if said is None:
+        return shape, channels
+    if len(said) != len(shape):
+        kind = "volumes: size=(z, y, x)" if len(shape) == 3 else "pictures: size=(height, width)"
+        raise SettingError("size", f"{len(said)} numbers are given for a size, but the model takes {kind}")
+    if any(own not in (None, asked) for own, asked in zip(shape, said, strict=True)):
+        raise SettingError(
+            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(shape)}"
+        )
+    return said, channels
+
+
+def _usual_fit(shape: tuple[int | None, ...]) -> Fit:
+    """Pictures are cropped, as most are for training. Voxels are seldom cubes: of a volume, all is taken."""
+    return "crop" if len(shape) == 2 else "stretch"
 
 
 def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
@@ -148,16 +164,18 @@ def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
 
 
 def find_shape(
-    run: Callable[[Array], object], settings: Settings, channels: int | None
-) -> tuple[int, int, int]:
-    """Height, width and channels of pictures that a model takes: what the user says, or what works first.
+    run: Callable[[Array], object], settings: Settings, channels: int | None, axes: int = 2
+) -> tuple[int, ...]:
+    """Size and channels of pictures that a model takes: what the user says, or what works first.
 
     Parameters
     ----------
     run : callable
-        Runs the model on (1, H, W, C) float32; raises ModelError if it does not take them.
+        Runs the model on (1, H, W, C) or (1, Z, H, W, C) float32; raises ModelError if it does not take them.
     channels : int, optional
         What the model shows.
+    axes : int
+        2 of pictures, 3 of volumes.
 
     Raises
     ------
@@ -166,27 +184,28 @@ def find_shape(
     """
     depth = settings.channels or channels or 3
     first: ModelError | None = None
-    for height, width in [settings.size] if settings.size else [(size, size) for size in SIZES]:
+    for size in [settings.size] if settings.size else SIZES[axes]:
         try:
-            run(np.zeros((1, height, width, depth), np.float32))
+            run(np.zeros((1, *size, depth), np.float32))
         except ModelError as error:
             first = first or error
         else:
-            return height, width, depth
+            return *size, depth
     if settings.size:
         raise SettingError("size", str(first)) from first
+    names = "(height, width)" if axes == 2 else "(z, y, x)"
     if settings.channels:
-        raise SettingError("channels", f"{first}; say the size of its pictures, too: size=(height, width)")
-    raise ModelError(f"{first}; say the size of its pictures: size=(height, width)") from first
+        raise SettingError("channels", f"{first}; say the size of its pictures, too: size={names}")
+    raise ModelError(f"{first}; say the size of its pictures: size={names}") from first
 
 
-def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> Ending | None:
+def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending | None:
     """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
 
     Parameters
     ----------
     run : callable
-        Outputs (N, K) of pictures (N, H, W, C).
+        Outputs (N, K) of pictures (N, *shape).
     """
     picture = np.random.default_rng(0).random((1, *shape), np.float32)
     # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
@@ -239,8 +258,7 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
     if settings.note:
         yield settings.note
     if "size" in questions:
-        height, width, _ = facts.shape
-        yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
+        yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
     if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if facts.spelled:

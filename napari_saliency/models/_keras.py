@@ -140,8 +140,7 @@ class KerasModel(Model):
         """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
         if self._graph.settled:
             return None
-        height, width, channels = self._shape
-        spelled = find_ending(self._graph.outputs, (height or 64, width or 64, channels))
+        spelled = find_ending(self._graph.outputs, tuple(size or 64 for size in self._shape))
         if spelled:
             self._graph = self._trace(spelled=spelled)
         return spelled
@@ -162,7 +161,9 @@ class KerasModel(Model):
             spelled=self._spelled,
             guess=guess,
             sure=sure,
-            layers=tuple(Layer(name, shape[0] or 0, shape[1] or 0, shape[2]) for name, shape in shapes),
+            layers=tuple(
+                Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in shapes
+            ),
             thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
             outputs=self._network.outputs,
             work=self._graph.work,

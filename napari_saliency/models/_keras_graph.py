@@ -43,8 +43,8 @@ class Graph:
     ----------
     record : callable
         Runs the network on a symbolic batch.
-    shape : (height, width, channels)
-        Of a picture; None for a height or width that is free.
+    shape : (height, width, channels), or (z, y, x, channels)
+        Of a picture; None for a size that is free.
     rule : {"guided", "deconvnet"}, optional
         How ReLUs pass gradients back, if not by their derivative.
     spelled : {"softmax", "sigmoid"}, optional
@@ -64,7 +64,7 @@ class Graph:
         ReLUs in their own right on the way from the picture to the logits.
     work : int
         Multiplications of one forward pass; 0 where the size of pictures is free.
-    layers : dict of str to (height, width, channels)
+    layers : dict of str to (height, width, channels), or (z, y, x, channels)
         Outputs with space of layers on the way to the logits, in the order of computation.
     folded_away : set of str
         Those of them which something was computed without: their derivatives are not to be had here.
@@ -128,10 +128,11 @@ class Graph:
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
     @cached_property
-    def layers(self) -> dict[str, tuple[int | None, int | None, int]]:
+    def layers(self) -> dict[str, tuple[int | None, ...]]:
         """See the class."""
-        with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == 4 and t.shape[-1]}
-        return {n: tuple(t.shape[1:]) for n, t in with_space.items() if t.shape[1] != 1 or t.shape[2] != 1}
+        rank = self._x.shape.rank
+        with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == rank and t.shape[-1]}
+        return {n: tuple(t.shape[1:]) for n, t in with_space.items() if any(s != 1 for s in t.shape[1:-1])}
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
@@ -283,12 +284,11 @@ def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401
 
 def _multiplications(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
     """Of a convolution, for one picture: each pixel of the output takes the whole kernel."""
-    if op.type not in ("Conv2D", "DepthwiseConv2dNative"):
+    if op.type not in ("Conv2D", "DepthwiseConv2dNative", "Conv3D"):
         return 0
-    height, width = (
-        op.outputs[0].shape[1:3] if op.get_attr("data_format") == b"NHWC" else op.outputs[0].shape[2:4]
-    )
-    return int(height or 0) * int(width or 0) * int(op.inputs[1].shape.num_elements() or 0)
+    last = op.get_attr("data_format") in (b"NHWC", b"NDHWC")
+    space = op.outputs[0].shape[1:-1] if last else op.outputs[0].shape[2:]
+    return (space.num_elements() or 0) * int(op.inputs[1].shape.num_elements() or 0)
 
 
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns

@@ -154,7 +154,7 @@ class Signature:
         end = self._loaded.outputs[self._output]
         definition = _with_rule(self._loaded.definition, rule)
         (output,) = tf.graph_util.import_graph_def(definition, given, [end.name], name="model")
-        layers = _layers(output.graph, "model/")
+        layers = _layers(output.graph, "model/", x.shape.rank)
         return Recorded(output, layers, {}, (before, after) if self.picture.dtype.is_integer else None)
 
     @cached_property
@@ -238,12 +238,12 @@ def _with_rule(definition: Any, rule: Rule | None) -> Any:  # noqa: ANN401 - a G
     return ruled
 
 
-def _layers(graph: Any, prefix: str) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
+def _layers(graph: Any, prefix: str, rank: int) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
     """The last output with space of each name scope, by the scope's name, in the order of computation."""
     found: dict[str, Tensor] = {}
     for op in graph.get_operations():
         computes = op.name.startswith(prefix) and any(word in op.type for word in COMPUTING)
-        if computes and op.outputs and op.outputs[0].shape.rank == 4:
+        if computes and op.outputs and op.outputs[0].shape.rank == rank:
             name = op.name.removeprefix(prefix)
             scope = name.rpartition("/")[0].removesuffix("/batchnorm") or name
             found.pop(scope, None)

@@ -39,7 +39,7 @@ class TorchModel(Model):
     Parameters
     ----------
     network : Network
-        Takes (N, C, H, W) and returns (N, K).
+        Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K).
     source : Source
         Where it came from.
     settings : Settings
@@ -166,7 +166,7 @@ def open_module(module: Any, source: Source, settings: Settings) -> TorchModel: 
 
 
 def _channels_last(tensor: Tensor) -> Array:
-    return np.ascontiguousarray(_array(tensor.permute(0, 2, 3, 1)))
+    return np.ascontiguousarray(_array(tensor.movedim(1, -1)))
 
 
 def _array(tensor: Tensor) -> Array:

@@ -34,7 +34,7 @@ PASSING = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy
 # What networks that return logits end in; anything else may be a softmax or sigmoid spelled by hand.
 LINEAR = {"Addmm", "Mm", "Convolution"}
 # These, too, unless there is what is in every softmax, and so in averages of several.
-MIXING = {"Mean", "AdaptiveAvgPool2D", "Add", "Relu", "Bmm"}
+MIXING = {"Mean", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "Add", "Relu", "Bmm"}
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
@@ -79,6 +79,13 @@ class Watch(TorchDispatchMode):
         The layer whose values are kept.
     last : int, optional
         How many softmaxes and sigmoids to remember, of those that come last; otherwise all.
+
+    Attributes
+    ----------
+    ndim : int
+        Axes of what is run, and so of an output that has space.
+    work : int
+        Multiplications of the convolutions.
     """
 
     def __init__(
@@ -91,6 +98,7 @@ class Watch(TorchDispatchMode):
         self.kept: Tensor | None = None
         self.threes: list[Tensor] = []
         self.work = 0
+        self.ndim = 4
         self._names, self._keep = names, keep
         self._last = "input"
         self._pending: list[tuple[str, Tensor]] = []
@@ -112,7 +120,8 @@ class Watch(TorchDispatchMode):
 
     def note(self, name: str, output: Tensor, kind: str) -> None:
         """Write a layer's output down, if it has space; a name that is there already gets a number."""
-        if not isinstance(output, torch.Tensor) or output.ndim != 4 or tuple(output.shape[2:]) == (1, 1):
+        with_space = isinstance(output, torch.Tensor) and output.ndim == self.ndim
+        if not with_space or all(size == 1 for size in output.shape[2:]):
             return
         number = sum(other.partition(":")[0] == name for other in self.kinds) + 1
         name = name if number == 1 else f"{name}:{number}"
@@ -147,8 +156,8 @@ class Pass:
     Parameters
     ----------
     network : callable
-        Takes (N, C, H, W).
-    x : (N, H, W, C) tensor
+        Takes (N, C, H, W) or (N, C, Z, H, W).
+    x : (N, H, W, C) or (N, Z, H, W, C) tensor
         Pictures.
     watch : Watch
         Writes down what is computed.
@@ -234,7 +243,7 @@ class Pass:
 
 
 def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
-    """Run a network on (N, H, W, C); return its outputs (N, K).
+    """Run a network on (N, H, W, C) or (N, Z, H, W, C); return its outputs (N, K).
 
     Raises
     ------
@@ -242,7 +251,8 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         If it cannot be run, or does not return one number for each class.
     """
     # A copy, not a view: networks may begin with an operation in place.
-    inside = x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+    inside = x.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
+    watch.ndim = x.ndim
     try:
         # TorchScript's optimiser has derivatives of its own, which nobody can look into.
         with torch.jit.optimized_execution(False), watch:

@@ -52,7 +52,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     """
     said = settings.size or settings.channels
     shape = (not said and network.example) or find_shape(
-        partial(_outputs, network, network.batch), settings, network.channels
+        partial(_outputs, network, network.batch), settings, network.channels, network.axes
     )
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
@@ -158,4 +158,4 @@ def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:
         kinds[name] = inner.setdefault(place, done.watch.kinds[name])
         names[place] = name
     shapes = {name: done.watch.layers[name].shape for name in names.values()}
-    return tuple(Layer(name, s[2], s[3], s[1]) for name, s in shapes.items()), kinds
+    return tuple(Layer(name, s[2:], s[1]) for name, s in shapes.items()), kinds

@@ -16,7 +16,7 @@ FACTS = Facts(
     known=True,
     n_outputs=2,
     fingerprint="0",
-    layers=(Layer("conv", 6, 10, 4), Layer("pool", 3, 5, 4)),
+    layers=(Layer("conv", (6, 10), 4), Layer("pool", (3, 5), 4)),
     names=frozenset({"block"}),
     thinned=frozenset({"pool"}),
 )
@@ -50,7 +50,7 @@ def test_what_is_known_is_not_asked():
 )
 def test_a_free_size_is_what_is_said(shape, size, found):
     info = described(Settings(size=size, channels=3), shape=shape)
-    assert (info.input.height, info.input.width) == found
+    assert info.input.shape == found
 
 
 @pytest.mark.parametrize(

@@ -482,7 +482,7 @@ def test_what_cannot_be_known_is_asked_and_said(twin):
     assert info.input.preprocessing.name == "torch"
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     info = opened(net, size=None).info
-    assert (info.input.height, info.input.width, info.input.channels) == (224, 224, 1)
+    assert (*info.input.shape, info.input.channels) == (224, 224, 1)
     assert info.questions == ("size", "preprocessing", "labels")
     assert "Input size is a guess (224×224): say what the model was trained on." in info.notes
     assert not opened(net, size=(8, 8), preprocessing="unit", labels=("a", "b")).info.questions
