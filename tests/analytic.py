@@ -206,7 +206,7 @@ class Spatial(Analytic):
 
 
 class Convolutional(Analytic):
-    """Two convolutions (3×3; the second with stride 2), each with a ReLU, then a dense layer.
+    """Two convolutions (3×3, or 3×3×3; the second with stride 2), each with a ReLU, then a dense layer.
 
     Parameters
     ----------
@@ -217,16 +217,18 @@ class Convolutional(Analytic):
     """
 
     def __init__(self, shape=(9, 13, 3), *, ceiling: float = np.inf, slope: float = 0.0, **kwargs) -> None:
-        height, width, channels = ((shape[0] - 2 - 1) // 2, (shape[1] - 2 - 1) // 2, 6)
+        space, channels = tuple((side - 2 - 1) // 2 for side in shape[:-1]), 6
         self.layers = (
-            Layer("linear", (height, width), channels),
-            Layer("rectified", (height, width), channels),
+            Layer("linear", space, channels),
+            Layer("rectified", space, channels),
         )
         super().__init__(shape, **kwargs)
         self.ceiling, self.slope = ceiling, slope
-        self.kernels = [self.normal(3, 3, shape[2], 5), self.normal(3, 3, 5, channels)]
+        edges = [3] * len(space)
+        self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]
         self.biases = [self.normal(5) / 4, self.normal(channels) / 4]
-        self.head, self.bias = self.normal(height * width * channels, len(LABELS)), self.normal(len(LABELS))
+        features = np.prod(space) * channels
+        self.head, self.bias = self.normal(features, len(LABELS)), self.normal(len(LABELS))
 
     @property
     def arrays(self):
@@ -268,17 +270,20 @@ class Convolutional(Analytic):
 
 
 def _convolve(x, kernel, stride):
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))[:, ::stride, ::stride]
-    return np.einsum("nhwcyx,yxcf->nhwf", windows, kernel)
+    axes = tuple(range(1, x.ndim - 1))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:-2], axes)
+    windows = windows[(slice(None), *[slice(None, None, stride)] * len(axes))]
+    return np.tensordot(windows, np.moveaxis(kernel, -2, 0), len(axes) + 1)
 
 
 def _deconvolve(gradients, kernel, stride, shape):
     """Bring derivatives back through `_convolve` to its input of a shape."""
     found = np.zeros(shape)
-    height, width = gradients.shape[1:3]
-    for y, x in np.ndindex(*kernel.shape[:2]):
-        reached = found[:, y : y + stride * height : stride, x : x + stride * width : stride]
-        reached += gradients @ kernel[y, x].T
+    for offset in np.ndindex(*kernel.shape[:-2]):
+        sides = zip(offset, gradients.shape[1:-1], strict=True)
+        found[(slice(None), *(slice(o, o + stride * n, stride) for o, n in sides))] += (
+            gradients @ kernel[offset].T
+        )
     return found
 
 
