@@ -238,6 +238,11 @@ def _opacity(strength: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def rendering(display: Display) -> str:
+    """How napari draws a map of a volume in 3-D: a maximum along each ray would hide what is negative."""
+    return "translucent" if display.diverging else "mip"
+
+
 def appearance(maps: Sequence[Array], display: Display) -> dict[str, Any]:
     """Collect how a new layer of the first of some reduced maps looks.
 
@@ -250,13 +255,15 @@ def appearance(maps: Sequence[Array], display: Display) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``contrast_limits, colormap, blending, interpolation2d`` as napari's ``add_image`` takes them.
+        ``contrast_limits, colormap, blending, interpolation2d, rendering`` as napari's ``add_image`` takes
+        them.
     """
     return {
         "contrast_limits": limits(maps, display),
         "colormap": colormap(display),
         "blending": "translucent",
         "interpolation2d": "linear",
+        "rendering": rendering(display),
     }
 
 

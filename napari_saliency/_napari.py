@@ -263,18 +263,24 @@ class Viewing:
             self._inspection.set_picture(None)
             return
         try:
-            plane = visible_plane(source, self._viewer.dims)
+            plane = visible_plane(source, self._viewer.dims, self._space)
             region = self._drawn(source, plane)
             found = picture(source, plane, self._version.get(source.unique_id, 0), region)
         except ValueError as error:
             self._say(Reading(str(error)))
             self._inspection.set_picture(None)
             return
-        flat = self._viewer.dims.ndisplay == 2 or not plane.steps
+        hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
         self._say(
-            self._otherwise if flat else Reading("In 3-D, the plane at the sliders' position is explained.")
+            Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
         )
         self._inspection.set_picture(found)
+
+    @property
+    def _space(self) -> int:
+        """Axes that the model at hand sees: 2, of volumes 3."""
+        info = self._inspection.model.info
+        return len(info.input.shape) if info is not None else 2
 
     def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
         """The region, if the model at hand can look at one."""

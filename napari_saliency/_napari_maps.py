@@ -6,6 +6,7 @@ There is one live map layer for each picture layer, right above it, updated in p
 sets on it in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
 
 - the colormap, until the Display section's colormap or its kind (signed or not) is changed;
+- the rendering of volumes in 3-D, until that kind is changed;
 - contrast limits, once set by hand, until any Display control is changed or *auto* is pressed there.
   Before that, and after it, they follow the map, per class or shared between classes. napari's own
   continuous auto-contrast is left to itself.
@@ -50,7 +51,7 @@ Delay = Callable[[Callable[[], None]], Callable[[], None]]
 REQUEST, STATE, BY_HAND = "saliency_request", "saliency_state", "saliency_by_hand"
 
 _ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
-_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
+_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d", "rendering")
 
 
 class _View(NamedTuple):
@@ -97,7 +98,7 @@ class MapLayers:
         self._live: dict[object, _Live] = {}
         self._kept: list[Image] = []  # to be hidden when the next map appears
         self._look: dict[str, Any] = {"blending": "translucent", "interpolation2d": "linear"}
-        self._look["colormap"] = _colormap(display)
+        self._look |= {"colormap": _colormap(display), "rendering": _display.rendering(display)}
         self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
         self._setting = False
         self._to_tell: list[Image] = []  # whose data changed without an event
@@ -157,13 +158,16 @@ class MapLayers:
         """
         before, self._display = self._display, display
         self._views.clear()
-        recoloured = (before.colormap, before.diverging) != (display.colormap, display.diverging)
-        if recoloured:
-            self._look["colormap"] = _colormap(display)
+        look: dict[str, Any] = {}
+        if (before.colormap, before.diverging) != (display.colormap, display.diverging):
+            look["colormap"] = _colormap(display)
+        if before.diverging != display.diverging:
+            look["rendering"] = _display.rendering(display)
+        self._look |= look
         for live in self._live.values():
             live.by_hand = False
-            if recoloured:
-                live.layer.colormap = _colormap(display)
+            for name, value in look.items():
+                setattr(live.layer, name, value)
             if live.source is not current and live.shown is not None:
                 self.show(live.source, *live.shown)
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_explained_gets_a_sentence(viewer, shape, dtype, words):
 
 
 def test_what_cannot_be_explained_is_said_and_nothing_is_sent(viewer, inspection, viewing, monkeypatch):
-    def refuse(layer, dims):
+    def refuse(layer, dims, space):
         raise ValueError(f"“{layer.name}” is empty.")
 
     monkeypatch.setattr("napari_saliency._napari.visible_plane", refuse)
