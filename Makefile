@@ -31,7 +31,7 @@ $(BIN)/python: | system
 	@touch $@
 
 .venv/.development: $(NEEDS) | $(BIN)/python
-	@$(SETUP) install pyqt5,pyqt6,test,torch
+	@$(SETUP) install pyqt5,pyqt6,test,torch,onnx
 	@touch $@ .venv/.runtime
 
 .PHONY: setup
@@ -47,11 +47,11 @@ test: setup  ## lint, types and all tests, the viewer's with PyQt5 and PyQt6
 	@$(MAKE) --no-print-directory lint types test-quick test-framework test-viewer
 
 .PHONY: test-quick
-test-quick: .venv/.development  ## tests that need neither TensorFlow, PyTorch nor a window
+test-quick: .venv/.development  ## tests that need no framework and no window
 	$(PYTEST) -m "not framework"
 
 .PHONY: test-framework
-test-framework: .venv/.development  ## tests that need TensorFlow or PyTorch
+test-framework: .venv/.development  ## tests that need TensorFlow, PyTorch or ONNX
 	$(PYTEST) -m framework
 
 .PHONY: test-viewer

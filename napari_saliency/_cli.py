@@ -6,6 +6,7 @@ TensorFlow is never imported here: it and a window cannot live in one process.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,13 +65,25 @@ def _run_demo(photos: list[Path] | None, model: str | None, screenshot: Path | N
 
 
 def _check_model(source: str) -> None:
+    """Refuse a model that does not exist; ask, where somebody can answer, about one that is a program."""
     from napari_saliency._types import ModelError
-    from napari_saliency.models import parse
+    from napari_saliency.models import needs_trust, program, trust
 
     try:
-        parse(source)
-    except ModelError as error:
+        if not needs_trust(source) or not _somebody_is_there():  # then the panel asks
+            return
+        typer.confirm(
+            f"Opening {source} runs the program {program(source)} on this machine. Do you know who wrote it?",
+            default=False,
+            abort=True,
+        )
+        trust(source)
+    except (ModelError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--model") from error
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _open_window(photos: list[Path], model: str | None) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency._placement import Placement, Region
-from napari_saliency._types import DIRECTIONS, Array, Estimate, Prediction, Score, Target, Targets
+from napari_saliency._types import DIRECTIONS, Array, Estimate, ModelError, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
 from napari_saliency.models import Model
 
@@ -185,9 +185,12 @@ def answers(
     ------
     ValueError
         If the method does not exist, an option is not allowed, or scores differ.
+    ModelError
+        If the model cannot do what the method needs.
     """
     chosen = find_method(method)
     complete = chosen.complete(options)
+    _check_needs(chosen, model.info)
     scores = {question.target.score for question in questions}
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
@@ -209,6 +212,13 @@ def _weights(question: Question) -> Array:
     target, prediction = question.target, question.prediction
     weights = target.dense(len(prediction.labels), prediction.space)
     return -weights if target.score == "decrease" else weights
+
+
+def _check_needs(method: Method, info: ModelInfo) -> None:
+    if method.needs not in info.gives:
+        others = ", ".join(f"{m.title} ({m.id})" for m in METHODS.values() if m.needs in info.gives)
+        what = {"gradient": "derivatives", "tap": "layers"}[method.needs]
+        raise ModelError(f"{method.title} needs {what}, which {info.name} does not give: choose {others}")
 
 
 def find_method(name: str) -> Method:
@@ -368,7 +378,7 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch"):
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

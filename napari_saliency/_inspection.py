@@ -122,6 +122,11 @@ class Inspection:
             self.failed.emit(Problem.of("This could not be kept beside the model", error))
         self.open_model(self.model.source, settings)
 
+    def trust(self) -> None:
+        """Say yes, once and for all, to the program that opening the model runs; then open it."""
+        if not self._closed:
+            self._open_model.trust()
+
     def set_picture(self, picture: Picture | None) -> None:
         """Look at another picture, or at another plane."""
         if self._closed or (picture and picture.key) == (self.picture and self.picture.key):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from napari_saliency import _engine
 from napari_saliency._link import EngineLink, Post
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
-from napari_saliency.models import Settings
+from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency.models import Settings, trust
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
@@ -73,6 +74,15 @@ class OpenModel:
         """Try once more what failed, or was lost."""
         self.open(self.status.source, self._settings)
 
+    def trust(self) -> None:
+        """Say yes to the program that waits for it, and open the model."""
+        try:
+            trust(self.status.source, custom=self._settings.custom)
+        except (OSError, ModelError) as error:
+            self._fail(Problem.of("The yes could not be kept", error))
+        else:
+            self.open_again()
+
     def stop_by_force(self) -> None:
         """End the engine in the middle of whatever it does, and open the model in another one."""
         self.link.stop()
@@ -98,7 +108,12 @@ class OpenModel:
             self._set(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
 
     def _not_opened(self, source: str, error: BaseException) -> None:
-        if source == self.status.source:
+        if source != self.status.source:
+            return
+        if isinstance(error, UntrustedError):
+            words = f"{short_name(source)} is a program: it waits for your yes"
+            self._set(ModelStatus(Phase.FAILED, words, source, program=error.program))
+        else:
             self._fail(Problem.of(f"{short_name(source)} does not open", error))
 
     def _lost(self, busy: bool) -> None:

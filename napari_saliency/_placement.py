@@ -115,6 +115,11 @@ class Region:
         """Take what of a mask, as large as the picture, the model sees; see `where`."""
         return cls.where(lambda points: at_points(mask, points) > 0, placement, shape)
 
+    @property
+    def size(self) -> int:
+        """How many pixels lie inside."""
+        return sum(byte.bit_count() for byte in self.bits)
+
     def share(self, space: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """How much of the region lies in each place of an output, (*space) float32, of sum 1."""
         bits = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=math.prod(self.shape))

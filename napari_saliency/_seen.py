@@ -107,7 +107,8 @@ class SeenPicture:
             if picture.inside is None:
                 return prepared
             region = Region.where(picture.inside, prepared.placement, prepared.x.shape[:-1])
-            return replace(prepared, region=region)
+            words = (*prepared.words, f"region of {region.size} pixels")
+            return replace(prepared, region=region, words=words)
 
         self._reader.call(read, then=partial(self._is_prepared, key), failed=partial(self._not_prepared, key))
 

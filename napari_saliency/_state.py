@@ -37,12 +37,21 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """The model and how it stands; ``words`` is for the user."""
+    """The model and how it stands.
+
+    Attributes
+    ----------
+    words : str
+        For the user.
+    program : str
+        Path of the program that opening it runs, where that waits for the user's yes.
+    """
 
     phase: Phase
     words: str
     source: str = ""
     info: ModelInfo | None = None
+    program: str = ""
 
 
 @dataclass(frozen=True, eq=False)

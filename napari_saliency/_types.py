@@ -48,7 +48,22 @@ class ModelError(Exception):
 
 
 class UntrustedError(ModelError):
-    """A model is a program, and nobody has said that it may run; the message names it."""
+    """A model is a program, and nobody has said that it may run.
+
+    Parameters
+    ----------
+    message : str
+        Names the program, and what to do.
+    program : str
+        Path of its file.
+    """
+
+    def __init__(self, message: str, program: str) -> None:
+        super().__init__(message, program)  # all of them, so that it can be pickled
+        self.program = program
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def _class_index(value: object) -> int:

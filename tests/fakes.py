@@ -110,6 +110,9 @@ class FakeInspection:
     def answer(self, settings):
         self.commands.append(("answer", settings))
 
+    def trust(self):
+        self.commands.append(("trust",))
+
     def set_model(self, status):
         self.model = status
         self.model_changed.emit(status)

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
-from napari_saliency import _cli
+from napari_saliency import _cli, models
 
 
 @pytest.fixture
@@ -80,3 +80,30 @@ def test_wrong_arguments_get_one_sentence_and_exit_code_2(run, opened, shown, ar
 def test_help_names_every_argument(run):
     text = run("--help").stdout
     assert all(word in text for word in ("PHOTO", "--model", "--demo", "--screenshot"))
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A model that is a program which nobody has said yes to, yet."""
+    (tmp_path / "mine_for_the_command.py").write_text("def net(x):\n    return x.mean((1, 2))\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return "python:mine_for_the_command:net"
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "", "y\n"])
+def test_a_program_opens_after_a_yes_and_no_is_the_answer_of_who_gives_none(
+    opened, program, monkeypatch, answer
+):
+    monkeypatch.setattr(_cli, "_somebody_is_there", lambda: True)
+    result = CliRunner().invoke(_cli.app, ["--model", program], input=answer)
+    assert "mine_for_the_command.py" in result.output
+    assert "[y/N]" in result.output
+    assert (result.exit_code == 0) == bool(opened) == (answer == "y\n")
+    assert models.needs_trust(program) == (answer != "y\n")
+
+
+def test_where_nobody_can_answer_the_panel_asks(run, opened, program):
+    assert run("--model", program).exit_code == 0
+    assert opened == [([], program)]
+    assert models.needs_trust(program)

@@ -46,7 +46,7 @@ def test_the_map_is_the_methods_own(model, picture, name):
     *_, estimate = METHODS[name].function(model, picture[None], targets_of(2), **FEW.get(name, {}))
     np.testing.assert_array_equal(found.values, estimate.values[0])
     assert found.values.dtype == np.float32
-    assert found.values.ndim == (2 if METHODS[name].needs == "tap" else 3)
+    assert found.values.ndim == (3 if METHODS[name].needs == "gradient" else 2)
     assert (found.method, found.title, found.complete) == (name, METHODS[name].title, True)
 
 
@@ -217,6 +217,16 @@ def test_a_target_in_words(target, words):
 def test_a_contrast_is_the_difference_of_the_maps(model, picture):
     maps = [explain(model, picture, target).values for target in (Target.contrast(2, 3), 2, 3)]
     np.testing.assert_allclose(maps[0], maps[1] - maps[2], atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "what"), [("gradient", "derivatives"), ("grad_cam", "layers")])
+def test_what_a_model_cannot_do_is_told_with_what_it_can(model, picture, name, what):
+    model.info = replace(model.info, gives=frozenset({"scores"}))
+    message = rf"needs {what}, which spatial does not give: choose Occlusion \(occlusion\)"
+    with pytest.raises(ModelError, match=message):
+        explain(model, picture, 0, name)
+    assert [call for call, _ in model.calls] == ["scores"]
+    assert explain(model, picture, 0, "occlusion").complete
 
 
 # Many pictures -----------------------------------------------------------------------------------

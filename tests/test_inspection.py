@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from executors import Immediate, Manual
 
-from napari_saliency import _engine, models
+from napari_saliency import _engine, _open_model, models
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Memory, Phase, Picture
-from napari_saliency._types import ModelError
+from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
 from tests.analytic import Dense, Linear
 
@@ -679,6 +679,7 @@ def test_a_region_is_part_of_the_question(desk, monkeypatch):
     inspection.explain()
     desk.settle()
     left = inspection.explanation
+    assert inspection.prepared.words[-1] == "region of 8 pixels"
     assert left.values[:, :2].all()
     assert not left.values[:, 2:].any()
     assert left.prediction.top(1) == inspection.prediction.top(1)
@@ -708,3 +709,41 @@ def test_a_region_beside_the_picture_is_told_in_a_sentence(desk, monkeypatch):
     desk.settle()
     assert "the region is empty" in desk.of("failed")[0].message
     assert inspection.progress is None
+
+
+# Programs
+
+
+def test_a_program_is_asked_about_and_runs_after_the_yes(desk, monkeypatch):
+    said = []
+
+    def open_model(source, settings):
+        if not said:
+            raise UntrustedError("opening net runs the program mine.py", "/home/me/mine.py")
+        return Quadratic(source, settings)
+
+    monkeypatch.setattr(models, "open_model", open_model)
+    monkeypatch.setattr(_open_model, "trust", lambda source, *, custom: said.append((source, custom)))
+    monkeypatch.setattr(_engine, "_version", lambda source: (source,))
+    inspection = desk.inspection
+    inspection.set_picture(picture())
+    inspection.open_model("python:mine:net", Settings(custom="mine"))
+    inspection.explain()
+    desk.settle()
+    assert (inspection.model.phase, inspection.model.program) == (Phase.FAILED, "/home/me/mine.py")
+    assert not desk.of("failed")  # it is a question, and no fault
+    inspection.trust()
+    desk.settle()
+    assert said == [("python:mine:net", "mine")]
+    assert inspection.model.phase is Phase.READY
+    assert inspection.explanation is not None  # what was asked for before the question
+
+
+def test_a_yes_that_cannot_be_kept_is_told(desk, monkeypatch):
+    def trust(source, *, custom):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(_open_model, "trust", trust)
+    desk.inspection.open_model(MODEL)
+    desk.inspection.trust()
+    assert "the disk is full" in desk.of("failed")[0].message

@@ -33,7 +33,7 @@ from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progres
 from napari_saliency._types import Prediction
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
-from napari_saliency.models import catalogue
+from napari_saliency.models import InputSpec, catalogue
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
@@ -346,8 +346,8 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     assert not form.pixels.isVisible()
     inspection.set_model(asking("size"))
     assert form.pixels.isVisible()
-    guess = inspection.model.info.input
-    assert form.pixels.text() == f"{guess.width} × {guess.height}"
+    height, width = inspection.model.info.input.shape
+    assert form.pixels.text() == f"{width} × {height}"
     for wrong in ("", "32", "0 × 32", "1 2 3"):
         form.pixels.setText(wrong)
         form.keep.click()
@@ -356,6 +356,20 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
     assert settings.size == (30, 40)
+
+
+def test_the_size_of_volumes_has_three_numbers_in_the_order_of_the_axes(made, inspection):
+    form = made(ModelSection, inspection).form
+    status = asking("size")
+    inspection.set_model(replace(status, info=replace(status.info, input=InputSpec((16, 32, 24), 1))))
+    assert form.pixels.text() == "16 × 32 × 24"
+    form.pixels.setText("16 × 32")
+    form.keep.click()
+    assert "three numbers: z × y × x" in form.problem.text()
+    form.pixels.setText("8 x 30 x 20")
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.size == (8, 30, 20)
 
 
 @pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])
@@ -367,12 +381,6 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, nam
     assert section.form.pixels.isVisible() == changes
     section.settings.click()
     assert not section.form.isVisible()
-
-
-def test_a_question_without_a_field_shows_no_form(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("output"))
-    assert not form.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -393,6 +401,55 @@ def test_names_that_do_not_fit_get_a_sentence(made, inspection, tmp_path, monkey
     pick(form.labels, questions.FROM_FILE)
     assert words in form.problem.text()
     assert form.labels.currentText() == questions.NUMBERS
+
+
+def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
+    form = made(ModelSection, inspection).form
+    inspection.set_model(
+        ready("/home/me/net.keras", questions=("output", "task"), outputs=("mask", "kind"), labels=("0", "1"))
+    )
+    assert "output" in form.question.text()
+    assert [form.output.itemText(n) for n in range(form.output.count())] == ["mask", "kind"]
+    assert not form.input.isVisible()
+    pick(form.output, "kind")
+    pick(form.task, "quantity")
+    form.keep.click()
+    assert inspection.of("answer")[0][1].given() == {"output": "kind", "task": "regression"}
+    inspection.set_model(ready("/home/me/net.keras", outputs=("kind", "mask"), ending="quantity"))
+    form.toggle()
+    assert [field.isVisible() for field in (form.output, form.task, form.input, form.pixels)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert (form.output.currentData(), form.task.currentData()) == ("kind", "regression")
+
+
+def test_a_program_runs_after_a_yes_alone(made, inspection):
+    section = made(ModelSection, inspection)
+    assert not section.trust.isVisible()
+    status = ModelStatus(Phase.FAILED, "waits for your yes", "python:mine:net", program="/home/me/mine.py")
+    inspection.set_model(status)
+    assert "runs the program /home/me/mine.py" in section.trust.question.text().replace("\u200b", "")
+    section.trust.no.click()
+    assert not section.trust.isVisible()
+    assert not inspection.of("trust")
+    inspection.set_model(status)
+    section.trust.yes.click()
+    assert inspection.of("trust")
+    inspection.set_model(ready("python:mine:net"))
+    assert not section.trust.isVisible()
+
+
+def test_a_folder_may_be_a_model(made, inspection, tmp_path):
+    section = made(ModelSection, inspection)
+    (tmp_path / "net").mkdir()
+    assert not is_model_file(str(tmp_path / "net"))
+    (tmp_path / "net" / "saved_model.pb").touch()
+    assert is_model_file(str(tmp_path / "net"))
+    section.open_source(str(tmp_path / "net" / "saved_model.pb"))
+    assert inspection.of("open_model")[-1][1] == str(tmp_path / "net")
 
 
 # Method and options
@@ -552,6 +609,16 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
     for widget in (*fields, section.run.button, section.run.live, section.method):
         qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
         assert section.window().focusWidget() is widget
+
+
+def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
+    section = made(MethodSection, inspection, {name: METHODS[name] for name in ("gradient", "occlusion")})
+    inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
+    items = section.method.model()
+    assert [items.item(n).isEnabled() for n in range(2)] == [False, True]
+    assert inspection.method == section.method.currentData() == "occlusion"
+    inspection.set_model(ready("net.keras"))
+    assert items.item(0).isEnabled()
 
 
 def test_quantities_go_up_or_down_and_show_their_values(made, inspection):

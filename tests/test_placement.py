@@ -61,6 +61,7 @@ def test_a_region_covers_what_the_model_sees_of_a_mask():
     region = Region.of_mask(mask, Placement.of_box((0, 10, 40, 50), (20, 20)), (20, 20))
     share = region.share((20, 20))
     assert share.sum() == pytest.approx(1)
+    assert region.size == (share > 0).sum()
     np.testing.assert_array_equal(share > 0, mask[1::2, 11:50:2])
 
 

@@ -350,7 +350,7 @@ def real(make_napari_viewer, monkeypatch, qtbot):
         "start_engine": Immediate,
         "warm_up": lambda: ("elsewhere", 1),
         "open_model": lambda source, settings: info(predicted.labels, source=source),
-        "predict": lambda x: predicted,
+        "predict": lambda x, region: predicted,
         "drop": lambda run: None,
     }
     for name, answer in answers.items():

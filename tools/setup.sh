@@ -96,10 +96,12 @@ install() {
     local target=".[$1]" limits=(-c constraints.txt) pip=(.venv/bin/python -m pip --disable-pip-version-check)
     local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
     say "installing the package and what it needs into .venv (two gigabytes; a minute or so)"
-    # First, and by pip: its configuration may know of a build for the processor alone, which uv would not look for,
-    # and the one on PyPI brings gigabytes for graphics cards. What is there is left alone afterwards.
+    # First, and by pip: on PyPI it brings gigabytes for graphics cards, so a build for the processor alone is looked
+    # for, on PyTorch's own index and wherever pip's configuration says, which uv would not do. Where there is none,
+    # or the index cannot be reached, it is PyPI's. What is there already is left alone.
     case ",$1," in *,torch,*)
-        "${pip[@]}" install --quiet "${limits[@]}" torch || fail "PyTorch could not be installed; pip says why above." ;;
+        "${pip[@]}" install -qq --no-deps --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu \
+            "${limits[@]}" torch || fail "PyTorch could not be installed; pip says why above." ;;
     esac
     # uv does in half a minute what takes pip three; where it cannot be had, pip does the same.
     if "${pip[@]}" install --quiet "${limits[@]}" uv && "${uv[@]}" "${limits[@]}" -e "$target"; then

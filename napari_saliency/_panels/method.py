@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_saliency._state import ModelStatus
     from napari_saliency._types import Score
     from napari_saliency.methods import Method
+    from napari_saliency.models import ModelInfo
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
 SCORE = "score"
@@ -107,9 +108,21 @@ class MethodSection(Section):
         for one, next_one in pairwise((self.method, *fields, self.run.button, self.run.live)):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
 
+    def _offer_methods(self, info: ModelInfo) -> None:
+        """Leave only the methods that the model can answer; if the chosen one is none of them, choose the first."""
+        able = [method.needs in info.gives for method in self._methods.values()]
+        items = self.method.model()
+        for number, enabled in enumerate(able):
+            items.item(number).setEnabled(enabled)
+        if any(able) and not able[self.method.currentIndex()]:
+            self.method.setCurrentIndex(able.index(True))
+            self._choose_method()
+
     def _follow_model(self, status: ModelStatus) -> None:
-        """Offer the layers of the model at hand."""
+        """Offer what the model at hand can do, and its layers."""
         info = status.info
+        if info is not None:
+            self._offer_methods(info)
         if info is not None and (info.layers, info.scores) != (self._layers, self._scores):
             self._layers, self._scores = info.layers, info.scores
             self._chosen = {

@@ -11,6 +11,7 @@ from superqt import QSearchableComboBox
 
 from napari_saliency._panels._style import Section, note, row, say
 from napari_saliency._panels.questions import QuestionForm
+from napari_saliency._panels.trust import TrustForm
 from napari_saliency._state import Phase
 from napari_saliency.models import FILES, catalogue
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
     from napari_saliency._panels._style import Colours
     from napari_saliency._state import ModelStatus
+
+FOLDERS_FILE = "saved_model.pb"
+"""In folders that are models."""
 
 RECENT = 8
 
@@ -62,11 +66,11 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: of Keras or PyTorch")
+        self.open.setToolTip("A classifier of your own: of Keras, PyTorch or ONNX")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
-        self.form = QuestionForm(inspection)
+        self.form, self.trust = QuestionForm(inspection), TrustForm(inspection)
         self.settings = QPushButton("Settings")
         self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
         self.settings.clicked.connect(self.form.toggle)
@@ -76,7 +80,7 @@ class ModelSection(Section):
         for widget in (self.dot, self.settings):
             beside.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
         self.rows.addLayout(beside)
-        for widget in (self.note, self.form):
+        for widget in (self.note, self.trust, self.form):
             self.rows.addWidget(widget)
         inspection.model_changed.connect(self._show)
         self._show(inspection.model)
@@ -84,7 +88,8 @@ class ModelSection(Section):
     def open_source(self, source: str) -> None:
         """Open a model by its source, or a file by its path; a file becomes a recent one."""
         if is_model_file(source):
-            source = str(Path(source).expanduser().resolve())
+            path = Path(source).expanduser().resolve()
+            source = str(path.parent if path.name == FOLDERS_FILE else path)
             self._recent.add(source)
         self._inspection.open_model(source)
 
@@ -121,7 +126,7 @@ class ModelSection(Section):
         self._list(self._inspection.model.source)
 
     def _ask_for_file(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in FILES)
+        patterns = " ".join([*(f"*{suffix}" for suffix in FILES), FOLDERS_FILE])
         folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
         path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Models ({patterns})")
         if path:
@@ -131,6 +136,7 @@ class ModelSection(Section):
         self._list(status.source)
         self._show_state(status)
         say(self.note, " ".join(status.info.notes) if status.info else "")
+        self.trust.show_program(status)
         self.form.show_questions(status)
         self.settings.setVisible(status.info is not None and is_model_file(status.source))
 
@@ -143,7 +149,12 @@ class ModelSection(Section):
 def is_model_file(source: str) -> bool:
     """Whether a source is a file of a model's."""
     named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
-    return not named and source.lower().endswith(tuple(FILES))
+    if named or not source:
+        return False
+    path = Path(source).expanduser()
+    return (
+        source.lower().endswith(tuple(FILES)) or path.name == FOLDERS_FILE or (path / FOLDERS_FILE).is_file()
+    )
 
 
 def title(source: str) -> str:

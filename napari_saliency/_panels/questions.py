@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
+    QComboBox,
     QFileDialog,
     QFormLayout,
     QFrame,
@@ -23,21 +24,33 @@ from napari_saliency._types import FITS
 from napari_saliency.models import FILES, Settings, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from qtpy.QtWidgets import QComboBox
+    from collections.abc import Collection, Iterator
 
     from napari_saliency._inspection import Inspection
     from napari_saliency._preprocessing import Preprocessing
     from napari_saliency._state import ModelStatus
     from napari_saliency.models import ModelInfo
 
-TITLES = {"preprocessing": "Values", "size": "Pixels", "fit": "Size", "labels": "Names"}
-"""What can be said of a model, and how the form calls it.
+TITLES = {
+    "preprocessing": "Values",
+    "size": "Pixels",
+    "fit": "Size",
+    "input": "Input",
+    "output": "Output",
+    "task": "Kind",
+    "labels": "Names",
+}
+"""What can be said of a model, and how the form calls it."""
 
-Which of several outputs is meant has no field: a note says which one is shown, and how to choose.
-"""
-
+ASKED = {
+    "preprocessing": "How were pictures prepared when this model was trained?",
+    "size": "What size had pictures when this model was trained?",
+    "input": "Which input takes the picture?",
+    "output": "Which output is meant?",
+    "task": "Is its one number a class's score, or a quantity?",
+    "labels": "What are its classes called?",
+}
+TASK_WORDS = {"classification": "score of a class", "regression": "quantity"}
 FIT_WORDS = {
     "crop": "crop: the middle",
     "stretch": "stretch: to the model's shape",
@@ -59,14 +72,12 @@ class QuestionForm(QFrame):
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
         self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
+        self.input, self.output = combo(), combo()
+        self.task = combo((words, task) for task, words in TASK_WORDS.items())
         self.labels = combo((("", None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
-        self.fields: dict[str, QWidget] = {
-            "preprocessing": self.preprocessing,
-            "size": self.pixels,
-            "fit": self.fit,
-            "labels": self.labels,
-        }
+        boxes = (self.preprocessing, self.pixels, self.fit, self.input, self.output, self.task, self.labels)
+        self.fields: dict[str, QWidget] = dict(zip(TITLES, boxes, strict=True))
         self.question, self.problem = note(), note()
         self.question.setIndent(0)
         self.keep = QPushButton("Keep")
@@ -84,11 +95,8 @@ class QuestionForm(QFrame):
         """Show all that can be said of the model, or hide what nobody asks."""
         info = self._inspection.model.info
         if info is not None:
-            # Models of Keras know their size.
-            every = (
-                TITLES if FILES.get(Path(info.source).suffix.lower()) == "torch" else TITLES.keys() - {"size"}
-            )
-            self._show(info, info.questions if self._shown() == set(every) else every)
+            every = set(_sayable(info))
+            self._show(info, info.questions if self._shown() == every else every)
 
     def _shown(self) -> set[str]:
         return (
@@ -105,12 +113,13 @@ class QuestionForm(QFrame):
         for name, field in self.fields.items():
             field.setVisible(name in names)
             self.form.labelForField(field).setVisible(name in names)
-        asked = "How were pictures prepared when this model was trained?"
-        say(
-            self.question,
-            asked if not {"preprocessing", "size"}.isdisjoint(names) else "What are its classes called?",
-        )
+        say(self.question, next((text for name, text in ASKED.items() if name in names), ""))
         _offer(self.preprocessing, info.input.preprocessing)
+        for box, ports in ((self.input, info.inputs), (self.output, info.outputs)):
+            box.clear()
+            for port in ports:
+                box.addItem(port, port)
+        self.task.setCurrentIndex(1 if info.ending == "quantity" else 0)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
         self.pixels.setText(sized(info.input.shape).replace("×", " × "))
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
@@ -178,14 +187,27 @@ class QuestionForm(QFrame):
             return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
         labels = self._labels or (info.labels if "labels" in asked else None)
-        settings = Settings(
-            labels=labels if "labels" in shown else None,
-            preprocessing=self.preprocessing.currentData() if "preprocessing" in shown else None,
-            fit=self.fit.currentData() if "fit" in shown else None,
-            size=tuple(pixels[::-1] if flat else pixels) if "size" in shown else None,
-        )
+        said = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
+        said |= {
+            "labels": labels,
+            "size": tuple(pixels[::-1] if flat else pixels),
+        }
+        settings = Settings(**{name: said[name] for name in shown})
         self.hide()
         self._inspection.answer(settings)
+
+
+def _sayable(info: ModelInfo) -> Iterator[str]:
+    """What can be said of a model; the others are known, or do not matter."""
+    yield from ("preprocessing", "fit", "labels")
+    if "size" in info.questions or FILES.get(Path(info.source).suffix.lower()) not in (None, "keras"):
+        yield "size"  # models of Keras know theirs
+    if info.inputs:
+        yield "input"
+    if info.outputs:
+        yield "output"
+    if "task" in info.questions or info.ending == "quantity":
+        yield "task"
 
 
 def _offer(box: QComboBox, now: Preprocessing) -> None:

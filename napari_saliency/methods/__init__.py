@@ -7,7 +7,7 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, cam  # isort: skip
+from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method
 
-__all__ = ["METHODS", "Method", "Option", "cam", "gradients", "method", "paths", "sampling"]
+__all__ = ["METHODS", "Method", "Option", "cam", "gradients", "method", "occlusion", "paths", "sampling"]

@@ -19,7 +19,7 @@ def chunks(total: int, shape: tuple[int, ...], batch: int) -> Iterator[tuple[int
     ----------
     total : int
         Samples for each picture.
-    shape : (N, H, W, C) or (N, Z, H, W, C)
+    shape : (N, *space, C)
         Of the pictures; a range of ``m`` samples is a batch of ``N·m`` pictures.
     batch : int
         Most pictures of one call, see `ModelInfo`.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._baselines import Baseline, empty_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._registry import method
 
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
-
-Baseline = Literal["black", "white", "mean"]
 
 
 @method("Integrated gradients", needs="gradient", cite="Sundararajan et al. 2017, eq. 1")
@@ -32,7 +31,7 @@ def integrated_gradients(
     ----------
     steps : int
         Gradients along the way; more of them make the completeness gap smaller.
-    baseline : {"black", "white", "mean"}
+    baseline : {"black", "white", "mean", "blur"}
         The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
 
     Notes
@@ -41,7 +40,7 @@ def integrated_gradients(
     they do not is reported as the completeness gap. The integral is the trapezoid rule's; the steps
     are taken in an order that covers the whole way early, so that the map sharpens evenly.
     """
-    start = _empty(model, x, baseline)
+    start = empty_picture(model, x, baseline)
     positions = np.linspace(0, 1, steps)
     shares = np.full(steps, 1 / (steps - 1))
     shares[[0, -1]] /= 2
@@ -60,14 +59,6 @@ def integrated_gradients(
         yield Estimate(
             map_so_far, stop, steps, diagnostics=_gap(map_so_far, ends, steps) if stop == steps else {}
         )
-
-
-def _empty(model: Model, x: Array, baseline: Baseline) -> Array:
-    """Make the empty picture in the model's own numbers: black is not 0 for most models."""
-    if baseline == "mean":
-        return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
-    grey = np.full(x.shape, 255.0 if baseline == "white" else 0.0, np.float32)
-    return model.info.input.preprocessing(grey)
 
 
 def _spread_out(count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

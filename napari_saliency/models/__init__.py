@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_saliency._types import ModelError, UntrustedError
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, probabilities
+from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown
-from napari_saliency.models._trust import needs_trust, trust
+from napari_saliency.models._trust import needs_trust, program, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +26,14 @@ __all__ = [
     "Scaling",
     "Settings",
     "Tap",
+    "as_score",
     "catalogue",
     "load_model",
     "needs_trust",
     "open_model",
     "parse",
     "probabilities",
+    "program",
     "read_labels",
     "settings_path",
     "trust",
@@ -56,10 +58,10 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript;
-        ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or ``?weights=none``;
-        ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one, with ``?weights=FILE``,
-        or for a function (N, H, W, C) → (N, K), or of volumes (N, Z, H, W, C).
+        A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript; an
+        ``.onnx`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
+        ``?weights=none``; ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one,
+        with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K), or of volumes (N, Z, H, W, C).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -79,7 +81,7 @@ def load_model(
         Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
         remembers one.
     **ports
-        ``input``, ``output`` and ``others``, for models that have several; see `Settings`.
+        ``input`` and ``output``, for models that have several, and ``task``; see `Settings`.
 
     Returns
     -------
@@ -135,6 +137,10 @@ def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
         from napari_saliency.models import _torch
 
         return _torch.open_source(parsed, settings)
+    if parsed.kind == "onnx":
+        from napari_saliency.models import _onnx
+
+        return _onnx.open_source(parsed, settings)
     from napari_saliency.models import _keras_files
 
     return _keras_files.open_source(parsed, settings, trust=trust)

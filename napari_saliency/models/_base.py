@@ -25,15 +25,16 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari_saliency._placement import Region
     from napari_saliency._types import Targets
     from napari_saliency.models._settings import Settings
 
-Question = Literal["size", "preprocessing", "output", "labels"]
+Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
@@ -108,7 +109,7 @@ class ModelInfo:
         Those that a class activation map can be made of, in the order of computation.
     cam_layer : str
         The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"size", "preprocessing", "output", "labels"}
+    questions : tuple of {"size", "preprocessing", "input", "output", "task", "labels"}
         What had to be guessed and only the user knows.
     notes : tuple of str
         Sentences that the user must read before believing the model.
@@ -134,6 +135,7 @@ class ModelInfo:
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     batch: int = 8
     gives: frozenset[Needs] = frozenset(NEEDS)
@@ -149,6 +151,22 @@ class ModelInfo:
     def scores(self) -> tuple[Score, ...]:
         """What of an output can be explained; the first unless another is asked for."""
         return DIRECTIONS if self.ending == "quantity" else SCORES
+
+
+def no_classifier(output: str, dense: str = "(pictures, height, width, classes)") -> str:
+    """Say that an output is none that can be explained.
+
+    Parameters
+    ----------
+    output : str
+        As in ``of shape (8, 20, 6)``.
+    dense : str
+        Shape of a segmentation's.
+    """
+    return (
+        f"the model's output {output} is neither a classifier's, which is (pictures, classes), nor a "
+        f"segmentation's, {dense}: detectors and models of sequences cannot be explained"
+    )
 
 
 class Tap(NamedTuple):
@@ -167,6 +185,7 @@ class Model(ABC):
     """
 
     info: ModelInfo
+    _recall: Recall | None = None
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
@@ -255,6 +274,20 @@ class Model(ABC):
             score, p, log_p = (np.tensordot(counts, each, len(space)) for each in (score, p, log_p))
         return Prediction(score, p, log_p, self.info.labels, space)
 
+    def weigh(self, scores: Array, targets: Targets) -> Array:
+        """Value (N,) of each target, of what `scores` has returned."""
+        found = as_score(scores, targets.score, self.info.ending)
+        return np.asarray((targets.weights * found).sum(axis=tuple(range(1, found.ndim))), np.float32)
+
+    def recall(self, x: Array, *question: Hashable) -> Recall:
+        """Scores that a method has asked for pictures ``x`` with the options that ``question`` names.
+
+        Those of the last question are kept, so that another class of it runs the model zero times.
+        """
+        if self._recall is None or not self._recall.answers(x, question):
+            self._recall = Recall(x, question)
+        return self._recall
+
 
 def log_probabilities(logits: Array, ending: Ending) -> Array:
     """Logarithms of `probabilities`, exact where those are nearly 0."""
@@ -263,6 +296,15 @@ def log_probabilities(logits: Array, ending: Ending) -> Array:
     if ending == "sigmoid":
         return np.asarray(-np.logaddexp(0, -logits), np.float32)
     return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float32)
+
+
+def as_score(logits: Array, score: Score, ending: Ending) -> Array:
+    """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
+    if score == "logit":
+        return logits
+    if score == "probability":
+        return probabilities(logits, ending)
+    return log_probabilities(logits, ending)
 
 
 def probabilities(logits: Array, ending: Ending) -> Array:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import Array, Ending, ModelError, Needs, Rule, Score, Targets
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST, Model, Tap, probabilities
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, Model, Tap, no_classifier, probabilities
 from napari_saliency.models._description import Facts, describe, find_ending, find_shape
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class CallableModel(Model):
     Parameters
     ----------
     function : callable
-        Takes (N, H, W, C), or volumes (N, Z, H, W, C), float32, returns (N, K). Its attribute ``gradient``,
-        if there is one, takes the same and weights (N, K), and returns the weighted outputs (N,) and their
-        derivatives, of its input's shape.
+        Takes (N, *size, C) float32, where size is (H, W) or (Z, H, W), returns (N, K) or (N, *space, K). Its
+        attribute ``gradient``, if there is one, takes the same and weights of the outputs' shape, and
+        returns the weighted outputs (N,) and their derivatives (N, *size, C).
     source : Source
         Where it came from.
     settings : Settings
@@ -37,7 +37,7 @@ class CallableModel(Model):
     Raises
     ------
     ModelError
-        If it does not return one number for each class.
+        If it does not return one number for each class, or each class and place.
 
     Notes
     -----
@@ -58,7 +58,7 @@ class CallableModel(Model):
     def scores(self, x: Array) -> Array:
         with self._lock:
             outputs = self._outputs(x)
-        return self._as_logits(outputs)
+        return as_logits(outputs, self._facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         if self._gradient is None:
@@ -70,7 +70,7 @@ class CallableModel(Model):
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
         with self._lock:
             outputs = self._outputs(x)
-            logits = self._as_logits(outputs)
+            logits = as_logits(outputs, self._facts)
             value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
             _, gradients = self._gradient(x, self._back(outputs, slopes))
         found = np.asarray(gradients, np.float32)
@@ -85,16 +85,20 @@ class CallableModel(Model):
 
     def _read(self, settings: Settings) -> None:
         shape = find_shape(self._outputs, settings, None)
-        n_outputs = self._outputs(np.zeros((1, *shape), np.float32)).shape[-1]
+        outputs = self._outputs(np.zeros((1, *shape), np.float32))
         gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
-        spelled = find_ending(self._outputs, shape)
+        quantity = settings.task == "regression"
+        spelled = None if quantity else find_ending(self._outputs, shape)
+        assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
         self._facts = Facts(
             shape=shape,
             known=False,
-            n_outputs=n_outputs,
+            n_outputs=outputs.shape[-1],
             fingerprint=_fingerprint(self._function),
             spelled=spelled,
-            ending=spelled or ("sigmoid" if n_outputs == 1 else "softmax"),
+            ending=spelled or assumed,
+            space=outputs.shape[1:-1],
+            plain=not spelled,
             gives=frozenset(gives),
         )
         self.info = describe(self._source, settings, self._facts)
@@ -107,43 +111,42 @@ class CallableModel(Model):
             raise ModelError(
                 f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {said}"
             ) from error
-        if outputs.ndim != 2 or len(outputs) != len(x):
-            raise ModelError(
-                f"{self._source.name} returns {outputs.shape} for {len(x)} pictures; "
-                "a classifier returns (pictures, classes)"
-            )
+        if outputs.ndim not in (2, x.ndim) or len(outputs) != len(x):
+            raise ModelError(no_classifier(f"of shape {outputs.shape} for {len(x)} pictures"))
         return outputs
-
-    def _as_logits(self, outputs: Array) -> Array:
-        spelled = self._facts.spelled
-        if spelled:
-            some = np.clip(outputs, SMALLEST, 1)
-            rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if spelled == "sigmoid" else 0
-            outputs = np.asarray(np.log(some) - rest, np.float32)
-        return np.concatenate([-outputs, outputs], -1) if self._facts.n_outputs == 1 else outputs
 
     def _back(self, outputs: Array, slopes: Array) -> Array:
         """Bring derivatives by the logits back to the function's outputs."""
         spelled = self._facts.spelled
-        if self._facts.n_outputs == 1:
-            slopes = slopes[:, 1:] - slopes[:, :1]
+        if self._facts.n_classes > self._facts.n_outputs:
+            slopes = slopes[..., 1:] - slopes[..., :1]
         if spelled:
             some = np.clip(outputs, SMALLEST, 1)
             slopes = slopes / (some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
         return np.asarray(slopes, np.float32)
 
 
+def as_logits(outputs: Array, facts: Facts) -> Array:
+    """Logits of what a function returns, or what stands in for them; one output makes two classes."""
+    if facts.spelled:
+        some = np.clip(outputs, SMALLEST, 1)
+        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.spelled == "sigmoid" else 0
+        outputs = np.asarray(np.log(some) - rest, np.float32)
+    return np.concatenate([-outputs, outputs], -1) if facts.n_classes > facts.n_outputs else outputs
+
+
 def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:
-    """Weighted scores (N,), and their derivatives (N, K) by the logits."""
+    """Weighted scores (N,), and their derivatives by the logits."""
+    axes = tuple(range(1, logits.ndim))
     if score == "logit":
-        return (weights * logits).sum(-1), weights
+        return (weights * logits).sum(axes), weights
     p, alone = probabilities(logits, ending), ending == "sigmoid"
     if score == "probability":
         mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
-        return (weights * p).sum(-1), p * (weights - mean)
+        return (weights * p).sum(axes), p * (weights - mean)
     others = np.logaddexp(0, logits) if alone else np.logaddexp.reduce(logits, -1, keepdims=True)
     total = weights if alone else weights.sum(-1, keepdims=True)
-    value: Array = (weights * (logits - others)).sum(-1)
+    value: Array = (weights * (logits - others)).sum(axes)
     return value, weights - p * total
 
 

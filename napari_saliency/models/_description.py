@@ -6,6 +6,7 @@ its classes. What they do not say is guessed, and asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_saliency.models._base import Layer, Question
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
+
+Shape = tuple[int | None, ...]
 
 # Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets; of
 # volumes those of MedMNIST, of patches of scans, and of video.
@@ -56,6 +59,8 @@ class Facts:
         One sigmoid tells two classes apart, whose logits are -z and z.
     fingerprint : str
         SHA-256 over the architecture and the weights.
+    plain : bool
+        Whether nothing is seen to make probabilities of the outputs.
     spelled : {"softmax", "sigmoid"} or None
         What the outputs are probabilities of, although how they are computed from logits is not seen.
     guess : str
@@ -70,21 +75,24 @@ class Facts:
         Multiplications of one forward pass; 0 where they are not known.
     notes : tuple of str
         Further sentences for the user.
-    ending, layers, outputs, gives
+    ending, space, layers, inputs, outputs, gives
         See `ModelInfo`.
     """
 
-    shape: tuple[int | None, ...]
+    shape: Shape
     known: bool
     n_outputs: int
     fingerprint: str
     ending: Ending = "softmax"
+    space: tuple[int | None, ...] = ()
+    plain: bool = False
     spelled: Ending | None = None
     guess: str = ""
     sure: bool = False
     layers: tuple[Layer, ...] = ()
     names: frozenset[str] = frozenset()
     thinned: frozenset[str] = frozenset()
+    inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     work: int = 0
     notes: tuple[str, ...] = ()
@@ -104,7 +112,9 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     SettingError
         If what the user says does not fit the model.
     """
-    shape, channels = _shape(settings, facts)
+    *space, channels = fit_shape(settings, facts.shape)
+    assert channels is not None
+    shape = tuple(space)
     guess = facts.guess or ("torch" if channels == 3 else "unit")
     preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
     questions = tuple(_questions(source, settings, facts))
@@ -114,40 +124,47 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape)),
         labels=_labels(settings, facts),
         ending=facts.ending,
+        space=facts.space,
         logits=facts.spelled != "softmax",
         layers=facts.layers,
         cam_layer=_cam_layer(settings, facts),
         questions=questions,
         notes=tuple(_notes(settings, facts, questions, guess)),
         fingerprint=facts.fingerprint,
+        inputs=facts.inputs,
         outputs=facts.outputs,
         batch=max(1, min(MOST_PICTURES, BEST_WORK // max(facts.work, 1))),
         gives=facts.gives,
     )
 
 
-def _shape(settings: Settings, facts: Facts) -> tuple[tuple[int | None, ...], int]:
-    """Size and channels; of a free size, what the user says."""
-    shape, channels = facts.shape[:-1], facts.shape[-1]
-    assert channels is not None
+def fit_shape(settings: Settings, shape: Shape) -> Shape:
+    """Size and channels; of a free size, what the user says.
+
+    Raises
+    ------
+    SettingError
+        If the user says otherwise than the model.
+    """
+    own, channels = shape[:-1], shape[-1]
     if settings.channels not in (None, channels):
         raise SettingError(
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
     said = settings.size
     if said is None:
-        return shape, channels
-    if len(said) != len(shape):
-        kind = "volumes: size=(z, y, x)" if len(shape) == 3 else "pictures: size=(height, width)"
+        return shape
+    if len(said) != len(own):
+        kind = "volumes: size=(z, y, x)" if len(own) == 3 else "pictures: size=(height, width)"
         raise SettingError("size", f"{len(said)} numbers are given for a size, but the model takes {kind}")
-    if any(own not in (None, asked) for own, asked in zip(shape, said, strict=True)):
+    if any(n not in (None, asked) for n, asked in zip(own, said, strict=True)):
         raise SettingError(
-            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(shape)}"
+            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(own)}"
         )
-    return said, channels
+    return *said, channels
 
 
-def _usual_fit(shape: tuple[int | None, ...]) -> Fit:
+def _usual_fit(shape: Shape) -> Fit:
     """Pictures are cropped, as most are for training. Voxels are seldom cubes: of a volume, all is taken."""
     return "crop" if len(shape) == 2 else "stretch"
 
@@ -205,7 +222,7 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending
     Parameters
     ----------
     run : callable
-        Outputs (N, K) of pictures (N, *shape).
+        Outputs (N, K), or (N, *space, K), of pictures (N, *shape).
     """
     picture = np.random.default_rng(0).random((1, *shape), np.float32)
     # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
@@ -217,10 +234,38 @@ def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending
     return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
 
 
+def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *, alone: bool) -> None:
+    """Find networks that were saved as they are in training, with chance and their company in the answer.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K) of pictures (N, H, W, C).
+    x, outputs : (N, H, W, C), (N, K) float32
+        Pictures, and what was found for them together.
+    alone : bool
+        Whether a picture can be run without the others.
+
+    Raises
+    ------
+    ModelError
+        If the first picture's outputs are not always the same.
+    """
+    rows = x[:1] if alone else x
+    again = np.concatenate([run(rows)[:1] for _ in range(2)])
+    largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
+    if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
+        raise ModelError(
+            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
+            "it was saved as it is in training; call model.eval() before saving it"
+        )
+
+
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     """Name the classes; of a single output, one name is that of the class it is high for."""
     n_classes = facts.n_classes
-    labels = settings.labels or tuple(f"class {i}" for i in range(n_classes))
+    kind = "class" if facts.ending != "quantity" else "quantity" if n_classes > 1 else ""
+    labels = settings.labels or tuple(f"{kind} {i}" if kind else "value" for i in range(n_classes))
     if len(labels) == facts.n_outputs < n_classes:
         return f"not {labels[0]}", labels[0]
     if len(labels) != n_classes:
@@ -232,10 +277,18 @@ def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
 
 
 def _cam_layer(settings: Settings, facts: Facts) -> str:
-    """The last layer with space that is not a mere thinning out of another one."""
+    """The last layer with space that is not a mere thinning out of another one.
+
+    Of a segmentation the last one at its narrowest place (Vinogradova et al. 2020, section 3).
+    """
     names = [layer.name for layer in facts.layers]
     if settings.layer is None:
-        return next((name for name in reversed(names) if name not in facts.thinned), "")
+        own = [layer for layer in reversed(facts.layers) if layer.name not in facts.thinned]
+        if (
+            facts.space
+        ):  # the last one is the answer itself; in the narrowest, much of the picture comes together
+            own.sort(key=lambda layer: math.prod(layer.shape))
+        return own[0].name if own else ""
     if settings.layer not in {*names, *facts.names}:
         raise SettingError(
             "layer", f"the model has no layer {settings.layer!r} with space; it has {', '.join(names)}"
@@ -248,9 +301,13 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
         yield "size"
     if not (facts.sure or settings.preprocessing):
         yield "preprocessing"
-    if facts.outputs:
+    if facts.inputs and settings.input is None:
+        yield "input"
+    if facts.outputs and settings.output is None:
         yield "output"
-    if not settings.labels and source.kind != "application":
+    if facts.plain and facts.n_outputs == 1 and settings.task is None:
+        yield "task"
+    elif not settings.labels and source.kind != "application":
         yield "labels"
 
 
@@ -261,6 +318,8 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
         yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
     if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
+    if "task" in questions:
+        yield "Its one number is taken for two classes; if it is a quantity, say that the model is a regression."
     if facts.spelled:
         yield SPELLED[facts.spelled]
     yield from facts.notes

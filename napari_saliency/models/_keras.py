@@ -18,6 +18,7 @@ from napari_saliency.models._description import Facts, describe, find_ending
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
+from napari_saliency.models._ports import OTHER_INPUTS, OTHER_OUTPUTS
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization"
 
 
 class KerasModel(Model):
-    """A Keras classifier.
+    """A Keras network: a classifier, a segmentation or a regression.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class KerasModel(Model):
     Raises
     ------
     ModelError
-        If it does not take one picture and return one number for each class.
+        If it does not take one picture and return one number for each class, or each class and place.
     """
 
     def __init__(self, network: Any, source: Source, settings: Settings, own: Settings | None = None) -> None:  # noqa: ANN401
@@ -75,15 +76,16 @@ class KerasModel(Model):
             fingerprint = beside.submit(self._network.fingerprint, file)
             self._graph = self._trace()
             self._spelled = self._settle()
+            if self._is_quantity(all_settings(source, settings).task):
+                self._spelled, self._graph = None, self._trace(quantity=True)
             self._fingerprint = fingerprint.result()
         with naming_the_file(source.path, settings):
             self.info = self._describe(self._settings)
 
     def with_settings(self, settings: Settings) -> KerasModel:
         merged = self._merged(settings)
-        if any(
-            getattr(merged, name) != getattr(self._settings, name) for name in ("input", "output", "others")
-        ):
+        built_by = ("input", "output", "task")
+        if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own)
         twin = copy.copy(self)
         with naming_the_file(self._source.path, settings):
@@ -122,7 +124,12 @@ class KerasModel(Model):
     def _other(self, rule: Rule | None) -> Graph:
         """Trace the network in another way, once."""
         if rule not in self._others:
-            self._others[rule] = self._trace(folded=rule is not None, rule=rule, spelled=self._spelled)
+            self._others[rule] = self._trace(
+                folded=rule is not None,
+                rule=rule,
+                spelled=self._spelled,
+                quantity=self._graph.ending == "quantity",
+            )
         return self._others[rule]
 
     def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
@@ -145,6 +152,11 @@ class KerasModel(Model):
             self._graph = self._trace(spelled=spelled)
         return spelled
 
+    def _is_quantity(self, said: str | None) -> bool:
+        """Whether the user calls it a regression; or its origin does, and nothing makes probabilities."""
+        plain = not (self._graph.found or self._spelled)
+        return (said or (self._own.task if plain else None)) == "regression"
+
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
         return all_settings(self._source, settings).over(self._own)
@@ -158,6 +170,8 @@ class KerasModel(Model):
             n_outputs=self._graph.n_outputs,
             fingerprint=self._fingerprint,
             ending=self._graph.ending,
+            space=self._graph.space,
+            plain=not (self._graph.found or self._spelled),
             spelled=self._spelled,
             guess=guess,
             sure=sure,
@@ -165,6 +179,7 @@ class KerasModel(Model):
                 Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in shapes
             ),
             thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
+            inputs=self._network.inputs,
             outputs=self._network.outputs,
             work=self._graph.work,
             notes=tuple(self._ports()),
@@ -177,11 +192,10 @@ class KerasModel(Model):
 
     def _ports(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
+        if self._network.inputs:
+            yield OTHER_INPUTS.format(self._network.inputs[0], ", ".join(self._network.inputs[1:]))
         if self._network.outputs:
-            yield (
-                f"The model has the outputs {', '.join(self._network.outputs)}, and nobody said which one is meant: "
-                f"this is {self._network.output}. Choose with output=NAME, or beside the file."
-            )
+            yield OTHER_OUTPUTS.format(self._network.outputs[0], ", ".join(self._network.outputs[1:]))
         if self._network.picture.dtype.is_integer:
             yield (
                 "The model takes whole numbers: pictures are rounded, and derivatives are those by the "

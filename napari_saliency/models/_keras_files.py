@@ -22,7 +22,7 @@ from napari_saliency.models._keras_damage import (
     check_weights,
     damaged,
 )
-from napari_saliency.models._keras_legacy import read_config, readable
+from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
 from napari_saliency.models._sources import shown
@@ -37,6 +37,17 @@ NOT_REGISTERED = (
     "it uses {}, which is not Keras' own: name the module that registers it with "
     "keras.saving.register_keras_serializable, as in custom='package.module'"
 )
+# Losses that tell what a model's outputs are, without capitals and underscores.
+LOSSES = {
+    "regression": (
+        *("mse", "meansquarederror", "mae", "meanabsoluteerror", "mape", "meanabsolutepercentageerror"),
+        *("msle", "meansquaredlogarithmicerror", "huber", "logcosh", "poisson"),
+    ),
+    "classification": (
+        *("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy", "hinge"),
+        *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky", "squaredhinge"),
+    ),
+}
 # What Keras says of files that it does not open, and what that means.
 REASONS = (
     (
@@ -75,7 +86,7 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> K
     if custom:  # what it registers, Keras finds
         import_trusted(custom, source, trust=trust)
     try:
-        return KerasModel(_open_file(source.path), source, settings)
+        return KerasModel(_open_file(source.path), source, settings, _trained_as(source.path))
     except ModelError:
         raise
     except Exception as error:
@@ -123,6 +134,22 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
         raise ModelError(known or damaged(error)) from error
 
 
+def _trained_as(path: Path) -> Settings:
+    """Whether a file says that its model was trained to give quantities: by its loss."""
+    if path.is_dir():
+        return Settings()
+    if path.suffix.lower() == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            training = json.loads(archive.read("config.json")).get("compile_config")
+    else:
+        training = read_training(path)
+    loss = (training or {}).get("loss")
+    if isinstance(loss, dict):
+        loss = loss.get("class_name") or loss.get("config")
+    name = re.sub(r"[^a-z]", "", str(loss).lower())
+    return Settings(task=next((task for task, losses in LOSSES.items() if name in losses), None))
+
+
 def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model
     """Load weights into a network, out of a file that is checked like a model's."""
     (check_archive if path.suffix.lower() == ".keras" else check_hdf5)(path)
@@ -133,9 +160,10 @@ def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.M
 def _check_classes(config: object) -> None:
     """Refuse classes that Keras would look for by importing their module, whichever it then agrees to import.
 
-    Those that `Settings.custom` brings are registered by now.
+    Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
-    for found in _objects(config):
+    made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
+    for found in _objects(made):
         package = str(found.get("module") or "keras").partition(".")[0]
         name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
@@ -144,13 +172,12 @@ def _check_classes(config: object) -> None:
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """All objects in a configuration; those for training are not made."""
+    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
     if isinstance(config, dict):
         if "module" in config and "class_name" in config:
             yield config
-        for key, value in config.items():
-            if key != "compile_config":
-                yield from _objects(value)
+        for value in config.values():
+            yield from _objects(value)
     elif isinstance(config, list):
         for value in config:
             yield from _objects(value)

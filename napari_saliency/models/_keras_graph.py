@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 Tensor = Any
 
 # Operations that pass values on as they are, at most in another shape or precision.
-PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape"}
+PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape", "Transpose"}
 ENDINGS: dict[str, Ending] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 # What a network that returns logits ends in; anything else may be a softmax spelled by hand.
-LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum"}
+LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum", "Conv2D", "Conv3D"}
+LINEAR |= {"ResizeBilinear", "ResizeNearestNeighbor", "Conv2DBackpropInput", "Conv3DBackpropInputV2"}
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
 RELUS = ("Relu", "Relu6")
@@ -47,19 +48,25 @@ class Graph:
         Of a picture; None for a size that is free.
     rule : {"guided", "deconvnet"}, optional
         How ReLUs pass gradients back, if not by their derivative.
+    quantity : bool
+        Whether the outputs are quantities, to be taken as they are.
     spelled : {"softmax", "sigmoid"}, optional
         What the outputs are said to be probabilities of, although how they are computed from logits
         is not known. Scores are then the logarithms of a softmax's, and the logits of a sigmoid's.
 
     Attributes
     ----------
-    ending : {"softmax", "sigmoid"}
+    ending : {"softmax", "sigmoid", "quantity"}
         How the logits become probabilities.
+    found : bool
+        Whether that was seen; otherwise the outputs are taken for logits.
     settled : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
     n_outputs, n_classes : int
         The network's, and those it stands for: one sigmoid tells two classes apart, whose logits are
         -z and z.
+    space : tuple of int or None
+        Of the outputs, if they have any.
     n_relus : int
         ReLUs in their own right on the way from the picture to the logits.
     work : int
@@ -77,11 +84,12 @@ class Graph:
         *,
         rule: Rule | None = None,
         spelled: Ending | None = None,
+        quantity: bool = False,
     ) -> None:
-        self.ending: Ending = "softmax"
-        self.settled = True
+        self.ending: Ending = "quantity" if quantity else "softmax"
+        self.settled, self.found = True, False
         self._record, self._rule, self._spelled = record, rule, spelled
-        specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None, None], tf.float32)]
+        specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec(None, tf.float32)]
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
         self._functions: dict[Any, Any] = {}
@@ -98,13 +106,13 @@ class Graph:
         return value.numpy(), gradient.numpy()
 
     def outputs(self, x: Array) -> Array:
-        """What the network itself returns, (N, n_outputs)."""
+        """What the network itself returns, (N, n_outputs) or (N, *space, n_outputs)."""
         function = self._function("outputs", lambda: (self._x, self._output))
         return function(tf.constant(x)).numpy()  # type: ignore[no-any-return]
 
     def scores(self, x: Array) -> Array:
-        """Logits (N, K)."""
-        if len(x) == 1:
+        """Logits (N, K) or (N, *space, K)."""
+        if len(x) == 1 and not self.space:
             # For one picture a whole gradient is cheaper than compiling a function for the forward pass.
             logits = self._answer(tf.constant(x), tf.zeros((1, self.n_classes)))[0]
         else:
@@ -137,13 +145,11 @@ class Graph:
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
             output, layers, folded, whole = self._record(x)
-        if not tf.is_tensor(output) or output.shape.rank != 2 or not output.shape[-1]:
-            raise ModelError(
-                f"the model's output {_shape(output)} is not a classifier's, which is (pictures, classes)"
-            )
+        output = _of_classes(output, x)
         self.n_outputs = int(output.shape[-1])
         self._x, self._weights, self._output = x, weights, output
         self._logits = self._find_logits(output)
+        self.space = tuple(self._logits.shape[1:-1])
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
         self.work = sum(map(_multiplications, ops))
@@ -153,18 +159,21 @@ class Graph:
         self._tensors = {name: t for name, t in own if ops & {t.op, getattr(folded.get(t.name), "op", None)}}
         # One that is also used elsewhere has a derivative here, but not its whole one.
         self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
-        value = tf.reduce_sum(weights * self._logits, axis=-1)
         self._whole = whole
+        value = self._value("logit")
         return self._logits, value, self._by_picture(value)
 
     def _find_logits(self, output: Tensor) -> Tensor:
         """Go back from the output to what the last softmax or sigmoid is computed from."""
-        last = output.op
+        shape, last, passed = output.shape, output.op, []
         while last.type in PASSING:
+            passed.append(last)
             last = last.inputs[0].op
-        if last.type in ENDINGS and last.inputs[0].shape[-1] == self.n_outputs:
-            self.ending = ENDINGS[last.type]
-            output = tf.reshape(last.inputs[0], tf.shape(output))
+        if self.ending == "quantity":
+            pass
+        elif last.type in ENDINGS and _over_classes(last, self.n_outputs):
+            self.ending, self.found = ENDINGS[last.type], True
+            output = _passed_on(last.inputs[0], passed)
         elif self._spelled:
             self.ending, output = self._spelled, _inverted(output, self._spelled)
         else:
@@ -172,7 +181,7 @@ class Graph:
             self.settled = last.type in LINEAR and not any(
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
-        output = tf.ensure_shape(tf.cast(output, tf.float32), (None, self.n_outputs))
+        output = tf.ensure_shape(tf.cast(output, tf.float32), shape)
         if self.n_outputs == 1 and self.ending == "sigmoid":
             output = tf.concat([-output, output], axis=-1)
         self.n_classes = int(output.shape[-1])
@@ -184,7 +193,8 @@ class Graph:
             scores = self._logits
         else:
             scores = getattr(tf.nn if score == "probability" else _Log, self.ending)(self._logits)
-        return tf.reduce_sum(self._weights * scores, axis=-1)
+        weights = tf.ensure_shape(self._weights, scores.shape)
+        return tf.reduce_sum(weights * scores, axis=range(1, scores.shape.rank))
 
     def _gradient_of(self, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
@@ -227,6 +237,41 @@ class Graph:
             specs = tuple(tf.TensorSpec(feed.shape, feed.dtype) for feed in tf.nest.flatten(feeds))
             self._functions[key] = self._answer.prune(feeds, fetches, input_signature=(specs, {}))
         return self._functions[key]
+
+
+def _of_classes(output: Tensor, x: Tensor) -> Tensor:
+    """Bring outputs to (N, K), or, where they have the picture's axes, to (N, *space, K).
+
+    Raises
+    ------
+    ModelError
+        If they are neither.
+    """
+    shape = output.shape if tf.is_tensor(output) else None
+    if shape is not None and shape.rank and shape[-1]:
+        if shape.rank == 3 and shape[1] == np.prod([size or 0 for size in x.shape[1:-1]]):
+            return tf.reshape(output, [-1, *x.shape[1:-1], shape[-1]])  # segmentations that were laid flat
+        if shape.rank == x.shape.rank and all(size == 1 for size in shape[1:-1]):
+            return tf.reshape(output, [-1, shape[-1]])
+        if shape.rank in (2, x.shape.rank):
+            return output
+    raise ModelError(no_classifier(_shape(output)))
+
+
+def _over_classes(ending: Any, n_outputs: int) -> bool:  # noqa: ANN401 - TensorFlow's own types
+    """Whether a softmax is one over the classes; a sigmoid is over nothing."""
+    return bool(ending.type == "Sigmoid" or ending.inputs[0].shape[-1] == n_outputs)
+
+
+def _passed_on(logits: Tensor, passed: list[Any]) -> Tensor:
+    """Do to the logits what is done to the probabilities made of them: the last operation comes first."""
+    for op in reversed(passed):
+        logits = (
+            tf.transpose(logits, op.inputs[1])
+            if op.type == "Transpose"
+            else tf.reshape(logits, tf.shape(op.outputs[0]))
+        )
+    return logits
 
 
 def _inverted(output: Tensor, ending: Ending) -> Tensor:

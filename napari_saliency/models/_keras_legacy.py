@@ -119,6 +119,13 @@ def read_config(path: Path) -> Config | None:
     return None if config is None else json.loads(_text(config))
 
 
+def read_training(path: Path) -> Config | None:
+    """How a model was compiled; None of a file that does not say."""
+    with h5py.File(path, "r") as file:
+        training = file.attrs.get("training_config")
+    return None if training is None else json.loads(_text(training))
+
+
 def translate(config: Config) -> Config:
     """Write a model's or layer's configuration as Keras 3 understands it; that of Keras 3 is left as it is."""
     kind, inner = config["class_name"], config["config"]

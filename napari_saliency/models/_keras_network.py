@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._keras_recording import Recorded, all_layers, channels_first, record
-from napari_saliency.models._settings import SettingError
+from napari_saliency.models._ports import chosen_port, several
 from napari_saliency.models._sources import Source, family
 
 if TYPE_CHECKING:
@@ -92,17 +92,15 @@ class Network(Protocol):
     ----------
     picture : Picture
         What it takes.
-    outputs : tuple of str
-        Names of its outputs if they are several and nobody said which.
-    output : str or None
-        Which of several is explained.
+    inputs, outputs : tuple of str
+        Names of its inputs and outputs where there are several, the chosen one first.
     kinds : dict of str to str
         What each layer is, by its own name.
     """
 
     picture: Picture
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    output: str | None
 
     @property
     def kinds(self) -> dict[str, str]: ...
@@ -119,7 +117,7 @@ class KerasNetwork:
     network : keras.Model
         In inference mode whatever its own setting.
     settings : Settings
-        Of which ``input``, ``output`` and ``others`` count here.
+        Of which ``input`` and ``output`` count here; other inputs are given zeros.
 
     Raises
     ------
@@ -131,14 +129,16 @@ class KerasNetwork:
         self._network = network
         shapes, ends = _named_shapes(network), _ports(network, "output")
         self._named = len(shapes) > 1 and isinstance(getattr(network, "input", None), dict)
-        self._input = which_input(tuple(shapes), settings)
+        self._input = chosen_port("input", shapes, settings.input, 4, 5)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
         self._dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
         first = any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network))
         self.picture = Picture.of(shapes[self._input], self._dtypes.get(self._input, "float32"), first=first)
         self._ends = tuple(ends)
-        self.outputs, self.output = which_output({name: end.shape for name, end in ends.items()}, settings)
+        shapes_out = {name: tuple(end.shape) for name, end in ends.items()} or {"output": ()}
+        self.output = chosen_port("output", shapes_out, settings.output, 2)
+        self.inputs, self.outputs = several(shapes, self._input), several(shapes_out, self.output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
         """Run the network symbolically; see `_keras_recording.record`."""
@@ -153,7 +153,7 @@ class KerasNetwork:
         inputs = inputs if self._others or self._named else after
         found = record(self._network, folding, inputs, after if self.picture.first else None)
         output = found.output
-        if self.output is not None:
+        if self.outputs:
             output = (
                 output[self.output] if isinstance(output, dict) else output[self._ends.index(self.output)]
             )
@@ -161,6 +161,8 @@ class KerasNetwork:
             output = [*output.values()]
         if isinstance(output, (list, tuple)) and len(output) == 1:
             output = output[0]
+        if self.picture.first and tf.is_tensor(output) and output.shape.rank > 2:
+            output = tf.transpose(output, [0, *range(2, output.shape.rank), 1])
         whole = (before, after) if self.picture.dtype.is_integer else None
         return found._replace(output=output, whole=whole)
 
@@ -214,44 +216,6 @@ def _renamed(config: object, names: dict[str, str]) -> object:
     if isinstance(config, list):
         return [_renamed(value, names) for value in config]
     return names.get(config, config) if isinstance(config, str) else config
-
-
-def which_input(names: tuple[str, ...], settings: Settings) -> str:
-    """Name of the input that takes the picture.
-
-    Raises
-    ------
-    ModelError
-        If there are several, and the settings do not say which, and what the others are.
-    """
-    if settings.input and settings.input not in names:
-        raise SettingError("input", f"the model has no input {settings.input!r}; it has {', '.join(names)}")
-    if len(names) > 1 and not (settings.input and settings.others):
-        raise ModelError(
-            f"the model takes {len(names)} inputs ({', '.join(names)}); say which one is the picture, and that "
-            f"the others are to be 0: input={names[0]!r}, others='zeros'"
-        )
-    return settings.input or names[0]
-
-
-def which_output(shapes: dict[str, Size], settings: Settings) -> tuple[tuple[str, ...], str | None]:
-    """Names to ask the user about, and that of the output that is explained: None where there is but one.
-
-    Raises
-    ------
-    ModelError
-        If the settings name one that does not exist.
-    """
-    names = tuple(shapes)
-    if settings.output and settings.output not in names:
-        raise SettingError(
-            "output", f"the model has no output {settings.output!r}; it has {', '.join(names) or 'but one'}"
-        )
-    if settings.output:
-        return (), settings.output if len(names) > 1 else None
-    if len(names) < 2:
-        return (), None
-    return names, next((name for name in names if len(shapes[name]) == 2), names[0])
 
 
 def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has no types

@@ -20,8 +20,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_graph import override_map
-from napari_saliency.models._keras_network import Picture, which_input, which_output, zeros
+from napari_saliency.models._keras_network import Picture, zeros
 from napari_saliency.models._keras_recording import Recorded
+from napari_saliency.models._ports import chosen_port, several
 
 if TYPE_CHECKING:
     from napari_saliency.models._keras_folding import Folding
@@ -132,17 +133,15 @@ class Signature:
 
     def __init__(self, loaded: SavedModel, settings: Settings) -> None:
         self._loaded, self._names = loaded, loaded.names()
-        self._input = which_input(tuple(self._names), settings)
+        takes = {name: _size(loaded.inputs[own]) for name, own in self._names.items()}
+        self._input = chosen_port("input", takes, settings.input, 4, 5)
         tensor = loaded.inputs[self._names[self._input]]
         if tensor.shape.rank is None:
             raise ModelError("it does not say what shape its input has: export it with an input signature")
         self.picture = Picture.of(tuple(tensor.shape), tensor.dtype)
-        shapes = {
-            name: tuple(end.shape) if end.shape.rank is not None else ()
-            for name, end in loaded.outputs.items()
-        }
-        self.outputs, self.output = which_output(shapes, settings)
-        self._output = self.output or settings.output or next(iter(loaded.outputs))
+        gives = {name: _size(end) for name, end in loaded.outputs.items()}
+        self._output = chosen_port("output", gives, settings.output, 2)
+        self.inputs, self.outputs = several(takes, self._input), several(gives, self._output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
         """Copy the signature into the graph that is being traced."""
@@ -177,6 +176,10 @@ class Signature:
     def guess(self, source: Source) -> tuple[str, bool]:
         """Whole numbers are pictures as they are; of others nothing is known."""
         return ("none", True) if self.picture.dtype.is_integer else ("unit", False)
+
+
+def _size(tensor: Tensor) -> tuple[int | None, ...]:
+    return tuple(tensor.shape) if tensor.shape.rank is not None else ()
 
 
 def _check_operations(folder: Path) -> None:

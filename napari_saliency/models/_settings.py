@@ -63,9 +63,10 @@ class Settings(BaseModel):
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
     input, output : str, optional
-        Name of the input that takes the picture, and of the output that is explained, where there are several.
-    others : {"zeros"}, optional
-        What the other inputs are given.
+        Name of the input that takes the picture (others are given zeros), and of the output that is
+        explained, where there are several.
+    task : {"classification", "regression"}, optional
+        Whether outputs are classes' scores or quantities, where the model does not tell.
     custom : str, optional
         Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
         runs it, after somebody's yes; see `models.trust`.
@@ -83,7 +84,7 @@ class Settings(BaseModel):
     channels: Count | None = None
     input: str | None = None
     output: str | None = None
-    others: Literal["zeros"] | None = None
+    task: Literal["classification", "regression"] | None = None
     custom: str | None = None
     note: str | None = None
 
@@ -172,13 +173,22 @@ def _names_in_lines(text: str) -> list[str]:
 
 def _names_in_json(text: str) -> list[str]:
     try:
-        content = json.loads(text)
-        if isinstance(content, list):
-            return list(map(str, content))
+        return names_of(json.loads(text))
+    except ValueError:
+        return []
+
+
+def names_of(content: object) -> list[str]:
+    """Class names out of a list or of numbered ones; none if it is neither."""
+    if isinstance(content, (list, tuple)):
+        return list(map(str, content))
+    if not isinstance(content, dict):
+        return []
+    try:
         # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
         if all(isinstance(value, int) for value in content.values()):  # {"cat": 0, "dog": 1}: class_indices
             return sorted(content, key=content.__getitem__)
         rows = sorted(content.items(), key=lambda item: int(item[0]))
         return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
-    except (AttributeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError):
         return []

@@ -11,15 +11,18 @@ from napari_saliency._types import ModelError
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 
-Kind = Literal["keras", "torch", "application", "python"]
+Kind = Literal["keras", "torch", "onnx", "application", "python"]
 
 FILES: Mapping[str, Kind] = {
     **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
     **dict.fromkeys((".pt2", ".pt", ".pth", ".ts"), "torch"),
+    ".onnx": "onnx",
 }
 """Which adapter opens a file, by its suffix."""
 
-FILES_IN_WORDS = "a .keras or .h5 file, a SavedModel folder, or PyTorch's .pt2 or TorchScript file"
+FILES_IN_WORDS = (
+    "a .keras or .h5 file, a SavedModel folder, PyTorch's .pt2 or TorchScript file, or an .onnx file"
+)
 
 # What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
 FAMILIES = {
@@ -52,9 +55,9 @@ class Source:
 
     Attributes
     ----------
-    kind : {"keras", "torch", "application", "python"}
-        Keras' files, bundled ones among them, and SavedModel folders; PyTorch's files; one of
-        ``keras.applications``; what Python builds.
+    kind : {"keras", "torch", "onnx", "application", "python"}
+        Keras' files, bundled ones among them, and SavedModel folders; PyTorch's files; ONNX files;
+        one of ``keras.applications``; what Python builds.
     name : str
         As the user reads it; the application's name if it is one.
     path : Path, optional

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_saliency.models._base import Model, Tap
+from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
-from napari_saliency.models._torch_pass import Pass, logarithms, weigh
+from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ class Kept(NamedTuple):
 
 
 class TorchModel(Model):
-    """A PyTorch classifier.
+    """A PyTorch network: a classifier, a segmentation or a regression.
 
     Parameters
     ----------
     network : Network
-        Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K).
+        Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K), or (N, K, *space).
     source : Source
         Where it came from.
     settings : Settings
@@ -48,7 +49,7 @@ class TorchModel(Model):
     Raises
     ------
     ModelError
-        If it does not take one picture and return one number for each class.
+        If it does not take one picture and return one number for each class, or each class and place.
     """
 
     def __init__(self, network: Network, source: Source, settings: Settings) -> None:
@@ -66,11 +67,11 @@ class TorchModel(Model):
 
     def scores(self, x: Array) -> Array:
         with self._lock:
-            return _joined(self._scores(part)[:count] for part, count in self._parts(x))
+            return _joined(self._scores(part)[:count] for part, count in parts(x, self._settled.batch))
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._network, part)
+            done = start(self._network, part, plain=self._settled.quantity)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
@@ -95,7 +96,7 @@ class TorchModel(Model):
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = all_settings(self._source, settings)
-        said = whole.size, whole.channels
+        said = whole.size, whole.channels, whole.task
         with naming_the_file(self._source.path, settings):
             if said != self._said:
                 with self._lock:
@@ -123,26 +124,21 @@ class TorchModel(Model):
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            self._kept = Kept(layer, part.copy(), start(self._network, part, layer))
+            self._kept = Kept(
+                layer, part.copy(), start(self._network, part, layer, plain=self._settled.quantity)
+            )
         return self._kept.done
 
     def _in_parts(
         self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
     ) -> tuple[Array, Array]:
-        weights = [rows for rows, _ in self._parts(targets.weights)]
+        weights = [rows for rows, _ in parts(targets.weights, self._settled.batch)]
         found = [
             [array[:count] for array in answer(part, rows)]
-            for (part, count), rows in zip(self._parts(x), weights, strict=True)
+            for (part, count), rows in zip(parts(x, self._settled.batch), weights, strict=True)
         ]
         first, second = zip(*found, strict=True)
         return _joined(first), _joined(second)
-
-    def _parts(self, rows: Array) -> Iterator[tuple[Array, int]]:
-        """Cut a batch for networks that take one size of batches alone; and how much of a part counts."""
-        size = self._settled.batch or len(rows)
-        for begin in range(0, len(rows), size):
-            part = rows[begin : begin + size]
-            yield np.resize(part, (size, *part.shape[1:])), len(part)
 
 
 def open_source(source: Source, settings: Settings) -> TorchModel:
@@ -166,7 +162,7 @@ def open_module(module: Any, source: Source, settings: Settings) -> TorchModel: 
 
 
 def _channels_last(tensor: Tensor) -> Array:
-    return np.ascontiguousarray(_array(tensor.movedim(1, -1)))
+    return np.ascontiguousarray(_array(channels_last(tensor)))
 
 
 def _array(tensor: Tensor) -> Array:

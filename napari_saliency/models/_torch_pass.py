@@ -19,7 +19,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST
+from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending, Rule, Score
@@ -31,10 +31,15 @@ ENDINGS: dict[str, Ending] = {"_softmax": "softmax", "_log_softmax": "softmax", 
 # Derivatives of operations that pass values on as they are, at most in another shape or precision.
 # A logarithm is one of them: what it was taken of is found behind it.
 PASSING = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Clone", "Alias", "Log")
+NAMED_OUTPUTS = ("out", "logits")
+"""What the answer is called in a dictionary, as torchvision's segmentations return one."""
 # What networks that return logits end in; anything else may be a softmax or sigmoid spelled by hand.
 LINEAR = {"Addmm", "Mm", "Convolution"}
 # These, too, unless there is what is in every softmax, and so in averages of several.
-MIXING = {"Mean", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "Add", "Relu", "Bmm"}
+MIXING = {
+    *("Mean", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "Add", "Relu", "Bmm"),
+    *("UpsampleBilinear2D", "UpsampleNearest2D", "UpsampleTrilinear3D", "UpsampleNearest3D"),
+}
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
@@ -59,12 +64,18 @@ class Seen(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A softmax or sigmoid: what it was computed from, its value, its output, and its kind."""
+    """A softmax or sigmoid: what it was computed from, its value, its output, its kind, and over which axis."""
 
     edge: GradientEdge | None
     value: Tensor
     output: Tensor
     ending: Ending
+    axis: int
+
+    def makes(self, output: Tensor) -> bool:
+        """Whether it can be what probabilities of classes, the second axis of an output, come from."""
+        over_classes = self.ending == "sigmoid" or self.value.ndim == 2 or self.axis % self.value.ndim == 1
+        return self.edge is not None and self.value.numel() == output.numel() and over_classes
 
 
 class Watch(TorchDispatchMode):
@@ -109,7 +120,8 @@ class Watch(TorchDispatchMode):
         before = _before(args[0], copied="_." in str(func)) if name in ENDINGS else None
         output = func(*args, **(kwargs or {}))
         if before:
-            self.endings.append(Ended(*before, output, ENDINGS[name]))
+            axis = args[1] if len(args) > 1 else 1
+            self.endings.append(Ended(*before, output, ENDINGS[name], axis))
         elif name in ("convolution", "_convolution"):
             self.work += output[0].numel() * args[1][0].numel()
         elif name == "add" and isinstance(args[1], (int, float)) and args[1] == 3:
@@ -161,10 +173,12 @@ class Pass:
         Pictures.
     watch : Watch
         Writes down what is computed.
+    plain : bool
+        Whether the outputs are to be taken as they are: those of a regression.
 
     Attributes
     ----------
-    logits : (N, K) tensor
+    logits : (N, K) or (N, *space, K) tensor
         Or the outputs, where no softmax or sigmoid is found at the end.
     ending : {"softmax", "sigmoid"} or None
         Of the outputs; None where there is none to be seen.
@@ -172,7 +186,9 @@ class Pass:
         How many of a softmax or sigmoid come after the one at the end; -1 where there is none to be seen.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> None:
+    def __init__(
+        self, network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch, *, plain: bool = False
+    ) -> None:
         self.watch, self.x = watch, x.requires_grad_()
         output = run(network, self.x, watch)
         watch.settle()
@@ -180,26 +196,23 @@ class Pass:
             raise ModelError("the model's scores have no derivative here: it computes without gradients")
         self.ending: Ending | None = None
         self.which = -1
-        self._edge, self.logits = get_gradient_edge(output), output.detach().float()
+        self._edge, self.logits = get_gradient_edge(output), channels_last(output.detach().float())
         last = _behind(output.grad_fn)
-        for number, ended in enumerate(reversed(watch.endings)):
-            if (
-                ended.output.grad_fn is last
-                and ended.edge is not None
-                and ended.value.numel() == output.numel()
-            ):
+        for number, ended in enumerate(() if plain else reversed(watch.endings)):
+            if ended.output.grad_fn is last and ended.makes(output):
+                assert ended.edge is not None
                 self.ending, self.which, self._edge = ended.ending, number, ended.edge
-                self.logits = ended.value.reshape(output.shape).float()
+                self.logits = channels_last(ended.value.reshape(output.shape).float())
                 self._shape, self._dtype = ended.value.shape, ended.value.dtype
                 return
         self._shape, self._dtype = output.shape, output.dtype
 
     def derivative(self, cotangents: Tensor, by: GradientEdge | None = None) -> Tensor:
-        """Bring derivatives by the logits (N, K) back to the pictures, or to a layer.
+        """Bring derivatives by the logits back to the pictures, or to a layer.
 
         To the pictures, once: what is on the way is forgotten, to have its memory. To a layer, often.
         """
-        start = cotangents.reshape(self._shape).to(self._dtype)
+        start = cotangents.movedim(-1, 1).reshape(self._shape).to(self._dtype)
         goal = self.x if by is None else by
         try:
             (found,) = torch.autograd.grad(
@@ -243,12 +256,12 @@ class Pass:
 
 
 def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
-    """Run a network on (N, H, W, C) or (N, Z, H, W, C); return its outputs (N, K).
+    """Run a network on (N, H, W, C) or (N, Z, H, W, C); return its outputs (N, K), or (N, K, *space).
 
     Raises
     ------
     ModelError
-        If it cannot be run, or does not return one number for each class.
+        If it cannot be run, or does not return one number for each class, or each class and place.
     """
     # A copy, not a view: networks may begin with an operation in place.
     inside = x.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
@@ -261,14 +274,21 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         said = str(error).strip().splitlines() or [type(error).__name__]
         shape = tuple(x.shape[1:])
         raise ModelError(f"the model could not be run on pictures of shape {shape}: {said[-1]}") from error
-    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != len(x):
-        what = (
-            f"of shape {tuple(output.shape)}"
-            if isinstance(output, torch.Tensor)
-            else f"({type(output).__name__})"
-        )
-        raise ModelError(f"the model's output {what} is not a classifier's, which is (pictures, classes)")
-    return output
+    if isinstance(output, Mapping):
+        output = next((output[name] for name in NAMED_OUTPUTS if name in output), output)
+    if isinstance(output, torch.Tensor) and len(output) == len(x):
+        if output.ndim == x.ndim and output[0, 0].numel() == 1:
+            return output.flatten(1)
+        if output.ndim in (2, x.ndim):
+            return output
+    tensor = isinstance(output, torch.Tensor)
+    what = f"of shape {tuple(output.shape)}" if tensor else f"({type(output).__name__})"
+    raise ModelError(no_classifier(what, "(pictures, classes, height, width)"))
+
+
+def channels_last(outputs: Tensor) -> Tensor:
+    """(N, K, *space) → (N, *space, K)."""
+    return outputs.movedim(1, -1)
 
 
 def listen(network: Any, watch: Watch) -> ExitStack:  # noqa: ANN401 - a Module
@@ -287,11 +307,11 @@ def listen(network: Any, watch: Watch) -> ExitStack:  # noqa: ANN401 - a Module
 def weigh(
     outputs: Tensor, weights: Tensor, score: Score, ending: Ending, as_logits: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Weighted scores (N,), and their derivatives (N, K) by what a pass ends in.
+    """Weighted scores (N,), and their derivatives by what a pass ends in.
 
     Parameters
     ----------
-    outputs : (N, K)
+    outputs : (N, K) or (N, *space, K)
         `Pass.logits`.
     as_logits : callable
         Makes logits of them.
@@ -303,7 +323,7 @@ def weigh(
             scores = scores.sigmoid() if ending == "sigmoid" else scores.softmax(-1)
         elif score == "log_probability":
             scores = torch.nn.functional.logsigmoid(scores) if ending == "sigmoid" else scores.log_softmax(-1)
-        value = (weights * scores).sum(-1)
+        value = (weights * scores).flatten(1).sum(-1)
         (cotangents,) = torch.autograd.grad(value.sum(), leaf)
     return value, cotangents
 

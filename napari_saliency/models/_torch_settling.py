@@ -11,8 +11,8 @@ import torch
 
 from napari_saliency._types import Array, Ending, ModelError
 from napari_saliency.models._base import Layer
-from napari_saliency.models._description import Facts, find_ending, find_shape
-from napari_saliency.models._torch_pass import Pass, Watch, listen, run
+from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
+from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
@@ -41,6 +41,11 @@ class Settled(NamedTuple):
     batch: int | None
     which: int
 
+    @property
+    def quantity(self) -> bool:
+        """Whether its outputs are quantities, to be taken as they are."""
+        return self.facts.ending == "quantity"
+
 
 def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     """Find out what a network takes and returns.
@@ -56,19 +61,22 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     )
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
-    done = start(network, x[:batch], every=True)
+    quantity = settings.task == "regression"
+    done = start(network, x[:batch], every=True, plain=quantity)
     outputs = done.logits.cpu().numpy()
-    _check_repeatable(network, x[:batch], outputs, done.which)
-    settled = done.ending or done.is_linear
+    check_repeatable(partial(_array_of, network, done.which), x[:batch], outputs, alone=not network.batch)
+    settled = done.ending or done.is_linear or quantity
     spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
-    ending: Ending = done.ending or spelled or ("sigmoid" if outputs.shape[-1] == 1 else "softmax")
+    assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     facts = Facts(
         shape=shape,
         known=bool(network.example and not said),
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
-        ending=ending,
+        ending=done.ending or spelled or assumed,
+        space=outputs.shape[1:-1],
+        plain=not (done.ending or spelled),
         spelled=spelled,
         layers=layers,
         names=frozenset(kinds),
@@ -80,24 +88,26 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     return Settled(facts, batch, done.which)
 
 
-def start(network: Network, x: Array, layer: str = "", *, every: bool = False) -> Pass:
+def start(network: Network, x: Array, layer: str = "", *, every: bool = False, plain: bool = False) -> Pass:
     """Run a network on (N, H, W, C) so that derivatives can be taken; write down one layer, or every one."""
     looking = bool(layer) or every
     watch = Watch(network.weight_names if looking and not network.listens else None, layer)
     tensor = as_tensor(network, x)
     with torch.enable_grad():
         if not (looking and network.listens):
-            return Pass(network.module, tensor, watch)
+            return Pass(network.module, tensor, watch, plain=plain)
         with listen(network.module, watch):
-            return Pass(network.module, tensor, watch)
+            return Pass(network.module, tensor, watch, plain=plain)
 
 
 def forward(network: Network, x: Array, which: int = -1) -> Tensor:
-    """Outputs (N, K) of a network, or what a softmax or sigmoid at the end was computed from."""
+    """Outputs (N, K) or (N, *space, K), or what a softmax or sigmoid at the end was computed from."""
     watch = Watch(last=which + 1)
     with torch.no_grad():
         output = run(network.module, as_tensor(network, x), watch)
-    return output.float() if which < 0 else watch.endings[-1 - which].value.reshape(output.shape).float()
+    return channels_last(
+        (output if which < 0 else watch.endings[-1 - which].value.reshape(output.shape)).float()
+    )
 
 
 def as_tensor(network: Network, array: Array) -> Tensor:
@@ -120,6 +130,10 @@ def _outputs(network: Network, batch: int | None, x: Array) -> Array:
     return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
 
 
+def _array_of(network: Network, which: int, x: Array) -> Array:
+    return forward(network, x, which).cpu().numpy()  # type: ignore[no-any-return]
+
+
 def _largest_batch(network: Network, x: Array) -> int | None:
     """None if any number of pictures can be run at once: a traced network may know one alone."""
     try:
@@ -127,18 +141,6 @@ def _largest_batch(network: Network, x: Array) -> int | None:
     except ModelError:
         return 1
     return None
-
-
-def _check_repeatable(network: Network, x: Array, outputs: Array, which: int) -> None:
-    """Find networks that were saved as they are in training, with chance and their company in the answer."""
-    size = len(x)
-    alone = x if network.batch else x[:1]
-    again = np.concatenate([forward(network, alone, which).cpu().numpy()[:1] for _ in range(2)])
-    if np.abs(again - outputs[:1]).max() > 1e-2 * max(np.abs(outputs).max(), 1e-3):
-        raise ModelError(
-            f"it answers differently to the same picture, alone or among {size}, or from one time to the next: "
-            "it was saved as it is in training; call model.eval() before saving it"
-        )
 
 
 def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:

@@ -45,6 +45,12 @@ def needs_trust(source: str | Path, *, custom: str | None = None) -> bool:
     return module is not None and not _is_trusted(module)
 
 
+def program(source: str | Path, *, custom: str | None = None) -> Path | None:
+    """Return the file of the program that opening a model runs; None if it runs none. As for `needs_trust`."""
+    module = _module(parse(source), custom)
+    return None if module is None else _files(module)[-1]
+
+
 def trust(source: str | Path, *, custom: str | None = None) -> None:
     """Say yes to the program that opening a model runs, and remember it until its files change.
 
@@ -113,9 +119,11 @@ def _module(source: Source, custom: str | None) -> str | None:
 
 def _untrusted(module: str, source: Source) -> UntrustedError:
     call = repr(str(source)) if source.kind == "python" else f"{str(source)!r}, custom={module!r}"
+    program = str(_files(module)[-1])
     return UntrustedError(
-        f"opening {source.name} runs the program {_files(module)[-1]} on your machine: if you know it, "
-        f"say yes with load_model(..., trust=True), or once and for all with models.trust({call})"
+        f"opening {source.name} runs the program {program} on your machine: if you know it, "
+        f"say yes with load_model(..., trust=True), or once and for all with models.trust({call})",
+        program,
     )
 
 

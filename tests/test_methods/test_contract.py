@@ -8,7 +8,7 @@ from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 
 # A derivative follows the targets linearly; rectified ones do not.
-LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients"]
+LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "occlusion"]
 SAMPLING = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
 MANY = {"samples": 20, "steps": 20}
 
@@ -36,7 +36,8 @@ def model():
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
     x = pictures(model, count)
     layer = model.info.layers[0]
-    wanted = (count, *layer.shape) if METHODS[name].needs == "tap" else x.shape
+    sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
+    wanted = sizes[METHODS[name].needs]
     for estimate in run(name, model, x, targets_of(*range(count))):
         assert estimate.values.shape == wanted
         assert estimate.values.dtype == np.float32
@@ -172,8 +173,10 @@ def test_a_linear_model_is_explained_exactly(name):
     x = pictures(model)
     weight = model.weights[None, ..., 2]
     contributes = name in ("gradient_x_input", "integrated_gradients")
-    found = answer(name, model, x, targets_of(2))
-    np.testing.assert_allclose(found, weight * x if contributes else weight, rtol=1e-5, atol=1e-6)
+    wanted = weight * x if contributes else weight
+    if name == "occlusion":  # one pixel after the other, all of its channels
+        wanted = (weight * (x - x.mean((1, 2), keepdims=True))).sum(-1)
+    np.testing.assert_allclose(answer(name, model, x, targets_of(2)), wanted, rtol=1e-5, atol=2e-6)
 
 
 @every_method

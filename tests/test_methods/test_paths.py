@@ -9,6 +9,7 @@ import pytest
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
+from napari_saliency.methods._baselines import empty_picture
 from tests.analytic import Quadratic, Spatial, pictures, targets_of
 
 integrated_gradients = METHODS["integrated_gradients"].function
@@ -49,12 +50,13 @@ def test_a_quadratic_model_is_integrated_exactly():
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("baseline", ["black", "white", "mean"])
+@pytest.mark.parametrize("baseline", ["black", "white", "mean", "blur"])
 def test_contributions_add_up_to_the_difference_of_scores(score, baseline):
     model = preprocessed(Spatial(), "tf")
     x = pictures(model, 2)
     targets = Targets(np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32), score)
-    empty = {"black": np.full_like(x, -1), "white": np.ones_like(x)}
+    blurred = empty_picture(model, x, "blur")  # test_occlusion.py derives it a second time
+    empty = {"black": np.full_like(x, -1), "white": np.ones_like(x), "blur": blurred}
     start = empty.get(baseline, np.broadcast_to(x.mean((1, 2), keepdims=True), x.shape))
     difference = model.gradient(x, targets)[0] - model.gradient(start, targets)[0]
     total = last(model, x, targets, steps=512, baseline=baseline).values.sum((1, 2, 3))

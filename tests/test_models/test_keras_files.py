@@ -304,25 +304,28 @@ def test_a_module_that_is_named_beside_the_file_runs_after_a_yes_alone(custom, m
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("place", ["itself", "its loss"])
 @pytest.mark.parametrize("package", ["planted", "keras_hub", "keras_cv"])
 def test_a_class_that_names_its_own_module_brings_nothing_to_run(
-    keras, tmp_path, monkeypatch, suffix, package
+    keras, tmp_path, monkeypatch, suffix, package, place
 ):
     """Keras imports modules of packages that it takes for its own, wherever they lie."""
     mark, folder = tmp_path / "was imported", tmp_path / "modules" / package
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n", "utf-8")
     monkeypatch.syspath_prepend(folder.parent)
-    network = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(name="planted")])
+    inner = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten()], name="planted")
+    network = keras.Sequential([keras.Input((4, 6, 3)), inner])
     path = tmp_path / f"net{suffix}"
     network.save(path)
-    spoil_layer(path, module=package, class_name="Odd", registered_name=None)
+    odd = {"module": package, "class_name": "Odd", "config": {}, "registered_name": None}
+    spoil_layer(path, odd if place == "itself" else {"compile_config": {"optimizer": "sgd", "loss": odd}})
     assert "it uses Odd, which is not Keras' own" in refused(path)
     assert not mark.exists()
     assert package not in sys.modules
 
 
-def spoil_layer(path, **values):
+def spoil_layer(path, values):
     """Write other values into the configuration of the layer "planted"."""
 
     def spoiled(text):
@@ -367,23 +370,14 @@ def flat(keras):
     return keras.Sequential([keras.Input((64,)), keras.layers.Dense(3)])
 
 
-def two_inputs(keras):
-    inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
-    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.add(inputs))))
+def boxes(keras):
+    return keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Reshape((12, 12))]
+    )
 
 
-def two_named_inputs(keras):
-    inputs = {"left": keras.Input((8, 8, 3), name="left"), "right": keras.Input((8, 8, 3), name="right")}
-    x = keras.layers.add(list(inputs.values()))
-    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
-
-
-def with_space(keras):
-    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-
-
-def volume(keras):
-    return keras.Sequential([keras.Input((4, 8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+def film_of_volumes(keras):
+    return keras.Sequential([keras.Input((2, 4, 8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
 
 
 def rounded(keras):
@@ -394,10 +388,8 @@ def rounded(keras):
 
 STRANGERS = {
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
-    volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
-    two_inputs: "say which one is the picture, and that the others are to be 0: input=",
-    two_named_inputs: "takes 2 inputs (left, right); say which one is the picture",
-    with_space: "output of shape (None, 6, 6, 4) is not a classifier's, which is (pictures, classes)",
+    film_of_volumes: "takes inputs of shape (None, 2, 4, 8, 8, 3); a picture's is",
+    boxes: "output of shape (None, 12, 12) is neither a classifier's, which is (pictures, classes), nor a segmen",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }
 

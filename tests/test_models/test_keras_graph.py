@@ -57,10 +57,10 @@ def test_layers_are_those_with_space_in_the_order_of_computation(keras, opened):
     )
     model = opened(network)
     assert [tuple(layer) for layer in model.info.layers] == [
-        ("scale", 8, 12, 3),
-        ("first", 8, 12, 4),
-        ("half", 4, 6, 4),
-        ("second", 4, 6, 5),
+        ("scale", (8, 12), 3),
+        ("first", (8, 12), 4),
+        ("half", (4, 6), 4),
+        ("second", (4, 6), 5),
     ]
 
 

@@ -172,9 +172,13 @@ def joined(keras, named):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_other_inputs_are_zeros_if_the_user_says_so(keras, opened, x, named):
+def test_other_inputs_are_zeros(keras, opened, x, named):
     network = joined(keras, named)
-    found = opened(network, input="photo", others="zeros")
+    found = opened(network)
+    assert found.info.inputs == ("photo", "facts")
+    assert "input" in found.info.questions
+    assert "The picture goes into photo; zeros into facts." in found.info.notes
+    assert "input" not in opened(network, input="photo").info.questions
     kernel, bias = network.get_layer("top").get_weights()
     np.testing.assert_allclose(found.scores(x), x.reshape(2, -1) @ kernel + bias + 1, atol=1e-4)
     gradient = found.gradient(x, targets(1, 2))[1]
@@ -184,13 +188,11 @@ def test_other_inputs_are_zeros_if_the_user_says_so(keras, opened, x, named):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({}, "takes 2 inputs (photo, facts); say which one is the picture"),
-        ({"input": "photo"}, "takes 2 inputs (photo, facts); say which one is the picture"),
-        ({"input": "picture", "others": "zeros"}, "no input 'picture'; it has photo, facts"),
-        ({"input": "facts", "others": "zeros"}, "takes inputs of shape (None, 5)"),
+        ({"input": "picture"}, "no input 'picture'; it has photo, facts"),
+        ({"input": "facts"}, "takes inputs of shape (None, 5)"),
     ],
 )
-def test_several_inputs_need_a_word(keras, opened, settings, reason):
+def test_inputs_that_cannot_be(keras, opened, settings, reason):
     with pytest.raises(ModelError) as raised:
         opened(joined(keras, named=True), **settings)
     assert reason in str(raised.value)
@@ -200,7 +202,7 @@ def test_zeros_need_a_size(keras, opened):
     a, b = keras.Input(SHAPE, name="photo"), keras.Input((None, 4), name="words")
     z = keras.layers.Dense(4)(keras.layers.Flatten()(a)) + keras.ops.mean(b, 1)
     with pytest.raises(ModelError, match="input 'words' has no fixed size"):
-        opened(keras.Model([a, b], z), input="photo", others="zeros")
+        opened(keras.Model([a, b], z), input="photo")
 
 
 def heads(keras, named):
@@ -219,7 +221,9 @@ def test_of_several_outputs_the_first_of_classes_is_taken_and_the_user_asked(ker
     found = opened(network, preprocessing="unit")
     assert set(found.info.outputs) == {"mask", "kind", "ill"}
     assert found.info.questions[0] == "output"
-    assert f"this is {chosen(found)}. Choose with output=NAME" in found.info.notes[-1]
+    others = ", ".join(found.info.outputs[1:])
+    assert found.info.outputs[0] == chosen(found)
+    assert f"This is the output {chosen(found)}; there is also {others}." in found.info.notes
     wanted = opened(keras.Model(network.inputs, network.get_layer(chosen(found)).output))
     assert_same_scores(found, wanted, x)
 
@@ -237,7 +241,7 @@ def assert_same_scores(found, wanted, x):
 def test_an_output_by_name(keras, opened, x, named, output):
     network = heads(keras, named)
     found = opened(network, output=output)
-    assert ("output" in found.info.questions, found.info.outputs) == (False, ())
+    assert ("output" in found.info.questions, found.info.outputs[0]) == (False, output)
     assert_same_scores(found, opened(keras.Model(network.inputs, network.get_layer(output).output)), x)
 
 

@@ -10,7 +10,11 @@ from napari_saliency.methods import METHODS
 pytestmark = [pytest.mark.framework, pytest.mark.data]
 
 CLASSES = 1000
-FEW = {"smoothgrad": {"samples": 3, "seed": 4}, "integrated_gradients": {"steps": 8}}
+FEW = {
+    "smoothgrad": {"samples": 3, "seed": 4},
+    "integrated_gradients": {"steps": 8},
+    "occlusion": {"window": 56, "stride": 40},
+}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,20 @@ class SqueezeNet:
         gradients = [self.gradient(black + a * (x - black), targets) for a in positions]
         return (x - black) * np.trapezoid(gradients, dx=1 / (steps - 1), axis=0)
 
+    def occlusion(self, x, targets, window, stride):
+        def value(x):
+            features = self.features(self.tf.constant(x, self.dtype), self.tf.nn.relu)
+            return self.score(features, targets.weights, targets.score).numpy()
+
+        falls, times, mean = np.zeros(x.shape[:3]), np.zeros(x.shape[:3]), x.mean((1, 2), keepdims=True)
+        corners = [*range(0, 224 - window, stride), 224 - window]
+        for where in [np.s_[:, y : y + window, x : x + window] for y in corners for x in corners]:
+            covered = x.copy()
+            covered[where] = mean
+            falls[where] += value(x) - value(covered)
+            times[where] += 1
+        return falls / times
+
     def answer(self, name, x, targets):
         return {
             "gradient": lambda: self.gradient(x, targets),
@@ -119,6 +137,7 @@ class SqueezeNet:
             "grad_cam": lambda: self.grad_cam(x, targets),
             "smoothgrad": lambda: self.smoothgrad(x, targets, **FEW[name]),
             "integrated_gradients": lambda: self.integrated_gradients(x, targets, **FEW[name]),
+            "occlusion": lambda: self.occlusion(x, targets, **FEW[name]),
         }[name]()
 
 

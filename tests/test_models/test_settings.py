@@ -1,6 +1,8 @@
 """What a user says about a model, and the file that keeps it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +173,11 @@ def test_an_empty_list_of_lines_holds_no_class_names(tmp_path):
     (tmp_path / "labels.txt").write_text("\n\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"labels\.txt holds no class names"):
         read_labels(tmp_path / "labels.txt")
+
+
+def test_the_readme_lists_every_field():
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    table = text[text.index("| field | |") :].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()))) == {
+        *Settings.model_fields
+    }

@@ -10,8 +10,8 @@ from napari_saliency.models import _sources, catalogue, load_model, parse
 from napari_saliency.models._sources import APPLICATIONS, family
 
 WANTED = (
-    "a .keras or .h5 file, a SavedModel folder, or PyTorch's .pt2 or TorchScript file, keras:NAME, bundled:NAME "
-    "or python:MODULE:NAME"
+    "a .keras or .h5 file, a SavedModel folder, PyTorch's .pt2 or TorchScript file, or an .onnx file, keras:NAME, "
+    "bundled:NAME or python:MODULE:NAME"
 )
 
 
@@ -86,7 +86,7 @@ def test_what_does_not_exist_is_told_with_what_does(source, message):
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "photo.jpg", "model", "model.keras.zip"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.tflite", "photo.jpg", "model", "model.keras.zip"])
 def test_another_kind_of_file_is_told(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(

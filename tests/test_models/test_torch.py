@@ -231,7 +231,7 @@ def test_layers_are_listed_in_the_order_of_computation(forms, form):
         "exported": ["0", "0/relu", "2", "2/relu"],
     }[form]
     info = forms[form].info
-    shapes = [(7, 11, 5), (7, 11, 5), (3, 5, 6), (3, 5, 6)]
+    shapes = [((7, 11), 5), ((7, 11), 5), ((3, 5), 6), ((3, 5), 6)]
     assert info.layers == tuple((name, *shape) for name, shape in zip(named, shapes, strict=True))
     assert info.cam_layer == named[-1]
 
@@ -499,7 +499,7 @@ def test_the_size_can_be_said_later(twin):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     model = opened(net, size=None)
     twin = model.with_settings(Settings(size=(20, 30)))
-    assert twin.info.layers[0][1:] == (18, 28, 4)
+    assert twin.info.layers[0][1:] == ((18, 28), 4)
     assert model.info.input.words == "224×224 RGB"
     assert twin.info.fingerprint == model.info.fingerprint
 
@@ -541,8 +541,8 @@ class Odd(torch.nn.Module):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x, r"output of shape \(1, 4, 7, 11\) is not a classifier's"),
-        (lambda x: (x.mean((2, 3)), x), r"output \(tuple\) is not a classifier's"),
+        (lambda x: x.mean(3), r"output of shape \(1, 4, 7\) is neither a classifier's"),
+        (lambda x: (x.mean((2, 3)), x), r"output \(tuple\) is neither a classifier's"),
         (lambda x: x.mean((2, 3)).detach(), "no derivative here"),
         (lambda x: 1 / 0, "could not be run on pictures of shape .*division by zero"),
         (lambda x: torch.rand(len(x), 4) + x.mean((2, 3)), "saved as it is in training"),

@@ -14,7 +14,11 @@ pytestmark = [pytest.mark.framework, pytest.mark.data]
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 # Of the pictures that integrated gradients looks at, some lie so near to where a ReLU opens that rounding decides;
 # the gradients there differ by per cents. With these steps none does.
-FEW = {"smoothgrad": {"samples": 3, "seed": 4}, "integrated_gradients": {"steps": 9}}
+FEW = {
+    "smoothgrad": {"samples": 3, "seed": 4},
+    "integrated_gradients": {"steps": 9},
+    "occlusion": {"window": 56},
+}
 
 
 def factory():

@@ -216,3 +216,42 @@ def test_a_function_of_volumes():
     model = CallableModel(scores, Source("python", "scores"), settings)
     volume = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
     np.testing.assert_allclose(explain(model, volume, 2).values, weights[..., 2], rtol=1e-5)
+
+
+def test_an_onnx_file_of_volumes_is_run_forward(twin, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
+    kernels = [np.transpose(kernel, (4, 3, 0, 1, 2)).astype(np.float32) for kernel in twin.kernels]
+    head = np.reshape(twin.head, (*SPACE, 6, len(LABELS))).transpose(3, 0, 1, 2, 4).reshape(-1, len(LABELS))
+    weights = {
+        "k1": kernels[0],
+        "b1": twin.biases[0],
+        "k2": kernels[1],
+        "b2": twin.biases[1],
+        "w": head,
+        "b": twin.bias,
+    }
+    make = onnx.helper
+    nodes = [
+        make.make_node("Conv", ["x", "k1", "b1"], ["c1"]),
+        make.make_node("Relu", ["c1"], ["r1"]),
+        make.make_node("Conv", ["r1", "k2", "b2"], ["c2"], strides=[2, 2, 2]),
+        make.make_node("Relu", ["c2"], ["r2"]),
+        make.make_node("Flatten", ["r2"], ["f"]),
+        make.make_node("Gemm", ["f", "w", "b"], ["g"]),
+        make.make_node("Softmax", ["g"], ["y"]),
+    ]
+    graph = make.make_graph(
+        nodes,
+        "net",
+        [make.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2, *SHAPE[:-1]])],
+        [make.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", len(LABELS)])],
+        [onnx.numpy_helper.from_array(np.float32(array), name) for name, array in weights.items()],
+    )
+    opsets = [make.make_opsetid("", 13)]
+    onnx.save(make.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "net.onnx")
+    model = load_model(tmp_path / "net.onnx", preprocessing="none")
+    assert model.info.input.words == "9×7×11 (z×y×x) 2 channels"
+    x = pictures(twin, 3)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
+    volume = pictures(twin)[0]
+    assert explain(model, volume, 1, "occlusion").values.shape == SHAPE[:-1]

@@ -1,0 +1,51 @@
+"""Pictures that show nothing: what a picture is compared with, or covered by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array
+    from napari_saliency.models._base import Model
+
+Baseline = Literal["black", "white", "mean", "blur"]
+
+BLUR = 1 / 20
+"""Standard deviation of the blur, as a share of the picture's longer side: 11 pixels of 224."""
+
+
+def empty_picture(model: Model, x: Array, baseline: Baseline) -> Array:
+    """Make the empty picture in the model's own numbers: black is not 0 for most models.
+
+    Parameters
+    ----------
+    x : (N, *space, C) float32
+        Preprocessed pictures.
+    baseline : {"black", "white", "mean", "blur"}
+        Black and white are those of the picture before preprocessing; the mean is that of each channel
+        of each picture, and the blur takes away all that is smaller than it.
+
+    Returns
+    -------
+    (N, *space, C) float32
+    """
+    if baseline == "blur":
+        return _blurred(x)
+    if baseline == "mean":
+        return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
+    grey = np.full(x.shape, 255.0 if baseline == "white" else 0.0, np.float32)
+    return model.info.input.preprocessing(grey)
+
+
+def _blurred(x: Array) -> Array:
+    """Convolve with a Gaussian along each axis in space; at the edge the weights left over are scaled up."""
+    space = x.shape[1:-1]
+    sigma = BLUR * max(space)
+    for axis, size in enumerate(space, 1):
+        places = np.arange(size)
+        weights = np.exp(-0.5 * ((places - places[:, None]) / sigma) ** 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        x = np.moveaxis(np.tensordot(weights.astype(np.float32), x, (1, axis)), 0, axis)
+    return np.ascontiguousarray(x)

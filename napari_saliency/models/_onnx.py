@@ -1,0 +1,129 @@
+"""ONNX models: forward only, with their logits however they end."""
+
+from __future__ import annotations
+
+import copy
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency._types import Array, ModelError, Rule, Targets
+from napari_saliency.models._base import InputSpec, Model, Tap
+from napari_saliency.models._beside import all_settings, naming_the_file
+from napari_saliency.models._callable import as_logits
+from napari_saliency.models._description import describe
+from napari_saliency.models._settings import SettingError, Settings
+
+try:
+    from napari_saliency.models._onnx_files import OnnxFile, read_file
+    from napari_saliency.models._onnx_settling import open_network, run_in_parts, settle
+except ImportError as error:
+    raise ModelError(
+        "ONNX is not installed here: pip install 'napari-saliency[onnx]', then start again"
+    ) from error
+
+if TYPE_CHECKING:
+    from napari_saliency.models._sources import Source
+
+NO_LAYERS = "the layers of an ONNX file cannot be looked at: {!r} is none of them"
+ONLY_FORWARD = "{} is an ONNX file, which can only be run forward: choose a method that needs scores alone"
+
+
+class OnnxModel(Model):
+    """A classifier, segmentation or regression in an ONNX file.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        What is in the file; its graph is changed.
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class, or each class and place.
+    """
+
+    def __init__(self, file: OnnxFile, source: Source, settings: Settings) -> None:
+        self._source, self._lock = source, RLock()
+        self._said: tuple[object, ...] = ()
+        self._fingerprint, self._labels = file.fingerprint, file.labels
+        whole = self._whole(settings)
+        self._ports = _ports(whole)
+        with naming_the_file(source.path, settings):
+            self._network = open_network(file, whole)
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> OnnxModel:
+        if _ports(self._whole(settings)) != self._ports:  # another part of the graph
+            return open_source(self._source, settings)
+        twin = copy.copy(self)
+        twin._read(settings)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        _, layout, batch = self._settled
+        with self._lock:
+            outputs = run_in_parts(self._network.session, layout, batch, x)
+        return as_logits(outputs, self._settled.facts)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def _whole(self, settings: Settings) -> Settings:
+        return all_settings(self._source, settings)
+
+    def _read(self, settings: Settings) -> None:
+        """Describe the model; find out again what it takes if that is said now, or said no longer."""
+        whole = self._whole(settings)
+        said = whole.size, whole.channels
+        with naming_the_file(self._source.path, settings):
+            if whole.layer:
+                raise SettingError("layer", NO_LAYERS.format(whole.layer))
+            if said != self._said:
+                with self._lock:
+                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+            self.info = describe(self._source, whole.over(self._itself()), self._settled.facts)
+            _check_numbers(self.info.input, self._network.session.number)
+
+    def _itself(self) -> Settings:
+        """What the file says, where it fits."""
+        fits = len(self._labels) == self._settled.facts.n_outputs
+        return Settings(labels=self._labels if fits else None)
+
+
+def open_source(source: Source, settings: Settings) -> OnnxModel:
+    """Open an ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
+    """
+    assert source.path is not None
+    return OnnxModel(read_file(source.path), source, settings)
+
+
+def _ports(settings: Settings) -> tuple[str | None, ...]:
+    return settings.input, settings.output, settings.task
+
+
+def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
+    """Refuse a preprocessing whose numbers the model cannot be given."""
+    if not issubclass(number, np.integer):
+        return
+    limits, ramp = np.iinfo(number), np.arange(256, dtype=np.float32)
+    values = spec.preprocessing(np.repeat(ramp[None, None, :, None], spec.channels, -1))
+    if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
+        raise SettingError(
+            "preprocessing",
+            f"it takes whole numbers ({limits.dtype}), and preprocessing {spec.preprocessing.name!r} makes others: "
+            "use 'none'",
+        )

@@ -1,0 +1,289 @@
+"""Occlusion, against a plain loop, a linear model in closed form and its axioms."""
+
+import tracemalloc
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from napari_saliency._explain import explain
+from napari_saliency._preprocessing import PREPROCESSINGS
+from napari_saliency._types import SCORES, ModelError, Targets
+from napari_saliency.methods import METHODS
+from napari_saliency.methods import occlusion as module
+from napari_saliency.models import Model, _recall
+from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
+
+occlusion = METHODS["occlusion"].function
+FILLS = ("black", "white", "mean", "blur")
+
+
+def last(model, x, targets, **options):
+    *_, estimate = occlusion(model, x, targets, **options)
+    return estimate.values
+
+
+def starts(side, window, stride):
+    """First pixels of the windows along one side, the last of which ends where the side ends."""
+    found, window = [0], min(window, side)
+    while found[-1] + window < side:
+        found.append(min(found[-1] + stride, side - window))
+    return found
+
+
+def empty(model, picture, fill):
+    if fill == "mean":
+        return np.broadcast_to(picture.mean((0, 1)), picture.shape)
+    if fill == "blur":
+        return blurred(picture)
+    grey = np.full((1, *picture.shape), {"black": 0, "white": 255}[fill], np.float32)
+    return model.info.input.preprocessing(grey)[0]
+
+
+def blurred(picture):
+    """Weighted mean of all pixels, for one pixel after the other."""
+    height, width, _ = picture.shape
+    sigma = max(height, width) / 20
+    rows, columns = np.mgrid[:height, :width]
+    found = np.zeros_like(picture)
+    for y, x in product(range(height), range(width)):
+        weights = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2))
+        found[y, x] = np.tensordot(weights, picture, 2) / weights.sum()
+    return found
+
+
+def loop(model, picture, weights, score, options):
+    """One window after the other, one pixel after the other."""
+    window, stride, fill = options
+    height, width, _ = picture.shape
+    targets = Targets(weights[None], score)
+    whole, cover = model.value(picture[None].astype(np.float64), targets)[0], empty(model, picture, fill)
+    falls = {place: [] for place in product(range(height), range(width))}
+    for top, left in product(starts(height, window, stride), starts(width, window, stride)):
+        covered = picture.copy()
+        inside = [
+            (y, x)
+            for y, x in falls
+            if top <= y < top + window and left <= x < left + window  # windows of one side
+        ]
+        for y, x in inside:
+            covered[y, x] = cover[y, x]
+        fall = whole - model.value(covered[None].astype(np.float64), targets)[0]
+        for place in inside:
+            falls[place].append(fall)
+    assert all(falls.values()), "a pixel that no window covers"
+    return np.reshape([np.mean(fall) for fall in falls.values()], (height, width))
+
+
+def preprocessed(model, name):
+    spec = replace(model.info.input, preprocessing=PREPROCESSINGS[name])
+    model.info = replace(model.info, input=spec)
+    return model
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("window", "stride"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 3), (5, 5), (7, 4), (99, 9)]
+)
+def test_it_is_the_mean_fall_of_the_score_over_all_windows_that_cover_a_pixel(window, stride, score):
+    model = Spatial()
+    x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
+    found = last(model, x, Targets(weights, score), window=window, stride=stride)
+    wanted = [loop(model, *pair, score, (window, stride, "mean")) for pair in zip(x, weights, strict=True)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("score", SCORES)
+def test_probabilities_are_those_of_the_models_ending(ending, score):
+    model = Spatial(ending=ending)
+    x, weights = pictures(model), np.array([[1, 0, 0.5, 0]], np.float32)
+    wanted = loop(model, x[0], weights[0], score, (2, 1, "mean"))
+    np.testing.assert_allclose(
+        last(model, x, Targets(weights, score), window=2, stride=1)[0], wanted, rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["none", "tf", "caffe"])
+@pytest.mark.parametrize("fill", FILLS)
+def test_what_covers_is_black_or_white_before_preprocessing_or_made_of_the_picture(fill, name):
+    model = preprocessed(Spatial((12, 20, 3)), name)
+    x, weights = pictures(model) * 50, np.eye(4, dtype=np.float32)[:1]
+    wanted = loop(model, x[0], weights[0], "logit", (5, 3, fill))
+    found = last(model, x, Targets(weights), window=5, stride=3, fill=fill)[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_a_linear_model_in_closed_form():
+    """Windows that do not overlap: what their pixels contribute, compared with black."""
+    model = Linear()
+    x = pictures(model)
+    contributions = (model.weights[..., 2] * x[0]).sum(-1)
+    blocks = contributions.reshape(3, 2, 4, 2).sum((1, 3)).repeat(2, 0).repeat(2, 1)
+    found = last(model, x, targets_of(2), window=2, stride=2, fill="black")
+    np.testing.assert_allclose(found[0], blocks, rtol=1e-4, atol=1e-5)
+    single = last(model, x, targets_of(2), window=1, stride=1, fill="black")
+    np.testing.assert_allclose(single[0], contributions, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_pixels_that_the_model_does_not_look_at_get_nothing(fill):
+    model = Quadratic()
+    model.weights[:, 4:] = model.curvature[:, 4:] = 0
+    found = last(model, pictures(model), targets_of(1), window=2, stride=1, fill=fill)[0]
+    assert not found[:, 5:].any()  # column 4 is covered together with column 3
+    assert found[:, :4].all()
+
+
+def test_parts_that_look_like_what_covers_them_get_nothing():
+    model = Spatial()
+    x = pictures(model)
+    x[:, :3] = 0
+    found = last(model, x, targets_of(0), window=3, stride=3, fill="black")[0]
+    assert not found[:3].any()
+    assert found[3:].all()
+
+
+class Volumes(Model):
+    """``logits = x·W`` of pictures with three dimensions in space."""
+
+    def __init__(self):
+        self.info = Linear().info
+        self.weights = np.random.default_rng(0).normal(size=(4, 5, 6, 2, 4))
+
+    def scores(self, x):
+        return np.tensordot(x, self.weights, 4).astype(np.float32)
+
+    def gradient(self, x, targets, rule=None):
+        raise ModelError
+
+    tap = with_settings = gradient
+
+
+def test_space_may_have_any_number_of_dimensions():
+    model = Volumes()
+    x = np.random.default_rng(1).normal(size=(2, 4, 5, 6, 2)).astype(np.float32)
+    found = last(model, x, targets_of(3, 0), window=1, stride=1, fill="black")
+    wanted = np.stack([(x[n] * model.weights[..., k]).sum(-1) for n, k in ((0, 3), (1, 0))])
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert last(model, x, targets_of(3, 0), window=2, fill="blur").shape == (2, 4, 5, 6)
+
+
+def test_by_itself_a_window_is_an_eighth_of_the_shorter_side_and_moves_by_half_of_it():
+    model = Linear((32, 40, 1))
+    x = pictures(model)
+    np.testing.assert_array_equal(
+        last(model, x, targets_of(0)), last(model, x, targets_of(0), window=4, stride=2)
+    )
+
+
+def test_an_answer_so_far_is_the_mean_over_the_windows_so_far():
+    model = Linear()
+    x = pictures(model)
+    first, *_ = occlusion(model, x, targets_of(0), window=2, stride=2, fill="black")
+    assert (first.done, first.total) == (2, 12)
+    contributions = (model.weights[..., 0] * x[0]).sum(-1)
+    known = first.values[0] != 0
+    assert known.sum() == 8  # two windows of 2 × 2
+    blocks = contributions.reshape(3, 2, 4, 2).sum((1, 3)).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(first.values[0][known], blocks[known], rtol=1e-4, atol=1e-5)
+
+
+def test_the_whole_picture_is_covered_early():
+    """By a quarter of the windows, if they overlap by half."""
+    model = Linear((64, 64, 1))
+    estimates = list(occlusion(model, pictures(model), targets_of(0), window=8, stride=4))
+    early = next(e for e in estimates if e.done > e.total / 2)
+    assert early.values.all()
+
+
+def test_steps_between_windows_that_leave_pixels_out_are_refused():
+    model = Linear()
+    with pytest.raises(ValueError, match="stride=3 is more than window=2: pixels between the windows"):
+        next(occlusion(model, pictures(model), targets_of(0), window=2, stride=3))
+
+
+def test_a_window_with_a_planted_mark_stands_where_the_mark_is():
+    model = Linear((16, 24, 1))
+    model.weights[:] = 0
+    model.weights[4:6, 18:20] = 1  # what the network has learnt
+    found = last(model, np.ones((1, 16, 24, 1), np.float32), targets_of(0), window=2, stride=1, fill="black")
+    assert np.unravel_index(found[0].argmax(), found[0].shape) in {(4, 18), (4, 19), (5, 18), (5, 19)}
+    assert not found[0, :3].any()
+    assert not found[0, :, :17].any()
+
+
+# Another class -----------------------------------------------------------------------------------
+
+
+def test_another_class_and_score_of_the_same_picture_run_the_model_zero_times():
+    model = Spatial()
+    x, options = pictures(model), {"window": 2, "stride": 1}
+    last(model, x, targets_of(0), **options)
+    known = len(model.calls)
+    for index, score in product(range(len(LABELS)), SCORES):
+        found = last(model, x.copy(), targets_of(index, score=score), **options)
+        wanted = loop(model, x[0], np.eye(4, dtype=np.float32)[index], score, (2, 1, "mean"))
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-4, atol=1e-5)
+    assert len(model.calls) == known
+
+
+@pytest.mark.parametrize("change", ["picture", "window", "stride", "fill"])
+def test_what_is_asked_otherwise_runs_anew(change):
+    model = Spatial()
+    x, options = pictures(model), {"window": 3, "stride": 2}
+    last(model, x, targets_of(0), **options)
+    known = len(model.calls)
+    if change == "picture":
+        x = x + 1
+    else:
+        options[change] = {"window": 4, "stride": 1, "fill": "white"}[change]
+    found = last(model, x, targets_of(0), **options)
+    assert len(model.calls) > known
+    np.testing.assert_array_equal(found, last(Spatial(), x, targets_of(0), **options))
+
+
+def test_a_run_that_was_left_goes_on_where_it_was():
+    model = Spatial(batch=2)
+    x = pictures(model)
+    started = occlusion(model, x, targets_of(0), window=2, stride=1)
+    for _ in range(5):
+        next(started)
+    other = last(model, x, targets_of(1), window=2, stride=1)
+    *_, end = started  # two at the same time do not disturb each other
+    assert sum(size for _, size in model.calls) == 1 + 5 * 7
+    np.testing.assert_array_equal(other, last(Spatial(), x, targets_of(1), window=2, stride=1))
+    np.testing.assert_array_equal(end.values, last(Spatial(), x, targets_of(0), window=2, stride=1))
+
+
+def test_through_the_one_door_another_class_costs_the_prediction_alone():
+    model = Spatial()
+    picture = pictures(model)[0]
+    explain(model, picture, 0, "occlusion")
+    known = len(model.calls)
+    explain(model, picture, 1, "occlusion")
+    assert model.calls[known:] == [("scores", 1)]
+
+
+def test_scores_that_would_fill_the_memory_are_not_kept(monkeypatch):
+    monkeypatch.setattr(_recall, "MOST_BYTES", 100)
+    model = Spatial()
+    x = pictures(model)
+    found = last(model, x, targets_of(0), window=2, stride=1)
+    known = len(model.calls)
+    np.testing.assert_array_equal(last(model, x, targets_of(0), window=2, stride=1), found)
+    assert len(model.calls) > known + 2
+
+
+def test_memory_does_not_grow_with_the_windows():
+    model = Linear((64, 64, 3))
+    x, peaks = pictures(model), []
+    for stride in (8, 1):
+        tracemalloc.start()
+        for _ in occlusion(model, x, targets_of(0), window=8, stride=stride):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert len(module._windows((64, 64), 8, 1)) == 57**2
+    assert peaks[1] < 2 * peaks[0]
