@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice, repeat
+from itertools import repeat
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -96,22 +96,39 @@ def explain_batch(
         A region of each picture.
     """
     _check_model(model)
-    asked = _each(images, targets, regions, len(model.info.input.shape))
     found: list[Explanation] = []
-    while some := list(islice(asked, model.info.batch)):
-        part, inside = zip(*(_prepare(model.info, image, mask) for image, _, mask in some), strict=True)
-        x = _stack(part)
-        predictions = model.predict(x, inside)
-        resolved = [
-            replace(resolve(target, prediction, score), region=region)
-            for (_, target, _), prediction, region in zip(some, predictions, inside, strict=True)
-        ]
+    for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
+        x = np.stack([prepared.x for prepared, _ in some])
+        predictions = model.predict(x, [prepared.region for prepared, _ in some])
         questions = [
-            Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)
+            Question(
+                prediction,
+                replace(resolve(target, prediction, score), region=prepared.region),
+                prepared.placement,
+            )
+            for (prepared, target), prediction in zip(some, predictions, strict=True)
         ]
         *_, last = answers(model, x, questions, method, options)
         found += last
     return found
+
+
+def _together(
+    info: ModelInfo, asked: Iterable[tuple[AnyImage, Any, Any]]
+) -> Iterator[list[tuple[Prepared, Any]]]:
+    """Prepare pictures and join those that can be run in one call: of one size, and not too many."""
+    some: list[tuple[Prepared, Any]] = []
+    for image, target, mask in asked:
+        prepared = _prepare(info, image, mask)
+        if some and some[0][0].x.shape != prepared.x.shape:
+            yield some
+            some = []
+        some.append((prepared, target))
+        if len(some) >= info.together(prepared.x.shape[:-1]):
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _check_model(model: object) -> None:
@@ -346,22 +363,16 @@ def _finite_note(values: Array, axes: int) -> tuple[str, ...]:
     return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
 
 
-def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> tuple[Prepared, Region | None]:
+def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> Prepared:
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:
-        return prepared, None
+        return prepared
     space = pixels.shape[: len(info.input.shape)]
     if np.shape(mask) != space:
         raise ValueError(f"a region has the picture's shape {space}, not {np.shape(mask)}")
-    return prepared, Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
-
-
-def _stack(pictures: Sequence[Prepared]) -> Array:
-    shapes = {picture.x.shape for picture in pictures}
-    if len(shapes) > 1:
-        raise ValueError(f"pictures of one batch must come to the same size, not {sorted(shapes)}")
-    return np.stack([picture.x for picture in pictures])
+    region = Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
+    return replace(prepared, region=region)
 
 
 def _provenance(info: ModelInfo) -> dict[str, str]:

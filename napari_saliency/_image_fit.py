@@ -68,8 +68,9 @@ class Frame:
 def framed(shape: Shape, spec: InputSpec) -> Frame:
     """Decide what a model sees of a picture of a shape (h, w) or (z, y, x)."""
     size, fit, words = _size(shape, spec), spec.fit, ""
-    if not any(spec.shape):  # a model of any size takes any aspect ratio
-        return Frame((0,) * len(shape), shape, size, size, (0,) * len(shape), _limited(shape, size))
+    if not any(spec.shape) and spec.multiple == 1:  # a model of any size takes any aspect ratio
+        words = "" if size == shape else f", scaled to {sized(size)}{_reason(shape, spec)}"
+        return Frame((0,) * len(shape), shape, size, size, (0,) * len(shape), words)
     starts, stops, content = (0,) * len(shape), shape, size
     if fit == "crop":
         starts, stops = _centre_box(shape, size)
@@ -85,18 +86,24 @@ def framed(shape: Shape, spec: InputSpec) -> Frame:
     if content != size:
         words += f", black around it to {sized(size)}"
     corner = tuple((s - c) // 2 for s, c in zip(size, content, strict=True))
-    return Frame(starts, stops, content, size, corner, words)
+    return Frame(starts, stops, content, size, corner, words and words + _reason(shape, spec))
 
 
 def _size(shape: Shape, spec: InputSpec) -> Shape:
-    """The model's size; where it is free, the picture's own, within the limit."""
-    shrink = min(1.0, (MOST_PIXELS / math.prod(shape)) ** (1 / len(shape)))
-    return tuple(own or max(1, math.floor(n * shrink)) for own, n in zip(spec.shape, shape, strict=True))
+    """The model's size; where it is free, the picture's own, within the limit, and cut to multiples."""
+    shrink, step = min(1.0, (MOST_PIXELS / math.prod(shape)) ** (1 / len(shape))), spec.multiple
+    return tuple(
+        own or max(1, math.floor(n * shrink / step)) * step for own, n in zip(spec.shape, shape, strict=True)
+    )
 
 
-def _limited(shape: Shape, size: Shape) -> str:
-    limit = f" (limit: {MOST_PIXELS / 1e6:.1f} million pixels)"
-    return "" if size == shape else f", scaled to {sized(size)}{limit}"
+def _reason(shape: Shape, spec: InputSpec) -> str:
+    """Why a model that takes any size does not get the picture as it is."""
+    if any(spec.shape):
+        return ""
+    limit = f"limit: {MOST_PIXELS / 1e6:.1f} million pixels" if math.prod(shape) > MOST_PIXELS else ""
+    multiples = f"sizes in multiples of {spec.multiple}" if spec.multiple > 1 else ""
+    return f" ({', '.join(filter(None, (limit, multiples)))})"
 
 
 def _extent(starts: Shape, stops: Shape) -> Shape:

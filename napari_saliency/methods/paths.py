@@ -47,7 +47,7 @@ def integrated_gradients(
     order = _spread_out(steps)
     total, share = np.zeros(x.shape), 0.0
     ends: dict[int, Array] = {}
-    for begin, stop in chunks(steps, x.shape, model.info.batch):
+    for begin, stop in chunks(steps, len(x), model.info.together(x.shape[1:-1])):
         chosen = order[begin:stop]
         between = start + np.multiply.outer(positions[chosen].astype(np.float32), x - start)
         values, gradients = model.gradient(between.reshape(-1, *x.shape[1:]), targets.repeat(len(chosen)))

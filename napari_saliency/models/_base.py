@@ -25,6 +25,7 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._memory import check_memory
 from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
+
+MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
+"""Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
+or costs memory. Measured on processors."""
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
 """What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
@@ -58,12 +63,15 @@ class InputSpec:
         From pictures with values 0..255, RGB, to the model's numbers.
     fit : {"crop", "stretch", "pad"}
         How a picture is brought to the model's size.
+    multiple : int
+        Sizes that are free must be multiples of it.
     """
 
     shape: tuple[int | None, ...]
     channels: int
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
     fit: Fit = "crop"
+    multiple: int = 1
 
     @property
     def words(self) -> str:
@@ -118,7 +126,10 @@ class ModelInfo:
     outputs : tuple of str
         Names of the network's outputs, where they are several and nobody said which.
     batch : int
-        Pictures of one call beyond which a call only gets longer, not better.
+        Most pictures of one call.
+    work, memory : float
+        Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
+        they are not known.
     gives : set of {"scores", "gradient", "tap"}
         Which calls it answers; a method works if its ``needs`` is among them.
     """
@@ -137,7 +148,9 @@ class ModelInfo:
     fingerprint: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    batch: int = 8
+    batch: int = MOST_PICTURES
+    work: float = 0
+    memory: float = 0
     gives: frozenset[Needs] = frozenset(NEEDS)
 
     @property
@@ -146,6 +159,12 @@ class ModelInfo:
         kind = "quantities" if self.ending == "quantity" else "classes"
         count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else "one quantity"
         return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+
+    def together(self, space: tuple[int, ...]) -> int:
+        """How many pictures of a size are best run in one call; it depends on nothing else."""
+        pixels = math.prod(space)
+        by_work = BEST_WORK // max(self.work * pixels, 1)
+        return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -242,6 +261,7 @@ class Model(ABC):
 
     def predict(self, x: Array, regions: Sequence[Region | None] | None = None) -> list[Prediction]:
         """What the model says of each picture of ``x``, or, if its output has space, of a region of each."""
+        check_memory(self.info, x.shape)
         scores = self.scores(x)
         return [self.prediction(*one) for one in zip(scores, regions or [None] * len(scores), strict=True)]
 

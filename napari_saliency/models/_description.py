@@ -36,9 +36,6 @@ SIZES = {
     3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
 }
 
-# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
-MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
-
 SPELLED = {
     "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
     "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
@@ -71,8 +68,8 @@ class Facts:
         Further names by which layers can be asked for.
     thinned : set of str
         Layers whose output is another layer's, thinned out or moved.
-    work : int
-        Multiplications of one forward pass; 0 where they are not known.
+    multiple : int
+        Sizes that are free must be multiples of it.
     notes : tuple of str
         Further sentences for the user.
     ending, space, layers, inputs, outputs, gives
@@ -94,7 +91,9 @@ class Facts:
     thinned: frozenset[str] = frozenset()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    work: int = 0
+    multiple: int = 1
+    work: float = 0
+    memory: float = 0
     notes: tuple[str, ...] = ()
     gives: frozenset[Needs] = field(default=frozenset(NEEDS))
 
@@ -121,7 +120,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     return ModelInfo(
         source=str(source),
         name=source.name,
-        input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape)),
+        input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape), facts.multiple),
         labels=_labels(settings, facts),
         ending=facts.ending,
         space=facts.space,
@@ -133,7 +132,8 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         fingerprint=facts.fingerprint,
         inputs=facts.inputs,
         outputs=facts.outputs,
-        batch=max(1, min(MOST_PICTURES, BEST_WORK // max(facts.work, 1))),
+        work=facts.work,
+        memory=facts.memory,
         gives=facts.gives,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ LINEAR |= {"ResizeBilinear", "ResizeNearestNeighbor", "Conv2DBackpropInput", "Co
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
 RELUS = ("Relu", "Relu6")
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D")
 NO_DERIVATIVE = "the model's scores have no derivative here: something on the way rounds or compares"
 
 
@@ -69,8 +70,6 @@ class Graph:
         Of the outputs, if they have any.
     n_relus : int
         ReLUs in their own right on the way from the picture to the logits.
-    work : int
-        Multiplications of one forward pass; 0 where the size of pictures is free.
     layers : dict of str to (height, width, channels), or (z, y, x, channels)
         Outputs with space of layers on the way to the logits, in the order of computation.
     folded_away : set of str
@@ -135,6 +134,31 @@ class Graph:
         first = activations if self._separates(layer) else tf.constant(x)
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
+    def costs(self, x: Array | None = None) -> tuple[int, int]:
+        """Multiplications of one picture's forward pass, and bytes of all that is computed in it.
+
+        Parameters
+        ----------
+        x : (1, *size, C) float32, optional
+            Measured on it, which shows whether a picture of that size can be run at all. Without it they
+            are read off the graph, where sizes are not free.
+        """
+        if x is None:
+            return self._costs(lambda tensor: tensor.shape[1:].num_elements() or 0)
+        function = self._function(
+            "costs", lambda: (self._x, self._costs(partial(tf.size, out_type=tf.int64)))
+        )
+        work, held = function(tf.constant(x))
+        return int(work), int(held)
+
+    def _costs(self, count: Callable[[Tensor], Any]) -> tuple[Any, Any]:
+        convolutions = [op for op in self._ops if op.type in CONVOLUTIONS]
+        held = [tensor for op in self._ops for tensor in op.outputs if _is_computed(tensor)]
+        return (
+            sum(count(op.outputs[0]) * _reach(op) for op in convolutions),
+            sum(count(tensor) * tensor.dtype.size for tensor in held),
+        )
+
     @cached_property
     def layers(self) -> dict[str, tuple[int | None, ...]]:
         """See the class."""
@@ -152,7 +176,7 @@ class Graph:
         self.space = tuple(self._logits.shape[1:-1])
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
-        self.work = sum(map(_multiplications, ops))
+        self._ops = ops
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
         own = [(name, t) for name, t in layers if named[t.name] == name]
@@ -327,13 +351,16 @@ def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401
     return found
 
 
-def _multiplications(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
-    """Of a convolution, for one picture: each pixel of the output takes the whole kernel."""
-    if op.type not in ("Conv2D", "DepthwiseConv2dNative", "Conv3D"):
-        return 0
-    last = op.get_attr("data_format") in (b"NHWC", b"NDHWC")
-    space = op.outputs[0].shape[1:-1] if last else op.outputs[0].shape[2:]
-    return (space.num_elements() or 0) * int(op.inputs[1].shape.num_elements() or 0)
+def _reach(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
+    """How many multiplications of a convolution each number of its output takes."""
+    channels = op.outputs[0].shape[-1 if op.get_attr("data_format") in (b"NHWC", b"NDHWC") else 1]
+    return int(op.inputs[1].shape.num_elements() or 0) // int(channels or 1)
+
+
+def _is_computed(tensor: Tensor) -> bool:
+    """Whether a tensor holds something new of every picture."""
+    rank = tensor.shape.rank or 0
+    return rank > 1 and tensor.shape[0] is None and tensor.op.type not in {*PASSING, "Placeholder"} - {"Cast"}
 
 
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns

@@ -96,7 +96,9 @@ class Watch(TorchDispatchMode):
     ndim : int
         Axes of what is run, and so of an output that has space.
     work : int
-        Multiplications of the convolutions.
+        Multiplications of the convolutions, for one picture.
+    held : int
+        Bytes of all that was computed.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Watch(TorchDispatchMode):
         self.kinds: dict[str, str] = {}
         self.kept: Tensor | None = None
         self.threes: list[Tensor] = []
-        self.work = 0
+        self.work = self.held = 0
         self.ndim = 4
         self._names, self._keep = names, keep
         self._last = "input"
@@ -126,8 +128,11 @@ class Watch(TorchDispatchMode):
             self.work += output[0].numel() * args[1][0].numel()
         elif name == "add" and isinstance(args[1], (int, float)) and args[1] == 3:
             self.threes.append(output)
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, torch.Tensor) and name not in MOVING and not func._schema.name.endswith("_"):
+            self.held += first.nbytes
         if self._names is not None and name not in MOVING:
-            self._note(name, args, output[0] if isinstance(output, tuple) else output)
+            self._note(name, args, first)
         return output
 
     def note(self, name: str, output: Tensor, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,10 @@ Tensor = Any
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
 THINNING = ("pool", "drop", "pad", "identity", "upsampl", "interpolat", "resize", "mean", "fold", "shuffle")
+
+
+HELD = 1.6
+"""Times all that is computed: what a gradient holds at once, measured .7 to 1.6 on four networks."""
 
 
 class Settled(NamedTuple):
@@ -83,9 +88,16 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         thinned=frozenset(
             name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)
         ),
-        work=done.watch.work,
+        work=done.watch.work / math.prod(shape[:-1]),
+        memory=_held(network, done),
     )
     return Settled(facts, batch, done.which)
+
+
+def _held(network: Network, done: Pass) -> float:
+    """Bytes that a gradient holds for each pixel; nothing is known of other memory than the processor's."""
+    here = network.device.type == "cpu"
+    return HELD * done.watch.held / math.prod(done.x.shape[:-1]) if here else 0
 
 
 def start(network: Network, x: Array, layer: str = "", *, every: bool = False, plain: bool = False) -> Pass:

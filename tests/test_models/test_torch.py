@@ -642,3 +642,14 @@ def test_gradients_are_finite_differences(twin, relu, end):
         with torch.no_grad():
             above, below = (net(torch.tensor(x + s).permute(0, 3, 1, 2))[0, 2].item() for s in (step, -step))
         np.testing.assert_allclose((gradient * step).sum(), (above - below) / 2, rtol=1e-3, atol=1e-9)
+
+
+def test_what_a_picture_costs_is_read_off_a_pass():
+    from napari_saliency.models._torch_settling import HELD
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    net.append(torch.nn.Linear(4 * 18 * 28, 2))
+    info = opened(net, size=(20, 30)).info
+    numbers = 2 * 4 * 18 * 28 + 2 + 2  # a convolution, its ReLU, two classes, and their derivatives' start
+    assert info.work == 3 * 3 * 3 * 4 * 18 * 28 / (20 * 30)
+    assert info.memory == pytest.approx(HELD * 4 * numbers / (20 * 30), rel=0.01)
