@@ -34,6 +34,7 @@ def explain(
     target: Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
+    *,
     region: Mask | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> Explanation:
@@ -72,7 +73,7 @@ def explain(
     ModelError
         If the model cannot do what the method needs.
     """
-    return explain_batch(model, [image], [target], method, score, [region], **options)[0]
+    return explain_batch(model, [image], [target], method, score, regions=[region], **options)[0]
 
 
 def explain_batch(
@@ -81,6 +82,7 @@ def explain_batch(
     targets: Iterable[Target | int | str | None] | Target | int | str | None = None,
     method: str = "gradient",
     score: Score = "logit",
+    *,
     regions: Iterable[Mask | None] | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> list[Explanation]:

@@ -120,7 +120,7 @@ class Inspection:
                 settings.over(Settings.beside(path)).write_beside(path)
         except (OSError, ModelError) as error:  # the file may be gone, or its folder not writable
             self.failed.emit(Problem.of("This could not be kept beside the model", error))
-        self.open_model(self.model.source, settings)
+        self.open_model(self.model.source, settings.over(self._open_model.settings))
 
     def trust(self) -> None:
         """Say yes, once and for all, to the program that opening the model runs; then open it."""
@@ -364,8 +364,6 @@ class Inspection:
     def _run_failed(self, run: Run, error: BaseException) -> None:
         if not run.quiet:
             self._fail(Problem.of("The map could not be computed", error))
-
-    # Changes -----------------------------------------------------------------------------------
 
     def _chosen(self) -> None:
         """Follow a change of method, option or score: show the map if it is known or Live is on."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_saliency._link import Post
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
-    from napari_saliency._state import Problem
+    from napari_saliency._state import ModelStatus, Problem
 
 NO_PICTURE = Reading("Drop a picture into the window.")
 
@@ -80,6 +80,7 @@ class Viewing:
         self._closed = False
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
+        self._space = 2  # axes that the model sees
         self.source: Image | None = None
         self.region: Drawing | None = None
         self.reading = NO_PICTURE
@@ -89,7 +90,8 @@ class Viewing:
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)
         inspection.known_classes_changed.connect(self._prepare)
-        inspection.model_changed.connect(self._moved)
+        inspection.model_changed.connect(self._model_set)
+        self._model_set(inspection.model)
         self.choose(self._first())
 
     @property
@@ -163,7 +165,7 @@ class Viewing:
         self._closed = True
         self._let_go()
         self._let_go_of_region()
-        self._inspection.model_changed.disconnect(self._moved, missing_ok=True)
+        self._inspection.model_changed.disconnect(self._model_set, missing_ok=True)
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
@@ -248,6 +250,13 @@ class Viewing:
     def _moved(self, _event: object = None) -> None:
         self._look_soon()
 
+    def _model_set(self, status: ModelStatus) -> None:
+        """Look anew: at once, if the model sees volumes and the one before planes, or the other way round."""
+        before = self._space
+        if status.info is not None:
+            self._space = len(status.info.input.shape)
+        (self._look_soon if self._space == before else self._look)()
+
     def _replaced(self, _event: object = None) -> None:
         if self.source is not None:
             self._version[self.source.unique_id] = self._version.get(self.source.unique_id, 0) + 1
@@ -275,12 +284,6 @@ class Viewing:
             Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
         )
         self._inspection.set_picture(found)
-
-    @property
-    def _space(self) -> int:
-        """Axes that the model at hand sees: 2, of volumes 3."""
-        info = self._inspection.model.info
-        return len(info.input.shape) if info is not None else 2
 
     def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
         """The region, if the model at hand can look at one."""

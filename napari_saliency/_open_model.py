@@ -37,6 +37,8 @@ class OpenModel:
     ----------
     status : ModelStatus
         The model and how it stands.
+    settings : Settings
+        What was said about the model since it was opened.
     link : EngineLink
         For calls to the engine.
     """
@@ -50,7 +52,7 @@ class OpenModel:
         failed: Callable[[Problem], None],
     ) -> None:
         self._changed, self._failed = changed, failed
-        self._settings = Settings()
+        self.settings = Settings()
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
         self.link = EngineLink(engine, post, background, self._lost)
@@ -58,9 +60,9 @@ class OpenModel:
 
     def open(self, source: str, settings: Settings) -> None:
         """Open a model in place of the one before."""
-        same = (source, settings) == (self.status.source, self._settings)
+        same = (source, settings) == (self.status.source, self.settings)
         info = self.status.info if same else None  # what is known of it holds while it is opened again
-        self._settings = settings
+        self.settings = settings
         if not self.link.alive:
             self._start_engine()
         phase, verb = (
@@ -72,12 +74,12 @@ class OpenModel:
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
-        self.open(self.status.source, self._settings)
+        self.open(self.status.source, self.settings)
 
     def trust(self) -> None:
         """Say yes to the program that waits for it, and open the model."""
         try:
-            trust(self.status.source, custom=self._settings.custom)
+            trust(self.status.source, custom=self.settings.custom)
         except (OSError, ModelError) as error:
             self._fail(Problem.of("The yes could not be kept", error))
         else:

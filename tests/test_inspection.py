@@ -711,6 +711,15 @@ def test_a_region_beside_the_picture_is_told_in_a_sentence(desk, monkeypatch):
     assert inspection.progress is None
 
 
+def test_what_was_said_before_still_holds(desk):
+    inspection = desk.show()
+    inspection.answer(Settings(preprocessing="tf"))
+    desk.settle()
+    inspection.answer(Settings(labels=tuple("uvwxyz")))
+    desk.settle()
+    assert inspection._open_model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
+
+
 # Programs
 
 

@@ -106,6 +106,19 @@ def test_another_model_looks_at_planes_again(viewer, inspection, viewing):
     np.testing.assert_array_equal(inspection.picture.read()[0], data)
 
 
+def test_a_model_of_volumes_is_never_given_a_plane_in_between(viewer):
+    data = RNG.random((5, 20, 30)).astype(np.float32)
+    viewer.add_image(data)
+    inspection = FakeInspection(prediction(3), ModelStatus(Phase.READY, "ready", "fake:flat", info()))
+    viewing = Viewing(viewer, inspection, [].append, lambda call: lambda: None)  # what waits never comes
+    assert inspection.picture.read()[0].shape == (20, 30)
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "fake:net", VOLUMES))
+    assert inspection.picture.read()[0].shape == (5, 20, 30)
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading", "fake:another"))
+    assert inspection.picture.read()[0].shape == (5, 20, 30)
+    viewing.close()
+
+
 def test_painting_on_any_plane_is_noticed(viewer, inspection, viewing):
     layer = viewer.add_image(np.zeros((300, 120, 130), np.uint8))  # more than is read whole
     before = inspection.picture.key

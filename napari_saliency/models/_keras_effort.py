@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
+from napari_saliency.models._keras_graph import PASSING
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
     from napari_saliency.models._keras_graph import Graph
+
+Tensor = Any
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D")
 
 HELD = 0.4
 """Of all that is computed, what a gradient holds at once: measured .20 to .37 on six networks."""
@@ -41,19 +47,53 @@ def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
     Nothing is known of a network that takes none of these.
     """
     if None not in shape:
-        return _of_pixels(graph.costs(), shape, 1)
+        return _of_pixels(costs(graph), shape, 1)
     for multiple in MULTIPLES:
         tried = tuple(size or SIDES[len(shape) - 1] + multiple for size in shape)
         try:
-            return _of_pixels(graph.costs(np.zeros((1, *tried), np.float32)), tried, multiple)
+            return _of_pixels(measured_costs(graph, np.zeros((1, *tried), np.float32)), tried, multiple)
         except tf.errors.OpError:
             continue
     return Effort()
 
 
-def _of_pixels(costs: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> Effort:
+def costs(graph: Graph) -> tuple[int, int]:
+    """Multiplications of one picture's forward pass, and bytes of all that is computed in it; 0 of free sizes."""
+    return _costs(graph.ops, lambda tensor: tensor.shape[1:].num_elements() or 0)
+
+
+def measured_costs(graph: Graph, x: Array) -> tuple[int, int]:
+    """The same, measured on (1, *size, C): which also shows whether a picture of that size can be run."""
+
+    def build() -> list[Tensor]:
+        found = _costs(graph.ops, partial(tf.size, out_type=tf.int64))
+        return [tf.convert_to_tensor(each, tf.int64) for each in found]  # 0 where there is no convolution
+
+    work, held = graph.evaluate("costs", build, x)
+    return int(work), int(held)
+
+
+def _costs(ops: set[Any], count: Callable[[Tensor], Any]) -> tuple[Any, Any]:
+    work = (count(op.outputs[0]) * _reach(op) for op in ops if op.type in CONVOLUTIONS)
+    held = (count(out) * out.dtype.size for op in ops for out in op.outputs if _is_computed(out))
+    return sum(work), sum(held)
+
+
+def _reach(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
+    """How many multiplications of a convolution each number of its output takes."""
+    channels = op.outputs[0].shape[-1 if op.get_attr("data_format") in (b"NHWC", b"NDHWC") else 1]
+    return int(op.inputs[1].shape.num_elements() or 0) // int(channels or 1)
+
+
+def _is_computed(tensor: Tensor) -> bool:
+    """Whether a tensor holds something new of every picture."""
+    new = tensor.op.type == "Cast" or tensor.op.type not in {*PASSING, "Placeholder"}
+    return new and (tensor.shape.rank or 0) > 1 and tensor.shape[0] is None
+
+
+def _of_pixels(found: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> Effort:
     pixels = math.prod(size or 1 for size in shape[:-1])
-    return Effort(costs[0] / pixels, HELD * costs[1] / pixels, multiple)
+    return Effort(found[0] / pixels, HELD * found[1] / pixels, multiple)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
+from napari_saliency.models._keras_rules import RELUS, is_part, override_map
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Ending, Rule, Score
@@ -33,8 +34,6 @@ LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum
 LINEAR |= {"ResizeBilinear", "ResizeNearestNeighbor", "Conv2DBackpropInput", "Conv3DBackpropInputV2"}
 # What is in every softmax, and so in averages of several, which end in something linear, too.
 EXPONENTIAL = {"Exp", "Softmax"}
-RELUS = ("Relu", "Relu6")
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D")
 NO_DERIVATIVE = "the model's scores have no derivative here: something on the way rounds or compares"
 
 
@@ -68,6 +67,8 @@ class Graph:
         -z and z.
     space : tuple of int or None
         Of the outputs, if they have any.
+    ops : set of tf.Operation
+        All that the logits are computed by.
     n_relus : int
         ReLUs in their own right on the way from the picture to the logits.
     layers : dict of str to (height, width, channels), or (z, y, x, channels)
@@ -134,30 +135,9 @@ class Graph:
         first = activations if self._separates(layer) else tf.constant(x)
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
-    def costs(self, x: Array | None = None) -> tuple[int, int]:
-        """Multiplications of one picture's forward pass, and bytes of all that is computed in it.
-
-        Parameters
-        ----------
-        x : (1, *size, C) float32, optional
-            Measured on it, which shows whether a picture of that size can be run at all. Without it they
-            are read off the graph, where sizes are not free.
-        """
-        if x is None:
-            return self._costs(lambda tensor: tensor.shape[1:].num_elements() or 0)
-        function = self._function(
-            "costs", lambda: (self._x, self._costs(partial(tf.size, out_type=tf.int64)))
-        )
-        work, held = function(tf.constant(x))
-        return int(work), int(held)
-
-    def _costs(self, count: Callable[[Tensor], Any]) -> tuple[Any, Any]:
-        convolutions = [op for op in self._ops if op.type in CONVOLUTIONS]
-        held = [tensor for op in self._ops for tensor in op.outputs if _is_computed(tensor)]
-        return (
-            sum(count(op.outputs[0]) * _reach(op) for op in convolutions),
-            sum(count(tensor) * tensor.dtype.size for tensor in held),
-        )
+    def evaluate(self, key: str, build: Callable[[], Any], x: Array) -> Any:  # noqa: ANN401 - what is built
+        """Value of what is built once, in this graph, from its operations."""
+        return self._function(key, lambda: (self._x, build()))(tf.constant(x))
 
     @cached_property
     def layers(self) -> dict[str, tuple[int | None, ...]]:
@@ -175,8 +155,8 @@ class Graph:
         self._logits = self._find_logits(output)
         self.space = tuple(self._logits.shape[1:-1])
         ops = _ancestors(self._logits)
-        self.n_relus = sum(op.type in RELUS and not _is_part(op) for op in ops)
-        self._ops = ops
+        self.n_relus = sum(op.type in RELUS and not is_part(op) for op in ops)
+        self.ops = ops
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
         own = [(name, t) for name, t in layers if named[t.name] == name]
@@ -351,18 +331,6 @@ def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401
     return found
 
 
-def _reach(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
-    """How many multiplications of a convolution each number of its output takes."""
-    channels = op.outputs[0].shape[-1 if op.get_attr("data_format") in (b"NHWC", b"NDHWC") else 1]
-    return int(op.inputs[1].shape.num_elements() or 0) // int(channels or 1)
-
-
-def _is_computed(tensor: Tensor) -> bool:
-    """Whether a tensor holds something new of every picture."""
-    rank = tensor.shape.rank or 0
-    return rank > 1 and tensor.shape[0] is None and tensor.op.type not in {*PASSING, "Placeholder"} - {"Cast"}
-
-
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns
     if tf.is_tensor(output):
         return f"of shape {tuple(output.shape)}"
@@ -382,48 +350,3 @@ def _functions_inlined() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-def override_map(rule: Rule | None) -> dict[str, str]:
-    return {relu: f"napari_saliency_{rule}_{relu}" for relu in RELUS} if rule else {}
-
-
-def _is_part(op: Any) -> bool:  # noqa: ANN401 - TensorFlow's own types
-    """Whether a ReLU is only a part of another activation, which no rule for ReLUs is meant for.
-
-    Such are the gate of a hard sigmoid or hard swish, relu6(x + 3) / 6, and both sides of a PReLU,
-    relu(x) - alpha * relu(-x).
-    """
-    x = op.inputs[0]
-    if x.op.type == "AddV2" and op.type == "Relu6":
-        return any(np.all(tf.get_static_value(term) == 3) for term in x.op.inputs)
-    x = x.op.inputs[0] if x.op.type == "Neg" else x
-    negated = [c.outputs[0] for c in x.consumers() if c.type == "Neg"]
-    return _has_relu(x) and any(map(_has_relu, negated))
-
-
-def _has_relu(tensor: Tensor) -> bool:
-    return any(op.type in RELUS for op in tensor.consumers())
-
-
-def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Where a ReLU passes its input on: above 0, and below 6 if it ends there."""
-    y = op.outputs[0]
-    return tf.logical_and(y > 0, y < 6) if op.type == "Relu6" else y > 0
-
-
-@tf.RegisterGradient("napari_saliency_guided_Relu")
-@tf.RegisterGradient("napari_saliency_guided_Relu6")
-def _guided(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Springenberg et al. 2015, section 3.4: only positive gradients, only through open ReLUs."""
-    passed = gradient if _is_part(op) else tf.nn.relu(gradient)
-    return tf.where(_open(op), passed, tf.zeros_like(gradient))
-
-
-@tf.RegisterGradient("napari_saliency_deconvnet_Relu")
-@tf.RegisterGradient("napari_saliency_deconvnet_Relu6")
-def _deconvnet(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Zeiler and Fergus 2014, section 2.1: only positive gradients, whether the ReLU was open or not."""
-    if _is_part(op):
-        return tf.where(_open(op), gradient, tf.zeros_like(gradient))
-    return tf.nn.relu(gradient)

@@ -19,9 +19,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._base import first_line
-from napari_saliency.models._keras_graph import override_map
 from napari_saliency.models._keras_network import Picture, zeros
 from napari_saliency.models._keras_recording import Recorded
+from napari_saliency.models._keras_rules import override_map
 from napari_saliency.models._ports import chosen_port, several
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import pytest
 from napari_saliency._explain import explain, explain_batch
 from napari_saliency._types import ModelError
 from napari_saliency.models import Settings
-from napari_saliency.models._keras_effort import HELD
 
 pytestmark = pytest.mark.framework
 
@@ -83,9 +82,11 @@ def test_a_size_that_does_not_fit_is_told_with_what_to_do(keras, opened):
 
 @pytest.mark.parametrize("shape", [(32, 40, 3), (16, 12, 20, 1)])
 def test_costs_are_the_same_read_off_the_graph_and_measured(keras, opened, shape):
+    from napari_saliency.models._keras_effort import costs, measured_costs
+
     fixed = opened(halving(keras, shape, 1))
     x = np.zeros((1, *shape), np.float32)
-    assert fixed._graph.costs() == fixed._graph.costs(x)
+    assert costs(fixed._graph) == measured_costs(fixed._graph, x)
     free = opened(halving(keras, (*[None] * (len(shape) - 1), shape[-1]), 1))
     assert free.info.memory == pytest.approx(fixed.info.memory, rel=0.01)
     assert free.info.work == pytest.approx(fixed.info.work, rel=0.01)
@@ -93,6 +94,8 @@ def test_costs_are_the_same_read_off_the_graph_and_measured(keras, opened, shape
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_costs_are_those_of_the_formula(keras, opened, axes):
+    from napari_saliency.models._keras_effort import HELD
+
     shape = (10, 12, 8)[:axes]
     k = keras.layers
     inputs = keras.Input((*shape, 2))
@@ -101,3 +104,10 @@ def test_costs_are_those_of_the_formula(keras, opened, axes):
     assert model.info.work == 3**axes * 2 * 5  # for each pixel the whole kernel
     numbers = 3 * 5  # a convolution, its bias, its ReLU
     assert model.info.memory == pytest.approx(HELD * 4 * numbers, rel=0.05)
+
+
+def test_a_network_of_any_size_without_convolutions(keras, opened):
+    inputs = keras.Input((None, None, 3))
+    model = opened(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inputs))))
+    assert model.info.work == 0
+    assert explain(model, np.zeros((9, 7, 3), np.uint8), 0).values.shape == (9, 7, 3)
