@@ -1,7 +1,7 @@
 """Raw map → layer: reduction of the channels, sign, scale and colours; pure.
 
-Maps are raw and signed, (h, w, C) or (h, w). Everything here is a view of one: nothing changes it,
-and nothing runs a model.
+Maps are raw and signed, (h, w, C) or (h, w), and (z, y, x, C) or (z, y, x) of volumes. Everything here
+is a view of one: nothing changes it, and nothing runs a model.
 """
 
 from __future__ import annotations
@@ -120,35 +120,38 @@ class Display:
         return self.contrast == "shared"
 
 
-def reduce(values: Array, display: Display) -> Array:
+def reduce(values: Array, display: Display, axes: int = 2) -> Array:
     """Show one number for each pixel of a map.
 
     Parameters
     ----------
-    values : (h, w, C) or (h, w) float32
+    values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
         The map, raw and signed.
     display : Display
+    axes : int
+        Of space, as the map's placement has: 2, of volumes 3. A shape alone does not tell (z, y, x) from
+        (h, w, C).
 
     Returns
     -------
-    (h, w) float32
+    (h, w) or (z, y, x) float32
         In the map's own units, not normalised: signed if ``display.diverging``, otherwise from 0.
         A new array.
     """
+    if values.ndim == axes:
+        values = values[..., None]
     if display.reduction == "norm":
         parts = _show_sign(values, display.sign)
-        return np.asarray(np.sqrt(_accumulate(np.add, np.square(np.atleast_3d(parts)))), np.float32)
+        return np.asarray(np.sqrt(_accumulate(np.add, np.square(parts))), np.float32)
     return _show_sign(_reduce_channels(values, display.reduction), display.sign)
 
 
 def _reduce_channels(values: Array, reduction: Reduction) -> Array:
-    if values.ndim == 2:
-        return values
     if reduction == "max":
         highest, lowest = _accumulate(np.maximum, values), _accumulate(np.minimum, values)
         return np.asarray(np.where(highest >= -lowest, highest, lowest), np.float32)
     total = _accumulate(np.add, values)
-    return np.asarray(total if reduction == "sum" else total / values.shape[2], np.float32)
+    return np.asarray(total if reduction == "sum" else total / values.shape[-1], np.float32)
 
 
 def _accumulate(function: np.ufunc, values: Array) -> Array:
@@ -173,7 +176,7 @@ def peak(reduced: Array, clip: float) -> float:
 
     Parameters
     ----------
-    reduced : (h, w) float32
+    reduced : (h, w) or (z, y, x) float32
         From `reduce`.
     clip : float
         0 to 100.
@@ -195,7 +198,7 @@ def limits(maps: Sequence[Array], display: Display) -> tuple[float, float]:
 
     Parameters
     ----------
-    maps : sequence of (h, w) float32
+    maps : sequence of (h, w) or (z, y, x) float32
         The one that is shown, and all others that are known: they count if contrast is shared.
     display : Display
 
@@ -235,25 +238,32 @@ def _opacity(strength: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def rendering(display: Display) -> str:
+    """How napari draws a map of a volume in 3-D: a maximum along each ray would hide what is negative."""
+    return "translucent" if display.diverging else "mip"
+
+
 def appearance(maps: Sequence[Array], display: Display) -> dict[str, Any]:
     """Collect how a new layer of the first of some reduced maps looks.
 
     Parameters
     ----------
-    maps : sequence of (h, w) float32
+    maps : sequence of (h, w) or (z, y, x) float32
         As for `limits`.
     display : Display
 
     Returns
     -------
     dict
-        ``contrast_limits, colormap, blending, interpolation2d`` as napari's ``add_image`` takes them.
+        ``contrast_limits, colormap, blending, interpolation2d, rendering`` as napari's ``add_image`` takes
+        them.
     """
     return {
         "contrast_limits": limits(maps, display),
         "colormap": colormap(display),
         "blending": "translucent",
         "interpolation2d": "linear",
+        "rendering": rendering(display),
     }
 
 
@@ -277,7 +287,7 @@ class Source(Protocol):
 def compose(
     placement: Placement,
     source: Source,
-    axes: tuple[int, int] = (-2, -1),
+    axes: tuple[int, ...] = (-2, -1),
     steps: Iterable[tuple[int, float]] = (),
 ) -> dict[str, Any]:
     """Place a map's layer so that it lies on the picture, however that is transformed.
@@ -288,8 +298,8 @@ def compose(
         Where the map lies in the picture.
     source : napari layer
         The picture's.
-    axes : (int, int)
-        The source's axes that are the picture's y and x.
+    axes : tuple of int
+        The source's axes that are the picture's y and x, or the volume's z, y and x.
     steps : iterable of (int, float)
         For stacks: other axes of the source, and the index along each of the plane that was
         explained; 0 along those not named.

@@ -117,7 +117,7 @@ class Engine:
         return self.model.info
 
     def predict(self, x: Array, region: Region | None = None) -> Prediction:
-        """Say what one preprocessed picture (H, W, C), or a region of it, shows."""
+        """Say what one preprocessed picture (H, W, C) or volume (Z, H, W, C), or a region of it, shows."""
         return self._opened_model().predict(x[None], [region])[0]
 
     def start(

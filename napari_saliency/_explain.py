@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice, repeat
+from itertools import repeat
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,7 +44,7 @@ def explain(
     ----------
     model : Model
         From `load_model`.
-    image : array (h, w) or (h, w, C), path, or PIL image
+    image : array (h, w) or (h, w, C), path, or PIL image; for a model of volumes (z, y, x) or (z, y, x, C)
         Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
     target : int, str, Target, optional
         A class by index or label, or any weighting; the top class if none is given. Of a model that
@@ -54,7 +54,7 @@ def explain(
     score : {"logit", "probability", "log_probability"}
         What of the class is explained; a `Target` brings its own. Of quantities ``increase`` (also meant
         by the default) or ``decrease``.
-    region : (h, w) bool array, optional
+    region : (h, w) or (z, y, x) bool array, optional
         For models whose output has space: the pixels of the picture whose mean score is explained; all of
         them if none are given.
     **options
@@ -91,29 +91,46 @@ def explain_batch(
     Parameters
     ----------
     images : iterable
-        A list, a stack (N, h, w, C), a generator.
+        A list, a stack (N, h, w, C) or (N, z, y, x, C), a generator.
     targets : iterable, or one for all
         What to explain of each picture.
     regions : iterable, optional
         A region of each picture.
     """
     _check_model(model)
-    asked = _each(images, targets, regions)
     found: list[Explanation] = []
-    while some := list(islice(asked, model.info.batch)):
-        part, inside = zip(*(_prepare(model.info, image, mask) for image, _, mask in some), strict=True)
-        x = _stack(part)
-        predictions = model.predict(x, inside)
-        resolved = [
-            replace(resolve(target, prediction, score), region=region)
-            for (_, target, _), prediction, region in zip(some, predictions, inside, strict=True)
-        ]
+    for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
+        x = np.stack([prepared.x for prepared, _ in some])
+        predictions = model.predict(x, [prepared.region for prepared, _ in some])
         questions = [
-            Question(*q) for q in zip(predictions, resolved, (p.placement for p in part), strict=True)
+            Question(
+                prediction,
+                replace(resolve(target, prediction, score), region=prepared.region),
+                prepared.placement,
+            )
+            for (prepared, target), prediction in zip(some, predictions, strict=True)
         ]
         *_, last = answers(model, x, questions, method, options)
         found += last
     return found
+
+
+def _together(
+    info: ModelInfo, asked: Iterable[tuple[AnyImage, Any, Any]]
+) -> Iterator[list[tuple[Prepared, Any]]]:
+    """Prepare pictures and join those that can be run in one call: of one size, and not too many."""
+    some: list[tuple[Prepared, Any]] = []
+    for image, target, mask in asked:
+        prepared = _prepare(info, image, mask)
+        if some and some[0][0].x.shape != prepared.x.shape:
+            yield some
+            some = []
+        some.append((prepared, target))
+        if len(some) >= info.together(prepared.x.shape[:-1]):
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _check_model(model: object) -> None:
@@ -128,11 +145,11 @@ def _check_model(model: object) -> None:
 
 
 def _each(
-    images: Iterable[AnyImage], targets: object, regions: object
+    images: Iterable[AnyImage], targets: object, regions: object, axes: int
 ) -> Iterator[tuple[AnyImage, Any, Any]]:
     """Each picture with its target and region; pictures that are not all here yet are taken one by one."""
     single = isinstance(images, (str, Path)) or not isinstance(images, Iterable)
-    if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape)):
+    if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape, axes)):
         raise TypeError(
             f"many pictures are a list, or another iterable, not {_in_words(images)}: "
             "write [picture], or use explain for one"
@@ -150,8 +167,8 @@ def _each(
     return zip(pictures, *given, strict=False)
 
 
-def _is_one_picture(shape: tuple[int, ...]) -> bool:
-    return len(shape) < 3 or (len(shape) == 3 and shape[2] <= 4)  # not a stack of grey ones
+def _is_one_picture(shape: tuple[int, ...], axes: int) -> bool:
+    return len(shape) <= axes or (len(shape) == axes + 1 and shape[-1] <= 4)  # not a stack of grey ones
 
 
 def _in_words(thing: object) -> str:
@@ -178,7 +195,7 @@ def answers(
 
     Parameters
     ----------
-    x : (N, H, W, C) float32
+    x : (N, H, W, C) or (N, Z, H, W, C) float32
         Preprocessed pictures.
     questions : sequence of Question
         One for each picture; their targets' scores are the same.
@@ -198,7 +215,7 @@ def answers(
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
     score = _weighed(scores.pop(), model.info)
     weights = np.stack([_weights(q) for q in questions])
-    answer = _Answer(model.info, chosen, complete, (x.shape[1], x.shape[2]))
+    answer = _Answer(model.info, chosen, complete, x.shape[1:-1])
     for estimate in chosen.function(model, x, Targets(weights, score), **complete):
         yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
 
@@ -303,7 +320,7 @@ class _Answer:
     info: ModelInfo
     method: Method
     options: Mapping[str, Any]
-    size: tuple[int, int]  # of the model's input
+    size: tuple[int, ...]  # of the model's input
 
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
         """Everything about the ``n``-th picture's map."""
@@ -311,11 +328,11 @@ class _Answer:
         notes = (
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
-            *_finite_note(values),
+            *_finite_note(values, len(self.size)),
         )
         return Explanation(
             values=values,
-            placement=question.placement.coarser(self.size, (values.shape[0], values.shape[1])),
+            placement=question.placement.coarser(self.size, values.shape[: len(self.size)]),
             target=question.target,
             label=target_label(question.target, self.info.labels),
             score=target_value(question.target, question.prediction),
@@ -338,33 +355,30 @@ class _Answer:
         return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
 
 
-def _finite_note(values: Array) -> tuple[str, ...]:
+def _finite_note(values: Array, axes: int) -> tuple[str, ...]:
     finite = np.isfinite(values)
     if finite.all():
         return ()
-    pixels = finite.reshape(*finite.shape[:2], -1).all(axis=-1)
+    pixels = finite.reshape(*finite.shape[:axes], -1).all(axis=-1)
     count = np.count_nonzero(~pixels)
     are = "pixel is" if count == 1 else "pixels are"
     return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
 
 
-def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> tuple[Prepared, Region | None]:
+def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> Prepared:
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:
+        if not info.space:
+            return prepared
         size = prepared.x.shape[:-1]
-        whole = (pixels.shape[: len(size)], prepared.placement, size)
-        return prepared, Region.of_picture(*whole) if info.space else None
-    if np.shape(mask) != pixels.shape[:2]:
-        raise ValueError(f"a region has the picture's shape {pixels.shape[:2]}, not {np.shape(mask)}")
-    return prepared, Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
-
-
-def _stack(pictures: Sequence[Prepared]) -> Array:
-    shapes = {picture.x.shape for picture in pictures}
-    if len(shapes) > 1:
-        raise ValueError(f"pictures of one batch must come to the same size, not {sorted(shapes)}")
-    return np.stack([picture.x for picture in pictures])
+        whole = Region.of_picture(pixels.shape[: len(size)], prepared.placement, size)
+        return replace(prepared, region=whole)
+    space = pixels.shape[: len(info.input.shape)]
+    if np.shape(mask) != space:
+        raise ValueError(f"a region has the picture's shape {space}, not {np.shape(mask)}")
+    region = Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
+    return replace(prepared, region=region)
 
 
 def _provenance(info: ModelInfo) -> dict[str, str]:

@@ -19,7 +19,7 @@ class Explanation:
 
     Attributes
     ----------
-    values : (h, w, C) or (h, w) float32
+    values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
         The map, raw: signed, not normalised, in units of score per unit of model input
         (class activation maps, which have no channels, in units of score).
     placement : Placement
@@ -74,6 +74,10 @@ class Explanation:
         """Whether the method ran to its end."""
         return self.done >= self.total
 
+    def reduced(self, display: _display.Display) -> Array:
+        """One number for each pixel, (h, w) or (z, y, x); see `_display.reduce`."""
+        return _display.reduce(self.values, display, len(self.placement.scale))
+
     def to_layer(self, display: _display.Display | None = None) -> tuple[Array, dict[str, Any], str]:
         """Make a layer of it, as napari's functions take and give them.
 
@@ -84,7 +88,7 @@ class Explanation:
 
         Returns
         -------
-        data : (h, w) float32
+        data : (h, w) or (z, y, x) float32
             One view of the map, in its own units.
         attributes : dict
             For ``viewer.add_image(data, **attributes)``: name, place over a picture that was not moved
@@ -93,7 +97,7 @@ class Explanation:
             ``"image"``.
         """
         display = display or _display.Display()
-        reduced = _display.reduce(self.values, display)
+        reduced = self.reduced(display)
         attributes = {
             "name": self.name,
             "scale": self.placement.scale,

@@ -39,7 +39,7 @@ class Extent(NamedTuple):
 
     @classmethod
     def of(cls, picture: Pixels) -> Extent:
-        """Measure a picture (h, w, C); of one without finite values both are 0."""
+        """Measure a picture (h, w, C) or volume (z, y, x, C); of one without finite values both are 0."""
         low, high, nans, infinite = math.inf, -math.inf, 0, 0
         is_float = picture.dtype.kind == "f"
         wide = np.result_type(picture.dtype, np.float32) if is_float else picture.dtype
@@ -117,7 +117,7 @@ def find_levels(picture: Pixels, value_range: Range | None, as_they_are: bool) -
 
     Parameters
     ----------
-    picture : (h, w, C) array
+    picture : (h, w, C) or (z, y, x, C) array
         Without alpha.
     value_range : (float, float), optional
         Black and white, where known.
@@ -172,7 +172,7 @@ def _words(picture: Pixels, black_white: Range, extent: Extent) -> tuple[str, ..
 
 
 def _flaws(picture: Pixels, extent: Extent, black: str) -> Iterator[str]:
-    of = f"of {picture.shape[0] * picture.shape[1]} pixels"
+    of = f"of {math.prod(picture.shape[:-1])} pixels"
     if extent.nans:
         yield f"{extent.nans} {of} NaN, taken as {black}"
     if extent.infinite:
@@ -184,8 +184,8 @@ def display_range(image: Pixels, contrast_limits: Range) -> Range | None:
 
     Parameters
     ----------
-    image : (h, w) or (h, w, C) array
-        The layer's visible plane.
+    image : (h, w), (h, w, C), (z, y, x) or (z, y, x, C) array
+        The layer's visible plane, or a volume.
     contrast_limits : (float, float)
         The layer's own.
 

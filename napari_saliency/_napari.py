@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_saliency._link import Post
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
-    from napari_saliency._state import Problem
+    from napari_saliency._state import ModelStatus, Problem
 
 NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
 NO_PICTURE = Reading("Drop a picture into the window.")
@@ -81,6 +81,7 @@ class Viewing:
         self._closed = False
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
+        self._space = 2  # axes that the model sees
         self.source: Image | None = None
         self.region: Drawing | None = None
         self.reading = NO_PICTURE
@@ -90,7 +91,8 @@ class Viewing:
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)
         inspection.known_classes_changed.connect(self._prepare)
-        inspection.model_changed.connect(self._moved)
+        inspection.model_changed.connect(self._model_set)
+        self._model_set(inspection.model)
         self.choose(self._first())
 
     @property
@@ -164,7 +166,7 @@ class Viewing:
         self._closed = True
         self._let_go()
         self._let_go_of_region()
-        self._inspection.model_changed.disconnect(self._moved, missing_ok=True)
+        self._inspection.model_changed.disconnect(self._model_set, missing_ok=True)
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
@@ -249,6 +251,13 @@ class Viewing:
     def _moved(self, _event: object = None) -> None:
         self._look_soon()
 
+    def _model_set(self, status: ModelStatus) -> None:
+        """Look anew: at once, if the model sees volumes and the one before planes, or the other way round."""
+        before = self._space
+        if status.info is not None:
+            self._space = len(status.info.input.shape)
+        (self._look_soon if self._space == before else self._look)()
+
     def _replaced(self, _event: object = None) -> None:
         if self.source is not None:
             self._version[self.source.unique_id] = self._version.get(self.source.unique_id, 0) + 1
@@ -264,7 +273,7 @@ class Viewing:
             self._inspection.set_picture(None)
             return
         try:
-            plane = visible_plane(source, self._viewer.dims)
+            plane = visible_plane(source, self._viewer.dims, self._space)
             region = self._drawn(source, plane)
             if region is not None and region.empty:  # as on most planes of a stack: no fault, and no notice
                 raise ValueError(NOTHING_DRAWN)
@@ -273,9 +282,9 @@ class Viewing:
             self._say(Reading(str(error)))
             self._inspection.set_picture(None)
             return
-        flat = self._viewer.dims.ndisplay == 2 or not plane.steps
+        hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
         self._say(
-            self._otherwise if flat else Reading("In 3-D, the plane at the sliders' position is explained.")
+            Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
         )
         self._inspection.set_picture(found)
 

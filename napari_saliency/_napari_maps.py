@@ -6,6 +6,7 @@ There is one live map layer for each picture layer, right above it, updated in p
 sets on it in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
 
 - the colormap, until the Display section's colormap or its kind (signed or not) is changed;
+- the rendering of volumes in 3-D, until that kind is changed;
 - contrast limits, once set by hand, until any Display control is changed or *auto* is pressed there.
   Before that, and after it, they follow the map, per class or shared between classes. napari's own
   continuous auto-contrast is left to itself.
@@ -27,7 +28,6 @@ from napari.utils import Colormap
 
 from napari_saliency import _display
 from napari_saliency._napari_pictures import OURS, owner
-from napari_saliency._placement import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_saliency._explanation import Explanation
     from napari_saliency._napari_pictures import Plane
+    from napari_saliency._placement import Placement
     from napari_saliency._state import Request
     from napari_saliency._types import Array
 
@@ -50,11 +51,11 @@ Delay = Callable[[Callable[[], None]], Callable[[], None]]
 REQUEST, STATE, BY_HAND = "saliency_request", "saliency_state", "saliency_by_hand"
 
 _ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
-_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d")
+_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d", "rendering")
 
 
 class _View(NamedTuple):
-    """A map as it is displayed: one number (h, w) for each pixel, and its own contrast limits."""
+    """A map as it is displayed: one number for each pixel, (h, w) or (z, y, x), and its own contrast limits."""
 
     values: Array
     limits: Limits
@@ -97,7 +98,7 @@ class MapLayers:
         self._live: dict[object, _Live] = {}
         self._kept: list[Image] = []  # to be hidden when the next map appears
         self._look: dict[str, Any] = {"blending": "translucent", "interpolation2d": "linear"}
-        self._look["colormap"] = _colormap(display)
+        self._look |= {"colormap": _colormap(display), "rendering": _display.rendering(display)}
         self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
         self._setting = False
         self._to_tell: list[Image] = []  # whose data changed without an event
@@ -157,13 +158,16 @@ class MapLayers:
         """
         before, self._display = self._display, display
         self._views.clear()
-        recoloured = (before.colormap, before.diverging) != (display.colormap, display.diverging)
-        if recoloured:
-            self._look["colormap"] = _colormap(display)
+        look: dict[str, Any] = {}
+        if (before.colormap, before.diverging) != (display.colormap, display.diverging):
+            look["colormap"] = _colormap(display)
+        if before.diverging != display.diverging:
+            look["rendering"] = _display.rendering(display)
+        self._look |= look
         for live in self._live.values():
             live.by_hand = False
-            if recoloured:
-                live.layer.colormap = _colormap(display)
+            for name, value in look.items():
+                setattr(live.layer, name, value)
             if live.source is not current and live.shown is not None:
                 self.show(live.source, *live.shown)
 
@@ -209,7 +213,7 @@ class MapLayers:
 
     def _view(self, explanation: Explanation) -> _View:
         if explanation not in self._views:
-            values = _display.reduce(explanation.values, self._display)
+            values = explanation.reduced(self._display)
             self._views[explanation] = _View(values, _display.limits([values], self._display))
         return self._views[explanation]
 
@@ -275,10 +279,9 @@ class MapLayers:
 
 
 def pinned(values: Array, ndim: int, plane: Plane) -> Array:
-    """Give a map (h, w) the axes of its picture's layer, of length 1 all but two."""
-    rows, columns = plane.axes
+    """Give a map (h, w) or (z, y, x) the axes of its picture's layer, of length 1 all but its own."""
     others = tuple(axis for axis in range(ndim) if axis not in plane.axes)
-    return np.expand_dims(values if rows < columns else values.T, others)
+    return np.expand_dims(values if plane.axes[-2] < plane.axes[-1] else values.T, others)
 
 
 def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any]:
@@ -288,16 +291,8 @@ def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any
         others[plane.colours] = (source.level_shapes[0][plane.colours] - 1) // 2
     if source.multiscale:
         factors = source.downsample_factors[plane.level]
-        placement = _finer(placement, (float(factors[plane.axes[0]]), float(factors[plane.axes[1]])))
+        placement = placement.finer([float(factors[axis]) for axis in plane.axes])
     return _display.compose(placement, source, plane.axes, others.items())
-
-
-def _finer(placement: Placement, factor: tuple[float, float]) -> Placement:
-    """Express a placement in a coarse level's pixels in those of the finest level."""
-    scale = [s * f for s, f in zip(placement.scale, factor, strict=True)]
-    # A coarse pixel covers several fine ones: its centre lies between theirs.
-    translate = [t * f + (f - 1) / 2 for t, f in zip(placement.translate, factor, strict=True)]
-    return Placement((scale[0], scale[1]), (translate[0], translate[1]))
 
 
 def _moved(layer: Image, place: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What of an image layer is the picture to explain: the visible plane, its colours, its pixels.
+"""What of an image layer is the picture to explain: the visible plane or volume, its colours, its pixels.
 
 A map is later laid over the same `Plane`, so everything about where a picture lies in its layer is
 here and in `_napari_maps`.
@@ -34,18 +34,21 @@ OURS = "saliency"
 FINE_ENOUGH = 1024
 """Of a multiscale layer the coarsest level is read whose sides are at least this long."""
 
+VOXELS_ENOUGH = 256**3
+"""The same of volumes, in voxels: one axis may be much shorter than the others."""
+
 _READ_WHOLE = 4 * 2**20  # bytes of a plane that are compared to notice that somebody painted on it
 _EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The part of a layer that is one picture.
+    """The part of a layer that is one picture, or one volume.
 
     Attributes
     ----------
-    axes : (int, int)
-        Axes of the layer's data that are the picture's rows and columns.
+    axes : tuple of int
+        Axes of the layer's data that are the picture's rows and columns; of a volume its z, y and x.
     steps : tuple of (int, int)
         The other axes, and the index along each; the axis of colours is none of them.
     level : int
@@ -54,7 +57,7 @@ class Plane:
         The axis of colours, where napari takes it for an axis of space.
     """
 
-    axes: tuple[int, int]
+    axes: tuple[int, ...]
     steps: tuple[tuple[int, int], ...] = ()
     level: int = 0
     colours: int | None = None
@@ -84,8 +87,14 @@ def is_picture(layer: object) -> bool:
     return isinstance(layer, Image) and OURS not in layer.metadata
 
 
-def visible_plane(layer: Image, dims: Dims) -> Plane:
+def visible_plane(layer: Image, dims: Dims, space: int = 2) -> Plane:
     """Find the plane that the viewer shows; in 3-D, the one that its sliders point at.
+
+    Parameters
+    ----------
+    space : int
+        Axes that the model sees. With 3 the volume is found that the viewer shows all or a plane of: the
+        layer's last three axes, whichever way they are turned on the screen.
 
     Raises
     ------
@@ -99,7 +108,7 @@ def visible_plane(layer: Image, dims: Dims) -> Plane:
         raise ValueError(
             f"“{name}” holds values of type {layer.dtype}: give a picture of bool, int or float."
         )
-    axes, colours = _picture_axes(layer, dims)
+    axes, colours = _picture_axes(layer, dims) if space == 2 else _volume_axes(layer)
     point = np.round(layer.world_to_data(dims.point)).astype(int)
     others = [axis for axis in range(layer.ndim) if axis not in (*axes, colours)]
     if any(not 0 <= point[axis] < shape[axis] for axis in others):
@@ -124,7 +133,7 @@ def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = Non
         image = np.asarray(pixels())
         return image, display_range(image, (limits[0], limits[1]))
 
-    key = (layer.unique_id, plane, limits, version, _content(layer, pixels), region and region.key)
+    key = (layer.unique_id, plane, limits, version, _content(layer, plane, pixels), region and region.key)
     where = ", ".join(f"{layer.axis_labels[axis]} {index}" for axis, index in plane.steps)
     name = f"{layer.name} ({where})" if where else layer.name
     return Picture(key, name, read, region.inside if region else None)
@@ -206,7 +215,7 @@ def _hidden_colours(layer: Image) -> int | None:
     return len(shape) - 1 if small and min(shape[-3:-1]) > shape[-1] else None
 
 
-def _picture_axes(layer: Image, dims: Dims) -> tuple[tuple[int, int], int | None]:
+def _picture_axes(layer: Image, dims: Dims) -> tuple[tuple[int, ...], int | None]:
     colours = _hidden_colours(layer)
     if colours is not None:
         return (colours - 2, colours - 1), colours
@@ -215,13 +224,23 @@ def _picture_axes(layer: Image, dims: Dims) -> tuple[tuple[int, int], int | None
     return (rows, columns), None
 
 
-def _level(layer: Image, axes: tuple[int, int]) -> int:
+def _volume_axes(layer: Image) -> tuple[tuple[int, ...], int | None]:
+    colours = _hidden_colours(layer)
+    last = layer.ndim if colours is None else colours
+    if last < 3:
+        raise ValueError(f"“{layer.name}” is flat, and the model takes volumes: choose a stack of planes.")
+    return (last - 3, last - 2, last - 1), colours
+
+
+def _level(layer: Image, axes: tuple[int, ...]) -> int:
     if not layer.multiscale:
         return 0
-    fine = [
-        n for n, shape in enumerate(layer.level_shapes) if min(shape[axis] for axis in axes) >= FINE_ENOUGH
-    ]
-    return max(fine, default=0)
+    levels = enumerate([shape[axis] for axis in axes] for shape in layer.level_shapes)
+    return max((n for n, sides in levels if _is_fine(sides)), default=0)
+
+
+def _is_fine(sides: list[int]) -> bool:
+    return min(sides) >= FINE_ENOUGH if len(sides) == 2 else math.prod(sides) >= VOXELS_ENOUGH
 
 
 def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
@@ -231,7 +250,7 @@ def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
     index: list[Any] = [slice(None)] * data.ndim
     for axis, step in plane.steps:
         index[axis] = min(int(step / factor[axis]), data.shape[axis] - 1) if factor is not None else step
-    turned = plane.axes[0] > plane.axes[1]
+    turned = plane.axes[-2] > plane.axes[-1]  # of a plane; volumes are never turned
 
     def cut() -> Any:  # noqa: ANN401 - whatever array the layer holds
         found = data[tuple(index)]
@@ -240,10 +259,11 @@ def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
     return cut
 
 
-def _content(layer: Image, pixels: Callable[[], Any]) -> int:
-    """Fingerprint a plane that may be painted on; of large ones, of some of the pixels."""
+def _content(layer: Image, plane: Plane, pixels: Callable[[], Any]) -> int:
+    """Fingerprint a plane or volume that may be painted on; of large ones, of some of the pixels."""
     if layer.multiscale or not isinstance(layer.data, np.ndarray):
         return 0
     found = pixels()
-    thin = max(1, math.ceil(math.sqrt(found.nbytes / _READ_WHOLE)))
-    return zlib.crc32(np.ascontiguousarray(found[::thin, ::thin]).data)
+    axes = len(plane.axes)
+    thin = max(1, math.ceil((found.nbytes / _READ_WHOLE) ** (1 / axes)))
+    return zlib.crc32(np.ascontiguousarray(found[(slice(None, None, thin),) * axes]).data)

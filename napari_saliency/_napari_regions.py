@@ -37,7 +37,7 @@ class Drawn:
     key : hashable
         Equal keys mean equal regions.
     inside : callable
-        Says which points (P, 2) of the picture lie in it; may read from a slow disk.
+        Says which points (P, n) of the picture lie in it; may read from a slow disk.
     empty : bool
         Whether it is known that none does.
     """
@@ -64,7 +64,7 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
     """Take the region that is drawn over a plane of a picture's layer, as it is now.
 
     Of Labels it is the selected label, or, where nothing has that, all that is painted; of Shapes all
-    that have an area.
+    that have an area. In a volume Labels say it of each voxel; Shapes, which are flat, reach through all of it.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
         Where the viewer's sliders are, in world coordinates, for axes that the picture does not have.
     """
     corner, along = _into(layer, source, plane, point)
-    axes = _spread(along)
+    axes = _spread(along, len(along))
     others = {axis: round(corner[axis]) for axis in range(layer.ndim) if axis not in axes}
     hits = (_labels if isinstance(layer, Labels) else _shapes)(layer, axes, others)
 
@@ -84,14 +84,14 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
 
 
 def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> tuple[Points, Points]:
-    """Picture's pixels → the drawing's: where (0, 0) is, and what one pixel along y and along x adds (2, ndim)."""
+    """Picture's pixels → the drawing's: where its first is, and what one pixel along each axis adds (n, ndim)."""
     factors = source.downsample_factors[plane.level] if source.multiscale else np.ones(source.ndim)
 
-    def seen(y: float, x: float) -> Points:
+    def seen(*place: float) -> Points:
         position = np.zeros(source.ndim)
         for axis, step in plane.steps:
             position[axis] = step
-        for axis, value in zip(plane.axes, (y, x), strict=True):
+        for axis, value in zip(plane.axes, place, strict=True):
             position[axis] = value * factors[axis] + (factors[axis] - 1) / 2
         world = np.array(source.data_to_world(position))
         # napari lines up the last axes of all layers.
@@ -99,14 +99,15 @@ def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
         there = np.concatenate([np.asarray(point)[-layer.ndim :][:missing], world[-layer.ndim :]])
         return np.asarray(layer.world_to_data(there), np.float64)
 
-    corner = seen(0, 0)
-    return corner, np.stack([seen(1, 0) - corner, seen(0, 1) - corner])
+    steps = np.eye(len(plane.axes))
+    corner = seen(*np.zeros(len(steps)))
+    return corner, np.stack([seen(*step) - corner for step in steps])
 
 
-def _spread(along: Points) -> list[int]:
-    """The two axes of the drawing along which the picture extends."""
+def _spread(along: Points, count: int) -> list[int]:
+    """The axes of the drawing along which the picture extends most."""
     reach = np.abs(along).max(axis=0)
-    return sorted(np.argsort(reach, kind="stable")[-2:].tolist())
+    return sorted(np.argsort(reach, kind="stable")[-count:].tolist())
 
 
 def _labels(layer: Labels, axes: list[int], others: dict[int, int]) -> Hits:
@@ -135,13 +136,19 @@ def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> Hits:
         for kind, corners in zip(layer.shape_type, layer.data, strict=True)
         if kind in WITH_AREA and all((np.round(corners[:, axis]) == at).all() for axis, at in others.items())
     ]
-    tests = [partial(_in_ellipse if kind == "ellipse" else _in_polygon, corners) for kind, corners in here]
+    tests = [partial(_in_shape, kind, corners) for kind, corners in here]
     content = tuple((kind, corners.tobytes()) for kind, corners in here)
     return Hits(
         lambda points: np.any([_nowhere(points), *(test(points) for test in tests)], axis=0),
         content,
         empty=not tests,
     )
+
+
+def _in_shape(kind: str, corners: Points, points: Points) -> npt.NDArray[np.bool_]:
+    """In a volume a shape reaches through all planes along the axis that it does not extend along."""
+    own = _spread(corners - corners.mean(axis=0), 2)
+    return (_in_ellipse if kind == "ellipse" else _in_polygon)(corners[:, own], points[:, own])
 
 
 def _in_polygon(corners: Points, points: Points) -> npt.NDArray[np.bool_]:

@@ -3,13 +3,14 @@
 Laws
 ----
 Pixel coordinates follow napari: the centre of the first pixel is at 0, so a picture of height ``h``
-covers ``-0.5 .. h - 0.5``.
+covers ``-0.5 .. h - 0.5``. Pictures have two axes of space, (y, x), and volumes three, (z, y, x); their
+voxels are called pixels here, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Inside = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]
-"""Says of points (P, 2) in a picture's pixels which of them lie in a region, (P,)."""
+"""Says of points (P, n) in a picture's pixels which of them lie in a region, (P,)."""
 
 
 @dataclass(frozen=True)
@@ -26,37 +27,45 @@ class Placement:
 
     Attributes
     ----------
-    scale : (float, float)
-        Picture pixels per map pixel, along y and x.
-    translate : (float, float)
-        Picture coordinates (y, x) of the centre of the map's first pixel.
+    scale : tuple of float
+        Picture pixels per map pixel, along each axis of space.
+    translate : tuple of float
+        Picture coordinates of the centre of the map's first pixel.
     """
 
-    scale: tuple[float, float]
-    translate: tuple[float, float]
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
 
     @classmethod
-    def of_box(cls, box: tuple[float, float, float, float], shape: tuple[int, int]) -> Self:
-        """Place a map of ``shape`` (h, w) so that it fills ``box``.
+    def of_box(cls, box: tuple[float, ...], shape: tuple[int, ...]) -> Self:
+        """Place a map of ``shape`` so that it fills ``box``.
 
         Parameters
         ----------
-        box : (top, left, bottom, right)
+        box : (top, left, bottom, right), or (front, top, left, back, bottom, right)
             Edges in picture pixels, where 0 is the *outer edge* of the first pixel (so the
             whole picture is ``(0, 0, h, w)``); edges may lie outside of the picture.
-        shape : (int, int)
-            The map's height and width.
+        shape : tuple of int
+            The map's, without channels.
         """
-        top, left, bottom, right = box
-        scale = ((bottom - top) / shape[0], (right - left) / shape[1])
-        return cls(scale, (top + scale[0] / 2 - 0.5, left + scale[1] / 2 - 0.5))
+        starts, stops = box[: len(shape)], box[len(shape) :]
+        scale = tuple((stop - start) / n for start, stop, n in zip(starts, stops, shape, strict=True))
+        return cls(scale, tuple(start + s / 2 - 0.5 for start, s in zip(starts, scale, strict=True)))
 
-    def coarser(self, fine: tuple[int, int], coarse: tuple[int, int]) -> Self:
-        """Place a ``coarse`` (h, w) map that covers what a ``fine`` one here covers."""
-        ratio = (fine[0] / coarse[0], fine[1] / coarse[1])
-        scale = (self.scale[0] * ratio[0], self.scale[1] * ratio[1])
-        shift = [t + s * (r - 1) / 2 for t, s, r in zip(self.translate, self.scale, ratio, strict=True)]
-        return type(self)(scale, (shift[0], shift[1]))
+    def coarser(self, fine: tuple[int, ...], coarse: tuple[int, ...]) -> Self:
+        """Place a map of shape ``coarse`` that covers what one of shape ``fine`` here covers."""
+        ratio = [f / c for f, c in zip(fine, coarse, strict=True)]
+        scale = tuple(s * r for s, r in zip(self.scale, ratio, strict=True))
+        places = zip(self.translate, self.scale, ratio, strict=True)
+        return type(self)(scale, tuple(t + s * (r - 1) / 2 for t, s, r in places))
+
+    def finer(self, factor: Sequence[float]) -> Self:
+        """Express a placement in a coarse picture's pixels in those of one ``factor`` times as fine."""
+        scale = tuple(s * f for s, f in zip(self.scale, factor, strict=True))
+        # A coarse pixel covers several fine ones: its centre lies between theirs.
+        return type(self)(
+            scale, tuple(t * f + (f - 1) / 2 for t, f in zip(self.translate, factor, strict=True))
+        )
 
 
 @dataclass(frozen=True)
@@ -81,10 +90,10 @@ class Region:
         Parameters
         ----------
         inside : callable
-            Takes points (P, 2) in picture pixels, returns (P,) bool.
+            Takes points (P, n) in picture pixels, returns (P,) bool.
         placement : Placement
             Where the model's input lies in the picture.
-        shape : (H, W)
+        shape : (H, W) or (Z, H, W)
             Of the model's input.
 
         Raises
@@ -103,7 +112,7 @@ class Region:
 
     @classmethod
     def of_mask(cls, mask: npt.NDArray[np.bool_], placement: Placement, shape: tuple[int, ...]) -> Self:
-        """Take what of a mask (h, w) in the picture's pixels the model sees; see `where`."""
+        """Take what of a mask, as large as the picture, the model sees; see `where`."""
         return cls.where(lambda points: at_points(mask, points) > 0, placement, shape)
 
     @classmethod
@@ -132,7 +141,7 @@ class Region:
 
 
 def at_points(values: npt.NDArray[Any], points: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    """Value of the pixel that each point (P, 2) lies in; 0 outside."""
+    """Value of the pixel that each point (P, n) lies in; 0 outside."""
     nearest = np.floor(points + 0.5).astype(int)
     within = ((nearest >= 0) & (nearest < values.shape)).all(axis=1)
     found = np.zeros(len(points), values.dtype)
@@ -150,3 +159,10 @@ def _overlaps(fine: int, coarse: int) -> npt.NDArray[np.float64]:
 def share(region: Region | None, space: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """How much each place of an output counts, (*space) float32, of sum 1."""
     return region.share(space) if region else np.full(space, 1 / math.prod(space), np.float32)
+
+
+def sized(shape: Sequence[int | None]) -> str:
+    """A size as people read it: width×height of pictures, z×y×x of volumes, as arrays of them have it."""
+    if not any(shape):
+        return "any size"
+    return "×".join(str(n or "any") for n in (shape[::-1] if len(shape) == 2 else shape))

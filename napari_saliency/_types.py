@@ -219,7 +219,7 @@ class Estimate:
 
     Attributes
     ----------
-    values : (N, h, w, C) or (N, h, w) float32
+    values : (N, h, w, C) or (N, h, w) float32; of volumes (N, z, y, x, C) or (N, z, y, x)
         The maps: raw, signed, not normalised.
     done, total : int
         How far the method is; the last estimate has ``done == total``.

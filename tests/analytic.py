@@ -23,7 +23,7 @@ class Analytic(Model):
 
     Parameters
     ----------
-    shape : (H, W, C)
+    shape : (H, W, C) or (Z, H, W, C)
         Of a picture.
     seed : int
         Of the random weights.
@@ -33,7 +33,7 @@ class Analytic(Model):
 
     def __init__(
         self,
-        shape: tuple[int, int, int] = (6, 8, 3),
+        shape: tuple[int, ...] = (6, 8, 3),
         *,
         seed: int = 0,
         batch: int = 8,
@@ -45,7 +45,7 @@ class Analytic(Model):
         self.info = ModelInfo(
             source=f"analytic:{type(self).__name__}",
             name=type(self).__name__.lower(),
-            input=InputSpec(*shape),
+            input=InputSpec(shape[:-1], shape[-1]),
             labels=LABELS,
             ending=ending,
             layers=self.layers,
@@ -117,11 +117,11 @@ class Linear(Analytic):
         self.bias = self.normal(len(LABELS))
 
     def logits(self, x):
-        return np.tensordot(x, self.weights, 3) + self.bias
+        return np.tensordot(x, self.weights, x.ndim - 1) + self.bias
 
     def pull_back(self, x, cotangents, rule=None):
         _refuse(self, rule)
-        return np.einsum("nk,hwck->nhwc", cotangents, self.weights)
+        return np.einsum("nk,...k->n...", cotangents, self.weights)
 
 
 class Quadratic(Analytic):
@@ -133,12 +133,29 @@ class Quadratic(Analytic):
         self.curvature = self.normal(*self.shape, len(LABELS))
 
     def logits(self, x):
-        return np.tensordot(x, self.weights, 3) + np.tensordot(x**2 / 2, self.curvature, 3)
+        axes = x.ndim - 1
+        return np.tensordot(x, self.weights, axes) + np.tensordot(x**2 / 2, self.curvature, axes)
 
     def pull_back(self, x, cotangents, rule=None):
         _refuse(self, rule)
-        flat = np.einsum("nk,hwck->nhwc", cotangents, self.weights)
-        return flat + np.einsum("nk,hwck->nhwc", cotangents, self.curvature) * x
+        flat = np.einsum("nk,...k->n...", cotangents, self.weights)
+        return flat + np.einsum("nk,...k->n...", cotangents, self.curvature) * x
+
+
+class Anything(Analytic):
+    """Takes pictures of any size; the classes' scores are means of the channels, weighed."""
+
+    def __init__(self, **kwargs):
+        super().__init__((None, None, 3), **kwargs)
+        self.weights = self.random.normal(size=(3, len(LABELS)))
+
+    def logits(self, x):
+        return x.mean(axis=(1, 2)) @ self.weights
+
+    def pull_back(self, x, cotangents, rule=None):
+        _refuse(self, rule)
+        pixels = x.shape[1] * x.shape[2]
+        return np.broadcast_to((cotangents @ self.weights.T)[:, None, None] / pixels, x.shape)
 
 
 class Dense(Analytic):
@@ -167,7 +184,7 @@ class Spatial(Analytic):
 
     def __init__(self, shape: tuple[int, int, int] = (6, 8, 3), **kwargs) -> None:
         height, width, channels = shape
-        self.layers = (Layer("blocks", height // 2, width // 2, self.features),)
+        self.layers = (Layer("blocks", (height // 2, width // 2), self.features),)
         super().__init__(shape, **kwargs)
         self.kernel = self.normal(2, 2, channels, self.features)
         self.bias = self.normal(self.features)
@@ -205,7 +222,7 @@ class Spatial(Analytic):
 
 
 class Convolutional(Analytic):
-    """Two convolutions (3×3; the second with stride 2), each with a ReLU, then a dense layer.
+    """Two convolutions (3×3, or 3×3×3; the second with stride 2), each with a ReLU, then a dense layer.
 
     Parameters
     ----------
@@ -216,13 +233,18 @@ class Convolutional(Analytic):
     """
 
     def __init__(self, shape=(9, 13, 3), *, ceiling: float = np.inf, slope: float = 0.0, **kwargs) -> None:
-        height, width, channels = ((shape[0] - 2 - 1) // 2, (shape[1] - 2 - 1) // 2, 6)
-        self.layers = (Layer("linear", height, width, channels), Layer("rectified", height, width, channels))
+        space, channels = tuple((side - 2 - 1) // 2 for side in shape[:-1]), 6
+        self.layers = (
+            Layer("linear", space, channels),
+            Layer("rectified", space, channels),
+        )
         super().__init__(shape, **kwargs)
         self.ceiling, self.slope = ceiling, slope
-        self.kernels = [self.normal(3, 3, shape[2], 5), self.normal(3, 3, 5, channels)]
+        edges = [3] * len(space)
+        self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]
         self.biases = [self.normal(5) / 4, self.normal(channels) / 4]
-        self.head, self.bias = self.normal(height * width * channels, len(LABELS)), self.normal(len(LABELS))
+        features = np.prod(space) * channels
+        self.head, self.bias = self.normal(features, len(LABELS)), self.normal(len(LABELS))
 
     @property
     def arrays(self):
@@ -264,17 +286,20 @@ class Convolutional(Analytic):
 
 
 def _convolve(x, kernel, stride):
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))[:, ::stride, ::stride]
-    return np.einsum("nhwcyx,yxcf->nhwf", windows, kernel)
+    axes = tuple(range(1, x.ndim - 1))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:-2], axes)
+    windows = windows[(slice(None), *[slice(None, None, stride)] * len(axes))]
+    return np.tensordot(windows, np.moveaxis(kernel, -2, 0), len(axes) + 1)
 
 
 def _deconvolve(gradients, kernel, stride, shape):
     """Bring derivatives back through `_convolve` to its input of a shape."""
     found = np.zeros(shape)
-    height, width = gradients.shape[1:3]
-    for y, x in np.ndindex(*kernel.shape[:2]):
-        reached = found[:, y : y + stride * height : stride, x : x + stride * width : stride]
-        reached += gradients @ kernel[y, x].T
+    for offset in np.ndindex(*kernel.shape[:-2]):
+        sides = zip(offset, gradients.shape[1:-1], strict=True)
+        found[(slice(None), *(slice(o, o + stride * n, stride) for o, n in sides))] += (
+            gradients @ kernel[offset].T
+        )
     return found
 
 

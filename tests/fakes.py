@@ -36,9 +36,9 @@ def info(labels=("cat", "dog", "fish"), **changes):
     values = {
         "source": "fake:net",
         "name": "net",
-        "input": InputSpec(224, 224, 3),
+        "input": InputSpec((224, 224), 3),
         "labels": tuple(labels),
-        "layers": (Layer("early", 56, 56, 8), Layer("late", 7, 7, 64)),
+        "layers": (Layer("early", (56, 56), 8), Layer("late", (7, 7), 64)),
         "cam_layer": "late",
         "fingerprint": "f",
     }

@@ -21,7 +21,7 @@ class Constant(Model):
 
     def __init__(self, source, settings):
         type(self).opened += 1
-        self.info = ModelInfo(str(source), "constant", InputSpec(2, 2, 1), settings.labels or ("a", "b"))
+        self.info = ModelInfo(str(source), "constant", InputSpec((2, 2), 1), settings.labels or ("a", "b"))
 
     def with_settings(self, settings):
         type(self).opened -= 1

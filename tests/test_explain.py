@@ -16,7 +16,7 @@ from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._types import SCORES, ModelError, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
-from tests.analytic import LABELS, Dense, Linear, Spatial, pictures, prediction_of, targets_of
+from tests.analytic import LABELS, Anything, Dense, Linear, Spatial, pictures, prediction_of, targets_of
 
 FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9}}
 
@@ -325,10 +325,30 @@ def test_targets_of_one_batch_share_their_score(model):
         explain_batch(model, pictures(model, 2), targets)
 
 
-def test_pictures_of_one_batch_have_one_size(model):
-    with_input(model, height=None, width=None)
-    with pytest.raises(ValueError, match="pictures of one batch must come to the same size"):
-        explain_batch(model, [np.zeros((6, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
+def test_pictures_of_one_call_have_one_size_and_keep_their_order():
+    model = Anything(batch=2)
+    sizes = [(6, 8), (6, 8), (6, 8), (8, 8), (6, 8), (6, 8)]
+    images = [np.full((*size, 3), 40 * n, np.uint8) for n, size in enumerate(sizes)]
+    found = explain_batch(model, images, 0)
+    assert [one.values.shape[:2] for one in found] == sizes
+    assert [count for call, count in model.calls if call == "gradient"] == [2, 1, 1, 2]
+    for one, image in zip(found, images, strict=True):
+        assert one.score == pytest.approx(explain(model, image, 0).score)
+
+
+def test_a_picture_that_memory_does_not_suffice_for_is_refused_before_the_model_runs():
+    model = Anything()
+    model.info = replace(model.info, memory=1e9)
+    message = (
+        r"anything needs about 1000000\.0 GB of memory for 1000×1000 pixels, and [\d.]+ GB are free: give a "
+        r"smaller picture or a part of it, or open the model with size=\(\d+, \d+\)"
+    )
+    with pytest.raises(ModelError, match=message):
+        explain(model, np.zeros((1000, 1000, 3), np.uint8))
+    assert not model.calls
+    model.info = replace(model.info, input=replace(model.info.input, shape=(1000, 1000)))
+    with pytest.raises(ModelError, match=r"GB are free: close other programs"):
+        explain(model, np.zeros((10, 10, 3), np.uint8))
 
 
 # Where the map lies ------------------------------------------------------------------------------
@@ -449,7 +469,7 @@ def test_what_a_model_cannot_do_is_told():
 
 def test_grey_models_take_colour_pictures():
     model = Spatial((6, 8, 1))
-    model.info = replace(model.info, input=InputSpec(6, 8, 1))
+    model.info = replace(model.info, input=InputSpec((6, 8), 1))
     assert explain(model, np.zeros((6, 8, 3), np.uint8), 0).values.shape == (6, 8, 1)
 
 

@@ -7,8 +7,8 @@ import pytest
 import skimage
 from PIL import Image
 
-from napari_saliency import _levels
-from napari_saliency._image import LONGEST, as_pixels, load_image, prepare
+from napari_saliency import _image_fit, _levels
+from napari_saliency._image import as_pixels, load_image, prepare
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency.models._base import InputSpec
 
@@ -16,7 +16,7 @@ FITS = ("crop", "stretch", "pad")
 
 
 def spec(height=8, width=8, channels=3, preprocessing="unit", fit="crop"):
-    return InputSpec(height, width, channels, Preprocessing.named(preprocessing), fit)
+    return InputSpec((height, width), channels, Preprocessing.named(preprocessing), fit)
 
 
 def values(image, channels=1, value_range=None):
@@ -155,11 +155,12 @@ def test_models_of_any_size_get_the_picture_as_it_is(chelsea):
     assert prepared.words == ("451×300 RGB",)
 
 
-def test_models_of_any_size_get_long_pictures_smaller():
+def test_models_of_any_size_get_large_pictures_smaller(monkeypatch):
+    monkeypatch.setattr(_image_fit, "MOST_PIXELS", 128_000)
     prepared = prepare(np.zeros((500, 4096), np.uint8), spec(None, None, 1))
-    assert prepared.x.shape == (125, LONGEST, 1)
+    assert prepared.x.shape == (125, 1024, 1)
     assert prepared.placement.scale == (4.0, 4.0)
-    assert prepared.words[0] == "4096×500 grey, scaled to 1024×125"
+    assert prepared.words[0] == "4096×500 grey, scaled to 1024×125 (limit: 0.1 million pixels)"
 
 
 def test_models_may_fix_one_side():

@@ -29,9 +29,9 @@ class Quadratic(Model):
         self.info = ModelInfo(
             source,
             source,
-            InputSpec(4, 4, 1),
+            InputSpec((4, 4), 1),
             labels,
-            layers=(Layer("late", 4, 4, 1),),
+            layers=(Layer("late", (4, 4), 1),),
             cam_layer="late",
             fingerprint=f"print of {source}",
             questions=() if settings.labels else ("labels",),

@@ -8,7 +8,7 @@ from napari_saliency.models._base import InputSpec
 
 def prepared_as_it_is(picture, channels=1, preprocessing="unit", value_range=None):
     """Nothing is resized."""
-    spec = InputSpec(*picture.shape[:2], channels, Preprocessing.named(preprocessing))
+    spec = InputSpec(picture.shape[:2], channels, Preprocessing.named(preprocessing))
     return prepare(picture, spec, value_range)
 
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_explained_gets_a_sentence(viewer, shape, dtype, words):
 
 
 def test_what_cannot_be_explained_is_said_and_nothing_is_sent(viewer, inspection, viewing, monkeypatch):
-    def refuse(layer, dims):
+    def refuse(layer, dims, space):
         raise ValueError(f"“{layer.name}” is empty.")
 
     monkeypatch.setattr("napari_saliency._napari.visible_plane", refuse)
@@ -252,7 +252,7 @@ def test_a_planted_dot_is_found_where_it_was_planted(viewer, viewing, fit, trans
     dotted = np.zeros((90, 120), np.uint8)
     dotted[y, x] = 255
     source = viewer.add_image(dotted, **transform)
-    prepared = prepare(dotted, InputSpec(30, 30, 1, fit=fit))
+    prepared = prepare(dotted, InputSpec((30, 30), 1, fit=fit))
     made = explanation(values=prepared.x[..., 0], placement=prepared.placement)
     plane = visible_plane(source, viewer.dims)
     viewing._maps.show(source, plane, made, request(source, plane))

@@ -33,7 +33,7 @@ from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progres
 from napari_saliency._types import Prediction
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
-from napari_saliency.models import catalogue
+from napari_saliency.models import InputSpec, catalogue
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
@@ -349,8 +349,8 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     assert not form.pixels.isVisible()
     inspection.set_model(asking("size"))
     assert form.pixels.isVisible()
-    guess = inspection.model.info.input
-    assert form.pixels.text() == f"{guess.width} × {guess.height}"
+    height, width = inspection.model.info.input.shape
+    assert form.pixels.text() == f"{width} × {height}"
     for wrong in ("", "32", "0 × 32", "1 2 3"):
         form.pixels.setText(wrong)
         form.keep.click()
@@ -359,6 +359,20 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
     form.keep.click()
     ((_, settings),) = inspection.of("answer")
     assert settings.size == (30, 40)
+
+
+def test_the_size_of_volumes_has_three_numbers_in_the_order_of_the_axes(made, inspection):
+    form = made(ModelSection, inspection).form
+    status = asking("size")
+    inspection.set_model(replace(status, info=replace(status.info, input=InputSpec((16, 32, 24), 1))))
+    assert form.pixels.text() == "16 × 32 × 24"
+    form.pixels.setText("16 × 32")
+    form.keep.click()
+    assert "three numbers: z × y × x" in form.problem.text()
+    form.pixels.setText("8 x 30 x 20")
+    form.keep.click()
+    ((_, settings),) = inspection.of("answer")
+    assert settings.size == (8, 30, 20)
 
 
 @pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency._placement import Placement, Region
+from napari_saliency._placement import Placement, Region, sized
 
 
 def test_a_map_as_large_as_its_picture_lies_on_it():
@@ -29,6 +29,26 @@ def test_a_coarser_map_covers_the_same_box(coarse):
     expected = Placement.of_box(box, coarse)
     np.testing.assert_allclose(found.scale, expected.scale)
     np.testing.assert_allclose(found.translate, expected.translate, atol=1e-12)
+
+
+def test_a_map_of_a_volume_fills_its_box():
+    placement = Placement.of_box((0, -2, 3, 4, 10, 9), (2, 6, 12))
+    assert placement == Placement((2.0, 2.0, 0.5), (0.5, -1.5, 2.75))
+    coarse = placement.coarser((2, 6, 12), (1, 2, 3))
+    assert coarse == Placement.of_box((0, -2, 3, 4, 10, 9), (1, 2, 3))
+
+
+def test_what_lies_in_a_coarse_level_lies_in_the_finest_one():
+    inside = Placement.of_box((1, 2, 5, 8), (8, 3))
+    assert inside.finer((4, 2.5)) == Placement.of_box((4, 5, 20, 20), (8, 3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((20, 30), "30×20"), ((8, 20, 30), "8×20×30"), ((None, None), "any size"), ((8, None, 30), "8×any×30")],
+)
+def test_sizes_are_read_width_first_and_those_of_volumes_as_arrays_have_them(shape, words):
+    assert sized(shape) == words
 
 
 # Regions
@@ -72,3 +92,13 @@ def test_what_lies_beside_a_padded_picture_is_left_out():
 def test_outside_of_a_padded_picture_there_is_no_region():
     region = Region.of_mask(np.ones((2, 4), bool), Placement.of_box((-1, 0, 3, 4), (4, 4)), (4, 4))
     np.testing.assert_array_equal(region.share((4, 4)) > 0, np.float32([[0] * 4, [1] * 4, [1] * 4, [0] * 4]))
+
+
+def test_a_region_of_a_volume_is_shared_out_along_all_axes():
+    mask = np.zeros((8, 12, 16), bool)
+    mask[2:4, 3:9, 8:] = True
+    placement = Placement.of_box((0, 0, 8, 8, 12, 16), (8, 12, 8))  # the model sees half of it
+    share = Region.of_mask(mask, placement, (8, 12, 8)).share((4, 4, 2))
+    expected = np.zeros((4, 4, 2))
+    expected[1] = np.float64([0, 1, 1, 0])[:, None] / 4
+    np.testing.assert_allclose(share, expected)

@@ -12,7 +12,7 @@ from napari_saliency.models import InputSpec
 
 READING, LOOKING = "reading the picture", "looking at the picture"
 MODEL = info()
-SMALLER = info(input=InputSpec(32, 32, 3), name="smaller")
+SMALLER = info(input=InputSpec((32, 32), 3), name="smaller")
 
 
 class SlowLink:

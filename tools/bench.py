@@ -57,9 +57,8 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     from napari_saliency.methods import METHODS
 
     model = load_model(source, preprocessing=preprocessing)
-    x = model.info.input.preprocessing(_photo(model.info.input.height or 224, model.info.input.width or 224))[
-        None
-    ]
+    height, width = (side or 224 for side in model.info.input.shape)
+    x = model.info.input.preprocessing(_photo(height, width))[None]
     weights = np.zeros((1, len(model.info.labels)), np.float32)
     weights[0, int(model.scores(x).argmax())] = 1
     targets, tensor, tensor_weights = Targets(weights), tf.constant(x), tf.constant(weights)
@@ -135,7 +134,7 @@ from napari_saliency.methods import METHODS
 import numpy as np
 model = load_model({source!r}, preprocessing={preprocessing!r})
 taken = model.info.input
-x = np.zeros((1, taken.height or 224, taken.width or 224, taken.channels), np.float32)
+x = np.zeros((1, *(side or 224 for side in taken.shape), taken.channels), np.float32)
 weights = np.ones((1, len(model.info.labels)), np.float32)
 for _ in METHODS["smoothgrad"].function(model, x, Targets(weights), samples={samples}): pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, Q
 from superqt import QLargeIntSpinBox
 
 from napari_saliency._panels._style import GAP
+from napari_saliency._placement import sized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +116,7 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
 def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
     """List a model's layers as the user reads them, the last one that is computed first."""
     layers = info.layers if info is not None else ()
-    named = {layer.name: f"{layer.name} ({layer.width}×{layer.height})" for layer in layers}
+    named = {layer.name: f"{layer.name} ({sized(layer.shape)})" for layer in layers}
     usual = named.get(info.cam_layer, "") if info is not None else ""
     return [
         (f"usual: {usual}" if usual else "usual", ""),

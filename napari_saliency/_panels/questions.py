@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
+from napari_saliency._placement import sized
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._state import Phase
 from napari_saliency._types import FITS
@@ -130,7 +131,7 @@ class QuestionForm(QFrame):
                 box.addItem(port, port)
         self.task.setCurrentIndex(1 if info.ending == "quantity" else 0)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
-        self.pixels.setText(f"{info.input.width} × {info.input.height}")
+        self.pixels.setText(sized(info.input.shape).replace("×", " × "))
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 
@@ -188,8 +189,12 @@ class QuestionForm(QFrame):
             return
         asked, shown = info.questions, self._shown()
         pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
-        if "size" in shown and (len(pixels) != 2 or not all(pixels)):
-            say(self.problem, "Give two numbers: width × height.")
+        flat = len(info.input.shape) == 2
+        if "size" in shown and (len(pixels) != len(info.input.shape) or not all(pixels)):
+            say(
+                self.problem,
+                "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
+            )
             return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
         other = self.output.currentData() != (info.outputs or (None,))[0] or "task" in shown
@@ -197,7 +202,7 @@ class QuestionForm(QFrame):
         said = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
         said |= {
             "labels": labels,
-            "size": tuple(pixels[::-1]),
+            "size": tuple(pixels[::-1] if flat else pixels),
         }
         settings = Settings(**{name: said[name] for name in shown})
         self._answered = True

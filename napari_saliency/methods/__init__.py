@@ -1,8 +1,8 @@
 """Explanation methods: one function each, registered by `method`.
 
-A method sees a `Model`, a batch of preprocessed pictures ``x`` (N, H, W, C), one target for each
-(`Targets`) and its own keyword options, and yields `Estimate`s; the last one is the answer. That one
-shape gives progress, cancelling and a map that sharpens while it is computed to every method alike.
+A method sees a `Model`, a batch of preprocessed pictures ``x`` (N, H, W, C), or volumes (N, Z, H, W, C),
+one target for each (`Targets`) and its own keyword options, and yields `Estimate`s; the last one is the
+answer. That one shape gives progress, cancelling and a map that sharpens while it is computed to every method alike.
 The panel, the command line and the documentation are made from its signature and docstring.
 """
 

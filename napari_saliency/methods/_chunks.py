@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-BEST_PIXELS = 8 * 224 * 224
-"""Pixels of one call beyond which it only costs memory: measured on processors."""
 
-
-def chunks(total: int, shape: tuple[int, ...], batch: int) -> Iterator[tuple[int, int]]:
+def chunks(total: int, pictures: int, together: int) -> Iterator[tuple[int, int]]:
     """Cut ``total`` samples into ranges (start, stop): the first is small, so that something shows at once.
 
     The sizes follow from the arguments alone, not from the clock: a sum of floats depends on how it
@@ -19,12 +15,12 @@ def chunks(total: int, shape: tuple[int, ...], batch: int) -> Iterator[tuple[int
     ----------
     total : int
         Samples for each picture.
-    shape : (N, *space, C)
-        Of the pictures; a range of ``m`` samples is a batch of ``N·m`` pictures.
-    batch : int
-        Most pictures of one call, see `ModelInfo`.
+    pictures : int
+        How many there are; a range of ``m`` samples is a call of ``m`` times as many.
+    together : int
+        Best pictures of one call, see `ModelInfo.together`.
     """
-    most = max(1, min(batch // shape[0], BEST_PIXELS // math.prod(shape[:-1])))
+    most = max(1, together // pictures)
     start, size = 0, min(2, most)
     while start < total:
         stop = min(start + size, total)

@@ -32,9 +32,10 @@ def grad_cam(
     The map has the layer's own size, and no negative values by definition. It is not resampled.
     """
     activations, gradients = model.tap(x, targets, layer or _last_layer(model))
-    weights = gradients.mean(axis=(1, 2), keepdims=True)
+    space = tuple(range(1, gradients.ndim - 1))
+    weights = gradients.mean(axis=space, keepdims=True)
     values = np.maximum((weights * activations).sum(axis=-1), 0)
-    notes = [() if found else (NOWHERE,) for found in values.any(axis=(1, 2))]
+    notes = [() if found else (NOWHERE,) for found in values.any(axis=space)]
     yield Estimate(values, 1, 1, notes=notes)
 
 

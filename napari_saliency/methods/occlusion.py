@@ -37,7 +37,7 @@ def occlusion(
     ----------
     window : int
         Side of what is covered, in pixels that the model gets; 0 for an eighth of the picture's
-        shorter side. It is cut where the picture is smaller.
+        shortest side, of a volume a quarter. It is cut where the picture is smaller.
     stride : int
         Pixels from one window to the next, at most ``window``; 0 for half of it.
     fill : {"black", "white", "mean", "blur"}
@@ -51,13 +51,14 @@ def occlusion(
     the first on, and one more at the far edge, so every pixel is covered. Until the first window
     that covers a pixel has been tried its value is 0; a coarse grid of windows is tried first.
     """
-    window = window or max(1, min(x.shape[1:-1]) // 8)
-    windows = _windows(x.shape[1:-1], window, stride or max(1, window // 2))
+    space = x.shape[1:-1]
+    window = window or max(1, min(space) // (8 if len(space) == 2 else 4))
+    windows = _windows(space, window, stride or max(1, window // 2))
     empty = empty_picture(model, x, fill)
     run = model.recall(x, "occlusion", window, stride, fill)
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
-    falls, times = np.zeros(x.shape[:-1]), np.zeros(x.shape[1:-1])
-    for begin, stop in chunks(len(windows), x.shape, model.info.batch):
+    falls, times = np.zeros(x.shape[:-1]), np.zeros(space)
+    for begin, stop in chunks(len(windows), len(x), model.info.together(space)):
         some = windows[begin:stop]
         scores = run.scores((begin, stop), partial(_scores_covered, model, x, empty, some))
         values = model.weigh(scores, targets.repeat(len(some))).reshape(len(some), len(x))

@@ -47,9 +47,9 @@ def integrated_gradients(
     order = _spread_out(steps)
     total, share = np.zeros(x.shape), 0.0
     ends: dict[int, Array] = {}
-    for begin, stop in chunks(steps, x.shape, model.info.batch):
+    for begin, stop in chunks(steps, len(x), model.info.together(x.shape[1:-1])):
         chosen = order[begin:stop]
-        between = start + positions[chosen, None, None, None, None].astype(np.float32) * (x - start)
+        between = start + np.multiply.outer(positions[chosen].astype(np.float32), x - start)
         values, gradients = model.gradient(between.reshape(-1, *x.shape[1:]), targets.repeat(len(chosen)))
         rows = zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True)
         ends.update((step, value) for step, value in rows if step in (0, steps - 1))
@@ -71,7 +71,7 @@ def _spread_out(count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
 
 def _gap(values: Array, ends: dict[int, Array], steps: int) -> dict[str, Array]:
     difference = ends[steps - 1] - ends[0]
-    gap = values.sum(axis=(1, 2, 3), dtype=np.float64) - difference
+    gap = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - difference
     scale = np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
     return {
         "completeness gap": gap.astype(np.float32),

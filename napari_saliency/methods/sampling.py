@@ -42,10 +42,10 @@ def smoothgrad(
     The mean of the signed gradients, as in the paper's formula. Every picture of a batch gets the
     same noise, so that it does not depend on its company.
     """
-    spread = noise * np.ptp(x, axis=(1, 2, 3), keepdims=True)
+    spread = noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
     random = np.random.default_rng(seed)
     mean, squares = np.zeros(x.shape), np.zeros(x.shape)
-    for start, stop in chunks(samples, x.shape, model.info.batch):
+    for start, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
         normal = random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)
         noisy = (x + spread * normal).reshape(-1, *x.shape[1:])
         _, gradients = model.gradient(noisy, targets.repeat(stop - start))

@@ -47,7 +47,7 @@ def load_model(
     fit: Fit | None = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: str | None = None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     channels: int | None = None,
     custom: str | None = None,
     trust: bool = False,
@@ -61,7 +61,7 @@ def load_model(
         A ``.keras`` or ``.h5`` file, or the folder of a SavedModel; PyTorch's ``.pt2``, or TorchScript; an
         ``.onnx`` file; ``keras:NAME`` for a classifier of ``keras.applications``, with ``?weights=FILE`` or
         ``?weights=none``; ``bundled:NAME``; or ``python:MODULE:NAME`` for a network or what builds one,
-        with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K).
+        with ``?weights=FILE``, or for a function (N, H, W, C) → (N, K), or of volumes (N, Z, H, W, C).
     preprocessing : str or Scaling, optional
         What the model was trained with: ``none`` (values 0..255 as they are), ``unit`` (0..1), ``tf``
         (-1..1), ``caffe``, ``torch``, or divisor, mean and deviation.
@@ -71,8 +71,8 @@ def load_model(
         Names of the classes, or a file of them.
     layer : str, optional
         The layer that class activation maps are made of.
-    size : (height, width), optional
-        Of the pictures that the model takes, for models that do not say.
+    size : (height, width) or (z, y, x), optional
+        Of the pictures or volumes that the model takes, for models that do not say, or take any.
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
     custom : str, optional

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from napari_saliency._placement import share
+from napari_saliency._placement import share, sized
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._types import (
     DIRECTIONS,
@@ -25,6 +25,7 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._memory import check_memory
 from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
+
+MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
+"""Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
+or costs memory. Measured on processors."""
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
 """What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
@@ -50,7 +55,7 @@ class InputSpec:
 
     Attributes
     ----------
-    height, width : int or None
+    shape : (height, width), or (z, y, x) of models that take volumes
         In pixels; None where the model takes any size.
     channels : int
         1 grey, 3 RGB; others are taken as they are.
@@ -58,28 +63,32 @@ class InputSpec:
         From pictures with values 0..255, RGB, to the model's numbers.
     fit : {"crop", "stretch", "pad"}
         How a picture is brought to the model's size.
+    multiple : int
+        Sizes that are free must be multiples of it.
     """
 
-    height: int | None
-    width: int | None
+    shape: tuple[int | None, ...]
     channels: int
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
     fit: Fit = "crop"
+    multiple: int = 1
 
     @property
     def words(self) -> str:
         """Size and channels as the user reads them, as in ``224×224 RGB``."""
-        size = f"{self.width}×{self.height}" if self.height and self.width else "any size"
         kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
-        return f"{size} {kind}"
+        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
+        return f"{sized(self.shape)}{volumes} {kind}"
 
 
 class Layer(NamedTuple):
-    """A layer whose output has space, so that a class activation map can be made of it."""
+    """A layer whose output has space, so that a class activation map can be made of it.
+
+    Its shape has as many axes as the model's input, and 0 where the size depends on the picture's.
+    """
 
     name: str
-    height: int
-    width: int
+    shape: tuple[int, ...]
     channels: int
 
 
@@ -117,7 +126,10 @@ class ModelInfo:
     outputs : tuple of str
         Names of the network's outputs, where they are several and nobody said which.
     batch : int
-        Pictures of one call beyond which a call only gets longer, not better.
+        Most pictures of one call.
+    work, memory : float
+        Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
+        they are not known.
     gives : set of {"scores", "gradient", "tap"}
         Which calls it answers; a method works if its ``needs`` is among them.
     """
@@ -136,7 +148,9 @@ class ModelInfo:
     fingerprint: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    batch: int = 8
+    batch: int = MOST_PICTURES
+    work: float = 0
+    memory: float = 0
     gives: frozenset[Needs] = frozenset(NEEDS)
 
     @property
@@ -146,6 +160,12 @@ class ModelInfo:
         one = "one quantity" if self.ending == "quantity" else "one class"
         count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else one
         return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+
+    def together(self, space: tuple[int, ...]) -> int:
+        """How many pictures of a size are best run in one call; it depends on nothing else."""
+        pixels = math.prod(space)
+        by_work = BEST_WORK // max(self.work * pixels, 1)
+        return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -170,14 +190,14 @@ def no_classifier(output: str, dense: str = "(pictures, height, width, classes)"
 
 
 class Tap(NamedTuple):
-    """A layer's output and the score's gradient with respect to it, each (N, h, w, C)."""
+    """A layer's output and the score's gradient with respect to it, each (N, h, w, C) or (N, z, y, x, C)."""
 
     activations: Array
     gradients: Array
 
 
 class Model(ABC):
-    """A classifier. Pictures are (N, H, W, C) float32, already preprocessed.
+    """A classifier. Pictures are (N, H, W, C) float32, volumes (N, Z, H, W, C), already preprocessed.
 
     All gradients in this project come out of `gradient` and `tap`: classes, contrasts and other
     weightings differ only in ``targets.weights``, probability and logit only in ``targets.score``.
@@ -242,6 +262,7 @@ class Model(ABC):
 
     def predict(self, x: Array, regions: Sequence[Region | None] | None = None) -> list[Prediction]:
         """What the model says of each picture of ``x``, or, if its output has space, of a region of each."""
+        check_memory(self.info, x.shape)
         scores = self.scores(x)
         return [self.prediction(*one) for one in zip(scores, regions or [None] * len(scores), strict=True)]
 

@@ -26,9 +26,9 @@ class CallableModel(Model):
     Parameters
     ----------
     function : callable
-        Takes (N, H, W, C) float32, returns (N, K) or (N, h, w, K). Its attribute ``gradient``, if there is
-        one, takes the same and weights of the outputs' shape, and returns the weighted outputs (N,) and their
-        derivatives (N, H, W, C).
+        Takes (N, *size, C) float32, where size is (H, W) or (Z, H, W), returns (N, K) or (N, *space, K). Its
+        attribute ``gradient``, if there is one, takes the same and weights of the outputs' shape, and
+        returns the weighted outputs (N,) and their derivatives (N, *size, C).
     source : Source
         Where it came from.
     settings : Settings

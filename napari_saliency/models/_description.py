@@ -6,12 +6,14 @@ its classes. What they do not say is guessed, and asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_saliency._placement import sized
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import NEEDS, ModelError
 from napari_saliency.models._base import InputSpec, ModelInfo
@@ -20,18 +22,19 @@ from napari_saliency.models._settings import SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_saliency._types import Array, Ending, Needs
+    from napari_saliency._types import Array, Ending, Fit, Needs
     from napari_saliency.models._base import Layer, Question
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
-Shape = tuple[int | None, int | None, int]
+Shape = tuple[int | None, ...]
 
-# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets.
-SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
-
-# Batches beyond these get no better: pictures, and multiplications of all their forward passes.
-MOST_PICTURES, BEST_WORK = 8, 12_000_000_000
+# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets; of
+# volumes those of MedMNIST, of patches of scans, and of video.
+SIZES = {
+    2: tuple((n, n) for n in (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)),
+    3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
+}
 
 SPELLED = {
     "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
@@ -45,8 +48,8 @@ class Facts:
 
     Attributes
     ----------
-    shape : (height, width, channels)
-        Of a picture; None for a height or width that is free.
+    shape : (height, width, channels), or (z, y, x, channels)
+        Of a picture; None for a size that is free.
     known : bool
         Whether the model itself or the user says so; otherwise it is a guess.
     n_outputs : int
@@ -65,8 +68,8 @@ class Facts:
         Further names by which layers can be asked for.
     thinned : set of str
         Layers whose output is another layer's, thinned out or moved.
-    work : int
-        Multiplications of one forward pass; 0 where they are not known.
+    multiple : int
+        Sizes that are free must be multiples of it.
     notes : tuple of str
         Further sentences for the user.
     ending, space, layers, inputs, outputs, gives
@@ -88,7 +91,9 @@ class Facts:
     thinned: frozenset[str] = frozenset()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    work: int = 0
+    multiple: int = 1
+    work: float = 0
+    memory: float = 0
     notes: tuple[str, ...] = ()
     gives: frozenset[Needs] = field(default=frozenset(NEEDS))
 
@@ -106,14 +111,16 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
     SettingError
         If what the user says does not fit the model.
     """
-    height, width, channels = fit_shape(settings, facts.shape)
+    *space, channels = fit_shape(settings, facts.shape)
+    assert channels is not None
+    shape = tuple(space)
     guess = facts.guess or ("torch" if channels == 3 else "unit")
     preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
     questions = tuple(_questions(source, settings, facts))
     return ModelInfo(
         source=str(source),
         name=source.name,
-        input=InputSpec(height, width, channels, preprocessing, settings.fit or "crop"),
+        input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape), facts.multiple),
         labels=_labels(settings, facts),
         ending=facts.ending,
         space=facts.space,
@@ -125,30 +132,41 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         fingerprint=facts.fingerprint,
         inputs=facts.inputs,
         outputs=facts.outputs,
-        batch=max(1, min(MOST_PICTURES, BEST_WORK // max(facts.work, 1))),
+        work=facts.work,
+        memory=facts.memory,
         gives=facts.gives,
     )
 
 
 def fit_shape(settings: Settings, shape: Shape) -> Shape:
-    """Height, width and channels; of a free size, what the user says.
+    """Size and channels; of a free size, what the user says.
 
     Raises
     ------
     SettingError
         If the user says otherwise than the model.
     """
-    height, width, channels = shape
+    own, channels = shape[:-1], shape[-1]
     if settings.channels not in (None, channels):
         raise SettingError(
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
-    if settings.size is None:
+    said = settings.size
+    if said is None:
         return shape
-    if any(own not in (None, said) for own, said in zip((height, width), settings.size, strict=True)):
-        said, own = (f"{w or 'any'}×{h or 'any'}" for h, w in (settings.size, (height, width)))
-        raise SettingError("size", f"pictures of {said} pixels are asked for; the model takes {own}")
-    return *settings.size, channels
+    if len(said) != len(own):
+        kind = "volumes: size=(z, y, x)" if len(own) == 3 else "pictures: size=(height, width)"
+        raise SettingError("size", f"{len(said)} numbers are given for a size, but the model takes {kind}")
+    if any(n not in (None, asked) for n, asked in zip(own, said, strict=True)):
+        raise SettingError(
+            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(own)}"
+        )
+    return *said, channels
+
+
+def _usual_fit(shape: Shape) -> Fit:
+    """Pictures are cropped, as most are for training. Voxels are seldom cubes: of a volume, all is taken."""
+    return "crop" if len(shape) == 2 else "stretch"
 
 
 def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
@@ -163,16 +181,18 @@ def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
 
 
 def find_shape(
-    run: Callable[[Array], object], settings: Settings, channels: int | None
-) -> tuple[int, int, int]:
-    """Height, width and channels of pictures that a model takes: what the user says, or what works first.
+    run: Callable[[Array], object], settings: Settings, channels: int | None, axes: int = 2
+) -> tuple[int, ...]:
+    """Size and channels of pictures that a model takes: what the user says, or what works first.
 
     Parameters
     ----------
     run : callable
-        Runs the model on (1, H, W, C) float32; raises ModelError if it does not take them.
+        Runs the model on (1, H, W, C) or (1, Z, H, W, C) float32; raises ModelError if it does not take them.
     channels : int, optional
         What the model shows.
+    axes : int
+        2 of pictures, 3 of volumes.
 
     Raises
     ------
@@ -181,27 +201,28 @@ def find_shape(
     """
     depth = settings.channels or channels or 3
     first: ModelError | None = None
-    for height, width in [settings.size] if settings.size else [(size, size) for size in SIZES]:
+    for size in [settings.size] if settings.size else SIZES[axes]:
         try:
-            run(np.zeros((1, height, width, depth), np.float32))
+            run(np.zeros((1, *size, depth), np.float32))
         except ModelError as error:
             first = first or error
         else:
-            return height, width, depth
+            return *size, depth
     if settings.size:
         raise SettingError("size", str(first)) from first
+    names = "(height, width)" if axes == 2 else "(z, y, x)"
     if settings.channels:
-        raise SettingError("channels", f"{first}; say the size of its pictures, too: size=(height, width)")
-    raise ModelError(f"{first}; say the size of its pictures: size=(height, width)") from first
+        raise SettingError("channels", f"{first}; say the size of its pictures, too: size={names}")
+    raise ModelError(f"{first}; say the size of its pictures: size={names}") from first
 
 
-def find_ending(run: Callable[[Array], Array], shape: tuple[int, int, int]) -> Ending | None:
+def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending | None:
     """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
 
     Parameters
     ----------
     run : callable
-        Outputs (N, K), or (N, *space, K), of pictures (N, H, W, C).
+        Outputs (N, K), or (N, *space, K), of pictures (N, *shape).
     """
     picture = np.random.default_rng(0).random((1, *shape), np.float32)
     # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
@@ -266,7 +287,7 @@ def _cam_layer(settings: Settings, facts: Facts) -> str:
         if (
             facts.space
         ):  # the last one is the answer itself; in the narrowest, much of the picture comes together
-            own.sort(key=lambda layer: layer.height * layer.width)
+            own.sort(key=lambda layer: math.prod(layer.shape))
         return own[0].name if own else ""
     if settings.layer not in {*names, *facts.names}:
         raise SettingError(
@@ -294,8 +315,7 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
     if settings.note:
         yield settings.note
     if "size" in questions:
-        height, width, _ = facts.shape
-        yield f"Input size is a guess ({width}×{height}): say what the model was trained on."
+        yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
     if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if "task" in questions:

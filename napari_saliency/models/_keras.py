@@ -15,6 +15,7 @@ from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
 from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import Facts, describe, find_ending
+from napari_saliency.models._keras_effort import find_effort, told
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
@@ -89,6 +90,7 @@ class KerasModel(Model):
             fingerprint = beside.submit(self._network.fingerprint, file)
             self._graph = self._trace()
             self._spelled = self._settle()
+            self._effort = find_effort(self._graph, self._shape)
             if self._is_quantity(all_settings(source, settings).task):
                 self._spelled, self._graph = None, self._trace(quantity=True)
             self._fingerprint = fingerprint.result()
@@ -106,16 +108,16 @@ class KerasModel(Model):
         return twin
 
     def scores(self, x: Array) -> Array:
-        with self._lock:
+        with self._lock, told(x, self._shape):
             return self._graph.scores(x)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
-        with self._lock:
+        with self._lock, told(x, self._shape):
             graph = self._ruled(rule) if rule else self._graph
             return graph.gradient(x, targets.weights, targets.score)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        with self._lock:
+        with self._lock, told(x, self._shape):
             if layer not in self._graph.layers:
                 raise self.no_layer(layer)
             graph = self._other(None) if layer in self._graph.folded_away else self._graph
@@ -160,8 +162,7 @@ class KerasModel(Model):
         """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
         if self._graph.settled:
             return None
-        height, width, channels = self._shape
-        spelled = find_ending(self._graph.outputs, (height or 64, width or 64, channels))
+        spelled = find_ending(self._graph.outputs, tuple(size or 64 for size in self._shape))
         if spelled:
             self._graph = self._trace(spelled=spelled)
         return spelled
@@ -189,11 +190,15 @@ class KerasModel(Model):
             spelled=self._spelled,
             guess=guess,
             sure=sure,
-            layers=tuple(Layer(name, shape[0] or 0, shape[1] or 0, shape[2]) for name, shape in shapes),
+            layers=tuple(
+                Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in shapes
+            ),
             thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
             inputs=self._network.inputs,
             outputs=self._network.outputs,
-            work=self._graph.work,
+            multiple=self._effort.multiple,
+            work=self._effort.work,
+            memory=self._effort.memory,
             notes=tuple(self._ports()),
         )
         return describe(self._source, settings, facts)

@@ -44,8 +44,8 @@ class Graph:
     ----------
     record : callable
         Runs the network on a symbolic batch.
-    shape : (height, width, channels)
-        Of a picture; None for a height or width that is free.
+    shape : (height, width, channels), or (z, y, x, channels)
+        Of a picture; None for a size that is free.
     rule : {"guided", "deconvnet"}, optional
         How ReLUs pass gradients back, if not by their derivative.
     quantity : bool
@@ -67,11 +67,11 @@ class Graph:
         -z and z.
     space : tuple of int or None
         Of the outputs, if they have any.
+    ops : set of tf.Operation
+        All that the logits are computed by.
     n_relus : int
         ReLUs in their own right on the way from the picture to the logits.
-    work : int
-        Multiplications of one forward pass; 0 where the size of pictures is free.
-    layers : dict of str to (height, width, channels)
+    layers : dict of str to (height, width, channels), or (z, y, x, channels)
         Outputs with space of layers on the way to the logits, in the order of computation.
     folded_away : set of str
         Those of them which something was computed without: their derivatives are not to be had here.
@@ -135,11 +135,16 @@ class Graph:
         first = activations if self._separates(layer) else tf.constant(x)
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
+    def evaluate(self, key: str, build: Callable[[], Any], x: Array) -> Any:  # noqa: ANN401 - what is built
+        """Value of what is built once, in this graph, from its operations."""
+        return self._function(key, lambda: (self._x, build()))(tf.constant(x))
+
     @cached_property
-    def layers(self) -> dict[str, tuple[int | None, int | None, int]]:
+    def layers(self) -> dict[str, tuple[int | None, ...]]:
         """See the class."""
-        with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == 4 and t.shape[-1]}
-        return {n: tuple(t.shape[1:]) for n, t in with_space.items() if t.shape[1] != 1 or t.shape[2] != 1}
+        rank = self._x.shape.rank
+        with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == rank and t.shape[-1]}
+        return {n: tuple(t.shape[1:]) for n, t in with_space.items() if any(s != 1 for s in t.shape[1:-1])}
 
     def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
@@ -151,7 +156,7 @@ class Graph:
         self.space = tuple(self._logits.shape[1:-1])
         ops = _ancestors(self._logits)
         self.n_relus = sum(op.type in RELUS and not is_part(op) for op in ops)
-        self.work = sum(map(_multiplications, ops))
+        self.ops = ops
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
         own = [(name, t) for name, t in layers if named[t.name] == name]
@@ -324,16 +329,6 @@ def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401
             found.add(op)
             waiting.extend(i.op for i in op.inputs)
     return found
-
-
-def _multiplications(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
-    """Of a convolution, for one picture: each pixel of the output takes the whole kernel."""
-    if op.type not in ("Conv2D", "DepthwiseConv2dNative"):
-        return 0
-    height, width = (
-        op.outputs[0].shape[1:3] if op.get_attr("data_format") == b"NHWC" else op.outputs[0].shape[2:4]
-    )
-    return int(height or 0) * int(width or 0) * int(op.inputs[1].shape.num_elements() or 0)
 
 
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns

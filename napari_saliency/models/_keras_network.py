@@ -1,7 +1,8 @@
 """A Keras network as a function of one picture: what it takes, and how it is run.
 
 Its picture may come with the channels first, in whole numbers, or beside other inputs; it may have several
-outputs. All that is settled here, so that the rest sees pictures (N, H, W, C) float32 and one output.
+outputs. All that is settled here, so that the rest sees pictures (N, H, W, C), or volumes (N, Z, H, W, C),
+float32 and one output.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError, Rule
-from napari_saliency.models._keras_recording import Recorded, all_layers, record
+from napari_saliency.models._keras_recording import Recorded, all_layers, channels_first, record
 from napari_saliency.models._ports import chosen_port, several
 from napari_saliency.models._sources import Source, family
 
@@ -34,15 +35,15 @@ class Picture(NamedTuple):
 
     Attributes
     ----------
-    shape : (height, width, channels)
-        None for a height or width that is free.
+    shape : (height, width, channels), or (z, y, x, channels)
+        None for a size that is free.
     first : bool
-        Whether the network itself wants the channels before height and width.
+        Whether the network itself wants the channels before the axes of space.
     dtype : tf.DType
         Of the network's input.
     """
 
-    shape: tuple[int | None, int | None, int]
+    shape: Size
     first: bool
     dtype: Any
 
@@ -55,30 +56,33 @@ class Picture(NamedTuple):
         ModelError
             If it is no picture's.
         """
-        if len(shape) != 4:
-            raise ModelError(
-                f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"
-            )
+        if len(shape) not in (4, 5):
+            raise _no_picture(shape)
         if not (tf.as_dtype(dtype).is_floating or tf.as_dtype(dtype).is_integer):
             raise ModelError(
                 f"the model takes inputs of type {tf.as_dtype(dtype).name}; a picture is numbers"
             )
-        colours = [size in (1, 3) for size in (shape[1], shape[3])]
+        colours = [size in (1, 3) for size in (shape[1], shape[-1])]
         # A size that only channels have tells; else what the layers say.
         first = colours[0] if colours[0] != colours[1] else bool(first)
         sizes = (*shape[2:], shape[1]) if first else shape[1:]
-        if not sizes[2]:
-            raise ModelError(
-                f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels)"
-            )
-        return cls((sizes[0], sizes[1], sizes[2]), first, tf.as_dtype(dtype))
+        if not sizes[-1]:
+            raise _no_picture(shape)
+        return cls(tuple(sizes), first, tf.as_dtype(dtype))
 
     def given(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Bring pictures (N, H, W, C) to what the network takes: before and after its type is that."""
-        before = tf.transpose(x, (0, 3, 1, 2)) if self.first else x
+        before = channels_first(x) if self.first else x
         if self.dtype.is_integer:
             return before, tf.saturate_cast(tf.round(before), self.dtype)
         return before, before if self.dtype == before.dtype else tf.cast(before, self.dtype)
+
+
+def _no_picture(shape: Size) -> ModelError:
+    return ModelError(
+        f"the model takes inputs of shape {tuple(shape)}; a picture's is (pictures, height, width, channels), "
+        "a volume's (volumes, z, y, x, channels)"
+    )
 
 
 class Network(Protocol):
@@ -125,7 +129,7 @@ class KerasNetwork:
         self._network = network
         shapes, ends = _named_shapes(network), _ports(network, "output")
         self._named = len(shapes) > 1 and isinstance(getattr(network, "input", None), dict)
-        self._input = chosen_port("input", shapes, settings.input, rank=4)
+        self._input = chosen_port("input", shapes, settings.input, 4, 5)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
         self._dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
@@ -133,7 +137,7 @@ class KerasNetwork:
         self.picture = Picture.of(shapes[self._input], self._dtypes.get(self._input, "float32"), first=first)
         self._ends = tuple(ends)
         shapes_out = {name: tuple(end.shape) for name, end in ends.items()} or {"output": ()}
-        self.output = chosen_port("output", shapes_out, settings.output, rank=2)
+        self.output = chosen_port("output", shapes_out, settings.output, 2)
         self.inputs, self.outputs = several(shapes, self._input), several(shapes_out, self.output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:

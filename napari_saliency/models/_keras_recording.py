@@ -12,7 +12,12 @@ from napari_saliency.models._keras_folding import Folding, can_fold
 
 Tensor = Any
 
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3D,
+    keras.layers.Conv3DTranspose,
+)
 MOVING = ("Permute", "Reshape")
 """Layers after which the channels may be elsewhere."""
 
@@ -48,7 +53,7 @@ def record(network: Any, folding: Folding | None, inputs: Any, first: Tensor | N
     inputs : tensor, or list or dict of them
         What the network takes.
     first : tensor, optional
-        The picture among them, if its channels come before height and width.
+        The picture among them, if its channels come before its axes of space.
     """
     recording = _Recording(folding, first)
     with ExitStack() as stack:
@@ -104,15 +109,15 @@ class _Recording:
 
     def _turned(self, layer: Any, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ANN401
         """Lead an output with the channels first through one that has them last, which is written down."""
-        if not hasattr(output, "op") or output.shape.rank != 4 or output.name in self._last:
+        if not hasattr(output, "op") or output.shape.rank not in (4, 5) or output.name in self._last:
             return output
         inputs = args[0] if args and isinstance(args[0], (list, tuple)) else args
         follows = any(getattr(tensor, "name", "") in self._last for tensor in inputs)
         own = getattr(layer, "data_format", "") == "channels_first"
         if type(layer).__name__ in MOVING or not (own or follows):
             return output
-        last = keras.ops.transpose(output, (0, 2, 3, 1))
-        output = keras.ops.transpose(last, (0, 3, 1, 2))
+        last = channels_last(output)
+        output = channels_first(last)
         self._last[output.name] = last
         return output
 
@@ -133,10 +138,20 @@ def _called(layer: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         return call(*args, **kwargs)
     layer.data_format = "channels_last"
     try:
-        output = call(keras.ops.transpose(args[0], (0, 2, 3, 1)), *args[1:], **kwargs)
+        output = call(channels_last(args[0]), *args[1:], **kwargs)
     finally:
         layer.data_format = "channels_first"
-    return keras.ops.transpose(output, (0, 3, 1, 2))
+    return channels_first(output)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Bring (N, C, *space) to (N, *space, C)."""
+    return keras.ops.moveaxis(x, 1, -1)
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """Bring (N, *space, C) to (N, C, *space)."""
+    return keras.ops.moveaxis(x, -1, 1)
 
 
 @contextmanager

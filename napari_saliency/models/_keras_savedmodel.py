@@ -134,13 +134,13 @@ class Signature:
     def __init__(self, loaded: SavedModel, settings: Settings) -> None:
         self._loaded, self._names = loaded, loaded.names()
         takes = {name: _size(loaded.inputs[own]) for name, own in self._names.items()}
-        self._input = chosen_port("input", takes, settings.input, rank=4)
+        self._input = chosen_port("input", takes, settings.input, 4, 5)
         tensor = loaded.inputs[self._names[self._input]]
         if tensor.shape.rank is None:
             raise ModelError("it does not say what shape its input has: export it with an input signature")
         self.picture = Picture.of(tuple(tensor.shape), tensor.dtype)
         gives = {name: _size(end) for name, end in loaded.outputs.items()}
-        self._output = chosen_port("output", gives, settings.output, rank=2)
+        self._output = chosen_port("output", gives, settings.output, 2)
         self.inputs, self.outputs = several(takes, self._input), several(gives, self._output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
@@ -153,7 +153,7 @@ class Signature:
         end = self._loaded.outputs[self._output]
         definition = _with_rule(self._loaded.definition, rule)
         (output,) = tf.graph_util.import_graph_def(definition, given, [end.name], name="model")
-        layers = _layers(output.graph, "model/")
+        layers = _layers(output.graph, "model/", x.shape.rank)
         return Recorded(output, layers, {}, (before, after) if self.picture.dtype.is_integer else None)
 
     @cached_property
@@ -241,12 +241,12 @@ def _with_rule(definition: Any, rule: Rule | None) -> Any:  # noqa: ANN401 - a G
     return ruled
 
 
-def _layers(graph: Any, prefix: str) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
+def _layers(graph: Any, prefix: str, rank: int) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
     """The last output with space of each name scope, by the scope's name, in the order of computation."""
     found: dict[str, Tensor] = {}
     for op in graph.get_operations():
         computes = op.name.startswith(prefix) and any(word in op.type for word in COMPUTING)
-        if computes and op.outputs and op.outputs[0].shape.rank == 4:
+        if computes and op.outputs and op.outputs[0].shape.rank == rank:
             name = op.name.removeprefix(prefix)
             scope = name.rpartition("/")[0].removesuffix("/batchnorm") or name
             found.pop(scope, None)

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 Proto = Any
 Layout = Literal["NCHW", "NHWC"]
-Sizes = tuple[int | None, int | None, int | None]
+Sizes = tuple[int | None, ...]
 
-AXES: dict[Layout, tuple[int, int, int]] = {"NCHW": (2, 3, 1), "NHWC": (1, 2, 3)}
-"""Where height, width and channels stand."""
+LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
+"""Where the channels stand, before or behind the axes of space: of volumes three, but called the same."""
 
 CHANNELS = (1, 3, 4)
 """As many as pictures have."""
 
-NAMES = {"height": 0, "h": 0, "width": 1, "w": 1, "channels": 2, "channel": 2, "c": 2}
-"""What sizes are called that are not fixed, and which they are of height, width and channels."""
+NAMES = {
+    **{"depth": -4, "d": -4, "z": -4, "height": -3, "h": -3, "y": -3, "width": -2, "w": -2, "x": -2},
+    **{"channels": -1, "channel": -1, "c": -1},
+}
+"""What sizes are called that are not fixed, and which they are of depth, height, width and channels."""
 
 # Operations whose first input has channels second, always.
 CHANNELS_SECOND = {
@@ -74,9 +77,13 @@ class Port:
         return self.sizes[0][0] or None
 
     def picture(self, layout: Layout) -> Sizes:
-        """Height, width and channels, as far as they are fixed."""
-        height, width, channels = (self.sizes[axis][0] or None for axis in AXES[layout])
-        return height, width, channels
+        """Size and channels, as far as they are fixed."""
+        return tuple(size or None for size, _ in self.turned(layout))
+
+    def turned(self, layout: Layout) -> tuple[tuple[int, str], ...]:
+        """Sizes without the batch's, the channels last."""
+        _, *sizes = self.sizes
+        return tuple(sizes if layout == "NHWC" else [*sizes[1:], sizes[0]])
 
 
 class Ports(NamedTuple):
@@ -115,11 +122,13 @@ def find_ports(graph: Proto, settings: Settings) -> Ports:
     if not (inputs and ends):
         raise ModelError("it takes nothing, or returns nothing, so it is no classifier of pictures")
     takes = {name: port.sizes for name, port in inputs.items()}
-    entry = inputs.pop(chosen_port("input", takes, settings.input, rank=4))
-    if len(entry.sizes) != 4:
+    entry = inputs.pop(chosen_port("input", takes, settings.input, 4, 5))
+    if len(entry.sizes) not in (4, 5):
         words = " × ".join(str(size or name or "?") for size, name in entry.sizes)
-        raise ModelError(f"it takes {words or 'single'} numbers; a classifier of pictures takes four axes")
-    output = chosen_port("output", ends, settings.output, rank=2)
+        raise ModelError(
+            f"it takes {words or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
+        )
+    output = chosen_port("output", ends, settings.output, 2)
     return Ports(entry, tuple(inputs.values()), output, several(takes, entry.name), several(ends, output))
 
 
@@ -135,10 +144,10 @@ def find_layouts(graph: Proto, entry: Port) -> tuple[Layout, ...]:
     if second is not None:
         return ("NCHW",) if second else ("NHWC",)
     for likely in (_has_names, _has_channels):
-        fitting = tuple(layout for layout in AXES if likely(entry, layout))
+        fitting = tuple(layout for layout in LAYOUTS if likely(entry, layout))
         if len(fitting) == 1:
             return fitting
-    return tuple(AXES)
+    return LAYOUTS
 
 
 def find_channels(graph: Proto, entry: Port) -> int | None:
@@ -146,7 +155,7 @@ def find_channels(graph: Proto, entry: Port) -> int | None:
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         weights = "".join(node.input[1:2])
-        if node.op_type == "Conv" and len(shapes.get(weights, ())) == 4:
+        if node.op_type == "Conv" and len(shapes.get(weights, ())) in (4, 5):
             groups = next((a.i for a in node.attribute if a.name == "group"), 1)
             return int(shapes[weights][1] * groups)
     return None
@@ -166,7 +175,7 @@ def _first_reader(graph: Proto, name: str) -> bool | None:
                 return True
             if node.op_type == "Transpose":
                 order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
-                if order == (0, 3, 1, 2):
+                if order in ((0, 3, 1, 2), (0, 4, 1, 2, 3)):
                     return False
             elif node.op_type in KEEPING:
                 new = set(node.output) - seen
@@ -176,17 +185,13 @@ def _first_reader(graph: Proto, name: str) -> bool | None:
 
 
 def _has_channels(entry: Port, layout: Layout) -> bool:
-    return entry.picture(layout)[2] in CHANNELS
+    return entry.picture(layout)[-1] in CHANNELS
 
 
 def _has_names(entry: Port, layout: Layout) -> bool:
     """Whether all names that tell something stand where they belong, and there is one."""
-    places = [
-        NAMES[name] == place
-        for place, axis in enumerate(AXES[layout])
-        for name in [entry.sizes[axis][1]]
-        if name in NAMES
-    ]
+    turned = entry.turned(layout)
+    places = [NAMES[name] == place for place, (_, name) in enumerate(turned, -len(turned)) if name in NAMES]
     return bool(places) and all(places)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from napari_saliency._placement import sized
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._base import no_classifier
 
@@ -49,7 +50,7 @@ class Session:
     output : str
         What is looked at unless another output is named.
     order : {"NCHW", "NHWC"}, optional
-        Of its axes, if it has four; by default as the input's.
+        Of its axes, if it has space; by default as the input's.
     """
 
     runner: Any
@@ -68,7 +69,7 @@ class Session:
         return NUMBERS[self.entry.kind]
 
     def run(self, x: Array, layout: Layout, names: Iterable[str] = ()) -> list[Array]:
-        """Run pictures (N, H, W, C); return what is called so, or the output, (N, K) or (N, h, w, K).
+        """Run pictures (N, *size, C); return what is called so, or the output, (N, K) or (N, *space, K).
 
         Raises
         ------
@@ -77,16 +78,16 @@ class Session:
         """
         wanted = [*names] or [self.output]
         given = {port.name: _zeros(port, len(x)) for port in self.ports.others}
-        given[self.entry.name] = self._pixels(x if layout == "NHWC" else x.transpose(0, 3, 1, 2))
+        given[self.entry.name] = self._pixels(x if layout == "NHWC" else np.moveaxis(x, -1, 1))
         try:
             found = self.runner.run(wanted, given)
         except Exception as error:
-            height, width, channels = x.shape[1:]
             raise ModelError(
-                f"the model could not be run on pictures of {width}×{height} with {channels} channels: {said(error)}"
+                f"the model could not be run on pictures of {sized(x.shape[1:-1])} with {x.shape[-1]} channels: "
+                f"{said(error)}"
             ) from error
         return [
-            _of_classes(each, len(x), self.order or layout) if name == self.output else each
+            _of_classes(each, x, self.order or layout) if name == self.output else each
             for name, each in zip(wanted, found, strict=True)
         ]
 
@@ -157,14 +158,15 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _of_classes(output: Any, count: int, layout: Layout) -> Array:  # noqa: ANN401 - whatever the graph returns
+def _of_classes(output: Any, x: Array, layout: Layout) -> Array:  # noqa: ANN401 - whatever the graph returns
     """Classes in one row for each picture, along whichever axis they stand; or for each place, the classes last."""
+    count = len(x)
     if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
         kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__
         raise ModelError(f"the model returns {kind}, and no score for each class")
     if output.ndim > 1 and len(output) == count and max(output.shape[1:]) * count == output.size:
         output = output.reshape(count, -1)
-    elif output.ndim == 4 and len(output) == count:
+    elif output.ndim == x.ndim and len(output) == count:
         output = channels_last(output, layout)
     else:
         raise ModelError(no_classifier(f"of shape {output.shape}"))
@@ -173,8 +175,8 @@ def _of_classes(output: Any, count: int, layout: Layout) -> Array:  # noqa: ANN4
 
 
 def channels_last(array: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
-    """Bring what a graph of a layout computes (N, …) to the order of this project, if it has four axes."""
-    return np.moveaxis(array, 1, -1) if array.ndim == 4 and layout == "NCHW" else array
+    """Bring what a graph of a layout computes (N, …) to the order of this project, if it has axes of space."""
+    return np.moveaxis(array, 1, -1) if array.ndim in (4, 5) and layout == "NCHW" else array
 
 
 def said(error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._batches import parts
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape, fit_shape
-from napari_saliency.models._onnx_graph import AXES, End, find_channels, find_end, find_layouts, find_ports
+from napari_saliency.models._onnx_graph import LAYOUTS, End, find_channels, find_end, find_layouts, find_ports
 from napari_saliency.models._onnx_session import channels_last, open_session
 from napari_saliency.models._ports import OTHER_INPUTS, OTHER_OUTPUTS
 
@@ -57,12 +57,12 @@ class Place(NamedTuple):
     """How pictures are given to a graph, and whether it says so itself."""
 
     layout: Layout
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     known: bool
 
 
 class Logits(NamedTuple):
-    """A tensor that holds the logits, what follows it, and the order of its axes, if it has four."""
+    """A tensor that holds the logits, what follows it, and the order of its axes, if it has space."""
 
     name: str
     ending: Ending
@@ -114,22 +114,22 @@ def find_place(network: Network, settings: Settings) -> Place:
     entry = network.session.entry
     fitting = tuple(layout for layout in network.layouts if _fits(entry.picture(layout), settings))
     if not fitting:
-        height, width, channels = entry.picture(network.layouts[0])
-        fit_shape(settings, (height, width, channels or settings.channels or 3))
+        *size, channels = entry.picture(network.layouts[0])
+        fit_shape(settings, (*size, channels or settings.channels or 3))
     errors = []
     for layout in fitting:
-        height, width, channels = entry.picture(layout)
-        side = height or width
-        square = (height or side, width or side) if side else None
+        *size, channels = entry.picture(layout)
+        side = max(each or 0 for each in size)
+        square = tuple(each or side for each in size) if side else None
         asked = settings.model_copy(update={"size": settings.size or square})
         try:
             shape = find_shape(
-                partial(_run_one, network.session, layout), asked, channels or network.channels
+                partial(_run_one, network.session, layout), asked, channels or network.channels, len(size)
             )
         except ModelError as error:
             errors.append(error)
         else:
-            return Place(layout, shape, known=len(fitting) == 1 and bool(height and width))
+            return Place(layout, shape, known=len(fitting) == 1 and all(size))
     raise errors[0]
 
 
@@ -175,7 +175,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
 
 
 def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) -> Array:
-    """Outputs of pictures (N, H, W, C), so many at once as the graph takes."""
+    """Outputs of pictures (N, *size, C), so many at once as the graph takes."""
     return np.concatenate([session.run(part, layout)[0][:count] for part, count in parts(x, batch)])
 
 
@@ -192,7 +192,7 @@ def _find_logits(network: Network, place: Place, candidates: tuple[str, ...]) ->
     ]
     outputs = np.stack([output[0] for output, *_ in rows])
     for name, *values in zip(candidates, *(inner for _, *inner in rows), strict=True):
-        for order in AXES if outputs.ndim > 2 else (None,):
+        for order in LAYOUTS if outputs.ndim > 2 else (None,):
             firsts = [_first(value, order) for value in values]
             if {np.shape(first) for first in firsts} == {outputs.shape[1:]}:
                 classes = outputs.shape[-1]
@@ -210,8 +210,10 @@ def _first(value: Array, order: Layout | None) -> Array:
 
 
 def _fits(sizes: Sizes, settings: Settings) -> bool:
-    said = *(settings.size or (None, None)), settings.channels
-    return all(None in pair or pair[0] == pair[1] for pair in zip(sizes, said, strict=True))
+    said = *(settings.size or [None] * (len(sizes) - 1)), settings.channels
+    return len(said) == len(sizes) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(sizes, said, strict=True)
+    )
 
 
 def _run_one(session: Session, layout: Layout, x: Array) -> Array:

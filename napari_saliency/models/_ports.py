@@ -12,14 +12,14 @@ OTHER_OUTPUTS = "This is the output {}; there is also {}."
 
 
 def chosen_port(
-    kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], said: str | None, rank: int
+    kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], said: str | None, *ranks: int
 ) -> str:
     """Name of the input or output that is meant: what the user says, else the first that looks like it.
 
     Parameters
     ----------
-    rank : int
-        Number of axes that it should have.
+    ranks : int
+        Numbers of axes that it may have.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def chosen_port(
         If there is none of the name that the user says.
     """
     if said is None:
-        return next((name for name, shape in shapes.items() if len(shape) == rank), next(iter(shapes)))
+        return next((name for name, shape in shapes.items() if len(shape) in ranks), next(iter(shapes)))
     if said not in shapes:
         raise SettingError(kind, f"the model has no {kind} {said!r}; it has {', '.join(shapes)}")
     return said

@@ -58,8 +58,8 @@ class Settings(BaseModel):
         How a picture is brought to the model's size.
     layer : str, optional
         The layer that class activation maps are made of.
-    size : (height, width), optional
-        Of the pictures that the model takes, for models that do not say.
+    size : (height, width) or (z, y, x), optional
+        Of the pictures or volumes that the model takes, for models that do not say, or take any.
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
     input, output : str, optional
@@ -80,7 +80,7 @@ class Settings(BaseModel):
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
-    size: tuple[Count, Count] | None = None
+    size: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)] | None = None
     channels: Count | None = None
     input: str | None = None
     output: str | None = None

@@ -40,7 +40,7 @@ class TorchModel(Model):
     Parameters
     ----------
     network : Network
-        Takes (N, C, H, W) and returns (N, K), or (N, K, *space).
+        Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K), or (N, K, *space).
     source : Source
         Where it came from.
     settings : Settings

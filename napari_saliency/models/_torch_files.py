@@ -51,12 +51,12 @@ class Network:
     Attributes
     ----------
     module : torch.nn.Module
-        Takes (N, C, H, W).
+        Takes (N, C, H, W), or volumes (N, C, Z, H, W).
     text : str
         What it computes, as far as it can be written.
     listens : bool
         Whether its modules can be listened to; otherwise layers go by the weights that they use.
-    example : (height, width, channels) or None
+    example : (height, width, channels), (z, y, x, channels) or None
         What it was exported for.
     batch : int or None
         The only number of pictures at once that it was exported for.
@@ -65,7 +65,7 @@ class Network:
     module: Any
     text: str
     listens: bool = True
-    example: tuple[int, int, int] | None = None
+    example: tuple[int, ...] | None = None
     batch: int | None = None
 
     @property
@@ -76,7 +76,16 @@ class Network:
     @property
     def channels(self) -> int | None:
         """What its first convolution takes."""
-        return next((int(p.shape[1]) for p in self.module.parameters() if p.ndim == 4), None)
+        return None if self._kernel is None else int(self._kernel.shape[1])
+
+    @property
+    def axes(self) -> int:
+        """Axes of space of what it takes, by its first convolution: 2 of pictures, 3 of volumes."""
+        return 2 if self._kernel is None else self._kernel.ndim - 2
+
+    @property
+    def _kernel(self) -> Any:  # noqa: ANN401 - a tensor, or None
+        return next((p for p in self.module.parameters() if p.ndim in (4, 5)), None)
 
     @property
     def weight_names(self) -> dict[int, str]:
@@ -211,10 +220,11 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
     ]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
+    if len(shapes) != 1 or len(shapes[0]) not in (4, 5):
         taken = ", ".join(str(tuple(shape)) for shape in shapes)
         raise ModelError(
-            f"it takes {taken or 'nothing'}; a picture's shape is (pictures, channels, height, width)"
+            f"it takes {taken or 'nothing'}; a picture's shape is (pictures, channels, height, width), "
+            "a volume's (volumes, channels, z, y, x)"
         )
     module = program.module()
     _switch_off_training(module)
@@ -224,13 +234,13 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
     return Network(module, module.code, listens=False, example=example, batch=sizes[0])
 
 
-def _example(program: Any, sizes: list[int | None]) -> tuple[int, int, int] | None:  # noqa: ANN401
-    """Height, width and channels of what a graph was exported for."""
+def _example(program: Any, sizes: list[int | None]) -> tuple[int, ...] | None:  # noqa: ANN401
+    """Size and channels of what a graph was exported for."""
     arguments = (program.example_inputs or ((), {}))[0]
     if arguments:
         sizes = [sizes[0], *arguments[0].shape[1:]]
-    _, channels, height, width = sizes
-    return (height, width, channels) if height and width and channels else None
+    found = tuple(size for size in (*sizes[2:], sizes[1]) if size)
+    return found if len(found) == len(sizes) - 1 else None
 
 
 def _switch_off_training(module: Any) -> None:  # noqa: ANN401 - a GraphModule

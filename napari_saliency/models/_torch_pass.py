@@ -36,7 +36,10 @@ NAMED_OUTPUTS = ("out", "logits")
 # What networks that return logits end in; anything else may be a softmax or sigmoid spelled by hand.
 LINEAR = {"Addmm", "Mm", "Convolution"}
 # These, too, unless there is what is in every softmax, and so in averages of several.
-MIXING = {"Mean", "AdaptiveAvgPool2D", "Add", "Relu", "Bmm", "UpsampleBilinear2D", "UpsampleNearest2D"}
+MIXING = {
+    *("Mean", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "Add", "Relu", "Bmm"),
+    *("UpsampleBilinear2D", "UpsampleNearest2D", "UpsampleTrilinear3D", "UpsampleNearest3D"),
+}
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
@@ -87,6 +90,15 @@ class Watch(TorchDispatchMode):
         The layer whose values are kept.
     last : int, optional
         How many softmaxes and sigmoids to remember, of those that come last; otherwise all.
+
+    Attributes
+    ----------
+    ndim : int
+        Axes of what is run, and so of an output that has space.
+    work : int
+        Multiplications of the convolutions, for one picture.
+    held : int
+        Bytes of all that was computed.
     """
 
     def __init__(
@@ -98,7 +110,8 @@ class Watch(TorchDispatchMode):
         self.kinds: dict[str, str] = {}
         self.kept: Tensor | None = None
         self.threes: list[Tensor] = []
-        self.work = 0
+        self.work = self.held = 0
+        self.ndim = 4
         self._names, self._keep = names, keep
         self._last = "input"
         self._pending: list[tuple[str, Tensor]] = []
@@ -115,13 +128,17 @@ class Watch(TorchDispatchMode):
             self.work += output[0].numel() * args[1][0].numel()
         elif name == "add" and isinstance(args[1], (int, float)) and args[1] == 3:
             self.threes.append(output)
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, torch.Tensor) and name not in MOVING and not func._schema.name.endswith("_"):
+            self.held += first.nbytes
         if self._names is not None and name not in MOVING:
-            self._note(name, args, output[0] if isinstance(output, tuple) else output)
+            self._note(name, args, first)
         return output
 
     def note(self, name: str, output: Tensor, kind: str) -> None:
         """Write a layer's output down, if it has space; a name that is there already gets a number."""
-        if not isinstance(output, torch.Tensor) or output.ndim != 4 or tuple(output.shape[2:]) == (1, 1):
+        with_space = isinstance(output, torch.Tensor) and output.ndim == self.ndim
+        if not with_space or all(size == 1 for size in output.shape[2:]):
             return
         number = sum(other.partition(":")[0] == name for other in self.kinds) + 1
         name = name if number == 1 else f"{name}:{number}"
@@ -156,8 +173,8 @@ class Pass:
     Parameters
     ----------
     network : callable
-        Takes (N, C, H, W).
-    x : (N, H, W, C) tensor
+        Takes (N, C, H, W) or (N, C, Z, H, W).
+    x : (N, H, W, C) or (N, Z, H, W, C) tensor
         Pictures.
     watch : Watch
         Writes down what is computed.
@@ -244,7 +261,7 @@ class Pass:
 
 
 def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
-    """Run a network on (N, H, W, C); return its outputs (N, K), or (N, K, *space).
+    """Run a network on (N, H, W, C) or (N, Z, H, W, C); return its outputs (N, K), or (N, K, *space).
 
     Raises
     ------
@@ -252,7 +269,8 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         If it cannot be run, or does not return one number for each class, or each class and place.
     """
     # A copy, not a view: networks may begin with an operation in place.
-    inside = x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+    inside = x.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
+    watch.ndim = x.ndim
     try:
         # TorchScript's optimiser has derivatives of its own, which nobody can look into.
         with torch.jit.optimized_execution(False), watch:

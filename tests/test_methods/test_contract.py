@@ -36,7 +36,7 @@ def model():
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
     x = pictures(model, count)
     layer = model.info.layers[0]
-    sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, layer.height, layer.width)}
+    sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
     wanted = sizes[METHODS[name].needs]
     for estimate in run(name, model, x, targets_of(*range(count))):
         assert estimate.values.shape == wanted

@@ -16,7 +16,7 @@ FACTS = Facts(
     known=True,
     n_outputs=2,
     fingerprint="0",
-    layers=(Layer("conv", 6, 10, 4), Layer("pool", 3, 5, 4)),
+    layers=(Layer("conv", (6, 10), 4), Layer("pool", (3, 5), 4)),
     names=frozenset({"block"}),
     thinned=frozenset({"pool"}),
 )
@@ -50,7 +50,7 @@ def test_what_is_known_is_not_asked():
 )
 def test_a_free_size_is_what_is_said(shape, size, found):
     info = described(Settings(size=size, channels=3), shape=shape)
-    assert (info.input.height, info.input.width) == found
+    assert info.input.shape == found
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,22 @@ def test_one_name_of_a_single_output_is_that_of_the_class_it_is_high_for(ending,
     assert described(Settings(labels=labels), n_outputs=1, ending=ending).labels == found
 
 
-@pytest.mark.parametrize(("work", "batch"), [(0, 8), (10**9, 8), (5 * 10**9, 2), (10**12, 1)])
-def test_the_batch_is_smaller_the_more_there_is_to_do(work, batch):
-    assert described(work=work).batch == batch
+@pytest.mark.parametrize(("work", "count"), [(0, 8), (10**9, 8), (5 * 10**9, 2), (10**12, 1)])
+def test_a_call_has_fewer_pictures_the_more_there_is_to_do(work, count):
+    assert described(work=work / 1000).together((20, 50)) == count
+
+
+@pytest.mark.parametrize(
+    ("space", "count"), [((224, 224), 8), ((448, 224), 4), ((600, 600), 1), ((4096, 4096), 1), ((32,) * 3, 8)]
+)
+def test_a_call_has_fewer_pictures_the_larger_they_are(space, count):
+    assert described().together(space) == count
+
+
+def test_what_pictures_cost_is_known_of_each_pixel():
+    info = described(work=1000, memory=50, multiple=8)
+    assert (info.work, info.memory, info.input.multiple) == (1000, 50, 8)
+    assert info.together((1000, 1000)) == 1
 
 
 @pytest.mark.parametrize(

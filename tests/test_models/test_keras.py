@@ -495,8 +495,8 @@ def test_pictures_of_any_size_are_taken_by_a_network_that_takes_them(keras, open
         ]
     )
     model = opened(network)
-    assert (model.info.input.height, model.info.input.width) == (None, None)
-    assert model.info.layers[0][1:] == (0, 0, 4)
+    assert model.info.input.shape == (None, None)
+    assert model.info.layers[0][1:] == ((0, 0), 4)
     for shape in ((20, 30), (33, 17)):
         x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
         targets = Targets(np.eye(3, dtype=np.float32)[:2])

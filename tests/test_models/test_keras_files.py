@@ -376,8 +376,8 @@ def boxes(keras):
     )
 
 
-def volume(keras):
-    return keras.Sequential([keras.Input((4, 8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+def film_of_volumes(keras):
+    return keras.Sequential([keras.Input((2, 4, 8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
 
 
 def rounded(keras):
@@ -388,7 +388,7 @@ def rounded(keras):
 
 STRANGERS = {
     flat: "takes inputs of shape (None, 64); a picture's is (pictures, height, width, channels)",
-    volume: "takes inputs of shape (None, 4, 8, 8, 3); a picture's is",
+    film_of_volumes: "takes inputs of shape (None, 2, 4, 8, 8, 3); a picture's is",
     boxes: "output of shape (None, 12, 12) is neither a classifier's, which is (pictures, classes), nor a segmen",
     rounded: "scores have no derivative here: something on the way rounds or compares",
 }

@@ -57,10 +57,10 @@ def test_layers_are_those_with_space_in_the_order_of_computation(keras, opened):
     )
     model = opened(network)
     assert [tuple(layer) for layer in model.info.layers] == [
-        ("scale", 8, 12, 3),
-        ("first", 8, 12, 4),
-        ("half", 4, 6, 4),
-        ("second", 4, 6, 5),
+        ("scale", (8, 12), 3),
+        ("first", (8, 12), 4),
+        ("half", (4, 6), 4),
+        ("second", (4, 6), 5),
     ]
 
 
@@ -147,7 +147,7 @@ def test_the_picture_itself_is_no_layer(keras, opened):
     inputs = keras.Input(SHAPE)
     x = layers.CenterCrop(4, 4)(layers.Resizing(6, 6)(layers.RandomFlip()(inputs)))
     model = opened(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x))))
-    assert [layer.height for layer in model.info.layers] == [6, 4]
+    assert [layer.shape[0] for layer in model.info.layers] == [6, 4]
     assert model.info.cam_layer == ""
 
 

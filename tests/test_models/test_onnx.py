@@ -146,11 +146,11 @@ def test_a_graph_that_takes_one_picture_inside_is_run_one_by_one(opened, twin):
     assert_same_scores(opened(b.model(("x", FLOAT, ["N", 3, *networks.SIZE]), z)), twin)
 
 
-def linear(sizes, names=("N", None, None, None)):
+def linear(sizes, names=("N", None, None, None, None)):
     """A graph that shows nothing of its axes but their sizes and names."""
     b = networks.Builder(onnx)
     weights = np.random.default_rng(0).normal(size=(int(np.prod(sizes)), 2)).astype(np.float32)
-    dims = [name or size for name, size in zip(names, (1, *sizes), strict=True)]
+    dims = [name or size for name, size in zip(names, (1, *sizes), strict=False)]
     return b.model(("x", FLOAT, dims), b("MatMul", b("Flatten", "x"), weights)), weights
 
 
@@ -164,15 +164,19 @@ def linear(sizes, names=("N", None, None, None)):
         ((3, 8, 4), ("N", "channels", None, None), (8, 4, 3), "NCHW"),
         ((3, 8, 4), ("N", None, "W", None), (3, 8, 4), "NHWC"),
         ((3, 8, 4), ("N", None, None, "Width"), (8, 4, 3), "NCHW"),
+        ((3, 5, 8, 6), ("N", None, None, None, None), (5, 8, 6, 3), "NCHW"),
+        ((5, 8, 6, 1), ("N", None, None, None, None), (5, 8, 6, 1), "NHWC"),
+        ((3, 5, 8, 4), ("N", "Depth", None, None, None), (3, 5, 8, 4), "NHWC"),
+        ((3, 5, 8, 4), ("N", None, "z", "y", "x"), (5, 8, 4, 3), "NCHW"),
     ],
 )
 def test_the_order_of_axes_is_read_off_sizes_and_names(opened, sizes, names, size, layout):
     graph, weights = linear(sizes, names)
-    model = opened(graph, size=size[:2], channels=size[2])
+    model = opened(graph, size=size[:-1], channels=size[-1])
     spec = model.info.input
-    assert (spec.height, spec.width, spec.channels) == size
+    assert (*spec.shape, spec.channels) == size
     x = np.random.default_rng(1).random((3, *size), np.float32)
-    flat = (x if layout == "NHWC" else x.transpose(0, 3, 1, 2)).reshape(3, -1)
+    flat = (x if layout == "NHWC" else np.moveaxis(x, -1, 1)).reshape(3, -1)
     np.testing.assert_allclose(model.scores(x), flat @ weights, rtol=1e-4, atol=1e-5)
 
 
@@ -184,7 +188,7 @@ def test_an_order_of_axes_that_nothing_shows_is_asked_for(opened):
     for size, layout in (((6, 4), "NCHW"), ((3, 6), "NHWC")):
         model = guessed.with_settings(Settings(size=size))
         assert "size" not in model.info.questions
-        assert (model.info.input.height, model.info.input.width) == size
+        assert model.info.input.shape == size
         x = np.random.default_rng(1).random((2, *size, model.info.input.channels), np.float32)
         flat = (x if layout == "NHWC" else x.transpose(0, 3, 1, 2)).reshape(2, -1)
         np.testing.assert_allclose(model.scores(x), flat @ weights, rtol=1e-4, atol=1e-5)

@@ -231,7 +231,7 @@ def test_layers_are_listed_in_the_order_of_computation(forms, form):
         "exported": ["0", "0/relu", "2", "2/relu"],
     }[form]
     info = forms[form].info
-    shapes = [(7, 11, 5), (7, 11, 5), (3, 5, 6), (3, 5, 6)]
+    shapes = [((7, 11), 5), ((7, 11), 5), ((3, 5), 6), ((3, 5), 6)]
     assert info.layers == tuple((name, *shape) for name, shape in zip(named, shapes, strict=True))
     assert info.cam_layer == named[-1]
 
@@ -482,7 +482,7 @@ def test_what_cannot_be_known_is_asked_and_said(twin):
     assert info.input.preprocessing.name == "torch"
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     info = opened(net, size=None).info
-    assert (info.input.height, info.input.width, info.input.channels) == (224, 224, 1)
+    assert (*info.input.shape, info.input.channels) == (224, 224, 1)
     assert info.questions == ("size", "preprocessing", "labels")
     assert "Input size is a guess (224×224): say what the model was trained on." in info.notes
     assert not opened(net, size=(8, 8), preprocessing="unit", labels=("a", "b")).info.questions
@@ -499,7 +499,7 @@ def test_the_size_can_be_said_later(twin):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     model = opened(net, size=None)
     twin = model.with_settings(Settings(size=(20, 30)))
-    assert twin.info.layers[0][1:] == (18, 28, 4)
+    assert twin.info.layers[0][1:] == ((18, 28), 4)
     assert model.info.input.words == "224×224 RGB"
     assert twin.info.fingerprint == model.info.fingerprint
 
@@ -642,3 +642,14 @@ def test_gradients_are_finite_differences(twin, relu, end):
         with torch.no_grad():
             above, below = (net(torch.tensor(x + s).permute(0, 3, 1, 2))[0, 2].item() for s in (step, -step))
         np.testing.assert_allclose((gradient * step).sum(), (above - below) / 2, rtol=1e-3, atol=1e-9)
+
+
+def test_what_a_picture_costs_is_read_off_a_pass():
+    from napari_saliency.models._torch_settling import HELD
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    net.append(torch.nn.Linear(4 * 18 * 28, 2))
+    info = opened(net, size=(20, 30)).info
+    numbers = 2 * 4 * 18 * 28 + 2 + 2  # a convolution, its ReLU, two classes, and their derivatives' start
+    assert info.work == 3 * 3 * 3 * 4 * 18 * 28 / (20 * 30)
+    assert info.memory == pytest.approx(HELD * 4 * numbers / (20 * 30), rel=0.01)

@@ -1,0 +1,113 @@
+"""What pictures cost a Keras network, and which sizes it takes where it leaves them open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from napari_saliency._types import ModelError
+from napari_saliency.models._base import first_line
+from napari_saliency.models._keras_graph import PASSING
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array
+    from napari_saliency.models._keras_graph import Graph
+
+Tensor = Any
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D")
+
+HELD = 0.4
+"""Of all that is computed, what a gradient holds at once: measured .20 to .37 on six networks."""
+
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+"""Networks that halve a picture and join the halves again take multiples of these alone."""
+
+SIDES = {2: 96, 3: 32}
+"""Multiples of all of them, as small as networks take; by the number of axes."""
+
+
+class Effort(NamedTuple):
+    """Multiplications and bytes for each pixel of a picture, and what its free sizes must be multiples of."""
+
+    work: float = 0
+    memory: float = 0
+    multiple: int = 1
+
+
+def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
+    """Find out what a network's pictures of a shape (*size, C) cost; where sizes are free, on small ones.
+
+    Nothing is known of a network that takes none of these.
+    """
+    if None not in shape:
+        return _of_pixels(costs(graph), shape, 1)
+    for multiple in MULTIPLES:
+        tried = tuple(size or SIDES[len(shape) - 1] + multiple for size in shape)
+        try:
+            return _of_pixels(measured_costs(graph, np.zeros((1, *tried), np.float32)), tried, multiple)
+        except tf.errors.OpError:
+            continue
+    return Effort()
+
+
+def costs(graph: Graph) -> tuple[int, int]:
+    """Multiplications of one picture's forward pass, and bytes of all that is computed in it; 0 of free sizes."""
+    return _costs(graph.ops, lambda tensor: tensor.shape[1:].num_elements() or 0)
+
+
+def measured_costs(graph: Graph, x: Array) -> tuple[int, int]:
+    """The same, measured on (1, *size, C): which also shows whether a picture of that size can be run."""
+
+    def build() -> list[Tensor]:
+        found = _costs(graph.ops, partial(tf.size, out_type=tf.int64))
+        return [tf.convert_to_tensor(each, tf.int64) for each in found]  # 0 where there is no convolution
+
+    work, held = graph.evaluate("costs", build, x)
+    return int(work), int(held)
+
+
+def _costs(ops: set[Any], count: Callable[[Tensor], Any]) -> tuple[Any, Any]:
+    work = (count(op.outputs[0]) * _reach(op) for op in ops if op.type in CONVOLUTIONS)
+    held = (count(out) * out.dtype.size for op in ops for out in op.outputs if _is_computed(out))
+    return sum(work), sum(held)
+
+
+def _reach(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
+    """How many multiplications of a convolution each number of its output takes."""
+    channels = op.outputs[0].shape[-1 if op.get_attr("data_format") in (b"NHWC", b"NDHWC") else 1]
+    return int(op.inputs[1].shape.num_elements() or 0) // int(channels or 1)
+
+
+def _is_computed(tensor: Tensor) -> bool:
+    """Whether a tensor holds something new of every picture."""
+    new = tensor.op.type == "Cast" or tensor.op.type not in {*PASSING, "Placeholder"}
+    return new and (tensor.shape.rank or 0) > 1 and tensor.shape[0] is None
+
+
+def _of_pixels(found: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> Effort:
+    pixels = math.prod(size or 1 for size in shape[:-1])
+    return Effort(found[0] / pixels, HELD * found[1] / pixels, multiple)
+
+
+@contextmanager
+def told(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
+    """Say in a sentence why a network of a shape could not be run on pictures (N, *size, C)."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise ModelError(
+            f"memory does not suffice for pictures of shape {x.shape[1:]}: give smaller ones"
+        ) from error
+    except tf.errors.OpError as error:
+        hint = "; networks that take any size often want multiples of 32: say one, as size=(256, 384)"
+        raise ModelError(
+            f"the model could not be run on pictures of shape {x.shape[1:]}: "
+            f"{first_line(error)}{hint if None in shape else ''}"
+        ) from error
