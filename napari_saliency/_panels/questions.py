@@ -51,6 +51,7 @@ ASKED = {
     "task": "Is its one number a class's score, or a quantity?",
     "labels": "What are its classes called?",
 }
+SEVERAL = "What cannot be read off this model:"
 TASK_WORDS = {"classification": "score of a class", "regression": "quantity"}
 FIT_WORDS = {
     "crop": "crop: the middle",
@@ -123,7 +124,8 @@ class QuestionForm(QFrame):
         for name, field in self.fields.items():
             field.setVisible(name in names)
             self.form.labelForField(field).setVisible(name in names)
-        say(self.question, next((text for name, text in ASKED.items() if name in names), ""))
+        texts = [text for name, text in ASKED.items() if name in names]
+        say(self.question, SEVERAL if len(texts) > 2 else next(iter(texts), ""))
         _offer(self.preprocessing, info.input.preprocessing)
         for box, ports in ((self.input, info.inputs), (self.output, info.outputs)):
             box.clear()

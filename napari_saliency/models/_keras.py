@@ -19,7 +19,7 @@ from napari_saliency.models._keras_effort import find_effort, told
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
-from napari_saliency.models._ports import OTHER_INPUTS, OTHER_OUTPUTS
+from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -209,10 +209,7 @@ class KerasModel(Model):
 
     def _ports(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
-        if self._network.inputs:
-            yield OTHER_INPUTS.format(self._network.inputs[0], ", ".join(self._network.inputs[1:]))
-        if self._network.outputs:
-            yield OTHER_OUTPUTS.format(self._network.outputs[0], ", ".join(self._network.outputs[1:]))
+        yield from notes_on_ports(self._network.zeroed, self._network.outputs)
         if self._network.picture.dtype.is_integer:
             yield (
                 "The model takes whole numbers: pictures are rounded, and derivatives are those by the "

@@ -93,7 +93,9 @@ class Network(Protocol):
     picture : Picture
         What it takes.
     inputs, outputs : tuple of str
-        Names of its inputs and outputs where there are several, the chosen one first.
+        Names of its inputs and outputs where several may be meant, the chosen one first.
+    zeroed : tuple of str
+        Names of the inputs that are given zeros.
     kinds : dict of str to str
         What each layer is, by its own name.
     """
@@ -101,6 +103,7 @@ class Network(Protocol):
     picture: Picture
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    zeroed: tuple[str, ...]
 
     @property
     def kinds(self) -> dict[str, str]: ...
@@ -130,6 +133,7 @@ class KerasNetwork:
         shapes, ends = _named_shapes(network), _ports(network, "output")
         self._named = len(shapes) > 1 and isinstance(getattr(network, "input", None), dict)
         self._input = chosen_port("input", shapes, settings.input, 4, 5)
+        self.zeroed = tuple(name for name in shapes if name != self._input)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
         self._dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
@@ -138,7 +142,7 @@ class KerasNetwork:
         self._ends = tuple(ends)
         shapes_out = {name: tuple(end.shape) for name, end in ends.items()} or {"output": ()}
         self.output = chosen_port("output", shapes_out, settings.output, 2)
-        self.inputs, self.outputs = several(shapes, self._input), several(shapes_out, self.output)
+        self.inputs, self.outputs = several(shapes, self._input, 4, 5), several(shapes_out, self.output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
         """Run the network symbolically; see `_keras_recording.record`."""

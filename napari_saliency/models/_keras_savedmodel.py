@@ -139,9 +139,10 @@ class Signature:
         if tensor.shape.rank is None:
             raise ModelError("it does not say what shape its input has: export it with an input signature")
         self.picture = Picture.of(tuple(tensor.shape), tensor.dtype)
+        self.zeroed = tuple(name for name in takes if name != self._input)
         gives = {name: _size(end) for name, end in loaded.outputs.items()}
         self._output = chosen_port("output", gives, settings.output, 2)
-        self.inputs, self.outputs = several(takes, self._input), several(gives, self._output)
+        self.inputs, self.outputs = several(takes, self._input, 4, 5), several(gives, self._output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
         """Copy the signature into the graph that is being traced."""

@@ -129,7 +129,9 @@ def find_ports(graph: Proto, settings: Settings) -> Ports:
             f"it takes {words or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
         )
     output = chosen_port("output", ends, settings.output, 2)
-    return Ports(entry, tuple(inputs.values()), output, several(takes, entry.name), several(ends, output))
+    return Ports(
+        entry, tuple(inputs.values()), output, several(takes, entry.name, 4, 5), several(ends, output)
+    )
 
 
 def _port(value: Proto) -> Port:

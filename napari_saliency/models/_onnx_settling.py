@@ -14,7 +14,7 @@ from napari_saliency.models._batches import parts
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape, fit_shape
 from napari_saliency.models._onnx_graph import LAYOUTS, End, find_channels, find_end, find_layouts, find_ports
 from napari_saliency.models._onnx_session import channels_last, open_session
-from napari_saliency.models._ports import OTHER_INPUTS, OTHER_OUTPUTS
+from napari_saliency.models._ports import notes_on_ports
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending
@@ -164,11 +164,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         sure=whole,
         inputs=ports.inputs,
         outputs=ports.outputs,
-        notes=tuple(
-            words.format(names[0], ", ".join(names[1:]))
-            for words, names in ((OTHER_INPUTS, ports.inputs), (OTHER_OUTPUTS, ports.outputs))
-            if names
-        ),
+        notes=tuple(notes_on_ports([port.name for port in ports.others], ports.outputs)),
         gives=frozenset({"scores"}),
     )
     return Settled(facts, place.layout, batch)

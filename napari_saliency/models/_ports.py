@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from napari_saliency.models._settings import SettingError
-
-OTHER_INPUTS = "The picture goes into {}; zeros into {}."
-OTHER_OUTPUTS = "This is the output {}; there is also {}."
 
 
 def chosen_port(
@@ -33,6 +30,15 @@ def chosen_port(
     return said
 
 
-def several(shapes: Mapping[str, object], chosen: str) -> tuple[str, ...]:
-    """Names to choose from, the chosen one first; () where there is but one."""
-    return (chosen, *(name for name in shapes if name != chosen)) if len(shapes) > 1 else ()
+def several(shapes: Mapping[str, Sequence[object]], chosen: str, *ranks: int) -> tuple[str, ...]:
+    """Names to choose from, those with as many axes, the chosen one first; () where there is but one."""
+    others = [name for name, shape in shapes.items() if name != chosen and (not ranks or len(shape) in ranks)]
+    return (chosen, *others) if others else ()
+
+
+def notes_on_ports(zeroed: Sequence[str], outputs: Sequence[str]) -> Iterator[str]:
+    """Sentences for the user on inputs that are given zeros, and on outputs, the chosen one first."""
+    if zeroed:
+        yield f"The picture goes into one input; zeros go into {', '.join(zeroed)}."
+    if outputs:
+        yield f"This is the output {outputs[0]}; there is also {', '.join(outputs[1:])}."

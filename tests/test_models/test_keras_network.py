@@ -175,10 +175,8 @@ def joined(keras, named):
 def test_other_inputs_are_zeros(keras, opened, x, named):
     network = joined(keras, named)
     found = opened(network)
-    assert found.info.inputs == ("photo", "facts")
-    assert "input" in found.info.questions
-    assert "The picture goes into photo; zeros into facts." in found.info.notes
-    assert "input" not in opened(network, input="photo").info.questions
+    assert (found.info.inputs, "input" in found.info.questions) == ((), False)  # the other is no picture's
+    assert "The picture goes into one input; zeros go into facts." in found.info.notes
     kernel, bias = network.get_layer("top").get_weights()
     np.testing.assert_allclose(found.scores(x), x.reshape(2, -1) @ kernel + bias + 1, atol=1e-4)
     gradient = found.gradient(x, targets(1, 2))[1]
@@ -203,6 +201,18 @@ def test_zeros_need_a_size(keras, opened):
     z = keras.layers.Dense(4)(keras.layers.Flatten()(a)) + keras.ops.mean(b, 1)
     with pytest.raises(ModelError, match="input 'words' has no fixed size"):
         opened(keras.Model([a, b], z), input="photo")
+
+
+def test_of_two_pictures_the_user_says_which(keras, opened, x):
+    a, b = keras.Input(SHAPE, name="left"), keras.Input(SHAPE, name="right")
+    network = keras.Model(
+        [a, b], keras.layers.Dense(4)(keras.layers.Flatten()(keras.layers.Concatenate()([a, b])))
+    )
+    found = opened(network)
+    assert (found.info.inputs, "input" in found.info.questions) == (("left", "right"), True)
+    right = opened(network, input="right")
+    assert (right.info.inputs, "input" in right.info.questions) == (("right", "left"), False)
+    np.testing.assert_allclose(right.scores(x), network.predict([0 * x, x], verbose=0), atol=1e-4)
 
 
 def heads(keras, named):

@@ -445,8 +445,8 @@ def test_of_several_inputs_one_is_the_picture_and_the_others_are_zero(opened, tw
     model = b.model(("x", FLOAT, networks.sizes()), z)
     model.graph.input.append(onnx.helper.make_tensor_value_info("more", code, sizes))
     model = opened(model)
-    assert model.info.inputs == ("x", "more")
-    assert "input" in model.info.questions
+    assert not model.info.inputs  # the other one is no picture's
+    assert "The picture goes into one input; zeros go into more." in model.info.notes
     x = pictures(twin, 3)
     np.testing.assert_allclose(model.scores(x), twin.scores(x) + 1, atol=1e-4)
     with pytest.raises(ModelError, match="has no input 'y'; it has x, more"):
