@@ -97,6 +97,7 @@ def picture(key=1, value=100):
 @pytest.fixture
 def desk(monkeypatch):
     monkeypatch.setattr(_engine, "FRAMEWORKS", ())
+    monkeypatch.setattr(_engine, "ANSWER", 0)  # every step is an answer, however fast
     monkeypatch.setattr(models, "open_model", Quadratic)
     _engine._engine.cache_clear()
     desk = Desk()
@@ -733,7 +734,7 @@ def test_a_program_is_asked_about_and_runs_after_the_yes(desk, monkeypatch):
 
     monkeypatch.setattr(models, "open_model", open_model)
     monkeypatch.setattr(_open_model, "trust", lambda source, *, custom: said.append((source, custom)))
-    monkeypatch.setattr(_engine, "_version", lambda source: (source,))
+    monkeypatch.setattr(_engine, "_version", lambda source, settings: (source, ""))
     inspection = desk.inspection
     inspection.set_picture(picture())
     inspection.open_model("python:mine:net", Settings(custom="mine"))
