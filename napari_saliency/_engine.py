@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FRAMEWORKS = ("napari_saliency.models._keras",)
 """What the engine imports while nobody waits for it."""
+
+ANSWER = 0.1
+"""Seconds that steps are collected for one answer: each is drawn, which takes longer than a fast step."""
 
 
 # In the viewer ---------------------------------------------------------------------------------
@@ -106,7 +109,7 @@ class Engine:
         """Open a model in place of the one before; other settings alone do not load it again."""
         from napari_saliency import models
 
-        version = _version(source)
+        version = _version(source, settings)
         self.runs.clear()
         if self.model is None or version != self.opened:
             self.model, self.opened = None, ()  # two models at once may not fit into memory
@@ -114,7 +117,8 @@ class Engine:
             self.opened = version
         else:
             self.model = self.model.with_settings(settings)
-        return self.model.info
+        info, program = self.model.info, version[-1]
+        return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info
 
     def predict(self, x: Array, region: Region | None = None) -> Prediction:
         """Say what one preprocessed picture (H, W, C) or volume (Z, H, W, C), or a region of it, shows."""
@@ -127,10 +131,22 @@ class Engine:
         from napari_saliency._explain import answers
 
         self.runs[run] = answers(self._opened_model(), x[None], [question], method, options)
-        return self.step(run)
+        return self._step(run)
 
     def step(self, run: int) -> Explanation:
-        """Take the next step of a method; it is forgotten when it is complete or fails."""
+        """Take the next step of a method, or as many as are fast; it is forgotten when it is complete or fails.
+
+        The clock settles how many steps are answered at once, never what they are.
+        """
+        end = time.monotonic() + ANSWER
+        while True:
+            began = time.monotonic()
+            explanation = self._step(run)
+            now = time.monotonic()
+            if explanation.complete or now + (now - began) >= end:  # another one would be late
+                return explanation
+
+    def _step(self, run: int) -> Explanation:
         steps = self.runs.pop(run)
         (explanation,) = next(steps)
         if not explanation.complete:
@@ -185,12 +201,12 @@ def drop(run: int) -> None:
     _engine().drop(run)
 
 
-def _version(source: str) -> tuple[object, ...]:
-    """Change when the file behind a source does."""
-    from napari_saliency.models import parse
+def _version(source: str, settings: Settings) -> tuple[object, ...]:
+    """Change when the file behind a source does, or the program that opening it runs, which stands last."""
+    from napari_saliency.models import parse, program_version
 
-    path = parse(source).path
-    return (source, path.stat().st_mtime_ns, path.stat().st_size) if path else (source,)
+    path, program = parse(source).path, program_version(source, custom=settings.custom)
+    return (source, *((path.stat().st_mtime_ns, path.stat().st_size) if path else ()), program)
 
 
 def _initialize(viewer: int) -> None:

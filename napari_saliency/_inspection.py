@@ -32,7 +32,7 @@ from napari_saliency.models import Settings
 if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._image import Prepared
-    from napari_saliency._link import Post
+    from napari_saliency._link import Later, Post
     from napari_saliency._types import Prediction, Score
 
 
@@ -49,6 +49,8 @@ class Inspection:
         Runs a callable in the window's thread, soon.
     threads : callable
         Makes an executor of one thread; one reads pictures, one feeds the engine.
+    later : callable, optional
+        ``later(seconds, call)`` runs a callable in the window's thread after a while.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Inspection:
         engine: Callable[[], Executor],
         post: Post,
         threads: Callable[[], Executor] = lambda: ThreadPoolExecutor(1),
+        later: Later | None = None,
     ) -> None:
         self._post: Post = lambda answer: post(partial(self._if_open, answer))
         self._threads = threads(), threads()
@@ -95,7 +98,9 @@ class Inspection:
         self.score: Score = "logit"
         self.method = next(iter(METHODS))
         self.options: dict[str, Any] = METHODS[self.method].complete({})
-        self._open_model = OpenModel(engine, self._post, self._threads[1], self._model_set, self._fail)
+        self._phase = Phase.NONE  # before the one at hand
+        feeder, status = self._threads[1], self._model_set
+        self._open_model = OpenModel(engine, self._post, feeder, status, self._fail, later)
         self._link = self._open_model.link
         reader = ThreadLink(self._threads[0], self._post)
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
@@ -219,8 +224,9 @@ class Inspection:
             self._set_progress(Progress(self.progress.done, self.progress.total, "stopping after this step"))
 
     def stop_by_force(self) -> None:
-        """End the engine in the middle of a step, and start another."""
+        """End the engine in the middle of a step, or of loading a model, and start another."""
         if not self._closed:
+            self._wanted = False
             self._open_model.stop_by_force()
 
     def known(self) -> list[Explanation]:
@@ -328,12 +334,13 @@ class Inspection:
     def _model_set(self, status: ModelStatus) -> None:
         if status.phase is Phase.LOST:
             self._runner.lose()
-            self._wanted = False
-            self._set_progress(None)
+            self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
+            self._set_progress(self.progress if self._wanted else None)
             self._seen.lose()
         elif status.info is not None and status.info.fingerprint != self._fingerprint:
             self._fingerprint, self.selected = status.info.fingerprint, None
             self.class_changed.emit(None)
+        self._phase = status.phase
         self.model_changed.emit(status)
         self._update_known()
         if status.phase is Phase.READY:

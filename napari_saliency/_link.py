@@ -16,8 +16,22 @@ T = TypeVar("T")
 Post = Callable[[Callable[[], None]], None]
 """Runs a callable in the window's thread, soon; callable from any thread."""
 
+Later = Callable[[float, Callable[[], None]], None]
+"""Runs a callable in the window's thread, after some seconds."""
+
 Ends = tuple[Callable[[Any], None] | None, Callable[[BaseException], None] | None]
 """What is done with an answer, and with an error."""
+
+
+def timer(post: Post) -> Later:
+    """Make a clock of a thread for each call; none of them keeps Python from ending."""
+
+    def later(seconds: float, call: Callable[[], None]) -> None:
+        thread = threading.Timer(seconds, partial(post, call))
+        thread.daemon = True
+        thread.start()
+
+    return later
 
 
 class ThreadLink:

@@ -8,13 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_saliency import _engine
-from napari_saliency._link import EngineLink, Post
+from napari_saliency._link import EngineLink, Later, Post, timer
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
 from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models import Settings, trust
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
+
+PATIENCE = 3.0
+"""Seconds after which a model that nobody waits for any more, and that still loads, ends with its engine."""
 
 
 class OpenModel:
@@ -32,6 +35,8 @@ class OpenModel:
         ``changed(status)`` is called with every new status.
     failed : callable
         ``failed(problem)`` is called when something went wrong.
+    later : callable, optional
+        ``later(seconds, call)`` calls something in the window's thread after a while.
 
     Attributes
     ----------
@@ -50,8 +55,10 @@ class OpenModel:
         background: Executor,
         changed: Callable[[ModelStatus], None],
         failed: Callable[[Problem], None],
+        later: Later | None = None,
     ) -> None:
-        self._changed, self._failed = changed, failed
+        self._changed, self._failed, self._later = changed, failed, later or timer(post)
+        self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
         self.settings = Settings()
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
@@ -69,8 +76,11 @@ class OpenModel:
             (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
         )
         self._set(ModelStatus(phase, f"{verb} {short_name(source)}", source, info))
+        if self._answered < self._asked:  # it may hang in the one before
+            self._be_patient()
+        self._asked += 1
         call = partial(_engine.open_model, source, settings)
-        self.link.call(call, then=partial(self._opened, source), failed=partial(self._not_opened, source))
+        self.link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
@@ -86,12 +96,37 @@ class OpenModel:
             self.open_again()
 
     def stop_by_force(self) -> None:
-        """End the engine in the middle of whatever it does, and open the model in another one."""
+        """End the engine in the middle of whatever it does, and open the model in another one.
+
+        A model that was being loaded may be what hangs, so it waits until it is asked for again.
+        """
         self.link.stop()
-        self._restart("stopped by force")
+        if self.status.phase is not Phase.LOADING:
+            self._restart("stopped by force")
+            return
+        source = self.status.source
+        words = f"loading {short_name(source)} was stopped: Explain tries again, or choose another model"
+        self._set(ModelStatus(Phase.LOST, words, source))
+        self._start_engine()
+        self._set(ModelStatus(Phase.FAILED, words, source))
+
+    def _be_patient(self) -> None:
+        """Look after a while whether a load that nobody waits for any more has ended."""
+        self._later(PATIENCE, partial(self._leave_stuck, self._engines, self._answered, self._ready))
+
+    def _leave_stuck(self, engine: int, answered: int, ready: bool) -> None:
+        if engine != self._engines or not self.link.alive or self._answered >= self._asked - 1:
+            return  # what loads now, if anything, is what was asked for last
+        if ready and answered == self._answered:
+            self.link.stop()
+            self._restart("loading the model before does not end")
+        else:
+            self._be_patient()
 
     def _start_engine(self) -> None:
         self._ready = False
+        self._engines += 1
+        self._asked = self._answered = 0
         self.link.start(self._started, self._cannot_start)
 
     def _started(self) -> None:
@@ -106,8 +141,13 @@ class OpenModel:
         self._fail(Problem.of("The engine cannot start (Explain tries again)", error))
 
     def _opened(self, source: str, info: ModelInfo) -> None:
+        self._answered += 1
         if source == self.status.source:
             self._set(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
+
+    def _refused(self, source: str, error: BaseException) -> None:
+        self._answered += 1
+        self._not_opened(source, error)
 
     def _not_opened(self, source: str, error: BaseException) -> None:
         if source != self.status.source:

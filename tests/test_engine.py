@@ -41,6 +41,7 @@ class Constant(Model):
 def engine(monkeypatch):
     monkeypatch.setattr(models, "open_model", Constant)
     Constant.opened = 0
+    monkeypatch.setattr(_engine, "ANSWER", 0)  # every step is an answer, however fast
     return _engine.Engine()
 
 
@@ -74,6 +75,26 @@ def test_other_settings_describe_the_same_model_anew(engine, file):
     assert Constant.opened == 1
 
 
+@pytest.mark.parametrize("edited", ["net.py", "helper.py"])
+@pytest.mark.parametrize("custom", [False, True], ids=["python", "custom"])
+def test_a_model_is_opened_again_when_its_program_has_changed(
+    engine, file, tmp_path, monkeypatch, edited, custom
+):
+    name = f"net_{tmp_path.name}"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "helper.py").write_text("N = 1", "utf-8")
+    (tmp_path / f"{name}.py").write_text("import helper", "utf-8")
+    source, settings = (str(file), Settings(custom=name)) if custom else (f"python:{name}:net", Settings())
+    first = engine.open_model(source, settings)
+    assert engine.open_model(source, settings) == first
+    assert Constant.opened == 1
+    edited = tmp_path / edited.replace("net", name)
+    edited.write_text(edited.read_text("utf-8") + "\n", "utf-8")
+    again = engine.open_model(source, settings)
+    assert Constant.opened == 2
+    assert again.fingerprint != first.fingerprint  # maps of the former program are not shown for the new one
+
+
 def test_a_model_that_does_not_open_leaves_none_behind(engine, file, monkeypatch):
     engine.open_model(str(file), Settings())
 
@@ -104,6 +125,41 @@ def test_a_long_method_goes_step_by_step_and_can_be_dropped(engine, file):
     engine.drop(7)
     assert engine.runs == {}
     engine.drop(7)  # once more does no harm
+
+
+class Clock:
+    """Time that passes when somebody computes."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now = 0.0
+        gradient = Constant.gradient
+
+        def slow(*args, **kwargs):
+            self.now += seconds
+            return gradient(*args, **kwargs)
+
+        monkeypatch.setattr(_engine, "ANSWER", 0.1)
+        monkeypatch.setattr(Constant, "gradient", slow)
+        monkeypatch.setattr(_engine.time, "monotonic", lambda: self.now)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done"),
+    [
+        (0.0, [2, 40]),
+        (0.03, [2, 26, 40]),
+        (0.06, [2, 10, 18, 26, 34, 40]),
+        (3, [2, 10, 18, 26, 34, 40]),
+    ],
+)
+def test_fast_steps_come_in_one_answer_but_for_the_first(engine, file, monkeypatch, seconds, done):
+    engine.open_model(str(file), Settings())
+    Clock(monkeypatch, seconds)
+    answers = [ask(engine, run=7, method="smoothgrad", samples=40)]
+    while not answers[-1].complete:
+        answers.append(engine.step(7))
+    assert [answer.done for answer in answers] == done
+    assert engine.runs == {}
 
 
 def test_a_method_that_fails_is_forgotten(engine, file, monkeypatch):

@@ -61,8 +61,8 @@ class Desk:
     """An inspection with everything that it emitted, and an engine that waits to be told."""
 
     def __init__(self):
-        self.engines, self.emitted = [], []
-        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
+        self.engines, self.emitted, self.later = [], [], Later()
+        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate, self.later)
         for name in ("model", "prepared", "prediction", "class", "known_classes", "progress", "explanation"):
             signal = getattr(self.inspection, f"{name}_changed")
             signal.connect(lambda value, name=name: self.emitted.append((name, value)))
@@ -98,6 +98,7 @@ def picture(key=1, value=100):
 @pytest.fixture
 def desk(monkeypatch):
     monkeypatch.setattr(_engine, "FRAMEWORKS", ())
+    monkeypatch.setattr(_engine, "ANSWER", 0)  # every step is an answer, however fast
     monkeypatch.setattr(models, "open_model", Quadratic)
     _engine._engine.cache_clear()
     desk = Desk()
@@ -785,7 +786,7 @@ def test_a_program_is_asked_about_and_runs_after_the_yes(desk, monkeypatch):
 
     monkeypatch.setattr(models, "open_model", open_model)
     monkeypatch.setattr(_open_model, "trust", lambda source, *, custom: said.append((source, custom)))
-    monkeypatch.setattr(_engine, "_version", lambda source: (source,))
+    monkeypatch.setattr(_engine, "_version", lambda source, settings: (source, ""))
     inspection = desk.inspection
     inspection.set_picture(picture())
     inspection.open_model("python:mine:net", Settings(custom="mine"))
@@ -808,3 +809,109 @@ def test_a_yes_that_cannot_be_kept_is_told(desk, monkeypatch):
     desk.inspection.open_model(MODEL)
     desk.inspection.trust()
     assert "the disk is full" in desk.of("failed")[0].message
+
+
+# Models that do not load
+
+
+class Later:
+    """Keeps what is to be done later until the test says that the time has passed."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def __call__(self, seconds, call):
+        assert seconds > 0
+        self.waiting.append(call)
+
+    def pass_by(self):
+        waiting, self.waiting = self.waiting, []
+        for call in waiting:
+            call()
+
+
+@pytest.fixture
+def stuck(desk):
+    """Return a desk whose engine is loading a model, and does not end."""
+    desk.settle()
+    desk.inspection.set_picture(picture())
+    desk.inspection.open_model(MODEL)
+    assert desk.inspection.model.phase is Phase.LOADING
+    return desk
+
+
+def test_another_model_ends_an_engine_that_is_stuck_in_the_one_before(stuck):
+    inspection, first = stuck.inspection, stuck.engine
+    inspection.open_model(OTHER)
+    inspection.explain()
+    assert not first.killed  # a short while, it may still end
+    stuck.later.pass_by()
+    assert first.killed
+    assert any("does not end" in status.words for status in stuck.of("model"))
+    stuck.settle()
+    assert (inspection.model.phase, inspection.model.source) == (Phase.READY, OTHER)
+    assert inspection.explanation is not None  # it was not what hung
+    assert len(stuck.engines) == 2
+    stuck.later.pass_by()
+    assert len(stuck.engines) == 2
+
+
+def test_a_model_that_loads_in_time_keeps_the_engine(stuck):
+    first = stuck.engine
+    stuck.inspection.open_model(OTHER)
+    first.run_next()  # the first model is there, though nobody wants it any more
+    stuck.later.pass_by()
+    assert not first.killed
+    stuck.settle()
+    assert (stuck.inspection.model.phase, stuck.inspection.model.source) == (Phase.READY, OTHER)
+
+
+def test_the_second_of_three_models_may_be_what_hangs(stuck):
+    first = stuck.engine
+    stuck.inspection.open_model("keras:ResNet50")
+    stuck.inspection.open_model(OTHER)
+    first.run_next()
+    stuck.later.pass_by()
+    assert not first.killed
+    stuck.later.pass_by()
+    assert first.killed
+    stuck.settle()
+    assert (stuck.inspection.model.phase, stuck.inspection.model.source) == (Phase.READY, OTHER)
+
+
+def test_patience_with_a_model_begins_when_the_engine_is_there(desk):
+    desk.inspection.open_model(MODEL)
+    desk.inspection.open_model(OTHER)
+    desk.later.pass_by()
+    assert not desk.engine.killed
+    desk.engine.run_next()  # the engine is there
+    desk.later.pass_by()
+    assert not desk.engine.killed
+    desk.engine.run_next()
+    desk.later.pass_by()
+    desk.settle()
+    assert len(desk.engines) == 1
+    assert (desk.inspection.model.phase, desk.inspection.model.source) == (Phase.READY, OTHER)
+
+
+def test_a_model_that_hangs_is_stopped_by_force_and_not_loaded_again_by_itself(stuck):
+    inspection, first = stuck.inspection, stuck.engine
+    inspection.explain()
+    inspection.stop_by_force()
+    assert first.killed
+    assert inspection.progress is None
+    assert not stuck.of("failed")  # it is what was asked for
+    for _ in range(2):
+        assert inspection.model.phase is Phase.FAILED
+        assert "loading keras:MobileNetV2 was stopped" in inspection.model.words
+        stuck.settle()
+    inspection.open_model(OTHER)
+    stuck.settle()
+    assert inspection.model.phase is Phase.READY
+    assert inspection.explanation is None
+    inspection.open_model(MODEL)
+    inspection.stop_by_force()
+    inspection.explain()  # tries it again
+    stuck.settle()
+    assert inspection.model.source == MODEL
+    assert inspection.explanation is not None

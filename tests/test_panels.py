@@ -733,6 +733,47 @@ def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, inspection, 
     assert bar.button.isEnabled()  # which sends the request again
 
 
+def test_a_model_that_does_not_end_loading_can_be_stopped(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._loading.setInterval(30)
+    look(inspection)
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    assert bar.button.text() == "Explain"  # it may be asked for before the model is there
+    qtbot.waitUntil(lambda: bar.button.text() == "Stop loading")
+    assert bar.button.isEnabled()
+    assert "ends the engine" in bar.button.toolTip()
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading c", "python:c:d"))
+    assert bar.button.text() == "Explain"  # another one has its own time
+    qtbot.waitUntil(lambda: bar.button.text() == "Stop loading")
+    bar.button.click()
+    assert inspection.of("stop_by_force")
+    assert not inspection.of("explain")
+    assert bar.button.text() == "Explain"
+
+
+def test_a_model_that_loads_in_time_is_not_offered_to_be_stopped(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._loading.setInterval(10)
+    look(inspection)
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    inspection.set_model(ready())
+    qtbot.wait(40)
+    assert bar.button.text() == "Explain"
+
+
+def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stopped(made, inspection, qtbot):
+    bar = made(run.RunBar, inspection)
+    bar._loading.setInterval(10)
+    look(inspection)
+    inspection.patient = True
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    inspection.explain()
+    qtbot.wait(40)
+    assert bar.button.text() == "Cancel"
+    inspection.end_progress()
+    assert bar.button.text() == "Stop loading"
+
+
 def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
     bar._patience.setInterval(10)

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency._panels._style import MAIN_BUTTON, row, say, small_print
+from napari_saliency._state import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from napari_saliency._state import Progress
 
 PATIENCE = 2000
-"""Milliseconds after which a step that was cancelled may be stopped by force."""
+"""Milliseconds after which a step that was cancelled, or loading a model, may be stopped by force."""
 
 BUTTON = 104  # pixels; all of its texts fit, so that the button stays where it is
 
@@ -35,6 +36,7 @@ _TIPS = {
     "Cancel": "Stop after the step that is under way; what is shown stays.",
     "Stopping…": "The step that is under way is the last one.",
     "Stop by force": "The step does not end. This ends the engine and starts it again; nothing else is lost.",
+    "Stop loading": "The model takes long. This ends the engine and starts it again without a model.",
 }
 
 
@@ -64,10 +66,8 @@ class RunBar(QWidget):
         self.progress.setRange(0, 1)
         self.hint = small_print()
         self._beside = QStackedWidget()
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(PATIENCE)
-        self._patience.timeout.connect(self.refresh)
+        self._patience, self._loading = self._timer(), self._timer()
+        self._loads = ""  # the model that is being loaded
         self._lay_out()
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
             getattr(inspection, f"{signal}_changed").connect(self.refresh)
@@ -76,6 +76,7 @@ class RunBar(QWidget):
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
         self._follow_cancelling()
+        self._follow_loading()
         state = self._state()
         self.button.setText(state)
         self.button.setToolTip(_TIPS[state])
@@ -94,7 +95,7 @@ class RunBar(QWidget):
 
     def _state(self) -> str:
         if self._inspection.progress is None:
-            return "Explain"
+            return "Stop loading" if self._loads and not self._loading.isActive() else "Explain"
         if not self._cancelling:
             return "Cancel"
         return "Stopping…" if self._patience.isActive() else "Stop by force"
@@ -126,6 +127,24 @@ class RunBar(QWidget):
                 self._patience.start()
             else:
                 self._patience.stop()
+
+    def _follow_loading(self) -> None:
+        """Be patient with each model that is loaded."""
+        model = self._inspection.model
+        loads = model.source if model.phase is Phase.LOADING else ""
+        if loads != self._loads:
+            self._loads = loads
+            if loads:
+                self._loading.start()
+            else:
+                self._loading.stop()
+
+    def _timer(self) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(PATIENCE)
+        timer.timeout.connect(self.refresh)
+        return timer
 
     def _show_progress(self, progress: Progress | None) -> None:
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)

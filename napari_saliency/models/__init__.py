@@ -9,7 +9,7 @@ from napari_saliency._types import ModelError, UntrustedError
 from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown
-from napari_saliency.models._trust import needs_trust, program, trust
+from napari_saliency.models._trust import needs_trust, program, program_version, trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ __all__ = [
     "parse",
     "probabilities",
     "program",
+    "program_version",
     "read_labels",
     "settings_path",
     "trust",

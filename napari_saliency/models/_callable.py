@@ -106,7 +106,7 @@ class CallableModel(Model):
     def _outputs(self, x: Array) -> Array:
         try:
             outputs = np.asarray(self._function(x), np.float32)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {error}"
             raise ModelError(
                 f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {said}"

@@ -68,19 +68,25 @@ def _built(found: Any, source: Source) -> Any:  # noqa: ANN401 - whatever the us
     """Call what builds a network; anything else is returned as it is."""
     if not (inspect.isfunction(found) or inspect.isclass(found) or inspect.isbuiltin(found)):
         return found
-    if _required(found):
+    required = _required(found)
+    if required and inspect.isclass(found):
+        raise ModelError(
+            f"{source.name} is a class that takes arguments ({', '.join(required)}): "
+            "name a function without any that builds it"
+        )
+    if required:
         return found
     try:
         return found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{source.name} could not be built: {type(error).__name__}: {error}") from error
 
 
-def _required(function: Any) -> int:  # noqa: ANN401 - anything callable
-    """How many arguments must be given."""
+def _required(function: Any) -> list[str]:  # noqa: ANN401 - anything callable
+    """Names of the arguments that must be given."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
-        return 1
+        return ["..."]
     named = (p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
-    return sum(p.default is p.empty for p in named)
+    return [p.name for p in named if p.default is p.empty]

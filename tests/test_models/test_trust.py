@@ -143,6 +143,129 @@ def test_a_source_is_written_as_it_is_read(package):
         assert str(models.parse(source)) == source
 
 
+def test_cached_bytecode_never_runs_in_place_of_the_text(package, canary):
+    import py_compile
+
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    file_of(package).with_name("helper.py").write_text("N = 1\n", "utf-8")
+    for name, text in (
+        ("__init__", ""),
+        ("helper", "N = 1\n"),
+        ("nets", f"from {package}.helper import N\n" + FUNCTION),
+    ):
+        path = file_of(package).with_name(f"{name}.py")
+        path.write_text(CANARY.format(canary=str(canary)) + text, "utf-8")
+        py_compile.compile(str(path), invalidation_mode=unchecked)
+        path.write_text(text, "utf-8")
+    trust(f"python:{package}.nets:scores")
+    assert load_model(f"python:{package}.nets:scores", size=(4, 4)).info.labels
+    assert sys.modules[f"{package}.helper"].N == 1
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("statement", "helper"),
+    [
+        ("from .helper import N", "helper.py"),
+        ("from . import helper", "helper.py"),
+        ("from {package}.helper import N", "helper.py"),
+        ("from {package} import helper", "helper.py"),
+        ("import {package}.deeper.helper", "deeper/helper.py"),
+        ("from .deeper import helper", "deeper/__init__.py"),
+        ("from .between import N", "helper.py"),
+        ("def later():\n    from .helper import N", "helper.py"),
+        ("from {package}_beside import N", "../{package}_beside.py"),
+    ],
+)
+def test_what_a_module_imports_from_beside_it_is_part_of_the_yes(package, statement, helper):
+    folder = file_of(package).parent
+    (folder / "deeper").mkdir()
+    for name in ("helper", "deeper/__init__", "deeper/helper", f"../{package}_beside"):
+        (folder / f"{name}.py").write_text("N = 1\n", "utf-8")
+    (folder / "between.py").write_text("from .helper import N\n", "utf-8")
+    file_of(package).write_text(statement.format(package=package) + "\n" + FUNCTION, "utf-8")
+    source = f"python:{package}.nets:scores"
+    trust(source)
+    assert not needs_trust(source)
+    (folder / helper.format(package=package)).write_text("N = 2\n", "utf-8")
+    assert needs_trust(source)
+
+
+def test_what_is_not_imported_or_installed_is_no_part_of_the_yes(package):
+    file_of(package).write_text("import json, numpy\n" + FUNCTION, "utf-8")
+    source = f"python:{package}.nets:scores"
+    before = models.program_version(source)
+    file_of(package).with_name("other.py").write_text("1 / 0", "utf-8")
+    assert models.program_version(source) == before
+    assert models.program_version("bundled:digits") == ""
+    assert models.program_version("python:json.decoder:JSONDecoder")
+
+
+CLASSES = (
+    "import numpy as np\n{head}\ndef scores(x):\n    return np.tile(x.mean((1, 2)), (1, {n}))[:, :{n}]\n"
+)
+
+
+@pytest.mark.parametrize("where", ["nets", "helper"])
+def test_what_was_edited_and_approved_again_runs_anew(package, where):
+    def write(n):
+        helper = f"N = {n}\n"
+        file_of(package).with_name("helper.py").write_text(helper if where == "helper" else "", "utf-8")
+        text = CLASSES.format(head="from .helper import N", n="N") if where == "helper" else ""
+        file_of(package).write_text(text or CLASSES.format(head="", n=n), "utf-8")
+
+    source = f"python:{package}.nets:scores"
+    for n in (3, 5, 4):
+        write(n)
+        assert needs_trust(source)
+        trust(source)
+        model = load_model(source, size=(4, 4))
+        assert len(model.info.labels) == n
+        module = sys.modules[f"{package}.nets"]
+        load_model(source, size=(4, 4))
+        assert sys.modules[f"{package}.nets"] is module  # once is enough
+
+
+def test_a_module_that_its_user_imported_is_that_one_and_can_be_reloaded(package, monkeypatch):
+    from importlib import import_module, reload
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    source = f"python:{package}.nets:scores"
+    module = import_module(f"{package}.nets")
+    load_model(source, size=(4, 4), trust=True)
+    assert sys.modules[f"{package}.nets"] is module
+    file_of(package).write_text("N = 7\n" + FUNCTION, "utf-8")
+    assert reload(module).N == 7
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.parse_args([])",
+            r"nets ends Python when it is imported \(SystemExit: 2\): .* __name__ == '__main__'",
+        ),
+        ("class Stop(BaseException): pass\nraise Stop('x')", r"nets cannot be imported \(Stop: x\)"),
+        ("def net(): raise SystemExit(3)", "net could not be built: SystemExit: 3"),
+        ("def net(x): raise SystemExit(3)", "net could not be run on pictures .*SystemExit: 3"),
+        (
+            "class net:\n    def __init__(self, depth, width, wide=1): pass",
+            r"net is a class that takes arguments \(depth, width\): name a function without any",
+        ),
+    ],
+)
+def test_a_module_that_ends_python_or_asks_for_more_is_told(package, code, message, capsys):
+    file_of(package).write_text(code, "utf-8")
+    with pytest.raises(ModelError, match=message):
+        load_model(f"python:{package}.nets:net", trust=True)
+
+
+def test_a_keyboard_interrupt_is_the_users(package):
+    file_of(package).write_text("raise KeyboardInterrupt", "utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        load_model(f"python:{package}.nets:net", trust=True)
+
+
 class Bomb:
     """A pickle that leaves a trace when it is read."""
 
