@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from tensorflow.core.framework import variable_pb2
 from tensorflow.python.framework import op_def_registry
 
@@ -156,12 +156,10 @@ def _roots(graph: Any) -> Iterator[str]:  # noqa: ANN401 - a MetaGraphDef
     for collection in graph.collection_def.values():
         yield from collection.node_list.value
         for content in collection.bytes_list.value:
-            try:
+            with suppress(Exception):  # something else is collected
                 variable = variable_pb2.VariableDef.FromString(content)
-            except DecodeError:  # something else is collected
-                continue
-            yield from (variable.variable_name, variable.initializer_name, variable.snapshot_name)
-            yield variable.initial_value_name
+                yield from (variable.variable_name, variable.initializer_name, variable.snapshot_name)
+                yield variable.initial_value_name
 
 
 def _ancestors(definition: Any, names: Iterable[str]) -> list[Any]:  # noqa: ANN401 - a GraphDef
