@@ -153,6 +153,10 @@ def _refuse(path: Path) -> Network:
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    if not (pickled or zipfile.is_zipfile(path)):
+        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -208,6 +212,9 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
     module = program.module(**({"check_guards": False} if guarded else {}))  # guards are texts to be executed
     _switch_off_training(module)
     module.requires_grad_(False)
+    precision = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    if precision != torch.float32:
+        module.register_forward_pre_hook(lambda _, given: (given[0].to(precision),), prepend=True)
     sizes = [size if isinstance(size, int) else None for size in shapes[0]]
     example = _example(program, sizes)
     return Network(module, module.code, listens=False, example=example, batch=sizes[0])

@@ -392,3 +392,11 @@ def test_torchscript_that_writes_in_any_spelling_is_refused(tmp_path, canary, re
 @loud
 def test_torchscript_as_it_was_saved_opens(tmp_path):
     assert load_model(scripted(tmp_path, lambda text: [text]), size=(8, 8)).info.input.words == "8×8 RGB"
+
+
+@pytest.mark.framework
+def test_a_file_of_random_bytes_is_no_program(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "net.pt").write_bytes(bytes(range(7, 250)) * 9)
+    with pytest.raises(ModelError, match="it is no file of PyTorch's, or only a part of one"):
+        load_model(tmp_path / "net.pt")
