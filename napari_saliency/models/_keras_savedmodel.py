@@ -20,6 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_network import Picture, zeros
+from napari_saliency.models._keras_operations import check_answer, check_operations
 from napari_saliency.models._keras_recording import Recorded
 from napari_saliency.models._keras_rules import override_map
 from napari_saliency.models._ports import chosen_port, several
@@ -30,27 +31,6 @@ if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
 
 Tensor = Any
-
-# Operations that run Python, or read, write or send what is none of the model's business. Nothing with one of
-# them is loaded, wherever it stands.
-FORBIDDEN = frozenset(
-    (
-        *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"),
-        *("WholeFileReader", "WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "IdentityReader"),
-        *("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TFRecordReader", "TFRecordReaderV2"),
-        *("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset"),
-        *("FixedLengthRecordDatasetV2", "CSVDataset", "CSVDatasetV2", "SqlDataset", "LMDBDataset"),
-        *("LoadDataset", "SaveDataset", "SaveDatasetV2", "SnapshotDataset", "SnapshotDatasetV2"),
-        *("CacheDataset", "CacheDatasetV2", "DatasetToTFRecord", "GeneratorDataset"),
-        *("InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "CreateSummaryFileWriter"),
-        *("CreateSummaryDbWriter", "WriteSummary", "ImportEvent", "PrintV2", "GenerateVocabRemapping"),
-        *("LoadAndRemapMatrix", "Save", "SaveSlices", "Restore", "RestoreSlice", "DebugIdentity"),
-        *("DebugIdentityV2", "DebugIdentityV3", "DumpTensor", "RpcCall", "RpcClient", "Send", "Recv"),
-        *("RegisterDataset", "RegisterDatasetV2", "AudioSummary", "XlaCustomCallV2"),
-    )
-)
-# Every SavedModel has these to restore its weights; in what is run for a picture they have no business.
-NOT_IN_ANSWERS = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
 
 # Constants above this many bytes are fed into the graph rather than copied into each of its functions.
 LARGE = 1 << 14
@@ -109,9 +89,7 @@ class SavedModel:
         self._signature = signatures[name]
         self._frozen = convert_variables_to_constants_v2(self._signature, lower_control_flow=False)
         definition = self._frozen.graph.as_graph_def()
-        found = sorted(_operations(definition) & (FORBIDDEN | NOT_IN_ANSWERS))
-        if found:
-            raise _forbidden(found[0])
+        check_answer(definition)
         self.definition, self.weights = _apart(definition)
         self.inputs = {tensor.name: tensor for tensor in self._frozen.inputs if tensor.dtype != tf.resource}
         self.outputs = dict(
@@ -192,24 +170,7 @@ def _check_operations(folder: Path) -> None:
         raise ModelError(
             "its saved_model.pb is damaged, or only a part of one: export the model again"
         ) from error
-    operations = {op for graph in found.meta_graphs for op in _operations(graph.graph_def)}
-    forbidden = sorted(operations & FORBIDDEN)
-    if forbidden:
-        raise _forbidden(forbidden[0])
-    if not operations:
-        raise ModelError("its saved_model.pb holds no operations: export the model again")
-
-
-def _operations(definition: Any) -> set[str]:  # noqa: ANN401 - a GraphDef
-    functions = (node.op for function in definition.library.function for node in function.node_def)
-    return {*(node.op for node in definition.node), *functions}
-
-
-def _forbidden(operation: str) -> ModelError:
-    return ModelError(
-        f"it has a {operation} operation, which could read, write or run something on your machine: nothing of it "
-        "was run; export the model without it"
-    )
+    check_operations(found)
 
 
 def _apart(definition: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - a GraphDef

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import json
+import inspect
 import os
-import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from typing import Any
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
 from napari_saliency.models._sources import shown
+from napari_saliency.models._torch_archives import PROGRAM, check_operators, checked_graph, checked_script
 
 try:
     import torch
@@ -25,20 +24,9 @@ except ImportError as error:
         "PyTorch is not installed here: pip install 'napari-saliency[torch]', then start again"
     ) from error
 
-PROGRAM = (
-    "it holds a pickle, and a pickle is a program that would run on your machine; "
-    "save the model with torch.export.save(torch.export.export(model.eval(), (example,)), 'NAME.pt2')"
-)
 WEIGHTS_ALONE = (
     "it holds weights alone: open python:PACKAGE.MODULE:FACTORY?weights={}, where FACTORY is a function "
     "that builds the network"
-)
-# What TorchScript reads and writes files with.
-FILES = re.compile(rb"\b(?:torch|aten)\.(?:save|load|from_file)\b|\bprim\.Print\b")
-# What sizes in an exported graph are made of, as in Add(Symbol('s0', integer=True), Integer(1)).
-ARITHMETIC = (
-    *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.Load),
-    *(ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Compare, ast.cmpop),
 )
 # Where people put the weights in what they save while training.
 CHECKPOINTS = ("state_dict", "model_state_dict", "model")
@@ -155,6 +143,7 @@ def _reader(path: Path) -> Callable[[Path], Network]:
         return _refuse
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+    names = [name.casefold() for name in names]
     if any(name.endswith((".so", ".o", ".cpp")) or "aotinductor/" in name for name in names):
         raise ModelError(
             "it holds compiled code that would run on your machine; save it by torch.export.save"
@@ -173,6 +162,10 @@ def _refuse(path: Path) -> Network:
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    if not (pickled or zipfile.is_zipfile(path)):
+        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -188,10 +181,9 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 
 def _open_script(path: Path) -> Network:
-    with zipfile.ZipFile(path) as archive:
-        if any(FILES.search(archive.read(name)) for name in archive.namelist() if name.endswith(".py")):
-            raise ModelError("it reads or writes files when it runs: that is no model to open unseen")
-    return _script(torch.jit.load(path, map_location="cpu"))
+    module = torch.jit.load(checked_script(path), map_location="cpu")
+    check_operators(module)
+    return _script(module)
 
 
 def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
@@ -202,10 +194,10 @@ def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
 
 
 def _open_exported(path: Path) -> Network:
-    _check_sizes(path)
+    archive = checked_graph(path)
     try:
         with _no_pickles():
-            program = torch.export.load(path)
+            program = torch.export.load(archive)
     except Exception as error:
         if "Weights only load failed" in str(error) or "custom object" in str(error):
             raise ModelError(PROGRAM) from error
@@ -226,9 +218,13 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
             f"it takes {taken or 'nothing'}; a picture's shape is (pictures, channels, height, width), "
             "a volume's (volumes, channels, z, y, x)"
         )
-    module = program.module()
+    guarded = "check_guards" in inspect.signature(program.module).parameters
+    module = program.module(**({"check_guards": False} if guarded else {}))  # guards are texts to be executed
     _switch_off_training(module)
     module.requires_grad_(False)
+    precision = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    if precision != torch.float32:
+        module.register_forward_pre_hook(lambda _, given: (given[0].to(precision),), prepend=True)
     sizes = [size if isinstance(size, int) else None for size in shapes[0]]
     example = _example(program, sizes)
     return Network(module, module.code, listens=False, example=example, batch=sizes[0])
@@ -270,44 +266,3 @@ def _no_pickles() -> Iterator[None]:
             del os.environ[key]
         else:
             os.environ[key] = before
-
-
-def _check_sizes(path: Path) -> None:
-    """Refuse what PyTorch would run besides pickles: objects of other kinds, and sizes that are no sizes."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if any(Path(name).name.startswith(("custom_obj", "opaque_obj")) for name in names):
-            raise ModelError(PROGRAM)
-        for name in names:
-            if name.endswith(".json") and not all(
-                map(_is_size, _expressions(json.loads(archive.read(name))))
-            ):
-                raise ModelError("its sizes are no numbers but a program that would run on your machine")
-
-
-def _is_size(text: str) -> bool:
-    """Whether an expression is arithmetic alone: PyTorch evaluates it as Python."""
-    try:
-        nodes = [*ast.walk(ast.parse(text.strip(), mode="eval"))]
-    except SyntaxError:
-        return False
-    symbols = [n.args[0] for n in nodes if isinstance(n, ast.Call) and n.args and _is_symbol(n.func)]
-    texts = [n for n in nodes if isinstance(n, ast.Constant) and not isinstance(n.value, (int, float))]
-    named = all(node in symbols and str(node.value).isidentifier() for node in texts)
-    return named and all(isinstance(node, ARITHMETIC) for node in nodes)
-
-
-def _is_symbol(function: ast.expr) -> bool:
-    return isinstance(function, ast.Name) and function.id == "Symbol"
-
-
-def _expressions(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON holds
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "expr_str" and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _expressions(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _expressions(inner)

@@ -446,6 +446,22 @@ def test_half_precision_gives_maps_in_single(twin):
     assert_same_map(model.gradient(x, targets)[1], twin.gradient(x, targets)[1], 0.05)
 
 
+@quiet
+@pytest.mark.parametrize("kind", ["half", "double"])
+def test_an_exported_graph_of_another_precision_opens(twin, kind, tmp_path):
+    net = getattr(networks.sequential(torch, twin).eval(), kind)()
+    example = torch.zeros(2, 3, *networks.SIZE, dtype=next(net.parameters()).dtype)
+    program = torch.export.export(net, (example,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    model = load_model(tmp_path / "net.pt2")
+    x = pictures(twin, 2)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), rtol=2e-2, atol=2e-2)
+    targets = targets_of(0, 1)
+    for found, wanted in zip(model.gradient(x, targets), twin.gradient(x, targets), strict=True):
+        assert found.dtype == np.float32
+        assert_same_map(found, wanted, share=3e-2)
+
+
 @pytest.fixture
 def hurried():
     """Let threads interrupt each other as often as possible."""

@@ -370,3 +370,156 @@ def test_torchscript_that_writes_files_is_refused(tmp_path, canary):
         pytest.skip(f"this PyTorch writes no such TorchScript: {error}")
     with pytest.raises(ModelError, match="reads or writes files"):
         load_model(tmp_path / "net.pt", size=(8, 8))
+
+
+# What PyTorch would run besides pickles ----------------------------------------------------------
+
+loud = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
+
+
+def in_json(change):
+    """Change the graph of an exported model."""
+
+    def replace(name, content):
+        if not name.endswith("model.json"):
+            return content
+        found = json.loads(content)
+        change(found)
+        return json.dumps(found).encode()
+
+    return replace
+
+
+@pytest.mark.framework
+@loud
+def test_guards_are_not_executed(tmp_path, canary):
+    code = f"__import__('pathlib').Path({str(canary)!r}).touch() is None"
+    model = load_model(exported(tmp_path, in_json(lambda found: found.update(guards_code=[code]))))
+    assert model.info.input.words == "8×8 RGB"
+    assert not canary.exists()
+
+
+def first_node(found):
+    return found["graph_module"]["graph"]["nodes"][0]
+
+
+@pytest.mark.framework
+@loud
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.from_file.default",
+        "torch.ops.debugprims.load_tensor.default",
+        "torch.os.system",
+        "torch.ops.higher_order.call_torchbind",
+        "_operator.call",
+    ],
+)
+def test_operators_that_do_more_than_compute_are_refused(tmp_path, target):
+    with pytest.raises(ModelError, match=r"reads or writes files|which could read, write or run"):
+        load_model(exported(tmp_path, in_json(lambda found: first_node(found).update(target=target))))
+
+
+@pytest.mark.framework
+@loud
+def test_names_that_are_programs_do_not_run(tmp_path, canary):
+    evil = f"x=__import__('pathlib').Path({str(canary)!r}).touch()"
+
+    def rename(name, content):
+        if not name.endswith("model.json"):
+            return content
+        found = json.loads(content)
+
+        def renamed(value):
+            if isinstance(value, dict):
+                return {evil if k == "input" else k: renamed(v) for k, v in value.items()}
+            if isinstance(value, list):
+                return [renamed(v) for v in value]
+            return evil if value == "input" else value
+
+        assert '"input"' in content.decode()
+        return json.dumps(renamed(found)).encode()
+
+    with pytest.raises(ModelError, match="its names are no names but a program"):
+        load_model(exported(tmp_path, rename))
+    assert not canary.exists()
+
+
+@pytest.mark.framework
+@loud
+def test_objects_of_other_kinds_are_refused_wherever_they_lie(tmp_path):
+    def replace(name, content):
+        if not name.endswith("constants_config.json"):
+            return content
+        return json.dumps({"config": {"a": {"path_name": "opaque_obj/x", "use_pickle": True}}}).encode()
+
+    with pytest.raises(ModelError, match="a pickle is a program"):
+        load_model(exported(tmp_path, replace))
+
+
+LINE = "    convolution = self.convolution\n"
+
+
+def scripted(tmp_path, replace):
+    """TorchScript, the text of which is replaced."""
+    import zipfile
+
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.relu(self.convolution(x)).mean((2, 3))
+
+    torch.jit.save(torch.jit.script(Net()), tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as old, zipfile.ZipFile(tmp_path / "net.pt", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            ours = LINE.encode() in content and name.endswith(".py")
+            for changed in replace(content.decode()) if ours else [content]:
+                new.writestr(name, changed)
+    return tmp_path / "net.pt"
+
+
+@pytest.mark.framework
+@loud
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda s, f: [s.replace(LINE, LINE + f'    torch. save(x, "{f}")\n')],
+        lambda s, f: [s.replace(LINE, LINE + f'    ops.aten. save(x, "{f}")\n')],
+        lambda s, f: [s.replace(LINE, LINE + f'    torch .from_file("{f}", True, 16)\n')],
+        lambda s, f: [s.replace(LINE, LINE + f'    x.save("{f}")\n')],
+        lambda s, f: [s.replace(LINE, LINE + f'    getattr(torch, "\\163ave")(x, "{f}")\n')],
+        lambda s, f: [s.replace("x: Tensor)", f'x: Tensor, y: int=x.save("{f}"))')],
+        lambda s, f: [s + f'  def __setstate__(self, state: int) -> None:\n    x.save("{f}")\n'],
+        lambda s, f: [s.replace("  def ", f'  y : Final[int] = x.save("{f}")\n  def ')],
+        lambda s, f: [s.replace(LINE, LINE + f'    torch.save(x, "{f}")\n'), s],
+    ],
+    ids=["space", "ops", "from_file", "method", "escape", "default", "setstate", "constant", "twice"],
+)
+def test_torchscript_that_writes_in_any_spelling_is_refused(tmp_path, canary, replace):
+    path = scripted(tmp_path, lambda text: replace(text, canary))
+    with pytest.raises(ModelError, match="could not be opened"):
+        load_model(path, size=(8, 8))
+    assert not canary.exists()
+
+
+@pytest.mark.framework
+@loud
+def test_torchscript_as_it_was_saved_opens(tmp_path):
+    assert load_model(scripted(tmp_path, lambda text: [text]), size=(8, 8)).info.input.words == "8×8 RGB"
+
+
+@pytest.mark.framework
+def test_a_file_of_random_bytes_is_no_program(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "net.pt").write_bytes(bytes(range(7, 250)) * 9)
+    with pytest.raises(ModelError, match="it is no file of PyTorch's, or only a part of one"):
+        load_model(tmp_path / "net.pt")
