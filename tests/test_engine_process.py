@@ -15,6 +15,7 @@ import pytest
 from napari_saliency import _engine
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Phase, Picture
+from napari_saliency.models import trust
 
 pytestmark = pytest.mark.framework
 SECONDS = 120  # only reached if something hangs
@@ -111,6 +112,27 @@ def test_a_step_that_does_not_end_is_stopped_by_force(desk):
     assert not _engine.is_alive(pid)
     desk.inspection.explain()
     desk.until(lambda: desk.inspection.explanation is not None)
+
+
+@pytest.mark.parametrize("way", ["another model", "by force"])
+def test_a_model_that_hangs_on_loading_can_be_left(desk, tmp_path, monkeypatch, way):
+    hanging = "hanging_" + way.replace(" ", "_")
+    ran = tmp_path / "ran"
+    code = f"import time\nopen({str(ran)!r}, 'w').close()\nwhile True:\n    time.sleep(1)\n"
+    (tmp_path / f"{hanging}.py").write_text(code, "utf-8")
+    desk.inspection._link.call(partial(exec, f"import sys; sys.path.insert(0, {str(tmp_path)!r})"))
+    monkeypatch.syspath_prepend(tmp_path)
+    trust(f"python:{hanging}:net")
+    desk.inspection.open_model(f"python:{hanging}:net")
+    desk.until(ran.exists)
+    pid = engine_pid()
+    if way == "by force":
+        desk.inspection.stop_by_force()
+        assert desk.inspection.model.phase is Phase.FAILED
+    desk.inspection.open_model("bundled:digits")
+    desk.until(desk.ready)
+    assert not _engine.is_alive(pid)
+    assert not desk.problems
 
 
 def test_the_engine_does_not_outlive_its_viewer():

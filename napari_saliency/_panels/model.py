@@ -112,7 +112,8 @@ class ModelSection(Section):
 
     def _chosen(self, number: int) -> None:
         source = self.sources.itemData(number)
-        if source != self._inspection.model.source or self._inspection.model.phase is Phase.FAILED:
+        status = self._inspection.model  # a program may have changed since
+        if source != status.source or status.phase is Phase.FAILED or source.startswith("python:"):
             self.open_source(source)
 
     def _typed(self) -> None:

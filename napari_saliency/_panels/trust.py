@@ -22,7 +22,7 @@ class TrustForm(QFrame):
         self.question = note()
         self.question.setIndent(0)
         self.no, self.yes = QPushButton("No"), QPushButton("Yes, run it")
-        self.yes.setToolTip("Remembered until the program's file changes.")
+        self.yes.setToolTip("Remembered until the program's files change.")
         self.no.clicked.connect(self.hide)
         self.yes.clicked.connect(lambda: inspection.trust())
         rows = QVBoxLayout(self)
