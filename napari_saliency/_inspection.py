@@ -117,6 +117,7 @@ class Inspection:
         another = source != self.model.source
         self._open_model.open(source, settings or Settings())
         if another:  # classes that can be clicked are those of the model that answers the click
+            self._answer = None
             self._seen.forget_prediction()
 
     def answer(self, settings: Settings) -> None:

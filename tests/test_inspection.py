@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -729,7 +730,7 @@ def own_file(tmp_path, monkeypatch):
     path.touch()
 
     def open_model(source, settings):
-        whole = settings.over(Settings.beside(path))
+        whole = settings.over(Settings.beside(Path(source)))
         if whole.labels and len(whole.labels) != 6:
             raise ModelError(f"{len(whole.labels)} class names are given for a model with 6 classes")
         return Quadratic(source, whole)
@@ -759,6 +760,20 @@ def test_an_answer_that_the_model_refuses_is_taken_back(desk, own_file, before):
     assert (beside.read_text() if beside.exists() else None) == text
     inspection.answer(Settings(labels=tuple("abcdef")))
     desk.settle()
+    assert Settings.beside(own_file).labels == tuple("abcdef")
+
+
+def test_an_answer_is_not_taken_back_because_another_model_fails(desk, own_file):
+    inspection = desk.inspection
+    inspection.open_model(str(own_file))
+    desk.settle()
+    inspection.answer(Settings(labels=tuple("abcdef")))
+    other = own_file.with_name("other.keras")
+    other.with_name("other.saliency.json").write_text('{"labels": ["one"]}')
+    other.touch()
+    inspection.open_model(str(other))
+    desk.settle()
+    assert (inspection.model.source, inspection.model.phase) == (str(other), Phase.FAILED)
     assert Settings.beside(own_file).labels == tuple("abcdef")
 
 
