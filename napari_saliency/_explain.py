@@ -209,7 +209,7 @@ def answers(
     """
     chosen = find_method(method)
     complete = chosen.complete(options)
-    _check_needs(chosen, model.info)
+    _check_needs(chosen, complete, model.info)
     scores = {question.target.score for question in questions}
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
@@ -233,10 +233,10 @@ def _weights(question: Question) -> Array:
     return -weights if target.score == "decrease" else weights
 
 
-def _check_needs(method: Method, info: ModelInfo) -> None:
-    if method.needs not in info.gives:
+def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) -> None:
+    for missing in sorted(method.needed(options) - info.gives):
         others = ", ".join(f"{m.title} ({m.id})" for m in METHODS.values() if m.needs in info.gives)
-        what = {"gradient": "derivatives", "tap": "layers"}[method.needs]
+        what = {"gradient": "derivatives", "tap": "layers"}[missing]
         raise ModelError(f"{method.title} needs {what}, which {info.name} does not give: choose {others}")
 
 

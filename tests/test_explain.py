@@ -94,7 +94,14 @@ def test_an_explanation_can_be_understood_and_repeated(model, picture):
     found = explain(model, picture, 1, "smoothgrad", samples=5, seed=3)
     assert found.target == Target.of_class(1)
     assert found.name == "Egyptian cat · SmoothGrad"
-    assert found.options == {"samples": 5, "noise": 0.15, "seed": 3}
+    assert found.options == {
+        "of": "gradient",
+        "samples": 5,
+        "noise": 0.15,
+        "precision": 0.0,
+        "layer": "",
+        "seed": 3,
+    }
     assert (found.done, found.total) == (5, 5)
     assert found.stderr.shape == found.values.shape
     assert found.provenance["model"] == "analytic:Spatial"
@@ -401,11 +408,11 @@ def test_given_up_after_a_step_nothing_more_runs(model, picture):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "lime"}, "method 'lime' is not one of gradient, "),
+        ({"method": "limes"}, "method 'limes' is not one of gradient, "),
         ({"score": "prob"}, "score 'prob' is not one of logit, probability, log_probability"),
         (
             {"method": "smoothgrad", "sample": 3},
-            "smoothgrad has no option 'sample'; it has samples, noise, seed",
+            "smoothgrad has no option 'sample'; it has of, samples, noise, precision, layer, seed",
         ),
         ({"method": "smoothgrad", "samples": 1}, "samples=1 must lie between 2 and 1000"),
         ({"steps": 3}, "gradient has no option 'steps'; it has none"),

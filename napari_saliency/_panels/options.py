@@ -14,6 +14,7 @@ from superqt import QLargeIntSpinBox
 
 from napari_saliency._panels._style import GAP
 from napari_saliency._placement import sized
+from napari_saliency.methods import METHODS, wrappable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,9 +97,9 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
     """Make the widget of one option: a spin box, a check box, a list or a line of text."""
     settings: dict[str, Any] = {"tooltip": option.help}
     choices = option.constraints.get("choices")
-    if choices == "layers":
-        choices = layer_choices(info)
-        value = value if value in [name for _, name in choices] else ""
+    if isinstance(choices, str):
+        choices = layer_choices(info) if choices == "layers" else method_choices(info)
+        value = value if value in [name for _, name in choices] else option.default
     if choices is not None:
         settings |= {"choices": list(choices), "widget_type": "ComboBox"}
     elif option.type in (int, float):
@@ -122,6 +123,12 @@ def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
         (f"usual: {usual}" if usual else "usual", ""),
         *((text, name) for name, text in reversed(named.items())),
     ]
+
+
+def method_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
+    """List the methods that another one can wrap, and that the model at hand can answer."""
+    able = (METHODS[name] for name in wrappable() if info is None or METHODS[name].needs in info.gives)
+    return [(method.title, method.id) for method in able]
 
 
 def words(name: str) -> str:

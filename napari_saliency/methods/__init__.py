@@ -8,6 +8,17 @@ The panel, the command line and the documentation are made from its signature an
 
 # The order in which they are shown.
 from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
-from napari_saliency.methods._registry import METHODS, Method, Option, method
+from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
-__all__ = ["METHODS", "Method", "Option", "cam", "gradients", "method", "occlusion", "paths", "sampling"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Option",
+    "cam",
+    "gradients",
+    "method",
+    "occlusion",
+    "paths",
+    "sampling",
+    "wrappable",
+]

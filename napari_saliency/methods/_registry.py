@@ -35,9 +35,9 @@ class Option:
         The value when nothing is chosen.
     constraints : mapping
         From ``Annotated``: "min", "max", "step", "choices"; ``choices="layers"`` stands for the
-        layers of the model at hand.
+        layers of the model at hand, ``choices="methods"`` for those methods that others can wrap.
     help : str
-        The parameter's text in the docstring.
+        From ``Annotated``, where several methods share it, or the parameter's text in the docstring.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Option:
         """Raise ValueError unless ``value`` is allowed."""
         low, high = self.constraints.get("min", value), self.constraints.get("max", value)
         choices = self.constraints.get("choices")
+        if choices == "methods":
+            choices = wrappable()
         if isinstance(choices, (tuple, list)) and value not in choices:
             raise ValueError(f"{self.name}={value!r} is not one of {', '.join(map(repr, choices))}")
         is_bool = isinstance(value, bool)  # which Python counts among the whole numbers
@@ -91,6 +93,16 @@ class Method:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
+    @property
+    def wraps(self) -> bool:
+        """Whether an option names another method."""
+        return any(option.constraints.get("choices") == "methods" for option in self.options)
+
+    def needed(self, options: Mapping[str, Any]) -> frozenset[Needs]:
+        """Which of the model's calls it uses with some options: its own, and those of a method inside."""
+        inside = (options[o.name] for o in self.options if o.constraints.get("choices") == "methods")
+        return frozenset({self.needs, *(METHODS[name].needs for name in inside)})
+
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options with their values: those given, the defaults for the others.
 
@@ -109,6 +121,11 @@ class Method:
 
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
 """All methods by id, in the order in which the panel shows them."""
+
+
+def wrappable() -> tuple[str, ...]:
+    """Ids of the methods that another one can wrap: those that wrap none themselves."""
+    return tuple(name for name, found in METHODS.items() if not found.wraps)
 
 
 def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Function]:
@@ -141,7 +158,7 @@ def _options(function: Function) -> tuple[Option, ...]:
         if parameter.default is parameter.empty:
             raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
         kind, constraints = _annotation(hints[parameter.name])
-        help_text = helps.get(parameter.name, "")
+        help_text = constraints.pop("help", "") or helps.get(parameter.name, "")
         found.append(
             Option(parameter.name, kind, parameter.default, MappingProxyType(constraints), help_text)
         )

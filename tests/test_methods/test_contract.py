@@ -9,6 +9,8 @@ from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets
 
 # A derivative follows the targets linearly; rectified ones do not.
 LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "occlusion"]
+RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
+DEGREES = {"smoothgrad_squared": 2, "vargrad": 2}  # how the map grows with the targets; 1 for the others
 SAMPLING = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
 MANY = {"samples": 20, "steps": 20}
 
@@ -92,18 +94,17 @@ def test_another_score_has_another_map(name, score, model):
 
 @every_method
 def test_the_opposite_target_has_another_map(name, model):
-    """A score that is ignored would give the same one."""
+    """A score that is ignored would give the same one; so do squares."""
     x, weights = pictures(model), targets_of(0).weights
-    assert not np.allclose(
-        answer(name, model, x, Targets(weights)), answer(name, model, x, Targets(-weights))
-    )
+    maps = [answer(name, model, x, Targets(sign * weights)) for sign in (1, -1)]
+    assert np.allclose(*maps) == (DEGREES.get(name) == 2)
 
 
 @every_method
-def test_twice_the_target_is_twice_the_map(name, model):
+def test_twice_the_target_is_twice_the_map_or_four_times_of_squares(name, model):
     x, weights = pictures(model), targets_of(0).weights
     once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
-    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -137,6 +138,27 @@ def test_another_seed_has_another_map(name, model):
     x = pictures(model)
     maps = [answer(name, model, x, targets_of(0), seed=seed) for seed in (0, 1)]
     assert not np.allclose(*maps)
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_what_samples_says_how_precise_it_is_and_stops_at_a_precision(name, model):
+    """The error is that of the map so far, and a picture stops alone as it does beside others."""
+    x, targets = pictures(model, 2), targets_of(0, 1)
+    samples = {"samples": 500}
+    for estimate in run(name, model, x, targets):
+        error = np.sqrt(np.square(estimate.stderr).mean((1, 2, 3) if estimate.values.ndim == 4 else (1, 2)))
+        largest = np.abs(estimate.values).reshape(2, -1).max(1)
+        np.testing.assert_allclose(
+            estimate.diagnostics["relative standard error"], error / largest, rtol=1e-3
+        )
+    wanted = float(error.max() / largest.min()) / 2
+    *_, last = run(name, model, x, targets, precision=wanted, **samples)
+    assert last.done == last.total < 500
+    assert (last.diagnostics["relative standard error"] <= wanted).all()
+    for n, index in enumerate((0, 1)):
+        *_, alone = run(name, model, x[n : n + 1], targets_of(index), precision=wanted, **samples)
+        assert alone.diagnostics["samples"][0] == last.diagnostics["samples"][n]
+        np.testing.assert_allclose(last.values[n], alone.values[0], rtol=1e-4, atol=1e-5)
 
 
 @every_method
@@ -183,7 +205,7 @@ def test_a_linear_model_is_explained_exactly(name):
 @pytest.mark.parametrize("kind", [Linear, Quadratic])
 def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_something_else(name, kind):
     model = kind()
-    if name in LINEAR:
+    if METHODS[name].needs != "tap" and name not in RULES:
         assert np.isfinite(answer(name, model, pictures(model), targets_of(0))).all()
     else:
         with pytest.raises(ModelError, match=model.info.name):

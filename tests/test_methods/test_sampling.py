@@ -1,11 +1,12 @@
-"""SmoothGrad, against a plain loop."""
+"""SmoothGrad, its squares and variance, of any method: against a plain loop."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from napari_saliency.methods import METHODS
+from napari_saliency._types import ModelError
+from napari_saliency.methods import METHODS, wrappable
 from tests.analytic import Quadratic, Spatial, pictures, targets_of
 
 smoothgrad = METHODS["smoothgrad"].function
@@ -29,6 +30,67 @@ def test_it_is_the_mean_of_the_signed_gradients_and_its_standard_error(samples):
     np.testing.assert_allclose(
         estimate.stderr[0], gradients.std(0, ddof=1) / samples**0.5, rtol=1e-4, atol=1e-5
     )
+
+
+def maps_of(of, model, x, targets, samples, noise=0.15, seed=0):
+    """The same with the maps of another method, each picture on its own."""
+    random = np.random.default_rng(seed)
+    spread = noise * (x.max() - x.min())
+    found = []
+    for _ in range(samples):
+        copy = (x + spread * random.standard_normal(x.shape, np.float32)).astype(np.float32)
+        *_, last = METHODS[of].function(model, copy, targets, **METHODS[of].complete({}))
+        found.append(last.values[0])
+    return np.array(found, np.float64)
+
+
+@pytest.mark.parametrize("of", wrappable())
+def test_it_is_the_mean_of_any_methods_maps_its_squares_or_their_variance(of):
+    model = Spatial()
+    x, targets = pictures(model), targets_of(1)
+    maps = maps_of(of, model, x, targets, 5, seed=3)
+    wanted = {
+        "smoothgrad": maps.mean(0),
+        "smoothgrad_squared": (maps**2).mean(0),
+        "vargrad": maps.var(0, ddof=1),
+    }
+    for name, values in wanted.items():
+        *_, estimate = METHODS[name].function(model, x, targets, of=of, samples=5, seed=3)
+        assert (estimate.done, estimate.total) == (estimate.total, estimate.done)
+        np.testing.assert_allclose(estimate.values[0], values, rtol=1e-3, atol=1e-5 * np.abs(values).max())
+
+
+def test_it_shows_something_and_counts_while_a_long_method_inside_is_under_way():
+    model = Spatial(batch=4)
+    estimates = list(smoothgrad(model, pictures(model), targets_of(0), of="integrated_gradients", samples=4))
+    done = [estimate.done for estimate in estimates]
+    assert done == sorted(set(done))
+    assert len(done) > 4 * 4
+    assert done[-1] == estimates[-1].total == 4 * 64
+    assert all(estimate.values.any() for estimate in estimates)
+
+
+def test_the_layer_is_that_of_the_class_activation_map_inside():
+    model = Spatial()
+    x, targets = pictures(model), targets_of(0)
+    with pytest.raises(ModelError, match="nonsense"):
+        list(smoothgrad(model, x, targets, of="grad_cam", layer="nonsense"))
+
+
+def test_a_method_that_wraps_others_cannot_be_wrapped():
+    assert not {"smoothgrad", "smoothgrad_squared", "vargrad"} & set(wrappable())
+    with pytest.raises(ValueError, match="of='smoothgrad' is not one of 'gradient'"):
+        METHODS["smoothgrad"].complete({"of": "smoothgrad"})
+
+
+def test_the_standard_error_of_a_variance_is_the_scatter_of_many_runs():
+    model = Quadratic((2, 2, 1))
+    x, targets = pictures(model), targets_of(0)
+    runs = [
+        list(METHODS["vargrad"].function(model, x, targets, samples=40, seed=seed))[-1] for seed in range(400)
+    ]
+    scatter = np.std([run.values for run in runs], axis=0, ddof=1)
+    np.testing.assert_allclose(scatter, np.mean([run.stderr for run in runs], axis=0), rtol=0.15)
 
 
 def test_every_estimate_is_the_mean_of_the_samples_so_far():

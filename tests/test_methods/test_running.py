@@ -1,0 +1,58 @@
+"""Running moments, against numpy's over all samples at once."""
+
+import numpy as np
+import pytest
+
+from napari_saliency.methods._running import EVERY, RunningMean, RunningVariance, relative_error
+
+
+def samples(count, seed=0):
+    return np.random.default_rng(seed).gamma(2, size=(count, 3, 4, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("group", [1, 3, 40])
+def test_moments_do_not_depend_on_how_samples_are_grouped(group):
+    all_of_them = samples(40)
+    mean, variance = RunningMean(), RunningVariance()
+    for start in range(0, 40, group):
+        mean.add(all_of_them[start : start + group])
+        variance.add(all_of_them[start : start + group])
+    exact = all_of_them.astype(np.float64)
+    np.testing.assert_allclose(mean.values, exact.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(mean.stderr, exact.std(0, ddof=1) / 40**0.5, rtol=1e-6)
+    np.testing.assert_allclose(variance.values, exact.var(0, ddof=1), rtol=1e-6)
+    fourth = ((exact - exact.mean(0)) ** 4).mean(0)
+    spread = (fourth - exact.var(0, ddof=1) ** 2 * 37 / 39) / 40
+    np.testing.assert_allclose(variance.stderr, np.sqrt(spread), rtol=1e-5)
+
+
+def test_one_sample_has_no_error_yet():
+    mean = RunningMean()
+    mean.add(samples(1))
+    np.testing.assert_array_equal(mean.values, samples(1)[0])
+    assert not mean.stderr.any()
+    assert not mean.enough
+
+
+@pytest.mark.parametrize("kind", [RunningMean, RunningVariance])
+def test_a_picture_that_is_precise_enough_takes_no_more_samples(kind):
+    quiet, loud = samples(64), samples(64, 1)
+    quiet[:, 0] = 1 + 1e-3 * quiet[:, 0] + (np.arange(64) % 2)[:, None, None]
+    both = np.stack([quiet[:, 0], loud[:, 0]], axis=1)
+    together, alone = kind(0.05), kind(0.05)
+    together.add(both)
+    alone.add(both[:, :1])
+    count = int(together.diagnostics["samples"][0])
+    assert EVERY <= count < 64 == together.diagnostics["samples"][1]
+    assert alone.enough
+    assert not together.enough
+    until = kind()
+    until.add(both[:count])
+    for name in ("values", "stderr"):
+        np.testing.assert_array_equal(getattr(together, name)[0], getattr(alone, name)[0])
+        np.testing.assert_array_equal(getattr(together, name)[0], getattr(until, name)[0])
+
+
+def test_the_relative_error_of_an_empty_map_is_none():
+    zeros = np.zeros((2, 3, 3), np.float32)
+    assert not relative_error(zeros, zeros).any()
