@@ -1,0 +1,138 @@
+"""Make the gallery: one photo, every method, each on a scale of its own and all on one.
+
+python tools/gallery.py [FOLDER, default docs] [--model bundled:photos] [--target cat] [--only METHOD ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import map_coordinates
+from skimage.data import chelsea
+
+from napari_saliency import METHODS, Display, Explanation, explain, load_model
+from napari_saliency._display import colormap, limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+COLUMNS, SIDE, TITLE, GAP = 5, 224, 34, 8
+GROUND, INK = (24, 24, 28), (235, 235, 235)
+PAGE = """# Gallery
+
+The cat of scikit-image as `{model}` sees it: why *{label}*? Made by `python tools/gallery.py`, every method with its
+default options. Colours begin at 0, where the map is transparent, and end at the 99.5th percentile of the magnitudes.
+
+Each on a scale of its own, as the panel shows a map (contrast *per class*):
+
+![every method on its own scale](gallery.png)
+
+All on the scale of the strongest, and how many times weaker each of them is. The methods' maps have different units
+(a change of score for a change of a pixel; a share of the score; its square), so this says nothing of which map is
+better. It says why raw maps are kept: on scales of their own all of these look equally strong.
+
+![every method on one scale](gallery_shared.png)
+
+| method | 99.5 % of its magnitudes are below | steps | what it says of itself |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+def maps(model: str, target: str, photo: NDArray[np.uint8], methods: list[str]) -> dict[str, Explanation]:
+    """Explain the photo with every method that the model can answer."""
+    network = load_model(model)
+    found = {}
+    for name in methods:
+        if METHODS[name].needs in network.info.gives:
+            found[name] = explain(network, photo, target, name)
+            print(name, found[name].total, flush=True)
+    return found
+
+
+def reduced(explanation: Explanation) -> NDArray[np.float32]:
+    """The classical view: largest magnitude of the channels."""
+    return explanation.reduced(Display())
+
+
+def tile(photo: NDArray[np.uint8], explanation: Explanation | None, ends: tuple[float, float]) -> Image.Image:
+    """The middle of the photo under a map, as napari draws it: where its placement says, linear between pixels."""
+    height, width = photo.shape[:2]
+    picture = photo.astype(float)
+    if explanation is not None:
+        values = reduced(explanation)
+        place = explanation.placement
+        rows = (np.arange(height) - place.translate[0]) / place.scale[0]
+        columns = (np.arange(width) - place.translate[1]) / place.scale[1]
+        inside = np.outer(
+            abs(rows - (values.shape[0] - 1) / 2) <= values.shape[0] / 2,
+            abs(columns - (values.shape[1] - 1) / 2) <= values.shape[1] / 2,
+        )
+        fine = map_coordinates(values, np.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest")
+        colours = colormap(Display())
+        share = np.clip((fine - ends[0]) / (ends[1] - ends[0]), 0, 1)
+        rgba = colours["colors"][np.rint(share * (len(colours["colors"]) - 1)).astype(int)]
+        opacity = (rgba[..., 3] * inside)[..., None]
+        picture = picture * (1 - opacity) + 255 * rgba[..., :3] * opacity
+    left = (width - height) // 2
+    middle = Image.fromarray(np.rint(picture).astype(np.uint8)[:, left : left + height])
+    return middle.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared: bool) -> Image.Image:
+    """All tiles with their titles, the bare photo first."""
+    highest = {name: limits([reduced(explanation)], Display())[1] for name, explanation in found.items()}
+    strongest = max(highest.values())
+    tiles = [("Photo", tile(photo, None, (0, 1)))]
+    for name, explanation in found.items():
+        weaker = f" 1 / {strongest / highest[name]:.3g}" if shared else ""
+        ends = (0.0, strongest if shared else highest[name])
+        title = explanation.title.replace("×", "x")  # which Pillow's font lacks
+        tiles.append((title + weaker, tile(photo, explanation, ends)))
+    lines = -(-len(tiles) // COLUMNS)
+    page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, lines * (SIDE + TITLE) + GAP), GROUND)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
+    for number, (title, picture) in enumerate(tiles):
+        left, top = GAP + number % COLUMNS * (SIDE + GAP), number // COLUMNS * (SIDE + TITLE)
+        draw.text((left, top + 8), title, INK, font)
+        page.paste(picture, (left, top + TITLE))
+    return page
+
+
+def row(name: str, explanation: Explanation) -> str:
+    """A line of the table."""
+    said = [f"{key} {value:.2g}" for key, value in explanation.diagnostics.items()]
+    highest = limits([reduced(explanation)], Display())[1]
+    says = ", ".join([*said, *explanation.notes])
+    return f"| {explanation.title} (`{name}`) | {highest:.2g} | {explanation.total} | {says} |"
+
+
+def main() -> None:
+    """Write the page and its two pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", default="docs", type=Path)
+    parser.add_argument("--model", default="bundled:photos")
+    parser.add_argument("--target", default="cat")
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
+    chosen = parser.parse_args()
+    photo = chelsea()
+    found = maps(chosen.model, chosen.target, photo, chosen.only)
+    sheet(photo, found, shared=False).save(chosen.folder / "gallery.png", optimize=True)
+    sheet(photo, found, shared=True).save(chosen.folder / "gallery_shared.png", optimize=True)
+    rows = "\n".join(row(name, explanation) for name, explanation in found.items())
+    label = next(iter(found.values())).label
+    page = PAGE.format(model=chosen.model, label=label, rows=rows)
+    (chosen.folder / "gallery.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
