@@ -1,6 +1,6 @@
 """Measure speed as ratios to a limit that is measured in the same run.
 
-    python tools/bench.py [MODEL] [--preprocessing tf] [--only engine|memory|cold|window]
+    python tools/bench.py [MODEL] [--preprocessing tf] [--only engine|methods|memory|cold|window]
 
 Every figure is printed with what it must be; the exit code is 1 if one is missed. Times of ours and of
 the limit are taken in turns, so that whatever else the machine does hits both. Each section runs in a
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-SECTIONS = ("engine", "memory", "cold", "window")
+SECTIONS = ("engine", "methods", "memory", "cold", "window")
 HERE = Path(__file__).parent
 
 
@@ -112,6 +112,18 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     )
     (whole,) = in_turns(10, lambda: explain(model, x[0], Target.of_class(0), "gradient"))
     print(f"     explain() with reading and predicting: {statistics.median(whole):.0f} ms")
+    return results
+
+
+def methods(source: str, preprocessing: str | None) -> list[bool]:
+    """What every method takes beside the model's passes, see `bench_methods.py`."""
+    command = [sys.executable, str(HERE / "bench_methods.py"), source, preprocessing or ""]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    results = []
+    for name, _, figures in (line.partition("=") for line in lines if "=" in line):
+        ratio, seconds, calls = figures.split()
+        more = f"{float(seconds):.2f} s, {calls} calls"
+        results.append(report(f"{name} / its calls of the model", float(ratio), 1.15, more=more))
     return results
 
 

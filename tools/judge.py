@@ -35,7 +35,7 @@ HEAD = """# Methods judged by a known truth
 `bundled:watermark` is a network that looks for a small mark in the corner of a square
 ([its card](../napari_saliency/bundled/watermark.md)), so a true map lies on the mark. This table is made by
 `python tools/judge.py`: {pictures} fresh squares that the network has never seen, the logit of *square*, every method
-with its default options, magnitudes, largest channel; the mark is widened by two pixels, and is {area:.1%} of a picture.
+with its default options, magnitudes, largest channel; the mark is widened by two pixels: {area:.1%} of a picture.
 
 - **strongest**: of the summed value of the 5 % strongest pixels, the share that lies on the mark: mean, and lowest.
 - **all**: the same of all pixels.

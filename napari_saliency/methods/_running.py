@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_saliency._types import Estimate
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 EVERY = 8
 """Samples after which it is asked whether a mean is precise enough; also the fewest of them.
 
-They are counted one by one, whatever the size of a call: a picture's map does not depend on its company.
+Whatever the size of a call: so a picture takes as many beside others as alone.
 """
 
 RELATIVE_ERROR = "relative standard error"
@@ -39,13 +41,14 @@ class RunningMean:
         self._mean = self._squares = np.zeros(0)
 
     def add(self, samples: Array) -> None:
-        """Take some samples, (M, N, ...) of N pictures, one after the other."""
+        """Take some samples, (M, N, ...) of N pictures."""
         if not self._count:
             self._begin(samples.shape[1:])
-        for sample in samples:
-            self._count += 1
-            self._counts += self._open
-            self._take(sample)
+        while len(samples):
+            group = samples[: EVERY - self._count % EVERY] if self._precision else samples
+            samples = samples[len(group) :]
+            self._count += len(group)
+            self._merge(group, len(group) * self._open)
             if self._precision and self._count % EVERY == 0:
                 self._open = self._open & (relative_error(self.values, self.stderr) > self._precision)
 
@@ -53,11 +56,22 @@ class RunningMean:
         self._counts, self._open = np.zeros(shape[0]), np.ones(shape[0], bool)
         self._mean, self._squares = np.zeros(shape), np.zeros(shape)
 
-    def _take(self, sample: Array) -> None:
-        """Welford's running mean and sum of squared deviations."""
-        deviation = (sample - self._mean) * self._each(self._open)
-        self._mean += deviation / self._each(self._counts)
-        self._squares += deviation * (sample - self._mean)
+    def _merge(self, group: Array, added: Doubles) -> None:
+        """Join the sums of some samples with those of all before (Chan, Golub and LeVeque 1983, eq. 2.1).
+
+        Parameters
+        ----------
+        group : (M, N, ...) float32
+            The samples.
+        added : (N,)
+            How many of them each picture takes: M or none.
+        """
+        mean, (squares,) = _centred_sums(group, 2)
+        old, new = self._each(self._counts), self._each(added)
+        apart = mean - self._mean
+        self._squares += squares * (new > 0) + apart**2 * (old * new / (old + new))
+        self._mean += apart * (new / (old + new))
+        self._counts += added
 
     def _each(self, numbers: npt.ArrayLike) -> Doubles:
         """One number for each picture, to be used with all of its values."""
@@ -77,12 +91,13 @@ class RunningMean:
     def stderr(self) -> Array:
         """Standard error of the mean, (N, ...) float32; 0 after one sample, which tells nothing of it."""
         counts = self._each(self._counts)
-        return _single(np.sqrt(self._squares / np.maximum(counts - 1, 1) / counts))
+        return _single(np.sqrt(self._squares * (1 / (np.maximum(counts - 1, 1) * counts))))
 
-    @property
-    def diagnostics(self) -> Mapping[str, Array]:
-        """How many samples each picture has taken, and its relative standard error, each (N,)."""
-        return diagnostics(self._counts, self.values, self.stderr)
+    def estimate(self, done: int, total: int) -> Estimate:
+        """What there is so far, with how far it can be trusted; it is the last one if it is precise enough."""
+        values, stderr = self.values, self.stderr
+        figures = diagnostics(self._counts, values, stderr)
+        return Estimate(values, done, done if self.enough else total, stderr, figures)
 
 
 class RunningVariance(RunningMean):
@@ -92,16 +107,23 @@ class RunningVariance(RunningMean):
         super()._begin(shape)
         self._cubes, self._fourths = np.zeros(shape), np.zeros(shape)
 
-    def _take(self, sample: Array) -> None:
-        """Running sums of the deviations' powers (Pébay 2008, eq. 1.6), then those of the mean."""
-        counts = self._each(self._counts)
-        deviation = (sample - self._mean) * self._each(self._open)
-        share = deviation / counts
-        change = deviation * share * (counts - 1)
-        self._fourths += change * share**2 * (counts**2 - 3 * counts + 3)
-        self._fourths += 6 * share**2 * self._squares - 4 * share * self._cubes
-        self._cubes += change * share * (counts - 2) - 3 * share * self._squares
-        super()._take(sample)
+    def _merge(self, group: Array, added: Doubles) -> None:
+        """The same of the third and fourth powers of the deviations (Pébay 2008, eq. 1.5 and 1.6)."""
+        mean, (squares, cubes, fourths) = _centred_sums(group, 4)
+        taken = self._each(added) > 0
+        old, new = self._each(self._counts), self._each(added)
+        both = old + new
+        apart = mean - self._mean
+        self._fourths += fourths * taken + apart * (
+            apart**3 * (old * new * (old**2 - old * new + new**2) / both**3)
+            + 6 * apart * (old**2 * taken * squares + new**2 * self._squares) / both**2
+            + 4 * (old * taken * cubes - new * self._cubes) / both
+        )
+        self._cubes += cubes * taken + apart * (
+            apart**2 * (old * new * (old - new) / both**2)
+            + 3 * (old * taken * squares - new * self._squares) / both
+        )
+        super()._merge(group, added)
 
     @property
     def values(self) -> Array:
@@ -115,6 +137,17 @@ class RunningVariance(RunningMean):
         variance = self._squares / np.maximum(counts - 1, 1)
         spread = self._fourths / counts - variance**2 * (counts - 3) / np.maximum(counts - 1, 1)
         return _single(np.sqrt(np.maximum(spread, 0) / counts))
+
+
+def _centred_sums(group: Array, powers: int) -> tuple[Doubles, list[Array]]:
+    """Mean of some samples, and sums of the 2nd, 3rd, ... powers of what they deviate from it."""
+    mean = group.mean(axis=0, dtype=np.float64)
+    deviations = group - mean.astype(np.float32)
+    power, sums = deviations.copy(), []
+    for _ in range(2, powers + 1):
+        power *= deviations
+        sums.append(power.sum(axis=0))
+    return mean, sums
 
 
 def _single(values: Doubles) -> Array:

@@ -154,13 +154,13 @@ def _averaged(
         pictures = (x + spread * normal).reshape(-1, *x.shape[1:])
         for inside in inner.function(model, pictures, targets.repeat(copies), **options):
             done = start * inside.total + copies * inside.done
-            maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:]) ** power
+            maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:])
+            maps = maps**power if power > 1 else maps
             if inside.done == inside.total:
                 running.add(maps)
             elif not start:  # there is nothing to show yet but what is not finished
                 yield Estimate(maps.mean(axis=0), done, noisy.samples * inside.total)
                 continue
-            total = done if running.enough else noisy.samples * inside.total
-            yield Estimate(running.values, done, total, running.stderr, running.diagnostics)
+            yield running.estimate(done, noisy.samples * inside.total)
         if running.enough:
             return

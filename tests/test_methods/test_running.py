@@ -18,9 +18,9 @@ def test_moments_do_not_depend_on_how_samples_are_grouped(group):
         mean.add(all_of_them[start : start + group])
         variance.add(all_of_them[start : start + group])
     exact = all_of_them.astype(np.float64)
-    np.testing.assert_allclose(mean.values, exact.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(mean.stderr, exact.std(0, ddof=1) / 40**0.5, rtol=1e-6)
-    np.testing.assert_allclose(variance.values, exact.var(0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(mean.values, exact.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(mean.stderr, exact.std(0, ddof=1) / 40**0.5, rtol=1e-5)
+    np.testing.assert_allclose(variance.values, exact.var(0, ddof=1), rtol=1e-5)
     fourth = ((exact - exact.mean(0)) ** 4).mean(0)
     spread = (fourth - exact.var(0, ddof=1) ** 2 * 37 / 39) / 40
     np.testing.assert_allclose(variance.stderr, np.sqrt(spread), rtol=1e-5)
@@ -42,15 +42,17 @@ def test_a_picture_that_is_precise_enough_takes_no_more_samples(kind):
     together, alone = kind(0.05), kind(0.05)
     together.add(both)
     alone.add(both[:, :1])
-    count = int(together.diagnostics["samples"][0])
-    assert EVERY <= count < 64 == together.diagnostics["samples"][1]
+    taken = together.estimate(64, 100).diagnostics["samples"]
+    count = int(taken[0])
+    assert EVERY <= count < 64 == taken[1]
     assert alone.enough
     assert not together.enough
+    assert [kind.estimate(64, 100).total for kind in (together, alone)] == [100, 64]
     until = kind()
     until.add(both[:count])
     for name in ("values", "stderr"):
         np.testing.assert_array_equal(getattr(together, name)[0], getattr(alone, name)[0])
-        np.testing.assert_array_equal(getattr(together, name)[0], getattr(until, name)[0])
+        np.testing.assert_allclose(getattr(together, name)[0], getattr(until, name)[0], rtol=1e-4)
 
 
 def test_the_relative_error_of_an_empty_map_is_none():
