@@ -129,6 +129,13 @@ def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -
 
 
 def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
+    try:
+        return _open_in_framework(parsed, settings, trust=trust)
+    except (MemoryError, RecursionError) as error:
+        raise ModelError("there is not enough memory for it here: it is too large or too deep") from error
+
+
+def _open_in_framework(parsed: Source, settings: Settings, *, trust: bool) -> Model:
     # A framework is imported when a model of its is opened, not before.
     if parsed.kind == "python":
         from napari_saliency.models import _python

@@ -5,6 +5,7 @@ In this order: what a file says that comes first, goes over what the others say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,14 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_saliency.models._settings import Scaling, SettingError, Settings, read_labels, settings_path
+from napari_saliency.models._settings import (
+    Scaling,
+    SettingError,
+    Settings,
+    read_labels,
+    read_text,
+    settings_path,
+)
 from napari_saliency.models._sources import FILES, Source
 
 LABELS = (".labels.txt", ".labels.json")
@@ -25,8 +33,16 @@ SHARED_LABELS = ("labels.txt", "labels.json", "class_names.txt", "class_names.js
 
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 FIXED = ("fixed_zero_mean_unit_variance", "zero_mean_unit_variance")  # of version 0.5, and of 0.4
-# Of a description, in bytes, and in parts that stand for others: repeated repeats can be made to never end.
-LONGEST, MOST_REPEATS = 1_000_000, 50
+# Of a description: in bytes, in words, in parts that stand for others and in parts within parts. What is longer
+# takes long to read, and repeated repeats can be made to never end.
+LONGEST, MOST_WORDS, MOST_REPEATS, DEEPEST = 200_000, 20_000, 50, 50
+BEGIN = (
+    *(yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken),
+    *(yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken),
+)
+END = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+# Numbers of ten thousand digits, and mappings that are put into others.
+COSTLY = re.compile(r"<<|[-+0-9:_.]{100,}")
 
 
 def all_settings(source: Source, said: Settings) -> Settings:
@@ -159,28 +175,42 @@ class _Description(_Part):
 
 def _described(path: Path, model: Path) -> Settings:
     """Preprocessing and class names out of bioimage.io's description, if it describes this file."""
-    described = _read(path)
-    files = {Path(weights.source).name for weights in described.weights.values() if weights.source}
-    if not model.is_dir() and files and model.name not in files:
-        return Settings()
-    scaling, note = _scaling(described.inputs[0].preprocessing)
-    return Settings(labels=described.outputs[0].channel_names, preprocessing=scaling, note=note)
-
-
-def _read(path: Path) -> _Description:
     try:
-        if path.stat().st_size > LONGEST:
-            raise ValueError("it is longer than any description")
-        text = path.read_text(encoding="utf-8")
-        if sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)) > MOST_REPEATS:
-            raise ValueError("it repeats parts of itself too often")
-        return _Description.model_validate(yaml.safe_load(text))
+        return _said(_read(path), model)
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
     raise ValueError(f"{path.name} beside the model is not valid: {reason}; correct or delete it")
+
+
+def _read(path: Path) -> _Description:
+    text = read_text(path, longest=LONGEST)
+    _check_length(text)
+    return _Description.model_validate(yaml.safe_load(text))
+
+
+def _said(described: _Description, model: Path) -> Settings:
+    files = {Path(weights.source).name for weights in described.weights.values() if weights.source}
+    if not model.is_dir() and files and model.name not in files:
+        return Settings()
+    with np.errstate(all="ignore"):  # what divides by zero is refused by the settings
+        scaling, note = _scaling(described.inputs[0].preprocessing)
+    return Settings(labels=described.outputs[0].channel_names, preprocessing=scaling, note=note)
+
+
+def _check_length(text: str) -> None:
+    """Refuse what takes long to read, word by word, as it would take as long to find that out of all."""
+    depth = repeats = 0
+    for count, token in enumerate(yaml.scan(text)):
+        depth += isinstance(token, BEGIN) - isinstance(token, END)
+        repeats += isinstance(token, yaml.AliasToken)
+        if repeats > MOST_REPEATS:
+            raise ValueError("it repeats parts of itself too often")
+        costly = isinstance(token, yaml.ScalarToken) and token.plain and COSTLY.fullmatch(token.value)
+        if costly or count > MOST_WORDS or depth > DEEPEST:
+            raise ValueError("it is longer or deeper than any description")
 
 
 def _scaling(steps: tuple[_Step, ...]) -> tuple[Scaling | None, str | None]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,22 +19,17 @@ import numpy as np
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
+from napari_saliency.models._keras_backend import keras
+from napari_saliency.models._zips import HARMLESS, MOST_EXPANSION, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """What HDF5 files begin with."""
-
-# A member or array that claims to be larger than this many times what the file holds of it, and than this many
-# bytes, is made to fill a memory: weights are numbers without a pattern, and hardly get smaller.
-MOST_EXPANSION, HARMLESS = 50, 50_000_000
 
 # Of an archive, Keras reads these into memory whole.
 MOST_TEXT = 100_000_000
 
 # Weights below these bytes are read into memory to be looked through.
 FITS = 500_000_000
-
-# How layers call their widths, and more than any has.
-WIDTHS, WIDEST = ("units", "filters", "input_dim", "output_dim", "key_dim", "num_heads"), 10_000_000
 
 
 def check_archive(path: Path) -> None:
@@ -53,13 +50,11 @@ def check_archive(path: Path) -> None:
             raise ModelError(
                 f"it holds {str(name)[:60]!r}, which would leave its folder: nothing of it was read"
             )
-        expanded = member.file_size > max(HARMLESS, MOST_EXPANSION * member.compress_size)
-        if expanded or (name.suffix == ".json" and member.file_size > MOST_TEXT):
+        if name.suffix == ".json" and member.file_size > MOST_TEXT:
             raise ModelError(
                 f"{str(name)[:60]!r} within it claims {member.file_size / 1e9:.1f} GB: nothing of it was read"
             )
-    if sum(member.compress_size for member in members) > path.stat().st_size:
-        raise ModelError("its parts claim more than the file holds: nothing of it was read")
+    check_sizes(path)
     with zipfile.ZipFile(path) as archive:
         _check_content(archive)
 
@@ -105,18 +100,32 @@ def _check_arrays(file: h5py.File, held: int) -> None:
         )
 
 
-def check_widths(layer: object) -> None:
-    """Refuse a layer that asks for more than any memory holds, which TensorFlow would try for ten seconds.
+@contextmanager
+def few_weights(path: Path) -> Iterator[None]:
+    """Refuse layers that ask for more numbers than a file can hold, which TensorFlow would make before it is read.
 
     Raises
     ------
     ModelError
-        If it does.
+        If they do.
     """
-    sizes = [layer.get(name) for name in WIDTHS] if isinstance(layer, dict) else []
-    widest = max((size for size in sizes if isinstance(size, int)), default=0)
-    if widest > WIDEST:
-        raise ModelError(f"a layer of it is {widest:,} wide, for which there is no memory: it is damaged")
+    make, left = keras.layers.Layer.add_weight, max(HARMLESS, MOST_EXPANSION * path.stat().st_size)
+
+    def add_weight(layer: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as Keras has it
+        nonlocal left
+        size = 4 * prod(each or 1 for each in (args[0] if args else options.get("shape")) or ())
+        left -= size
+        if left < 0:
+            raise ModelError(
+                f"a layer of it asks for {size / 1e9:,.1f} GB, which the file cannot hold: it is damaged"
+            )
+        return make(layer, *args, **options)
+
+    keras.layers.Layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = make
 
 
 def check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model

@@ -20,8 +20,8 @@ from napari_saliency.models._keras_damage import (
     check_archive,
     check_hdf5,
     check_weights,
-    check_widths,
     damaged,
+    few_weights,
 )
 from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
@@ -49,6 +49,10 @@ LOSSES = {
         *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky", "squaredhinge"),
     ),
 }
+# Where Keras has functions of numbers; others of its functions read, write and fetch files.
+COMPUTING = re.compile(
+    r"builtins|keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|random|regularizers)(\..*)?"
+)
 # What Keras says of files that it does not open, and what that means.
 REASONS = (
     (
@@ -120,9 +124,10 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
             check_archive(path)
             with zipfile.ZipFile(path) as archive:
                 _check_classes(json.loads(archive.read("config.json")))
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+            with few_weights(path):
+                return keras.saving.load_model(path, compile=False, safe_mode=True)
         check_hdf5(path)
-        with readable(path) as file:
+        with readable(path) as file, few_weights(path):
             _check_classes(read_config(file))
             network = keras.saving.load_model(file, compile=False, safe_mode=True)
         check_weights(network)
@@ -167,7 +172,7 @@ def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.M
 
 
 def _check_classes(config: object) -> None:
-    """Refuse classes that Keras would look for by importing their module, and layers too wide for any memory.
+    """Refuse classes that Keras would look for by importing their module, and functions that do not compute.
 
     Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
@@ -178,7 +183,9 @@ def _check_classes(config: object) -> None:
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
         if package not in ("keras", "builtins") and not any(known):
             raise ModelError(NOT_REGISTERED.format(name))
-        check_widths(found.get("config"))
+        is_function = found.get("class_name") == "function" and not any(known)
+        if is_function and not COMPUTING.fullmatch(str(found["module"])):
+            raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ from napari_saliency._types import ModelError
 HARMFUL = re.compile(
     r"_.*|.*(Dataset|File|Proto|Summary|Remap|Checkpoint|Custom|Xla|Rpc|Snapshot|Remote).*"
     r"|(Py|EagerPy|Reader|Debug|TPU|Send|Recv|Copy|Read|Write|Save|Restore|Register|Collective|Nccl|Dump).*"
+    r"|ImmutableConst|Abort|MlirPassthroughOp|.*SparseCore.*"  # a file's bytes; the process' end; compiled programs
 )
 # Operations with state that only compute, or keep variables and tables.
 STATEFUL = re.compile(

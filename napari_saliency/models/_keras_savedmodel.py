@@ -163,6 +163,9 @@ def _size(tensor: Tensor) -> tuple[int | None, ...]:
 
 def _check_operations(folder: Path) -> None:
     """Look through all that the folder could run, before TensorFlow sees it."""
+    for path in folder.rglob("*"):
+        if not (path.is_file() or path.is_dir()):  # to open a pipe takes for ever
+            raise ModelError(f"{path.name[:60]!r} within it is no file: export the model again")
     try:
         content = (folder / "saved_model.pb").read_bytes()
         found = saved_model_pb2.SavedModel.FromString(content)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 
 LARGEST = 2**31 - 1
 """Bytes that protobuf can read."""
+
+MOST_NODES = 1_000_000
+"""Operations, more than any network has."""
 
 LABELS = ("names", "classes", "class_names", "labels", "id2label")
 """Under which of a file's own notes exporters write the names of the classes."""
@@ -76,6 +80,7 @@ def read_file(path: Path) -> OnnxFile:
     _check_operations(model)
     weights = _weights_apart(model, path.parent)
     if model.functions:
+        _check_functions(model)
         model = onnx.inliner.inline_local_functions(model)
     return OnnxFile(model, path.parent, _fingerprint([path, *weights]), _labels(model))
 
@@ -97,6 +102,31 @@ def _check_operations(model: Proto) -> None:
                 f"it uses the operation {node.domain}.{node.op_type}, which only a library brings that would run on "
                 "your machine: export the model with ONNX's own operations"
             )
+
+
+def _check_functions(model: Proto) -> None:
+    """Refuse functions that call themselves, or each other so often that no memory holds what they come to."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    try:
+        count = _count(model.graph, functions, {})
+    except RecursionError:
+        count = inf
+    if count > MOST_NODES:
+        raise ModelError("its functions call each other without an end: it is damaged")
+
+
+def _count(
+    graph: Proto, functions: dict[tuple[str, str], Proto], known: dict[tuple[str, str], float]
+) -> float:
+    """How many operations a graph has once its functions are written out."""
+    total = 0.0
+    for node in _nodes(graph):
+        key = node.domain, node.op_type
+        if key in functions and key not in known:
+            known[key] = inf  # until it is counted: what calls itself never ends
+            known[key] = _count(functions[key], functions, known)
+        total += known.get(key, 1)
+    return total
 
 
 def _texts(model: Proto) -> Iterator[object]:
@@ -158,7 +188,8 @@ def _weights_apart(model: Proto, folder: Path) -> list[Path]:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         name = entries.get("location", "")
         path = (folder / name).resolve()
-        if not name or Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+        # onnxruntime takes names with an asterisk for places in memory.
+        if not name or "*" in name or Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
             raise ModelError(
                 f"its weights lie outside of its folder, in {name!r}, and are not read from there"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._types import Fit, ModelError
 
-Count = Annotated[int, Field(gt=0)]
+# More pixels or channels in a row than any picture has.
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+
+LONGEST = 10_000_000
+"""Bytes of text that are read of a file beside a model."""
 
 
 class SettingError(ModelError):
@@ -125,8 +130,8 @@ class Settings(BaseModel):
         if not path.exists():
             return cls()
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            return cls(**json.loads(read_text(path)))
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path.name} beside the model is not valid: {error}; correct or delete it"
             ) from None
@@ -142,6 +147,26 @@ def settings_path(model: Path) -> Path:
     return model.with_name(model.name.removesuffix(model.suffix) + ".saliency.json")
 
 
+def read_text(path: Path, encoding: str = "utf-8", longest: int = LONGEST) -> str:
+    """Read a text that somebody may have put beside a model, if it is one: pipes and devices never end.
+
+    Raises
+    ------
+    ValueError
+        If it is no file, cannot be read, is longer than any such text, or is no text.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{path.name} is no file")
+        with path.open("rb") as file:
+            content = file.read(longest + 1)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
+    if len(content) > longest:
+        raise ValueError(f"{path.name} is longer than {longest:,} bytes")
+    return content.decode(encoding)
+
+
 def read_labels(path: Path) -> tuple[str, ...]:
     """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
 
@@ -151,7 +176,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         If the file holds none of these.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except UnicodeDecodeError:
         text = ""
     names = _names_in_json(text) if path.suffix == ".json" else _names_in_lines(text)
@@ -174,7 +199,7 @@ def _names_in_lines(text: str) -> list[str]:
 def _names_in_json(text: str) -> list[str]:
     try:
         return names_of(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
 
 

@@ -13,6 +13,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,15 @@ FUNCTIONS = frozenset(
         *("Eq", "Ne", "Ge", "Gt", "Le", "Lt", "Equality", "Unequality", "GreaterThan", "LessThan"),
         *("StrictGreaterThan", "StrictLessThan", "And", "Or", "Not", "Piecewise", "floor", "ceiling"),
         *("FloorDiv", "ModularIndexing", "Where", "PythonMod", "CleanDiv", "CeilToInt", "FloorToInt"),
-        *("CeilDiv", "LShift", "RShift", "PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv"),
+        *("CeilDiv", "PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv"),
         *("IsNonOverlappingAndDenseIndicator", "TruncToFloat", "TruncToInt", "RoundToInt", "RoundDecimal"),
         *("ToFloat", "Identity"),
     )
 )
+# Of one expression: parts, arguments of one function, and the product of all powers. PyTorch works out what is
+# longer for hours; sizes are sums and products of a few others.
+MOST_PARTS, MOST_ARGUMENTS, MOST_POWER = 1000, 12, 8
+NUMBERS = ("Integer", "Rational", "Float")
 # Names that mean more than themselves in the Python that PyTorch makes of a graph. Lists in JSON are looked into.
 UNSAFE = re.compile(r"[()\[\]{}\"'\\;=@#`\x00-\x1f\x7f\x85\u2028\u2029]")
 # Written with repr, or kept as a comment.
@@ -67,8 +72,12 @@ DISGUISED = "its names are no names but a program that would run on your machine
 # In TorchScript: what runs when a file is loaded, and the only shapes of what else stands outside of functions.
 EARLY = re.compile(rb"__setstate__|__forward_(pre_)?hooks__\s*=\s*\[\s*[^\s\]]|[\t\r\f\v\0]")
 FILES = re.compile(rb"\b(?:torch|aten)\s*\.\s*(?:save|load|from_file)\b|\bprim\s*\.\s*Print\b")
-HEADER = re.compile(rb"\bdef\s+[\w.]+\s*\((?:[^()\"'#\\]|\"[^\"()\\\n]*\"|'[^'()\\\n]*')*\)")
-MEMBER = re.compile(rb"[\w\s:.,=\[\]\"'+(){}*/&<>-]*")
+HEADER = re.compile(rb"\bdef\s+[\w.]+\s*\((?:[^()\"'#\\*]|\"[^\"()\\\n]*\"|'[^'()\\\n]*')*\)")
+MEMBER = re.compile(rb"(?:[\w\s:.,=\[\]\"'+(){}/&<>-]|\"[^\"\\]*\")*")
+# Texts and lists of numbers, whatever is in them; and how long a statement is without them, and how deep: PyTorch
+# reads one from the inside out, and ends the process where its memory for that ends.
+FLAT = re.compile(rb"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\[[-+.,\s\de]*\]")
+LONGEST_STATEMENT, DEEPEST = 20_000, 100
 
 
 def checked_graph(path: Path) -> io.BytesIO:
@@ -107,6 +116,10 @@ def checked_script(path: Path) -> io.BytesIO:
                 raise ModelError(WRITES)
             if EARLY.search(content) or not _only_defines(content):
                 raise ModelError(AT_ONCE)
+            if not _is_readable(content):
+                raise ModelError(
+                    "a statement of it is longer or deeper than any that PyTorch writes: it is damaged"
+                )
     return _archive(parts)
 
 
@@ -232,7 +245,20 @@ def _is_size(text: str) -> bool:
     symbols = [n.args[0] for n in calls if n.args and isinstance(n.func, ast.Name) and n.func.id == "Symbol"]
     texts = [n for n in nodes if isinstance(n, ast.Constant) and not isinstance(n.value, (int, float))]
     named = all(node in symbols and str(node.value).isidentifier() for node in texts)
-    return named and all(isinstance(node, ARITHMETIC) for node in nodes)
+    return named and all(isinstance(node, ARITHMETIC) for node in nodes) and _is_short(nodes, calls)
+
+
+def _is_short(nodes: list[ast.AST], calls: list[ast.Call]) -> bool:
+    """Whether an expression is worked out at once."""
+    if len(nodes) > MOST_PARTS or any(len(call.args) > MOST_ARGUMENTS for call in calls):
+        return False
+    powers = [call.args[1] for call in calls if "Pow" in ast.unparse(call.func) and len(call.args) > 1]
+    powers += [n.right for n in nodes if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Pow | ast.LShift)]
+    parts = [part for power in powers for part in ast.walk(power)]
+    if any(isinstance(part, ast.BinOp) or getattr(part, "id", "Integer") not in NUMBERS for part in parts):
+        return False
+    numbers = [abs(float(ast.unparse(part))) for part in parts if isinstance(part, ast.Constant)]
+    return prod(max(number, 1) for number in numbers) <= MOST_POWER
 
 
 def _only_defines(code: bytes) -> bool:
@@ -262,6 +288,19 @@ def _only_defines(code: bytes) -> bool:
         if not header and not inside:
             return False
     return True
+
+
+def _is_readable(code: bytes) -> bool:
+    """Whether no statement is too long, or too deep."""
+    code, start, depth = FLAT.sub(b"''", code), 0, 0
+    for mark in re.finditer(rb"[\n()\[\]{}]", code):
+        if depth > DEEPEST or mark.end() - start > LONGEST_STATEMENT:
+            return False
+        if mark[0] != b"\n":
+            depth += 1 if mark[0] in b"([{" else -1
+        elif depth <= 0:
+            start = mark.end()
+    return len(code) - start <= LONGEST_STATEMENT
 
 
 def _is_member(line: bytes) -> bool:

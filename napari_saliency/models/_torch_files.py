@@ -16,6 +16,7 @@ from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
 from napari_saliency.models._sources import shown
 from napari_saliency.models._torch_archives import PROGRAM, check_operators, checked_graph, checked_script
+from napari_saliency.models._zips import check_sizes
 
 try:
     import torch
@@ -141,6 +142,7 @@ def _reader(path: Path) -> Callable[[Path], Network]:
     """Tell by its parts what a file is, without reading them."""
     if not zipfile.is_zipfile(path):
         return _refuse
+    check_sizes(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     names = [name.casefold() for name in names]
@@ -164,10 +166,15 @@ def _refuse(path: Path) -> Network:
 def _read_weights(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         pickled = file.read(1) == b"\x80"
-    if not (pickled or zipfile.is_zipfile(path)):
+    zipped = zipfile.is_zipfile(path)
+    if not (pickled or zipped):
         raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again")
     try:
+        if zipped:
+            check_sizes(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except Exception as error:
         if "Weights only load failed" in str(error) or "nsupported" in str(error):
             raise ModelError(PROGRAM) from error

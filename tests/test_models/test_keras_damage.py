@@ -221,9 +221,32 @@ def test_weights_within_an_archive_that_claim_terabytes(folder, tmp_path):
     assert "its weights claim 4398.0 GB" in assert_refused(path)
 
 
-def test_a_layer_that_asks_for_terabytes(folder, tmp_path):
-    path = with_config(folder, tmp_path, lambda text: text.replace('"units": 3', '"units": 3000000000'))
-    assert "3,000,000,000 wide, for which there is no memory" in assert_refused(path)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"units": 3', '"units": 3000000000'),
+        ('"filters": 4', '"filters": 4000000'),
+    ],
+)
+def test_a_layer_that_asks_for_gigabytes(folder, tmp_path, old, new):
+    path = with_config(folder, tmp_path, lambda text: text.replace(old, new))
+    assert "which the file cannot hold: it is damaged" in assert_refused(path)
+
+
+def test_a_layer_of_an_hdf5_file_that_asks_for_gigabytes(folder, tmp_path):
+    path = Path(shutil.copy(folder / "net.h5", tmp_path))
+    with h5py.File(path, "r+") as file:
+        config = file.attrs["model_config"]
+        file.attrs["model_config"] = config.replace('"units": 3', '"units": 9000000')
+    assert "which the file cannot hold: it is damaged" in assert_refused(path)
+
+
+def test_many_members_that_grow_a_thousandfold(folder, tmp_path):
+    path = Path(shutil.copy(folder / "net.keras", tmp_path))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(10):
+            archive.writestr(f"assets/{number}", bytes(49_000_000))
+    assert "its parts claim more than the file holds: nothing of it was read" in assert_refused(path)
 
 
 def test_a_long_name_is_cut(tmp_path):

@@ -209,6 +209,25 @@ def test_a_lambda_layer_is_refused_and_its_program_never_run(keras, tmp_path, su
     assert mark.exists()  # it would have been run
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras.utils", "plot_model"),
+        ("keras.visualization", "plot_image_gallery"),
+        ("keras.applications.resnet50", "decode_predictions"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_functions_of_keras_that_do_not_compute_are_not_called(keras, tmp_path, module, name, suffix):
+    """Keras gives a Lambda layer whichever of its own functions a file names, and any arguments."""
+    network = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(name="planted")])
+    path = tmp_path / f"net{suffix}"
+    network.save(path)
+    function = {"module": module, "class_name": "function", "config": name, "registered_name": name}
+    spoil_layer(path, {"class_name": "Lambda", "config": {"name": "planted", "function": function}})
+    assert f"it calls {module}.{name}, which is no function that computes" in refused(path)
+
+
 def test_a_broken_file_is_not_taken_for_one_with_a_lambda_layer(saved, tmp_path):
     path = Path(shutil.copy(saved / "net.h5", tmp_path / "Lambda safe_mode.h5"))
     halved(path)

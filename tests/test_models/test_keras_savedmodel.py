@@ -1,5 +1,6 @@
 """SavedModel folders give what the networks give that they were made from."""
 
+import os
 import shutil
 
 import numpy as np
@@ -192,6 +193,15 @@ def refused(folder):
     return text
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_folder_with_something_else_than_files_is_refused(folder, tmp_path):
+    folder = shutil.copytree(folder, tmp_path / "net")
+    index = folder / "variables" / "variables.index"
+    index.unlink()
+    os.mkfifo(index)
+    assert "'variables.index' within it is no file" in refused(folder)
+
+
 @pytest.mark.parametrize("operation", ["ReadFile", "WriteFile", "EagerPyFunc", "MatchingFiles"])
 def test_operations_that_could_do_harm_are_refused_and_never_run(tf, simple, tmp_path, operation):
     mark = tmp_path / "was run"
@@ -295,6 +305,7 @@ def test_nothing_is_saved_while_a_table_is_set_up(tf, tmp_path, x):
 @pytest.mark.parametrize(
     "name",
     [
+        *("ImmutableConst", "Abort", "MlirPassthroughOp"),
         *("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc", "MatchingFiles", "SqlDataset"),
         *("DatasetFromGraph", "DataServiceDatasetV4", "DistributedSave", "RemoteCall", "DecodeProtoV2"),
         *("FileSystemSetConfiguration", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2"),

@@ -486,6 +486,29 @@ def test_functions_of_the_file_itself_are_opened(opened, twin):
     assert_same_scores(model, twin)
 
 
+@pytest.mark.parametrize("names", [["F0"], ["F1", "F0"], [*(f"F{i}" for i in range(1, 16)), ""]])
+def test_functions_that_call_each_other_without_an_end_are_told(opened, twin, names):
+    """A function for each name, which calls another one of that name four times, or a plain operation."""
+    helper = onnx.helper
+    b = networks.Builder(onnx)
+    output = b("F0", networks.body(b, twin, "x"), domain="mine")
+    model = b.model(("x", FLOAT, ["N", 3, *networks.SIZE]), output)
+    ids = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    for number, name in enumerate(names):
+        kind, domain = (name, "mine") if name else ("Relu", "")
+        nodes = [helper.make_node(kind, [f"t{i}"], [f"t{i + 1}"], domain=domain) for i in range(4)]
+        model.functions.append(helper.make_function("mine", f"F{number}", ["t0"], ["t4"], nodes, ids))
+    model.opset_import.append(ids[1])
+    with pytest.raises(ModelError, match="its functions call each other without an end"):
+        opened(model)
+
+
+@pytest.mark.timeout(60)
+def test_a_picture_that_no_memory_holds_is_told(opened):
+    with pytest.raises(ModelError, match="there is not enough memory for it here"):
+        opened(pooled(("x", FLOAT, ["N", 3, 2**40, 16])))
+
+
 def test_an_opset_from_the_future_is_told(opened, twin):
     model = networks.network(onnx, twin)
     model.opset_import[0].version = 999
@@ -535,6 +558,9 @@ def test_weights_from_outside_of_the_folder_are_not_read(apart, tmp_path, locati
     outside.write_bytes(bytes(100_000))
     (tmp_path / "model" / "sub").mkdir()
     (tmp_path / "model" / "link").symlink_to(outside)
+    memory = tmp_path / "model" / "*" / "_ORT_MEM_ADDR_"
+    memory.mkdir(parents=True)
+    (memory / "*").write_bytes(bytes(100_000))
     path = apart(location=location)
     with pytest.raises(
         ModelError, match=r"its weights (lie outside of its folder|are in .* which is missing)"

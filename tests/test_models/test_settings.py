@@ -1,6 +1,7 @@
 """What a user says about a model, and the file that keeps it."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -73,6 +74,9 @@ def test_without_a_file_nothing_is_said(model):
         ({"size": [224]}, "size"),
         ({"size": [0, 224]}, "size"),
         ({"channels": 0}, "channels"),
+        ({"size": [10**400, 5]}, "size"),
+        ("[" * 200_000, "recursion"),
+        (" " * 10_000_001, "longer than 10,000,000 bytes"),
     ],
 )
 def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, content, reason):
@@ -162,11 +166,34 @@ def test_more_than_ten_classes_are_in_the_order_of_their_numbers(tmp_path):
     assert read_labels(tmp_path / "index.json") == tuple(f"c{i}" for i in range(12))
 
 
-@pytest.mark.parametrize("text", ["3", "{}", '{"a": "b"}', '{"0": []}', "{", "", "[]", "null"])
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+no_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, pytest.param(make_pipe, marks=no_pipes)])
+def test_what_is_no_file_is_not_read(model, make):
+    make(settings_path(model))
+    with pytest.raises(ValueError, match=r"^my\.net\.saliency\.json .* is no file; correct or delete it$"):
+        Settings.beside(model)
+    with pytest.raises(ValueError, match="is no file"):
+        read_labels(settings_path(model))
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "3", "{}", '{"a": "b"}', '{"0": []}', "{", "", "[]", "null"])
 def test_a_file_without_class_names_is_told(tmp_path, text):
     (tmp_path / "labels.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"labels\.json holds no class names"):
         read_labels(tmp_path / "labels.json")
+
+
+def test_class_names_of_gigabytes_are_not_read(tmp_path):
+    with (tmp_path / "labels.txt").open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(ValueError, match=r"labels\.txt is longer than 10,000,000 bytes"):
+        read_labels(tmp_path / "labels.txt")
 
 
 def test_an_empty_list_of_lines_holds_no_class_names(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -299,8 +300,6 @@ def test_pickles_are_refused_and_never_run(tmp_path, canary, suffix, legacy):
 
 def exported(tmp_path, replace):
     """An exported graph, some of whose parts are replaced."""
-    import zipfile
-
     torch = pytest.importorskip("torch")
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     program = torch.export.export(
@@ -464,8 +463,6 @@ LINE = "    convolution = self.convolution\n"
 
 def scripted(tmp_path, replace):
     """TorchScript, the text of which is replaced."""
-    import zipfile
-
     torch = pytest.importorskip("torch")
 
     class Net(torch.nn.Module):
@@ -509,6 +506,93 @@ def test_torchscript_that_writes_in_any_spelling_is_refused(tmp_path, canary, re
     with pytest.raises(ModelError, match="could not be opened"):
         load_model(path, size=(8, 8))
     assert not canary.exists()
+
+
+DEEP = {
+    "brackets": "(" * 100_000 + "5" + ")" * 100_000,
+    "signs": "-" * 100_000 + "5",
+    "a sum": "5" + " + 5" * 100_000,
+    "a sum in brackets": "(5" + " +\n      5" * 100_000 + ")",
+}
+
+
+@pytest.mark.framework
+@loud
+@pytest.mark.parametrize("value", DEEP.values(), ids=DEEP)
+def test_torchscript_too_deep_to_be_read_does_not_end_the_process(tmp_path, value):
+    path = scripted(tmp_path, lambda text: [text.replace(LINE, f"{LINE}    y = {value}\n")])
+    with pytest.raises(ModelError, match="longer or deeper than any that PyTorch writes"):
+        load_model(path, size=(8, 8))
+
+
+@pytest.mark.framework
+@loud
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda s: s.replace("x: Tensor)", "x: Tensor, y: List[int]=[0]*9)"),
+        lambda s: s.replace("  def ", "  y : Final[List[int]] = [0]*9\n  def "),
+    ],
+    ids=["default", "constant"],
+)
+def test_torchscript_that_fills_the_memory_while_it_is_read_is_refused(tmp_path, replace):
+    with pytest.raises(ModelError, match="it would run a program while it is opened"):
+        load_model(scripted(tmp_path, lambda text: [replace(text)]), size=(8, 8))
+
+
+@pytest.mark.framework
+@loud
+@pytest.mark.parametrize("ending", ["pt", "pt2", "pth"])
+def test_an_archive_that_grows_a_thousandfold_is_not_read(tmp_path, ending):
+    torch = pytest.importorskip("torch")
+    whole = scripted(tmp_path, lambda text: [text]) if ending == "pt" else tmp_path / "whole.pth"
+    if ending == "pth":
+        torch.save({"a": torch.zeros(9)}, whole)
+    if ending == "pt2":
+        whole = exported(tmp_path, lambda _, content: content)
+    path = tmp_path / f"big.{ending}"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr(f"{old.namelist()[0].partition('/')[0]}/data/zeros", bytes(60_000_000))
+    with pytest.raises(ModelError, match="nothing of it was read"):
+        load_model(path, size=(8, 8))
+
+
+SYMBOL = "Symbol('s0', positive=True, integer=True)"
+LONG = {
+    "a power": "Pow(Integer(10), Pow(Integer(10), Integer(10)))",
+    "an operator": "9 ** 9 ** 9",
+    "powers of powers": f"Pow(Pow(Pow({SYMBOL}, Integer(8)), Integer(8)), Integer(8))",
+    "shift": "1 << 10 ** 9",
+    "a polynomial": f"Pow(Add({SYMBOL}, Integer(1)), Integer(400))",
+    "a maximum": "Max(" + ", ".join(f"Symbol('a{i}')" for i in range(300)) + ")",
+    "long": "Add(" * 900 + SYMBOL + ")" * 900,
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_sizes_that_take_hours_to_work_out_are_refused(text):
+    from napari_saliency.models import _torch_archives
+
+    assert not _torch_archives._is_size(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SYMBOL,
+        f"Pow({SYMBOL}, Integer(2))",
+        f"Pow({SYMBOL}, Integer(-1))",
+        f"Pow({SYMBOL}, Rational(1, 2))",
+        f"Mul(Integer(56), Max(Integer(1), Add({SYMBOL}, Integer(-2))))",
+        "FloorDiv(" * 20 + SYMBOL + ", Integer(2))" * 20,
+    ],
+)
+def test_sizes_of_networks_are_worked_out(text):
+    from napari_saliency.models import _torch_archives
+
+    assert _torch_archives._is_size(text)
 
 
 @pytest.mark.framework
