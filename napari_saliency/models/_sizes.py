@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_saliency._types import Array, ModelError
+from napari_saliency.models._settings import SettingError
 
 Shape = tuple[int | None, ...]
 
@@ -50,13 +51,34 @@ class Trial(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Place(NamedTuple):
+    """What pictures a network takes.
+
+    Attributes
+    ----------
+    shape : (height, width, channels), or (z, y, x, channels)
+        None for a size that is free.
+    tried : tuple of int
+        One such shape that it is known to take.
+    multiple : int
+        Of which free sizes are multiples.
+    known : bool
+        Whether the network or the user says so; otherwise it is a guess.
+    """
+
+    shape: Shape
+    tried: tuple[int, ...]
+    multiple: int = 1
+    known: bool = False
+
+
 def trials(shape: Shape) -> Iterator[Trial]:
     """Small pictures of a shape (*size, C) whose free sizes are None, one for each multiple."""
     for multiple in MULTIPLES:
         yield Trial(multiple, tuple(size or SIDES[len(shape) - 1] + multiple for size in shape))
 
 
-def find_free(run: Callable[[Array], object], channels: int, axes: int) -> Trial | None:
+def find_free(run: Callable[[Array], object], channels: int, axes: int) -> Place | None:
     """Find what a network that does not say whether it takes any size wants multiples of.
 
     Parameters
@@ -68,18 +90,21 @@ def find_free(run: Callable[[Array], object], channels: int, axes: int) -> Trial
 
     Returns
     -------
-    Trial or None
+    Place or None
         None if it takes no such sizes, as networks do that are made for one alone.
     """
-    for trial in trials((*[None] * axes, channels)):
+    shape = *[None] * axes, channels
+    for trial in trials(shape):
         more = (*MORE[axes], 0)
         larger = tuple(size + each for size, each in zip(trial.shape, more, strict=True))
         try:
-            for shape in (trial.shape, larger):
-                run(np.zeros((1, *shape), np.float32))
+            for each in (trial.shape, larger):
+                run(np.zeros((1, *each), np.float32))
+        except SettingError:  # another size would not help
+            raise
         except ModelError:
             continue
-        return trial
+        return Place(shape, trial.shape, trial.multiple)
     return None
 
 
