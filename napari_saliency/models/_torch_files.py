@@ -6,8 +6,8 @@ import copy
 import inspect
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
         twin = copy.deepcopy(module, same)
     except Exception as error:
         raise ModelError(f"{type(module).__name__} cannot be copied ({error})") from error
-    ports = _required(inspect.signature(twin.forward).parameters.values())
+    ports = _required(twin.forward)
     return Network(twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *ports)
 
 
@@ -144,17 +144,20 @@ def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
     module.eval().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    arguments = [each for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
-    ports = [Port(each.name) for each in arguments] or [Port("x")]
-    return Network(module, module.code, by_name(module), ports[0], tuple(ports[1:]), listens=False)
+    must = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
+    first, *others = map(Port, must or ["x"])
+    return Network(module, module.code, by_name(module), first, tuple(others), listens=False)
 
 
-def _required(parameters: Iterable[inspect.Parameter]) -> tuple[Port, tuple[Port, ...]]:
+def _required(forward: Callable[..., Any]) -> tuple[Port, tuple[Port, ...]]:
     """What a module must be given: the first one, and others."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    must = [each for each in parameters if each.default is each.empty]
-    ports = [Port(each.name) for each in must if each.kind in named] or [Port("x")]
-    return ports[0], tuple(ports[1:])
+    with suppress(ValueError, TypeError):  # what is not written in Python does not tell
+        parameters = inspect.signature(forward).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        must = [each for each in parameters if each.kind in named and each.default is each.empty]
+        first, *others = map(Port, [each.name for each in must] or ["x"])
+        return first, tuple(others)
+    return Port("x"), ()
 
 
 def _open_exported(path: Path) -> Network:
