@@ -38,7 +38,7 @@ def find_effort(file: OnnxFile, session: Session, layout: Layout, place: Place) 
     x = np.zeros((ports.entry.batch or 1, *place.tried), np.float32)
     try:
         whole = open_session(file, ports, names, quickly=True)
-        found = whole.run(x, layout, names)
+        found = cast("list[object]", whole.run(x, layout, names))  # some may be sequences of arrays
     except ModelError:
         return Effort()
     arrays = {n: each for n, each in zip(names, found, strict=True) if isinstance(each, np.ndarray)}
