@@ -375,10 +375,31 @@ def test_the_size_of_volumes_has_three_numbers_in_the_order_of_the_axes(made, in
     assert settings.size == (8, 30, 20)
 
 
-@pytest.mark.parametrize(("name", "changes"), [("net.pt2", True), ("net.keras", False)])
-def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, name, changes):
+@pytest.mark.parametrize(("typed", "size"), [("", None), (" ", None), ("40 × 30", (30, 40)), ("40", "two")])
+def test_a_size_that_is_free_stays_so_or_is_fixed(made, inspection, typed, size):
     section = made(ModelSection, inspection)
-    inspection.set_model(ready(f"/home/me/{name}"))
+    status = ready("fake:net")
+    inspection.set_model(replace(status, info=replace(status.info, input=InputSpec((None, None), 3))))
+    assert not section.form.isVisible()
+    section.settings.click()
+    assert section.form.pixels.isVisible()
+    assert (section.form.pixels.text(), section.form.pixels.placeholderText()) == ("", "any size")
+    section.form.pixels.setText(typed)
+    section.form.keep.click()
+    if size == "two":
+        assert "two numbers: width × height" in section.form.problem.text()
+    else:
+        ((_, settings),) = inspection.of("answer")
+        assert (settings.size, settings.fit) == (size, "crop")
+
+
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [("/home/me/net.pt2", True), ("/home/me/net.keras", False), ("python:mine.nets:net", True)],
+)
+def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, source, changes):
+    section = made(ModelSection, inspection)
+    inspection.set_model(ready(source))
     section.settings.click()
     assert section.form.fit.isVisible()
     assert section.form.pixels.isVisible() == changes

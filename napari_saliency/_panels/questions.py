@@ -75,6 +75,7 @@ class QuestionForm(QFrame):
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
         self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
+        self.pixels.setPlaceholderText("any size")
         self.input, self.output = combo(), combo()
         self.task = combo((words, task) for task, words in TASK_WORDS.items())
         self.labels = combo((("", None), (FROM_FILE, None)))
@@ -133,7 +134,7 @@ class QuestionForm(QFrame):
                 box.addItem(port, port)
         self.task.setCurrentIndex(1 if info.ending == "quantity" else 0)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
-        self.pixels.setText(sized(info.input.shape).replace("×", " × "))
+        self.pixels.setText(sized(info.input.shape).replace("×", " × ") if any(info.input.shape) else "")
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 
@@ -192,6 +193,8 @@ class QuestionForm(QFrame):
         asked, shown = info.questions, self._shown()
         pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
         flat = len(info.input.shape) == 2
+        if not (any(info.input.shape) or self.pixels.text().strip()):
+            shown -= {"size"}  # it stays free
         if "size" in shown and (len(pixels) != len(info.input.shape) or not all(pixels)):
             say(
                 self.problem,
@@ -214,8 +217,9 @@ class QuestionForm(QFrame):
 def _sayable(info: ModelInfo) -> Iterator[str]:
     """What can be said of a model; the others are known, or do not matter."""
     yield from ("preprocessing", "fit", "labels")
-    if "size" in info.questions or FILES.get(Path(info.source).suffix.lower()) not in (None, "keras"):
-        yield "size"  # models of Keras know theirs
+    free, file = None in info.input.shape, FILES.get(Path(info.source).suffix.lower())
+    if free or "size" in info.questions or info.source.startswith("python:") or file not in (None, "keras"):
+        yield "size"  # others know theirs
     if info.inputs:
         yield "input"
     if info.outputs:

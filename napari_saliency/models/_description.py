@@ -36,6 +36,8 @@ SIZES = {
     3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
 }
 
+OWN_SIZE = "It takes any size, and pictures in their own: if it was trained on one, say which, in Settings."
+
 SPELLED = {
     "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
     "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
@@ -51,7 +53,8 @@ class Facts:
     shape : (height, width, channels), or (z, y, x, channels)
         Of a picture; None for a size that is free.
     known : bool
-        Whether the model itself or the user says so; otherwise it is a guess.
+        Whether the model itself or the user says so; otherwise it is a guess, or, where a size is free, was
+        found out.
     n_outputs : int
         One sigmoid tells two classes apart, whose logits are -z and z.
     fingerprint : str
@@ -64,6 +67,8 @@ class Facts:
         Name of the preprocessing that it probably wants; "" where nothing tells.
     sure : bool
         Whether that is no guess.
+    layers : tuple of Layer
+        Where a size is free, in that of some picture, or 0.
     names : set of str
         Further names by which layers can be asked for.
     thinned : set of str
@@ -72,7 +77,7 @@ class Facts:
         Sizes that are free must be multiples of it.
     notes : tuple of str
         Further sentences for the user.
-    ending, space, layers, inputs, outputs, gives
+    ending, space, inputs, outputs, gives
         See `ModelInfo`.
     """
 
@@ -125,7 +130,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         ending=facts.ending,
         space=facts.space,
         logits=facts.spelled != "softmax",
-        layers=facts.layers,
+        layers=_layers(facts),
         cam_layer=_cam_layer(settings, facts),
         questions=questions,
         notes=tuple(_notes(settings, facts, questions, guess)),
@@ -204,6 +209,8 @@ def find_shape(
     for size in [settings.size] if settings.size else SIZES[axes]:
         try:
             run(np.zeros((1, *size, depth), np.float32))
+        except SettingError:  # another size would not help
+            raise
         except ModelError as error:
             first = first or error
         else:
@@ -276,6 +283,13 @@ def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     return labels
 
 
+def _layers(facts: Facts) -> tuple[Layer, ...]:
+    """Layers as they are shown: without sizes that depend on the picture's."""
+    if all(facts.shape):
+        return facts.layers
+    return tuple(layer._replace(shape=(0,) * len(layer.shape)) for layer in facts.layers)
+
+
 def _cam_layer(settings: Settings, facts: Facts) -> str:
     """The last layer with space that is not a mere thinning out of another one.
 
@@ -297,7 +311,7 @@ def _cam_layer(settings: Settings, facts: Facts) -> str:
 
 
 def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Question]:
-    if not (facts.known or settings.size):
+    if not (facts.known or settings.size or None in facts.shape):
         yield "size"
     if not (facts.sure or settings.preprocessing):
         yield "preprocessing"
@@ -316,6 +330,8 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
         yield settings.note
     if "size" in questions:
         yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
+    if None in facts.shape and not (facts.known or facts.space or settings.size):
+        yield OWN_SIZE
     if "preprocessing" in questions:
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if "task" in questions:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ import tensorflow as tf
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_graph import PASSING
+from napari_saliency.models._sizes import HINT, Effort, trials
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
@@ -26,20 +26,6 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D")
 HELD = 0.4
 """Of all that is computed, what a gradient holds at once: measured .20 to .37 on six networks."""
 
-MULTIPLES = (1, 2, 4, 8, 16, 32)
-"""Networks that halve a picture and join the halves again take multiples of these alone."""
-
-SIDES = {2: 96, 3: 32}
-"""Multiples of all of them, as small as networks take; by the number of axes."""
-
-
-class Effort(NamedTuple):
-    """Multiplications and bytes for each pixel of a picture, and what its free sizes must be multiples of."""
-
-    work: float = 0
-    memory: float = 0
-    multiple: int = 1
-
 
 def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
     """Find out what a network's pictures of a shape (*size, C) cost; where sizes are free, on small ones.
@@ -48,8 +34,7 @@ def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
     """
     if None not in shape:
         return _of_pixels(costs(graph), shape, 1)
-    for multiple in MULTIPLES:
-        tried = tuple(size or SIDES[len(shape) - 1] + multiple for size in shape)
+    for multiple, tried in trials(shape):
         try:
             return _of_pixels(measured_costs(graph, np.zeros((1, *tried), np.float32)), tried, multiple)
         except tf.errors.OpError:
@@ -92,8 +77,7 @@ def _is_computed(tensor: Tensor) -> bool:
 
 
 def _of_pixels(found: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> Effort:
-    pixels = math.prod(size or 1 for size in shape[:-1])
-    return Effort(found[0] / pixels, HELD * found[1] / pixels, multiple)
+    return Effort.of(found[0], HELD * found[1], shape[:-1], multiple)
 
 
 @contextmanager
@@ -106,8 +90,7 @@ def told(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
             f"memory does not suffice for pictures of shape {x.shape[1:]}: give smaller ones"
         ) from error
     except tf.errors.OpError as error:
-        hint = "; networks that take any size often want multiples of 32: say one, as size=(256, 384)"
         raise ModelError(
             f"the model could not be run on pictures of shape {x.shape[1:]}: "
-            f"{first_line(error)}{hint if None in shape else ''}"
+            f"{first_line(error)}{HINT if None in shape else ''}"
         ) from error

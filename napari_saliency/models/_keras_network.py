@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._keras_recording import Recorded, all_layers, channels_first, record
-from napari_saliency.models._ports import chosen_port, several
+from napari_saliency.models._ports import NO_ZEROS, chosen_port, several
 from napari_saliency.models._sources import Source, family
 
 if TYPE_CHECKING:
@@ -254,7 +254,5 @@ def _ports(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  #
 def zeros(x: Tensor, name: str, shape: Size, dtype: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's
     """What an input gets that is not the picture, for as many pictures as ``x`` has."""
     if None in shape[1:]:
-        raise ModelError(
-            f"the model's input {name!r} has no fixed size, so it is not known how many zeros it takes"
-        )
+        raise ModelError(NO_ZEROS.format(name))
     return tf.zeros((tf.shape(x)[0], *shape[1:]), dtype)

@@ -14,6 +14,7 @@ from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._callable import as_logits
 from napari_saliency.models._description import describe
 from napari_saliency.models._settings import SettingError, Settings
+from napari_saliency.models._sizes import hinting
 
 try:
     from napari_saliency.models._onnx_files import OnnxFile, read_file
@@ -67,7 +68,7 @@ class OnnxModel(Model):
 
     def scores(self, x: Array) -> Array:
         _, layout, batch = self._settled
-        with self._lock:
+        with self._lock, hinting(self.info.input.shape):
             outputs = run_in_parts(self._network.session, layout, batch, x)
         return as_logits(outputs, self._settled.facts)
 

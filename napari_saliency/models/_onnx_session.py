@@ -17,6 +17,7 @@ import onnxruntime
 from napari_saliency._placement import sized
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._base import no_classifier
+from napari_saliency.models._sizes import NotRunError
 
 if TYPE_CHECKING:
     from napari_saliency.models._onnx_files import OnnxFile
@@ -82,7 +83,7 @@ class Session:
         try:
             found = self.runner.run(wanted, given)
         except Exception as error:
-            raise ModelError(
+            raise NotRunError(
                 f"the model could not be run on pictures of {sized(x.shape[1:-1])} with {x.shape[-1]} channels: "
                 f"{said(error)}"
             ) from error

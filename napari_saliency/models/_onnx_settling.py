@@ -12,9 +12,11 @@ import numpy.typing as npt
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._batches import parts
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape, fit_shape
+from napari_saliency.models._onnx_effort import find_effort
 from napari_saliency.models._onnx_graph import LAYOUTS, End, find_channels, find_end, find_layouts, find_ports
 from napari_saliency.models._onnx_session import channels_last, open_session
 from napari_saliency.models._ports import notes_on_ports
+from napari_saliency.models._sizes import Effort, Place, find_free
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending
@@ -44,6 +46,8 @@ class Network(NamedTuple):
         What follows its logits, where these were found.
     squashed : bool
         Whether its outputs may be probabilities.
+    effort : Effort
+        What a pixel costs.
     """
 
     session: Session
@@ -51,14 +55,14 @@ class Network(NamedTuple):
     channels: int | None
     ending: Ending | None
     squashed: bool
+    effort: Effort = Effort()
 
 
-class Place(NamedTuple):
-    """How pictures are given to a graph, and whether it says so itself."""
+class Laid(NamedTuple):
+    """How pictures are given to a graph: the order of axes, and which."""
 
     layout: Layout
-    shape: tuple[int, ...]
-    known: bool
+    place: Place
 
 
 class Logits(NamedTuple):
@@ -94,16 +98,18 @@ def open_network(file: OnnxFile, settings: Settings) -> Network:
         None,
         end.squashed,
     )
+    laid = find_place(network, settings)
+    network = network._replace(effort=find_effort(file, network.session, *laid))
     if not end.candidates:
         return network
-    found = _find_logits(network, find_place(network, settings), end.candidates)
+    found = _find_logits(network, laid, end.candidates)
     if found is None:
         return network._replace(session=open_session(file, ports, [ports.output]))
     session = replace(open_session(file, ports, [found.name]), order=found.order)
     return network._replace(session=session, ending=found.ending, squashed=False)
 
 
-def find_place(network: Network, settings: Settings) -> Place:
+def find_place(network: Network, settings: Settings) -> Laid:
     """Find the order of axes and the size that a graph takes: what it says, what the user says, what works.
 
     Raises
@@ -118,19 +124,27 @@ def find_place(network: Network, settings: Settings) -> Place:
         fit_shape(settings, (*size, channels or settings.channels or 3))
     errors = []
     for layout in fitting:
-        *size, channels = entry.picture(layout)
-        side = max(each or 0 for each in size)
-        square = tuple(each or side for each in size) if side else None
-        asked = settings.model_copy(update={"size": settings.size or square})
         try:
-            shape = find_shape(
-                partial(_run_one, network.session, layout), asked, channels or network.channels, len(size)
-            )
+            return Laid(layout, _place_in(network, layout, settings, sure=len(fitting) == 1))
         except ModelError as error:
             errors.append(error)
-        else:
-            return Place(layout, shape, known=len(fitting) == 1 and all(size))
     raise errors[0]
+
+
+def _place_in(network: Network, layout: Layout, settings: Settings, *, sure: bool) -> Place:
+    """Find the size that a graph takes if its axes have that order, and whether that is sure."""
+    *size, channels = network.session.entry.picture(layout)
+    channels = channels or network.channels
+    run = partial(_run_one, network.session, layout)
+    if sure and not (settings.size or any(size)):
+        found = find_free(run, settings.channels or channels or 3, len(size))
+        if found:
+            return found
+    side = max(each or 0 for each in size)
+    square = tuple(each or side for each in size) if side else None
+    asked = settings.model_copy(update={"size": settings.size or square})
+    shape = find_shape(run, asked, channels, len(size))
+    return Place(shape, shape, known=sure and all(size))
 
 
 def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
@@ -141,13 +155,13 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     ModelError
         If it is no classifier, or answers by chance.
     """
-    place, session = find_place(network, settings), network.session
-    x = np.random.default_rng(0).random((session.entry.batch or 2, *place.shape), np.float32)
-    batch = session.entry.batch or _largest_batch(session, place.layout, x)
-    run = partial(run_in_parts, session, place.layout, batch)
+    (layout, place), session = find_place(network, settings), network.session
+    x = np.random.default_rng(0).random((session.entry.batch or 2, *place.tried), np.float32)
+    batch = session.entry.batch or _largest_batch(session, layout, x)
+    run = partial(run_in_parts, session, layout, batch)
     outputs = run(x)
     check_repeatable(run, x, outputs, alone=True)
-    spelled = find_ending(run, place.shape) if network.squashed else None
+    spelled = find_ending(run, place.tried) if network.squashed else None
     quantity = settings.task == "regression"
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     ports, whole = session.ports, issubclass(session.number, np.integer)
@@ -157,7 +171,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
         ending=network.ending or spelled or assumed,
-        space=outputs.shape[1:-1],
+        space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
         plain=not (network.ending or spelled),
         spelled=spelled,
         guess="none" if whole else "",
@@ -165,9 +179,12 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         inputs=ports.inputs,
         outputs=ports.outputs,
         notes=tuple(notes_on_ports([port.name for port in ports.others], ports.outputs)),
+        multiple=place.multiple,
+        work=network.effort.work,
+        memory=network.effort.memory,
         gives=frozenset({"scores"}),
     )
-    return Settled(facts, place.layout, batch)
+    return Settled(facts, layout, batch)
 
 
 def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) -> Array:
@@ -175,15 +192,15 @@ def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) 
     return np.concatenate([session.run(part, layout)[0][:count] for part, count in parts(x, batch)])
 
 
-def _find_logits(network: Network, place: Place, candidates: tuple[str, ...]) -> Logits | None:
+def _find_logits(network: Network, laid: Laid, candidates: tuple[str, ...]) -> Logits | None:
     """Find among tensors before the output that from which its probabilities are computed.
 
     Told by their numbers, so that it does not matter how a softmax or sigmoid was spelled.
     """
-    session = network.session
-    picture = np.random.default_rng(0).random((session.entry.batch or 1, *place.shape), np.float32)
+    session, (layout, place) = network.session, laid
+    picture = np.random.default_rng(0).random((session.entry.batch or 1, *place.tried), np.float32)
     rows = [
-        session.run(scale * picture, place.layout, (session.output, *candidates))
+        session.run(scale * picture, layout, (session.output, *candidates))
         for scale in (0.1, 1, -1, 30, -30, 255)
     ]
     outputs = np.stack([output[0] for output, *_ in rows])

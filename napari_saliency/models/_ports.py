@@ -7,6 +7,8 @@ from typing import Literal
 
 from napari_saliency.models._settings import SettingError
 
+NO_ZEROS = "the model's input {!r} has no fixed size, so it is not known how many zeros it takes"
+
 
 def chosen_port(
     kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], said: str | None, *ranks: int

@@ -13,6 +13,7 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
+from napari_saliency.models._sizes import hinting
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Array, Rule, Targets
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
-    from napari_saliency.models._torch_files import Network
+    from napari_saliency.models._torch_network import Network
 
 Tensor = Any
 
@@ -66,18 +67,18 @@ class TorchModel(Model):
         return twin
 
     def scores(self, x: Array) -> Array:
-        with self._lock:
+        with self._lock, hinting(self.info.input.shape):
             return _joined(self._scores(part)[:count] for part, count in parts(x, self._settled.batch))
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._network, part, plain=self._settled.quantity)
+            done = start(self._settled.network, part, plain=self._settled.quantity)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
             return value, _array(done.derivative(cotangents))
 
-        with self._lock:
+        with self._lock, hinting(self.info.input.shape):
             return self._in_parts(answer, x, targets)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
@@ -90,13 +91,13 @@ class TorchModel(Model):
             gradients = done.derivative(cotangents, done.watch.layers[layer].edge)
             return _channels_last(done.watch.kept), _channels_last(gradients)
 
-        with self._lock:
+        with self._lock, hinting(self.info.input.shape):
             return Tap(*self._in_parts(answer, x, targets))
 
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = all_settings(self._source, settings)
-        said = whole.size, whole.channels, whole.task
+        said = whole.size, whole.channels, whole.task, whole.input, whole.output
         with naming_the_file(self._source.path, settings):
             if said != self._said:
                 with self._lock:
@@ -104,7 +105,7 @@ class TorchModel(Model):
             self.info = describe(self._source, whole, self._settled.facts)
 
     def _scores(self, part: Array) -> Array:
-        return _array(self._as_logits(forward(self._network, part, self._settled.which)))
+        return _array(self._as_logits(forward(self._settled.network, part, self._settled.which)))
 
     def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
         """Value of each target, and the derivatives by what the pass ends in."""
@@ -124,9 +125,8 @@ class TorchModel(Model):
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            self._kept = Kept(
-                layer, part.copy(), start(self._network, part, layer, plain=self._settled.quantity)
-            )
+            done = start(self._settled.network, part, layer, plain=self._settled.quantity)
+            self._kept = Kept(layer, part.copy(), done)
         return self._kept.done
 
     def _in_parts(

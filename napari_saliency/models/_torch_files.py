@@ -6,9 +6,8 @@ import copy
 import inspect
 import os
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,9 @@ from napari_saliency.models._zips import check_sizes
 
 try:
     import torch
+    from torch.utils._pytree import tree_leaves, tree_unflatten
+
+    from napari_saliency.models._torch_network import Network, Port, by_name
 except ImportError as error:
     raise ModelError(
         "PyTorch is not installed here: pip install 'napari-saliency[torch]', then start again"
@@ -31,55 +33,6 @@ WEIGHTS_ALONE = (
 )
 # Where people put the weights in what they save while training.
 CHECKPOINTS = ("state_dict", "model_state_dict", "model")
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A network in inference mode, without derivatives by its weights.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-        Takes (N, C, H, W), or volumes (N, C, Z, H, W).
-    text : str
-        What it computes, as far as it can be written.
-    listens : bool
-        Whether its modules can be listened to; otherwise layers go by the weights that they use.
-    example : (height, width, channels), (z, y, x, channels) or None
-        What it was exported for.
-    batch : int or None
-        The only number of pictures at once that it was exported for.
-    """
-
-    module: Any
-    text: str
-    listens: bool = True
-    example: tuple[int, ...] | None = None
-    batch: int | None = None
-
-    @property
-    def device(self) -> Any:  # noqa: ANN401 - a torch.device
-        """Where its weights are."""
-        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
-
-    @property
-    def channels(self) -> int | None:
-        """What its first convolution takes."""
-        return None if self._kernel is None else int(self._kernel.shape[1])
-
-    @property
-    def axes(self) -> int:
-        """Axes of space of what it takes, by its first convolution: 2 of pictures, 3 of volumes."""
-        return 2 if self._kernel is None else self._kernel.ndim - 2
-
-    @property
-    def _kernel(self) -> Any:  # noqa: ANN401 - a tensor, or None
-        return next((p for p in self.module.parameters() if p.ndim in (4, 5)), None)
-
-    @property
-    def weight_names(self) -> dict[int, str]:
-        """Name of the layer of each weight, by the tensor's id."""
-        return {id(p): name.rpartition(".")[0] or name for name, p in self.module.named_parameters()}
 
 
 def open_file(path: Path) -> Network:
@@ -115,7 +68,8 @@ def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
         twin = copy.deepcopy(module, same)
     except Exception as error:
         raise ModelError(f"{type(module).__name__} cannot be copied ({error})") from error
-    return Network(twin.eval().float(), f"{type(module).__qualname__} {module!r}")
+    ports = _required(twin.forward)
+    return Network(twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *ports)
 
 
 def with_weights(network: Network, path: Path) -> None:
@@ -197,7 +151,20 @@ def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
     module.eval().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return Network(module, module.code, listens=False)
+    must = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
+    first, *others = map(Port, must or ["x"])
+    return Network(module, module.code, by_name(module), first, tuple(others), listens=False)
+
+
+def _required(forward: Callable[..., Any]) -> tuple[Port, tuple[Port, ...]]:
+    """What a module must be given: the first one, and others."""
+    with suppress(ValueError, TypeError):  # what is not written in Python does not tell
+        parameters = inspect.signature(forward).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        must = [each for each in parameters if each.kind in named and each.default is each.empty]
+        first, *others = map(Port, [each.name for each in must] or ["x"])
+        return first, tuple(others)
+    return Port("x"), ()
 
 
 def _open_exported(path: Path) -> Network:
@@ -214,36 +181,38 @@ def _open_exported(path: Path) -> Network:
 
 def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
     """Make a network of an exported graph; what chance and company there is in it is switched off."""
-    shapes = [
-        node.meta["val"].shape
-        for node in program.graph.nodes
-        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
-    ]
-    if len(shapes) != 1 or len(shapes[0]) not in (4, 5):
-        taken = ", ".join(str(tuple(shape)) for shape in shapes)
-        raise ModelError(
-            f"it takes {taken or 'nothing'}; a picture's shape is (pictures, channels, height, width), "
-            "a volume's (volumes, channels, z, y, x)"
-        )
     guarded = "check_guards" in inspect.signature(program.module).parameters
     module = program.module(**({"check_guards": False} if guarded else {}))  # guards are texts to be executed
     _switch_off_training(module)
     module.requires_grad_(False)
-    precision = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    if precision != torch.float32:
-        module.register_forward_pre_hook(lambda _, given: (given[0].to(precision),), prepend=True)
-    sizes = [size if isinstance(size, int) else None for size in shapes[0]]
-    example = _example(program, sizes)
-    return Network(module, module.code, listens=False, example=example, batch=sizes[0])
+    given = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    constants = {each.name: each.value for each in given if hasattr(each, "value")}
+    ports = _exported_ports(program, [each.name for each in given])
+    if not ports:
+        raise ModelError("it takes nothing, so it is no classifier of pictures")
+
+    def call(inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+        values = [constants[each.name] if each.name in constants else inputs[each.name] for each in given]
+        arguments, named = tree_unflatten(values, program.call_spec.in_spec)
+        return module(*arguments, **named)
+
+    return Network(module, module.code, call, ports[0], tuple(ports[1:]), listens=False)
 
 
-def _example(program: Any, sizes: list[int | None]) -> tuple[int, ...] | None:  # noqa: ANN401
-    """Size and channels of what a graph was exported for."""
-    arguments = (program.example_inputs or ((), {}))[0]
-    if arguments:
-        sizes = [sizes[0], *arguments[0].shape[1:]]
-    found = tuple(size for size in (*sizes[2:], sizes[1]) if size)
-    return found if len(found) == len(sizes) - 1 else None
+def _exported_ports(program: Any, names: list[str]) -> list[Port]:  # noqa: ANN401
+    """Tensors that a graph takes; sizes that are free are words."""
+    tensors = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    examples = dict(zip(names, tree_leaves(program.example_inputs or ()), strict=False))
+    return [
+        Port(
+            name,
+            tuple(size if isinstance(size, int) else str(size) for size in tensors[name].shape),
+            tensors[name].dtype,
+            tuple(examples[name].shape) if isinstance(examples.get(name), torch.Tensor) else None,
+        )
+        for name in names
+        if isinstance(tensors.get(name), torch.Tensor)
+    ]
 
 
 def _switch_off_training(module: Any) -> None:  # noqa: ANN401 - a GraphModule

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
+from napari_saliency.models._sizes import NotRunError
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending, Rule, Score
@@ -31,8 +32,6 @@ ENDINGS: dict[str, Ending] = {"_softmax": "softmax", "_log_softmax": "softmax", 
 # Derivatives of operations that pass values on as they are, at most in another shape or precision.
 # A logarithm is one of them: what it was taken of is found behind it.
 PASSING = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Clone", "Alias", "Log")
-NAMED_OUTPUTS = ("out", "logits")
-"""What the answer is called in a dictionary, as torchvision's segmentations return one."""
 # What networks that return logits end in; anything else may be a softmax or sigmoid spelled by hand.
 LINEAR = {"Addmm", "Mm", "Convolution"}
 # These, too, unless there is what is in every softmax, and so in averages of several.
@@ -275,12 +274,12 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         # TorchScript's optimiser has derivatives of its own, which nobody can look into.
         with torch.jit.optimized_execution(False), watch:
             output = network(inside)
+    except ModelError:
+        raise
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         shape = tuple(x.shape[1:])
-        raise ModelError(f"the model could not be run on pictures of shape {shape}: {said[-1]}") from error
-    if isinstance(output, Mapping):
-        output = next((output[name] for name in NAMED_OUTPUTS if name in output), output)
+        raise NotRunError(f"the model could not be run on pictures of shape {shape}: {said[-1]}") from error
     if isinstance(output, torch.Tensor) and len(output) == len(x):
         if output.ndim == x.ndim and output[0, 0].numel() == 1:
             return output.flatten(1)

@@ -13,11 +13,15 @@ import torch
 from napari_saliency._types import Array, Ending, ModelError
 from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
+from napari_saliency.models._ports import notes_on_ports
+from napari_saliency.models._settings import SettingError
+from napari_saliency.models._sizes import Place, find_free
+from napari_saliency.models._torch_network import candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
-    from napari_saliency.models._torch_files import Network
+    from napari_saliency.models._torch_network import Network
 
 Tensor = Any
 
@@ -34,6 +38,8 @@ class Settled(NamedTuple):
 
     Attributes
     ----------
+    network : Network
+        With the input and the output that are meant.
     facts : Facts
         For the model's description.
     batch : int or None
@@ -42,6 +48,7 @@ class Settled(NamedTuple):
         As `Pass.which`.
     """
 
+    network: Network
     facts: Facts
     batch: int | None
     which: int
@@ -60,10 +67,8 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     ModelError
         If it does not take pictures, or is no classifier, or answers by chance.
     """
-    said = settings.size or settings.channels
-    shape = (not said and network.example) or find_shape(
-        partial(_outputs, network, network.batch), settings, network.channels, network.axes
-    )
+    network, place = find_place(network, settings)
+    shape = place.tried
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
     quantity = settings.task == "regression"
@@ -74,13 +79,14 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
+    outputs_meant = _outputs_meant(network, x[:batch])
     facts = Facts(
-        shape=shape,
-        known=bool(network.example and not said),
+        shape=place.shape,
+        known=place.known,
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
         ending=done.ending or spelled or assumed,
-        space=outputs.shape[1:-1],
+        space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
         plain=not (done.ending or spelled),
         spelled=spelled,
         layers=layers,
@@ -88,10 +94,52 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         thinned=frozenset(
             name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)
         ),
+        inputs=network.inputs,
+        outputs=outputs_meant,
+        notes=tuple(notes_on_ports([port.name for port in network.others], outputs_meant)),
+        multiple=place.multiple,
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
     )
-    return Settled(facts, batch, done.which)
+    return Settled(network, facts, batch, done.which)
+
+
+def find_place(network: Network, settings: Settings) -> tuple[Network, Place]:
+    """Find which of a network's inputs takes the picture, what the others take, and of which size it is.
+
+    Raises
+    ------
+    ModelError
+        If it does not take pictures; SettingError, if the user says what it does not have or take.
+    """
+    errors: list[ModelError] = []
+    for candidate in candidates(network, settings):
+        try:
+            return candidate, _place_of(candidate, settings)
+        except ModelError as error:
+            if isinstance(error, SettingError) and error.field == "output":
+                raise
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    names = ", ".join(port.name for port in (network.entry, *network.others))
+    raise ModelError(
+        f"it takes {names}, and does not say how many zeros belong into all but the picture ({errors[0]}): "
+        "save it by torch.export.save, which writes that down"
+    ) from errors[0]
+
+
+def _place_of(network: Network, settings: Settings) -> Place:
+    run = partial(_outputs, network, network.batch)
+    said = settings.size or settings.channels
+    if not settings.size and network.is_free:
+        found = find_free(run, settings.channels or network.channels or 3, network.axes)
+        if found:
+            return found
+    if network.example and not said:
+        return Place(network.example, network.example, known=True)
+    shape = find_shape(run, settings, network.channels, network.axes)
+    return Place(shape, shape)
 
 
 def _held(network: Network, done: Pass) -> float:
@@ -107,16 +155,16 @@ def start(network: Network, x: Array, layer: str = "", *, every: bool = False, p
     tensor = as_tensor(network, x)
     with torch.enable_grad():
         if not (looking and network.listens):
-            return Pass(network.module, tensor, watch, plain=plain)
+            return Pass(network, tensor, watch, plain=plain)
         with listen(network.module, watch):
-            return Pass(network.module, tensor, watch, plain=plain)
+            return Pass(network, tensor, watch, plain=plain)
 
 
 def forward(network: Network, x: Array, which: int = -1) -> Tensor:
     """Outputs (N, K) or (N, *space, K), or what a softmax or sigmoid at the end was computed from."""
     watch = Watch(last=which + 1)
     with torch.no_grad():
-        output = run(network.module, as_tensor(network, x), watch)
+        output = run(network, as_tensor(network, x), watch)
     return channels_last(
         (output if which < 0 else watch.endings[-1 - which].value.reshape(output.shape)).float()
     )
@@ -140,6 +188,11 @@ def fingerprint(network: Network) -> str:
 def _outputs(network: Network, batch: int | None, x: Array) -> Array:
     """Outputs of one picture, put so often into the batch as the network wants."""
     return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _outputs_meant(network: Network, x: Array) -> tuple[str, ...]:
+    with torch.no_grad():
+        return network.outputs(as_tensor(network, x).movedim(-1, 1).contiguous())
 
 
 def _array_of(network: Network, which: int, x: Array) -> Array:

@@ -199,11 +199,11 @@ def test_a_convolution_shows_that_channels_come_second(opened):
     assert opened(pooled(("x", FLOAT, ["N", 3, 40, 3]))).info.input.words == "3×40 RGB"
 
 
-def test_a_size_that_is_not_fixed_is_asked_for_or_given(opened):
+def test_a_size_that_is_not_fixed_is_the_pictures_or_given(opened):
     model = opened(pooled())
-    assert model.info.input.words == "224×224 RGB"
-    assert model.info.questions == ("size", "preprocessing", "labels")
-    assert "Input size is a guess (224×224): say what the model was trained on." in model.info.notes
+    assert model.info.input.words == "any size RGB"
+    assert model.info.questions == ("preprocessing", "labels")
+    assert any(note.startswith("It takes any size, and pictures in their own") for note in model.info.notes)
     for other in (model.with_settings(Settings(size=(20, 30))), opened(pooled(), size=(20, 30))):
         assert other.info.input.words == "30×20 RGB"
         assert "size" not in other.info.questions

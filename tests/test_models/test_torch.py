@@ -498,15 +498,18 @@ def test_what_cannot_be_known_is_asked_and_said(twin):
     assert info.input.preprocessing.name == "torch"
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     info = opened(net, size=None).info
-    assert (*info.input.shape, info.input.channels) == (224, 224, 1)
-    assert info.questions == ("size", "preprocessing", "labels")
-    assert "Input size is a guess (224×224): say what the model was trained on." in info.notes
+    assert (*info.input.shape, info.input.channels) == (None, None, 1)
+    assert info.questions == ("preprocessing", "labels")
+    assert any(note.startswith("It takes any size, and pictures in their own") for note in info.notes)
     assert not opened(net, size=(8, 8), preprocessing="unit", labels=("a", "b")).info.questions
 
 
 def test_a_size_that_the_network_takes_is_tried(twin):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2 * 30 * 30, 4))
-    assert opened(net, size=None).info.input.words == "32×32 RGB"
+    info = opened(net, size=None).info
+    assert info.input.words == "32×32 RGB"
+    assert info.questions == ("size", "preprocessing", "labels")
+    assert "Input size is a guess (32×32): say what the model was trained on." in info.notes
     with pytest.raises(ModelError, match=r"could not be run on pictures of shape .*say the size"):
         opened(networks.sequential(torch, twin), size=None)
 
@@ -516,7 +519,8 @@ def test_the_size_can_be_said_later(twin):
     model = opened(net, size=None)
     twin = model.with_settings(Settings(size=(20, 30)))
     assert twin.info.layers[0][1:] == ((18, 28), 4)
-    assert model.info.input.words == "224×224 RGB"
+    assert model.info.input.words == "any size RGB"
+    assert model.info.layers[0][1:] == ((0, 0), 4)
     assert twin.info.fingerprint == model.info.fingerprint
 
 
@@ -558,7 +562,7 @@ class Odd(torch.nn.Module):
     ("function", "message"),
     [
         (lambda x: x.mean(3), r"output of shape \(1, 4, 7\) is neither a classifier's"),
-        (lambda x: (x.mean((2, 3)), x), r"output \(tuple\) is neither a classifier's"),
+        (lambda x: (x.argmax(), None), r"output \(tuple\) is neither a classifier's"),
         (lambda x: x.mean((2, 3)).detach(), "no derivative here"),
         (lambda x: 1 / 0, "could not be run on pictures of shape .*division by zero"),
         (lambda x: torch.rand(len(x), 4) + x.mean((2, 3)), "saved as it is in training"),
