@@ -73,13 +73,12 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
         total = total + (gradients.reshape(moves.shape) * moves).sum(axis=0, dtype=np.float64)
         share, done = share + path.shares[chosen].sum(), done + len(chosen)
         so_far = np.asarray(total / share, np.float32)
-        first, last = (ends.get(step) for step in path.ends)
-        whole = done == len(path.shares) and first is not None and last is not None
-        gap = completeness(so_far, last - first) if whole else {}
+        known = done == len(path.shares)
+        gap = completeness(so_far, ends[path.ends[1]] - ends[path.ends[0]]) if known else {}
         yield Estimate(so_far, done, len(path.shares), diagnostics=gap)
 
 
-def completeness(values: Array, difference: Array) -> Mapping[str, Array]:
+def completeness(values: Array, difference: Array | Doubles) -> Mapping[str, Array]:
     """By how much maps (N, ...) do not add up to a difference of scores (N,), as it is and as a share of it."""
     gap = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - difference
     scale = np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
@@ -87,6 +86,13 @@ def completeness(values: Array, difference: Array) -> Mapping[str, Array]:
         GAP: gap.astype(np.float32),
         f"relative {GAP}": (np.abs(gap) / scale).astype(np.float32),
     }
+
+
+def difference(estimate: Estimate) -> Array:
+    """Score minus the empty picture's, (N,): what the maps of a finished estimate should add up to."""
+    values = estimate.values
+    found = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - estimate.diagnostics[GAP]
+    return np.asarray(found, np.float32)
 
 
 def straight(model: Model, x: Array, start: Array, steps: int, rule: Rule) -> Path:
@@ -133,6 +139,8 @@ def spread_out(count: int) -> Indices:
     bits = max(1, (count - 1).bit_length())
 
     def rank(number: int) -> tuple[bool, int]:
-        return 0 < number < count - 1, number if number in (0, count - 1) else int(f"{number:0{bits}b}"[::-1], 2)
+        return 0 < number < count - 1, number if number in (0, count - 1) else int(
+            f"{number:0{bits}b}"[::-1], 2
+        )
 
     return np.array(sorted(range(count), key=rank), np.intp)

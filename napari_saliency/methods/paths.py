@@ -11,11 +11,12 @@ from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline, blurred, empty_picture, noise_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._path import (
-    GAP,
+    Doubles,
     Indices,
     Path,
     Rule,
     completeness,
+    difference,
     even,
     integrate,
     spread_out,
@@ -94,9 +95,8 @@ def _averaged(
             done = number * inside.total + inside.done
             if inside.done == inside.total:
                 running.add(inside.values[None])
-                found = inside.values.reshape(len(counts), -1).sum(axis=1, dtype=np.float64)
                 taken = running.diagnostics["samples"] - counts  # 0 of pictures that are precise enough
-                differences = differences + taken * (found - inside.diagnostics[GAP])
+                differences = differences + taken * difference(inside)
                 counts = counts + taken
                 gap = completeness(running.values, differences / counts)
                 diagnostics = {**running.diagnostics, **gap}
@@ -139,7 +139,7 @@ def blur_ig(
     """
     sigmas = blur * max(x.shape[1:-1]) * np.linspace(1, 0, steps) ** 2
 
-    def at(chosen: Indices) -> tuple[Array, Array]:
+    def at(chosen: Indices) -> tuple[Array, Array | Doubles]:
         around = np.clip(np.arange(chosen[0] - 1, chosen[-1] + 2), 0, steps - 1)
         pictures = np.stack([blurred(x, sigma) for sigma in sigmas[around]])
         return pictures[1:-1], (pictures[2:] - pictures[:-2]) / 2
