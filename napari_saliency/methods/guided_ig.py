@@ -47,8 +47,9 @@ def guided_ig(
     it from those values whose gradient is smallest there; so steep places that happen to lie on the
     straight way, and add noise to its map, are gone around. The map so far is that of the way so far.
     The way may go through any mixture of both pictures (the algorithm without anchors). As in the algorithm
-    each step uses the gradient at its beginning; by how much the contributions do not add up to the score
-    minus the empty picture's is reported as the completeness gap.
+    each step uses the gradient at its beginning, and its values were chosen for being flat there. On networks of
+    ReLUs, where the score is folded, they often are steep on the other side of the fold: so the completeness gap, by
+    which the contributions do not add up to the score minus the empty picture's, stays however many the steps.
     """
     before = after = model.weigh(model.scores(x), targets)
     place = empty_picture(model, x, baseline).astype(np.float64)
