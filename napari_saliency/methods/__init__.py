@@ -7,7 +7,7 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
+from napari_saliency.methods import gradients, sampling, paths, guided_ig, xrai, cam, occlusion  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "Option",
     "cam",
     "gradients",
+    "guided_ig",
     "method",
     "occlusion",
     "paths",
     "sampling",
     "wrappable",
+    "xrai",
 ]

@@ -32,18 +32,46 @@ def empty_picture(model: Model, x: Array, baseline: Baseline) -> Array:
     (N, *space, C) float32
     """
     if baseline == "blur":
-        return _blurred(x)
+        return blurred(x, BLUR * max(x.shape[1:-1]))
     if baseline == "mean":
         return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
     grey = np.full(x.shape, 255.0 if baseline == "white" else 0.0, np.float32)
     return model.info.input.preprocessing(grey)
 
 
-def _blurred(x: Array) -> Array:
-    """Convolve with a Gaussian along each axis in space; at the edge the weights left over are scaled up."""
-    space = x.shape[1:-1]
-    sigma = BLUR * max(space)
-    for axis, size in enumerate(space, 1):
+def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:
+    """Make a picture of noise: every value is drawn from 0 to 255 alike before it is preprocessed.
+
+    Parameters
+    ----------
+    x : (N, *space, C) float32
+        Preprocessed pictures; all of them get the same noise, so that none depends on its company.
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    (N, *space, C) float32
+    """
+    noise = model.info.input.preprocessing(255 * random.random((1, *x.shape[1:]), np.float32))
+    return np.broadcast_to(noise, x.shape)
+
+
+def blurred(x: Array, sigma: float) -> Array:
+    """Convolve with a Gaussian along each axis in space; at the edge the weights left over are scaled up.
+
+    Parameters
+    ----------
+    x : (N, *space, C) float32
+    sigma : float
+        Its standard deviation in pixels; 0 leaves the pictures as they are.
+
+    Returns
+    -------
+    (N, *space, C) float32
+    """
+    if not sigma:
+        return x
+    for axis, size in enumerate(x.shape[1:-1], 1):
         places = np.arange(size)
         weights = np.exp(-0.5 * ((places - places[:, None]) / sigma) ** 2)
         weights /= weights.sum(axis=1, keepdims=True)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._baselines import Baseline, blurred, empty_picture, noise_picture
 from napari_saliency.methods._chunks import chunks
+from napari_saliency.methods._path import (
+    Doubles,
+    Indices,
+    Path,
+    Rule,
+    completeness,
+    difference,
+    even,
+    integrate,
+    spread_out,
+    straight,
+)
 from napari_saliency.methods._registry import method
+from napari_saliency.methods._running import RunningMean
 
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
+
+Start = Literal[Baseline, "random"]
 
 
 @method("Integrated gradients", needs="gradient", cite="Sundararajan et al. 2017, eq. 1")
@@ -23,7 +38,11 @@ def integrated_gradients(
     targets: Targets,
     *,
     steps: Annotated[int, {"min": 8, "max": 512}] = 64,
-    baseline: Baseline = "black",
+    baseline: Start = "black",
+    rule: Rule = "trapezoid",
+    samples: Annotated[int, {"min": 2, "max": 1000}] = 10,
+    precision: Annotated[float, {"min": 0.0, "max": 0.5, "step": 0.005}] = 0.0,
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0,
 ) -> Iterator[Estimate]:
     """What each pixel contributes to the score, compared with an empty picture.
 
@@ -31,49 +50,101 @@ def integrated_gradients(
     ----------
     steps : int
         Gradients along the way; more of them make the completeness gap smaller.
-    baseline : {"black", "white", "mean", "blur"}
-        The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
+    baseline : {"black", "white", "mean", "blur", "random"}
+        The empty picture. Pixels that look like it get nothing, whatever they mean to the model; the mean
+        over many random ones spares no pixel.
+    rule : {"trapezoid", "gauss_legendre"}
+        How the integral is made of the gradients. Gauss and Legendre's needs fewer of them where the score
+        changes smoothly; on networks of ReLUs, which do not, there is little between the two.
+    samples : int
+        Random baselines, at most: as many ways of ``steps`` gradients each. Of no other baseline.
+    precision : float
+        Stop as soon as the relative standard error over random baselines is this small; 0 takes all of them.
+    seed : int
+        Of the random baselines: the same seed gives the same map.
 
     Notes
     -----
     The contributions of all pixels add up to the score minus the empty picture's score; by how much
-    they do not is reported as the completeness gap. The integral is the trapezoid rule's; the steps
-    are taken in an order that covers the whole way early, so that the map sharpens evenly.
+    they do not is reported as the completeness gap. The steps are taken in an order that covers the whole
+    way early, so that the map sharpens evenly.
+
+    A random baseline is noise: each value is drawn from 0 to 255 alike, before preprocessing (Sturmfels
+    et al. 2020, "uniform"). The mean of the maps over baselines is called expected gradients (Erion et al.
+    2021), whose authors draw pictures of the training data, which are not at hand here; its completeness
+    gap is that to the score minus the mean of the baselines' scores. Every picture of a batch gets the same
+    noise, so that it does not depend on its company.
     """
-    start = empty_picture(model, x, baseline)
-    positions = np.linspace(0, 1, steps)
-    shares = np.full(steps, 1 / (steps - 1))
-    shares[[0, -1]] /= 2
-    order = _spread_out(steps)
-    total, share = np.zeros(x.shape), 0.0
-    ends: dict[int, Array] = {}
-    for begin, stop in chunks(steps, len(x), model.info.together(x.shape[1:-1])):
-        chosen = order[begin:stop]
-        between = start + np.multiply.outer(positions[chosen].astype(np.float32), x - start)
-        values, gradients = model.gradient(between.reshape(-1, *x.shape[1:]), targets.repeat(len(chosen)))
-        rows = zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True)
-        ends.update((step, value) for step, value in rows if step in (0, steps - 1))
-        total += np.tensordot(shares[chosen], gradients.reshape(len(chosen), *x.shape).astype(np.float64), 1)
-        share += shares[chosen].sum()
-        map_so_far = ((x - start) * total / share).astype(np.float32)
-        yield Estimate(
-            map_so_far, stop, steps, diagnostics=_gap(map_so_far, ends, steps) if stop == steps else {}
-        )
+    if baseline != "random":
+        start = empty_picture(model, x, baseline)
+        yield from integrate(model, targets, straight(model, x, start, steps, rule))
+        return
+    random = np.random.default_rng(seed)
+    ways = (straight(model, x, noise_picture(model, x, random), steps, rule) for _ in range(samples))
+    yield from _averaged(model, targets, ways, RunningMean(precision), samples)
 
 
-def _spread_out(count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Order 0..count-1 by van der Corput's sequence, the two ends first."""
-    bits = max(1, (count - 1).bit_length())
-    reversed_bits = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(count)]
-    inner = [i for i in np.argsort(reversed_bits, kind="stable") if i not in (0, count - 1)]
-    return np.array([0, count - 1, *inner])
+def _averaged(
+    model: Model, targets: Targets, ways: Iterator[Path], running: RunningMean, samples: int
+) -> Iterator[Estimate]:
+    """Mean of the maps of several ways, and of the differences of scores that they should add up to."""
+    counts = differences = np.zeros(len(targets.weights))
+    diagnostics: dict[str, Array] = {}
+    for number, way in enumerate(ways):
+        for inside in integrate(model, targets, way):
+            done = number * inside.total + inside.done
+            if inside.done == inside.total:
+                running.add(inside.values[None])
+                taken = running.diagnostics["samples"] - counts  # 0 of pictures that are precise enough
+                differences = differences + taken * difference(inside)
+                counts = counts + taken
+                gap = completeness(running.values, differences / counts)
+                diagnostics = {**running.diagnostics, **gap}
+            elif not number:  # there is nothing to show yet but what is not finished
+                yield Estimate(inside.values, done, samples * inside.total)
+                continue
+            total = done if running.enough else samples * inside.total
+            yield Estimate(running.values, done, total, running.stderr, diagnostics)
+        if running.enough:
+            return
 
 
-def _gap(values: Array, ends: dict[int, Array], steps: int) -> dict[str, Array]:
-    difference = ends[steps - 1] - ends[0]
-    gap = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - difference
-    scale = np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
-    return {
-        "completeness gap": gap.astype(np.float32),
-        "relative completeness gap": (np.abs(gap) / scale).astype(np.float32),
-    }
+@method("Blur integrated gradients", needs="gradient", cite="Xu et al. 2020, section 3")
+def blur_ig(
+    model: Model,
+    x: Array,
+    targets: Targets,
+    *,
+    steps: Annotated[int, {"min": 8, "max": 512}] = 64,
+    blur: Annotated[float, {"min": 0.01, "max": 1.0, "step": 0.01}] = 0.2,
+) -> Iterator[Estimate]:
+    """What each pixel contributes to the score while the picture comes out of a blur.
+
+    Parameters
+    ----------
+    steps : int
+        Gradients along the way; more of them make the completeness gap smaller.
+    blur : float
+        Standard deviation of the strongest blur, as a share of the picture's longer side.
+
+    Notes
+    -----
+    Integrated gradients along the way of pictures that are blurred less and less: nothing is compared with
+    a colour that the model may not know. Whatever is left of the picture in the strongest blur, its mean
+    colours, gets nothing. The integral is the trapezoid rule's over the pictures themselves, exact for
+    models that are linear or quadratic, and not the sum over standard deviations of the authors' code; both
+    become the same as the steps become small. The steps are even in the root of the standard deviation, as
+    most of a picture is lost in the first pixels of blur. At the edge the blur takes what is
+    inside the picture, no black. The contributions add up to the score minus that of the strongest blur.
+    """
+    sigmas = blur * max(x.shape[1:-1]) * np.linspace(1, 0, steps) ** 2
+
+    def at(chosen: Indices) -> tuple[Array, Array | Doubles]:
+        around = np.clip(np.arange(chosen[0] - 1, chosen[-1] + 2), 0, steps - 1)
+        pictures = np.stack([blurred(x, sigma) for sigma in sigmas[around]])
+        return pictures[1:-1], (pictures[2:] - pictures[:-2]) / 2
+
+    # Neighbours are taken together, as they are each other's step.
+    parts = [np.arange(*one) for one in chunks(steps, len(x), model.info.together(x.shape[1:-1]))]
+    parts = [parts[number] for number in spread_out(len(parts))]
+    yield from integrate(model, targets, Path(parts, even(steps), (0, steps - 1), at))

@@ -15,7 +15,13 @@ from tests.test_models import networks
 
 pytestmark = pytest.mark.framework
 
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+FEW = {
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9, "baseline": "white"},
+    "blur_ig": {"steps": 8},
+    "guided_ig": {"steps": 8},
+    "xrai": {"steps": 8},
+}
 ENDS = {
     f"{kind}: {name}": end
     for kind in ("SOFTMAXES", "LINEAR")

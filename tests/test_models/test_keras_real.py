@@ -13,6 +13,9 @@ CLASSES = 1000
 FEW = {
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 8},
+    "blur_ig": {"steps": 8},
+    "guided_ig": {"steps": 8},
+    "xrai": {"steps": 8},
     "occlusion": {"window": 56, "stride": 40},
 }
 

@@ -18,7 +18,14 @@ from tests.test_models import networks, onnx_networks, torch_networks
 
 pytestmark = pytest.mark.framework
 
-FEW = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 8}, "occlusion": {"window": 4}}
+FEW = {
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 8},
+    "occlusion": {"window": 4},
+    "blur_ig": {"steps": 8},
+    "guided_ig": {"steps": 8},
+    "xrai": {"steps": 8},
+}
 NAMED = Settings(preprocessing="none", size=networks.PICTURE[:2])
 
 

@@ -25,7 +25,13 @@ quiet = pytest.mark.filterwarnings(
     "ignore::UserWarning",
     "ignore:Converting a tensor to a Python boolean",
 )
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+FEW = {
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9, "baseline": "white"},
+    "blur_ig": {"steps": 8},
+    "guided_ig": {"steps": 8},
+    "xrai": {"steps": 8},
+}
 RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
 ENDS = networks.SOFTMAXES(torch) | networks.LINEAR(torch)
 RULES = ("guided", "deconvnet")

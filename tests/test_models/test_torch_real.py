@@ -17,6 +17,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 FEW = {
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 9},
+    "blur_ig": {"steps": 8},
+    "guided_ig": {"steps": 8},
+    "xrai": {"steps": 8},
     "occlusion": {"window": 56},
 }
 
