@@ -7,7 +7,7 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
+from napari_saliency.methods import gradients, sampling, paths, cam, occlusion, rise, superpixels  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "method",
     "occlusion",
     "paths",
+    "rise",
     "sampling",
+    "superpixels",
     "wrappable",
 ]
