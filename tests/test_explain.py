@@ -19,7 +19,7 @@ from napari_saliency.models import InputSpec
 from tests.analytic import LABELS, Anything, Dense, Linear, Spatial, pictures, prediction_of, targets_of
 
 FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9}}
-FEW |= dict.fromkeys(("rise", "lime", "kernel_shap"), {"samples": 12})
+FEW |= {name: {"samples": 12} for name in ("rise", "lime", "kernel_shap")}
 
 
 @pytest.fixture

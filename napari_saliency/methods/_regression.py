@@ -11,6 +11,9 @@ from napari_saliency.methods._running import Doubles
 TINY = 1e-10
 """Of the normal equations' mean diagonal: what keeps directions finite that no sample has tried yet."""
 
+FREE = 1e-4
+"""Such a direction has at least this share of one coefficient's square; those that samples have tried hardly any."""
+
 
 class Solution(NamedTuple):
     """What the samples so far say.
@@ -20,7 +23,7 @@ class Solution(NamedTuple):
     coefficients : (K,) float64
         The shortest ones where the samples leave a choice, but for rounding.
     stderr : (K,) float64
-        Their standard errors.
+        Their standard errors; infinite as long as nothing is known of them.
     r_squared : float
         Share of the responses' weighted variance that the regression explains.
     """
@@ -43,8 +46,8 @@ class Regression:
     With X the design, W the weights and A = XᵀWX + ridge, the coefficients are A⁻¹XᵀWy. Their standard errors are
     the square roots of the diagonal of s² A⁻¹ (XᵀW²X) A⁻¹: the residuals are taken to have one variance, whatever
     their weights, and s² is the residuals' weighted mean square times n / (n − K). They say how far another
-    draw of samples would lead elsewhere, not how far a penalty does. Without more samples than coefficients
-    nothing is known: the errors are as large as the largest coefficient.
+    draw of samples would lead elsewhere, not how far a penalty does. They are known
+    once the samples, more than there are coefficients, leave no choice.
     """
 
     def __init__(self, ridge: Doubles) -> None:
@@ -67,19 +70,20 @@ class Regression:
 
     def solve(self) -> Solution:
         """Coefficients of the samples so far, and how far they can be trusted."""
-        # Not a pseudo-inverse: eigenvalues take many times as long where a network wants the processor too.
-        least = TINY * np.diag(self._normal).mean() * np.eye(len(self._right))
-        inverse = np.linalg.inv(self._normal + self._ridge + least)
-        found = inverse @ self._right
+        # No pseudo-inverse: eigenvalues take a hundred times as long where a network wants the processor too.
+        normal = self._normal + self._ridge
+        normal += TINY * np.diag(self._normal).mean() * np.eye(len(normal))
+        found = np.asarray(np.linalg.solve(normal, self._right), np.float64)
         fitted = float(found @ (2 * self._right - self._normal @ found))
         residual = max(self._sum_of_squares - fitted, 0.0)
         spread = self._sum_of_squares - self._sum**2 / self._weight if self._samples else 0.0
         explained = 1 - residual / spread if spread > TINY * self._sum_of_squares else 1.0
-        return Solution(found, self._errors(found, inverse, residual), explained)
+        return Solution(found, self._errors(found, normal, residual), explained)
 
-    def _errors(self, found: Doubles, inverse: Doubles, residual: float) -> Doubles:
-        spare = self._samples - len(found)
-        if spare <= 0:
-            return np.full(len(found), np.abs(found).max())
+    def _errors(self, found: Doubles, normal: Doubles, residual: float) -> Doubles:
+        inverse, spare = np.linalg.inv(normal), self._samples - len(found)
+        free = np.diag(inverse).max() * np.diag(self._normal).mean() * TINY  # nearly 1, or nearly 0
+        if spare <= 0 or free > FREE:
+            return np.full(len(found), np.inf)
         variance = residual / self._weight * self._samples / spare
         return np.asarray(np.sqrt(variance * np.sum(inverse @ self._square * inverse, axis=1)))

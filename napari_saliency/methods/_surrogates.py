@@ -88,8 +88,12 @@ class Surrogate(ABC):
         return self._precise or self._taken >= self.samples
 
     def estimate(self) -> tuple[Array, Array, Mapping[str, float]]:
-        """Values and standard errors painted on the superpixels, each (*space) float32, and all figures."""
+        """Values and standard errors painted on the superpixels, each (*space) float32, and all figures.
+
+        Errors of which nothing is known yet are as large as the largest value.
+        """
         found, errors, figures = self.solve()
+        errors = np.where(np.isfinite(errors), errors, np.abs(found).max())
         values, stderr = (each.astype(np.float32)[self.labels] for each in (found, errors))
         trust = diagnostics(self._taken * self.together, values[None], stderr[None])
         plain = {name: float(each[0]) for name, each in trust.items()}
@@ -188,6 +192,7 @@ class Shapley(Surrogate):
         values = self._gain / self.count + solution.coefficients
         gap = values.astype(np.float32).sum(dtype=np.float64) - self._gain
         relative = abs(gap) / max(abs(self._gain), np.finfo(np.float32).tiny)
-        left = 1 - self._taken / max(self.samples, 1) if self.exact else 1.0
+        left = self.samples - self._taken if self.exact else math.inf
+        stderr = solution.stderr * math.sqrt(min(left / max(self.samples, 1), 1)) if left else 0 * values
         figures = {"completeness gap": gap, "relative completeness gap": relative}
-        return values, solution.stderr * math.sqrt(left), figures
+        return values, stderr, figures
