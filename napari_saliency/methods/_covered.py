@@ -35,7 +35,7 @@ class Covered:
 
     def __init__(self, model: Model, x: Array, fill: Baseline, *question: Hashable) -> None:
         self._model, self._x = model, x
-        self._empty = empty_picture(model, x, fill)
+        self._empty = np.ascontiguousarray(empty_picture(model, x, fill))
         self._shown = x - self._empty
         self._recall = model.recall(x, *question, fill)
 
@@ -53,9 +53,8 @@ class Covered:
 
     def ends(self, targets: Targets) -> tuple[Array, Array]:
         """Values of the whole pictures and of the empty ones, each (N,)."""
-        both = (self._x, self._empty)
-        run = self._model.scores
-        scores = self._recall.scores("ends", lambda: np.concatenate([run(np.array(end)) for end in both]))
+        both, run = (self._x, self._empty), self._model.scores
+        scores = self._recall.scores("ends", lambda: np.concatenate([run(end) for end in both]))
         whole, empty = self._weigh(scores, targets)
         return whole, empty
 
@@ -70,6 +69,10 @@ class Covered:
         return np.concatenate([self._model.scores(self._under(part)) for part in parts])
 
     def _under(self, masks: Array) -> Array:
-        pictures = self._shown * masks[..., None]
+        pictures = np.empty((len(masks), *self._x.shape), np.float32)
+        for channel in range(
+            self._x.shape[-1]
+        ):  # all at once is many times as slow: loops as short as the channels
+            np.multiply(self._shown[..., channel], masks, out=pictures[..., channel])
         pictures += self._empty
         return pictures.reshape(-1, *self._x.shape[1:])

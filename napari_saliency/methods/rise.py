@@ -74,9 +74,8 @@ def rise(
     for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
         masks = np.stack([grid.mask(random) for _ in range(begin, stop)])[:, None]
         values = covered.values((begin, stop), targets, partial(np.asarray, masks)) - middle
-        running.add(
-            values.reshape(*values.shape, *(1 for _ in grid.space)) * (masks - expected) / probability
-        )
+        shares = (values / probability).reshape(*values.shape, *(1 for _ in grid.space))
+        running.add(shares * (masks - expected))
         total = stop if running.enough else samples
         yield Estimate(running.values, stop, total, running.stderr, running.diagnostics)
         if running.enough:
