@@ -25,6 +25,7 @@ FEW = {
     "guided_ig": {"steps": 8},
     "xrai": {"steps": 8},
 }
+FEW |= {name: {"samples": 12} for name in ("rise", "lime", "kernel_shap")}
 
 
 @pytest.fixture

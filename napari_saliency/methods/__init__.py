@@ -7,7 +7,9 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, guided_ig, xrai, cam, occlusion  # isort: skip
+from napari_saliency.methods import (  # isort: skip
+    gradients, sampling, paths, guided_ig, xrai, cam, occlusion, rise, superpixels
+)  # fmt: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
@@ -20,7 +22,9 @@ __all__ = [
     "method",
     "occlusion",
     "paths",
+    "rise",
     "sampling",
+    "superpixels",
     "wrappable",
     "xrai",
 ]

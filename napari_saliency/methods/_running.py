@@ -78,6 +78,11 @@ class RunningMean:
         return np.reshape(np.asarray(numbers, np.float64), (-1, *[1] * (self._mean.ndim - 1)))
 
     @property
+    def counts(self) -> Doubles:
+        """How many samples each picture has taken, (N,)."""
+        return self._counts.copy()
+
+    @property
     def enough(self) -> bool:
         """Whether all pictures are as precise as was asked."""
         return bool(self._count) and not self._open.any()

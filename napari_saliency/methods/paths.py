@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -89,22 +90,21 @@ def _averaged(
 ) -> Iterator[Estimate]:
     """Mean of the maps of several ways, and of the differences of scores that they should add up to."""
     counts = differences = np.zeros(len(targets.weights))
-    diagnostics: dict[str, Array] = {}
+    gap: Mapping[str, Array] = {}
     for number, way in enumerate(ways):
         for inside in integrate(model, targets, way):
             done = number * inside.total + inside.done
             if inside.done == inside.total:
                 running.add(inside.values[None])
-                taken = running.diagnostics["samples"] - counts  # 0 of pictures that are precise enough
+                taken = running.counts - counts  # 0 of pictures that are precise enough
                 differences = differences + taken * difference(inside)
                 counts = counts + taken
                 gap = completeness(running.values, differences / counts)
-                diagnostics = {**running.diagnostics, **gap}
             elif not number:  # there is nothing to show yet but what is not finished
                 yield Estimate(inside.values, done, samples * inside.total)
                 continue
-            total = done if running.enough else samples * inside.total
-            yield Estimate(running.values, done, total, running.stderr, diagnostics)
+            mean = running.estimate(done, samples * inside.total)
+            yield replace(mean, diagnostics={**mean.diagnostics, **gap})
         if running.enough:
             return
 

@@ -10,10 +10,11 @@ from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets
 
 # A derivative follows the targets linearly; rectified ones do not.
 LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "blur_ig", "occlusion"]
+ADDITIVE = [*LINEAR, "rise", "lime", "kernel_shap"]  # linear in the targets, but not a derivative
 RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
 DEGREES = {"smoothgrad_squared": 2, "vargrad": 2}  # how the map grows with the targets; 1 for the others
 SAMPLING = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
-MANY = {"samples": 20, "steps": 20}
+MANY = {"samples": 20, "steps": 20, "segments": 5}
 RANDOM = {"integrated_gradients": {"baseline": "random"}}  # what makes those sample that do not always
 FLAT = ["xrai"]  # whose map is of pixels, though it is made of derivatives by channels
 
@@ -114,7 +115,7 @@ def test_twice_the_target_is_twice_the_map_or_four_times_of_squares(name, model)
     np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", ADDITIVE)
 def test_the_map_of_a_weighted_target_is_the_weighted_sum_of_maps(name, model):
     x = pictures(model)
     parts = [answer(name, model, x, targets_of(index)) for index in range(len(LABELS))]

@@ -1,12 +1,13 @@
 """SmoothGrad, its squares and variance, of any method: against a plain loop."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from napari_saliency._types import ModelError
-from napari_saliency.methods import METHODS, wrappable
+from napari_saliency.methods import METHODS, _registry, wrappable
 from tests.analytic import Quadratic, Spatial, pictures, targets_of
 
 smoothgrad = METHODS["smoothgrad"].function
@@ -44,6 +45,15 @@ def maps_of(of, model, x, targets, samples, noise=0.15, seed=0):
     return np.array(found, np.float64)
 
 
+@pytest.fixture
+def few_samples_inside(monkeypatch):
+    """A method inside another runs with its defaults, which are thousands of masks for some."""
+    for name, found in METHODS.items():
+        fewer = [replace(o, default=20) if o.name == "samples" else o for o in found.options]
+        monkeypatch.setitem(_registry._METHODS, name, replace(found, options=tuple(fewer)))
+
+
+@pytest.mark.usefixtures("few_samples_inside")
 @pytest.mark.parametrize("of", wrappable())
 def test_it_is_the_mean_of_any_methods_maps_its_squares_or_their_variance(of):
     model = Spatial()

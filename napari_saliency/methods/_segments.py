@@ -1,0 +1,46 @@
+"""Superpixels: pieces of a picture that belong together, for methods that cover one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array
+
+Labels = npt.NDArray[np.intp]
+
+COMPACTNESS, SIGMA = 0.3, 1
+"""How even the pieces are, for values from 0 to 1; and a blur in pixels, without which noise ends up in one piece."""
+
+
+def segment(picture: Array, segments: int) -> Labels:
+    """Cut a picture or volume into superpixels by SLIC (Achanta et al. 2012); nothing about it is random.
+
+    Parameters
+    ----------
+    picture : (*space, C) float32
+        Before preprocessing, so that models which preprocess otherwise get the same pieces. Colours are
+        compared as they are, whatever they stand for.
+    segments : int
+        How many are asked for; SLIC starts from an even grid, and small pieces join their neighbours.
+
+    Returns
+    -------
+    (*space) int
+        0 to K-1; each of them occurs.
+    """
+    from skimage.segmentation import slic  # takes a second, which not everybody needs
+
+    labels = slic(
+        picture,
+        n_segments=segments,
+        compactness=COMPACTNESS,
+        sigma=SIGMA,
+        start_label=0,
+        convert2lab=False,
+        channel_axis=-1,
+    )
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)

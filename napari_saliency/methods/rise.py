@@ -1,0 +1,113 @@
+"""Maps made of scores under many random masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import numpy as np
+
+from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._chunks import chunks
+from napari_saliency.methods._covered import Covered
+from napari_saliency.methods._registry import method
+from napari_saliency.methods._running import RunningMean
+from napari_saliency.methods.sampling import Precision, Seed
+
+if TYPE_CHECKING:
+    from napari_saliency.models._base import Model
+
+
+@method("RISE", needs="scores", cite="Petsiuk et al. 2018, eq. 6")
+def rise(
+    model: Model,
+    x: Array,
+    targets: Targets,
+    *,
+    samples: Annotated[int, {"min": 2, "max": 20000}] = 4000,
+    cells: Annotated[int, {"min": 0, "max": 64}] = 0,
+    probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05}] = 0.5,
+    fill: Baseline = "black",
+    centred: bool = False,
+    precision: Precision = 0.0,
+    seed: Seed = 0,
+) -> Iterator[Estimate]:
+    """Mean score over random masks that leave a pixel visible; works for every model.
+
+    Parameters
+    ----------
+    samples : int
+        Masks, at most: each is one run of the model. The standard error falls with the square root of
+        their number.
+    cells : int
+        Cells of a mask along each side; 0 for 7, of a volume 4. Nothing smaller is found, and more of them
+        need more masks.
+    probability : float
+        Of a cell to be left visible.
+    fill : {"black", "white", "mean", "blur"}
+        What covers; black is the paper's product of picture and mask.
+    centred : bool
+        Take away what all pixels have in common, whatever the picture shows, and much of the error with it.
+
+    Notes
+    -----
+    Each value is the mean of the score times the mask there, divided by the mask's expectation, which is
+    ``probability`` everywhere: eq. 6 as it stands, and unbiased. So the map is the expected score given
+    that the pixel is visible. It has a large constant part, the expected score over all masks, which
+    also is most of its largest value and therefore of what the relative standard error is relative to.
+
+    The centred map is the mean of (score − c) · (mask − probability) / probability. Its expectation is the
+    uncentred one's less the expected score, whatever the constant c is; the mean of the whole and the empty
+    picture's scores makes its error small.
+
+    Masks are grids of cells enlarged bilinearly, to one cell more than the picture on each side (a cell
+    has the side of the picture divided by ``cells``, rounded up), and shifted by up to one cell. All pictures of
+    a batch get the same, so that none depends on its company. Another class uses the scores that are known.
+    """
+    grid = _Grid.of(x.shape[1:-1], cells, probability)
+    covered = Covered(model, x, fill, "rise", grid.cells, probability, seed)
+    middle = np.mean(covered.ends(targets), axis=0) if centred else np.zeros(len(x), np.float32)
+    expected = probability if centred else 0.0
+    random, running = np.random.default_rng(seed), RunningMean(precision)
+    for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
+        masks = np.stack([grid.mask(random) for _ in range(begin, stop)])[:, None]
+        values = covered.values((begin, stop), targets, partial(np.asarray, masks)) - middle
+        shares = (values / probability).reshape(*values.shape, *(1 for _ in grid.space))
+        running.add(shares * (masks - expected))
+        yield running.estimate(stop, samples)
+        if running.enough:
+            return
+
+
+class _Grid(NamedTuple):
+    """Small random grids, and how each axis is enlarged."""
+
+    space: tuple[int, ...]
+    cells: tuple[int, ...]
+    probability: float
+    enlarging: tuple[Array, ...]  # of each axis: (rows of the enlarged grid, cells)
+
+    @classmethod
+    def of(cls, space: tuple[int, ...], cells: int, probability: float) -> _Grid:
+        each = tuple(min(cells or (7 if len(space) == 2 else 4), side) for side in space)
+        enlarging = tuple(_enlarging(side, count) for side, count in zip(space, each, strict=True))
+        return cls(space, each, probability, enlarging)
+
+    def mask(self, random: np.random.Generator) -> Array:
+        """One mask, (*space) float32 from 0 to 1."""
+        found: Array = (random.random(self.cells) < self.probability).astype(np.float32)
+        for side, rows in zip(self.space, self.enlarging, strict=True):
+            edge = len(rows) // (rows.shape[1] + 1)
+            shift = random.integers(edge + 1)
+            # The axis that is enlarged comes first and goes last, so that after all of them the order is back.
+            found = np.asarray(np.tensordot(found, rows[shift : shift + side], (0, 1)), np.float32)
+        return found
+
+
+def _enlarging(side: int, cells: int) -> Array:
+    """Weights of bilinear interpolation, ((cells + 1) · edge, cells), of cells with an edge of pixels."""
+    size = (cells + 1) * -(-side // cells)
+    places = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+    return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))), np.float32)

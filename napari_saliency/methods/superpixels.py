@@ -1,0 +1,153 @@
+"""Maps of superpixels, of which all but some are covered: they need nothing of a model but its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+
+from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._chunks import chunks
+from napari_saliency.methods._covered import Covered
+from napari_saliency.methods._registry import method
+from napari_saliency.methods._segments import segment
+from napari_saliency.methods._surrogates import Lime, Sampling, Shapley, Surrogate
+from napari_saliency.methods.sampling import Precision, Seed
+
+if TYPE_CHECKING:
+    from napari_saliency.methods._segments import Labels
+    from napari_saliency.methods._surrogates import Coalitions
+    from napari_saliency.models._base import Model
+
+Segments = Annotated[
+    int,
+    {
+        "min": 2,
+        "max": 300,
+        "help": "Superpixels that are asked for; SLIC makes about as many. Nothing smaller is found, and more of "
+        "them need more samples.",
+    },
+]
+Samples = Annotated[
+    int,
+    {
+        "min": 2,
+        "max": 20000,
+        "help": "Pictures with some superpixels covered, at most: each is one run of the model. The standard error "
+        "falls with the square root of their number.",
+    },
+]
+Fill = Annotated[
+    Baseline,
+    {"help": "What covers. Superpixels that look like it get nothing, whatever they mean to the model."},
+]
+
+
+@method("LIME", needs="scores", cite="Ribeiro et al. 2016, eq. 1 and 2")
+def lime(
+    model: Model,
+    x: Array,
+    targets: Targets,
+    *,
+    segments: Segments = 50,
+    samples: Samples = 1000,
+    kernel_width: Annotated[float, {"min": 0.1, "max": 10.0, "step": 0.05}] = 0.25,
+    ridge: Annotated[float, {"min": 0.0, "max": 1000.0}] = 1.0,
+    fill: Fill = "mean",
+    precision: Precision = 0.0,
+    seed: Seed = 0,
+) -> Iterator[Estimate]:
+    """What each superpixel adds to the score near this picture, by a linear model; works for every model.
+
+    Parameters
+    ----------
+    kernel_width : float
+        How near: coalitions at this cosine distance from the whole picture count 1/e of it.
+    ridge : float
+        Penalty on the squares of the superpixels' values, as in the authors' program; it counts less the more
+        samples there are. 0 for plain least squares.
+
+    Notes
+    -----
+    Each superpixel is left with probability ½, else covered. A linear model with an intercept is fitted to the
+    scores, by least squares weighed by exp(−distance² / kernel_width²) (eq. 2; the distance is the cosine one
+    between what is left and all); its coefficients are painted on their superpixels. The paper's Ω, the
+    complexity, is the ridge: all superpixels are shown, and none is left out for brevity. The standard errors
+    are those of the regression, see `Regression`; R² tells how much of the scores' variance the linear model
+    explains: where it is small, no linear model is true of this picture.
+    """
+    labels = _superpixels(model, x, segments)
+    covered = Covered(model, x, fill, "lime", segments, seed)
+    sampling = Sampling(samples, precision, seed)
+    fits = [Lime(each, sampling, kernel_width, ridge) for each in labels]
+    yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
+
+
+@method("Kernel SHAP", needs="scores", cite="Lundberg and Lee 2017, theorem 2")
+def kernel_shap(
+    model: Model,
+    x: Array,
+    targets: Targets,
+    *,
+    segments: Segments = 50,
+    samples: Samples = 2048,
+    fill: Fill = "mean",
+    precision: Precision = 0.0,
+    seed: Seed = 0,
+) -> Iterator[Estimate]:
+    """Each superpixel's Shapley value: its fair share of the score; works for every model.
+
+    Notes
+    -----
+    A superpixel's value is the mean, over all orders in which superpixels could be uncovered, of what the score
+    gains by uncovering it. It is the solution of a weighted regression on coalitions (theorem 2), and
+    painted on all of the superpixel's pixels. The superpixels' values add up to the score of the picture minus
+    that of the covered one exactly, at any time: the completeness gap is rounding. With few superpixels, where
+    all coalitions are not more than ``samples`` (11 superpixels by default), all are taken and the
+    values are exact; else pairs of a coalition and its complement are drawn by the kernel's weights. The
+    standard errors are those of the regression, see `Regression`.
+    """
+    labels = _superpixels(model, x, segments)
+    covered = Covered(model, x, fill, "kernel_shap", segments, seed)
+    gains = np.subtract(*covered.ends(targets), dtype=np.float64)
+    sampling = Sampling(samples, precision, seed)
+    fits = [Shapley(each, sampling, float(gain)) for each, gain in zip(labels, gains, strict=True)]
+    yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
+
+
+def _superpixels(model: Model, x: Array, segments: int) -> list[Labels]:
+    pictures = model.info.input.preprocessing.inverse(x)
+    return [segment(picture, segments) for picture in pictures]
+
+
+def _fitted(
+    covered: Covered, targets: Targets, fits: Sequence[Surrogate], together: int
+) -> Iterator[Estimate]:
+    """Take samples of all pictures in common, each as many as it needs."""
+    of = fits[0].together
+    total = max(1, *(fit.samples for fit in fits))
+    exact = tuple(fit.exact for fit in fits)
+    for begin, stop in chunks(total, len(fits) * of, together):
+        drawn = [fit.draw(stop - begin) for fit in fits]
+        values = covered.values((begin, stop, exact), targets, partial(_masks, fits, drawn))
+        for fit, coalitions, each in zip(fits, drawn, values.T, strict=True):
+            fit.add(coalitions, each)
+        enough = all(fit.enough for fit in fits)
+        yield _estimate(fits, stop * of, (stop if enough else total) * of)
+        if enough:
+            return
+
+
+def _masks(fits: Sequence[Surrogate], drawn: Sequence[Coalitions]) -> Array:
+    """Masks (M, N, *space) of M coalitions of each of N pictures."""
+    each = [coalitions.astype(np.float32)[:, fit.labels] for fit, coalitions in zip(fits, drawn, strict=True)]
+    return np.stack(each, axis=1)
+
+
+def _estimate(fits: Sequence[Surrogate], done: int, total: int) -> Estimate:
+    values, errors, figures = zip(*(fit.estimate() for fit in fits), strict=True)
+    diagnostics = {name: np.array([each[name] for each in figures], np.float32) for name in figures[0]}
+    return Estimate(np.stack(values), done, total, np.stack(errors), diagnostics)
