@@ -12,7 +12,7 @@ TINY = 1e-10
 """Of the normal equations' mean diagonal: what keeps directions finite that no sample has tried yet."""
 
 FREE = 1e-4
-"""Such a direction has at least this share of one coefficient's square; those that samples have tried hardly any."""
+"""A coefficient with this much freedom, of 1, is of such a direction; one that samples have tried has hardly any."""
 
 
 class Solution(NamedTuple):
@@ -46,8 +46,8 @@ class Regression:
     With X the design, W the weights and A = XᵀWX + ridge, the coefficients are A⁻¹XᵀWy. Their standard errors are
     the square roots of the diagonal of s² A⁻¹ (XᵀW²X) A⁻¹: the residuals are taken to have one variance, whatever
     their weights, and s² is the residuals' weighted mean square times n / (n − K). They say how far another
-    draw of samples would lead elsewhere, not how far a penalty does. They are known
-    once the samples, more than there are coefficients, leave no choice.
+    draw of samples would lead elsewhere, not how far a penalty does. They are known once there are more samples
+    than coefficients, and these leave no choice.
     """
 
     def __init__(self, ridge: Doubles) -> None:
@@ -81,9 +81,11 @@ class Regression:
         return Solution(found, self._errors(found, normal, residual), explained)
 
     def _errors(self, found: Doubles, normal: Doubles, residual: float) -> Doubles:
-        inverse, spare = np.linalg.inv(normal), self._samples - len(found)
-        free = np.diag(inverse).max() * np.diag(self._normal).mean() * TINY  # nearly 1, or nearly 0
-        if spare <= 0 or free > FREE:
-            return np.full(len(found), np.inf)
+        unknown, spare = np.full(len(found), np.inf), self._samples - len(found)
+        if spare <= 0:
+            return unknown
+        inverse = np.linalg.inv(normal)
+        if np.diag(inverse).max() * np.diag(self._normal).mean() * TINY > FREE:
+            return unknown
         variance = residual / self._weight * self._samples / spare
         return np.asarray(np.sqrt(variance * np.sum(inverse @ self._square * inverse, axis=1)))

@@ -26,7 +26,7 @@ Segments = Annotated[
     int,
     {
         "min": 2,
-        "max": 300,
+        "max": 200,
         "help": "Superpixels that are asked for; SLIC makes about as many. Nothing smaller is found, and more of "
         "them need more samples.",
     },

@@ -7,6 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
+from napari_saliency._explain import explain
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS, superpixels
@@ -358,6 +359,18 @@ def test_a_class_that_needs_more_samples_runs_only_those(name):
         found = last(name, model, x, asked[index], **options)
         assert sum(size for _, size in model.calls) == counts[index] + ends
     np.testing.assert_array_equal(found.values, last(name, Convolutional(), x, asked[many], **options).values)
+
+
+@pytest.mark.parametrize("name", ["rise", *BOTH])
+def test_through_the_one_door_another_class_costs_the_prediction_alone(name):
+    model = Spatial()
+    model.info = replace(model.info, gives=frozenset({"scores"}))
+    picture, options = pictures(model)[0], {"samples": 40}
+    explain(model, picture, 0, name, **options)
+    known = len(model.calls)
+    assert explain(model, picture, 1, name, **options).stderr.shape == (6, 8)
+    assert model.calls[known:] == [("scores", 1)]
+    assert {call for call, _ in model.calls} == {"scores"}
 
 
 def test_another_kernel_or_ridge_runs_the_model_zero_times():
