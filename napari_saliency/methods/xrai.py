@@ -38,8 +38,8 @@ def xrai(
     integrated gradients from black and from white, and that of a pixel the sum over its channels (the authors' code
     takes the largest), so that the map adds up to the score minus the mean of those of black and white; by how
     much it does not is the completeness gap. Segments are those of the authors' code, with its numbers: of
-    Felzenszwalb and Huttenlocher 2004, widened over their edges. While steps come in, scales are added, and the
-    regions are chosen anew at the end.
+    Felzenszwalb and Huttenlocher 2004, widened over their edges. While steps come in, scales
+    are added to what begins with regions of one pixel, and the regions are chosen anew at the end.
 
     Raises
     ------
@@ -53,6 +53,7 @@ def xrai(
     pictures = model.info.input.preprocessing.inverse(x)
     attributions = _attributions(model, x, targets, steps)
     found = next(attributions)
+    yield Estimate(found.values, found.done, found.total + len(SCALES))
     members: list[list[csr_array]] = [[] for _ in pictures]
     total = found.total + len(SCALES)
     for number, scale in enumerate(SCALES, 1):

@@ -10,6 +10,8 @@ from napari_saliency.methods import METHODS
 pytestmark = [pytest.mark.framework, pytest.mark.data]
 
 CLASSES = 1000
+BY_HAND = ("gradient", "gradient_x_input", "guided_backprop", "deconvnet", "grad_cam", "smoothgrad",
+           "integrated_gradients", "occlusion")  # fmt: skip
 FEW = {
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 8},
@@ -151,9 +153,9 @@ def by_hand(data_folder, keras, tf):
     return {dtype: SqueezeNet(tf, network.layers, dtype) for dtype in ("float32", "float64")}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", BY_HAND)
 @pytest.mark.parametrize("score", SCORES)
-def test_every_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
+def test_a_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
     # Of the many pictures that integrated gradients looks at, some lie so near to where a ReLU opens or
     # a maximum changes places that rounding decides: float32 must be compared with float32 there.
     oracle = by_hand["float32" if name == "integrated_gradients" else "float64"]
