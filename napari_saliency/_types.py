@@ -36,6 +36,9 @@ Ending = Literal["softmax", "sigmoid", "quantity"]
 Needs = Literal["scores", "gradient", "tap"]
 """What a method asks of a model: one of the three calls of `models.Model`."""
 
+Weights = tuple[tuple[int, float], ...]
+"""(class index, weight), sorted by class, each class once."""
+
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
 NEEDS: tuple[Needs, ...] = get_args(Needs)
@@ -96,7 +99,7 @@ class Target:
         mean everywhere.
     """
 
-    weights: tuple[tuple[int, float], ...]
+    weights: Weights
     score: Score = "logit"
     region: Region | None = None
 

@@ -213,7 +213,7 @@ def test_a_label_that_names_two_classes_is_told():
         (Target.of_class(2), "zebra"),
         (Target.contrast(2, 3), "zebra − bear"),
         (Target.contrast(3, 2), "bear − zebra"),
-        (Target.weighted({0: 0.5, 1: -2}), "+0.5 · tabby cat -2 · Egyptian cat"),
+        (Target.weighted({0: 0.5, 1: -2}), "0.5 · tabby cat − 2 · Egyptian cat"),
         (Target.weighted([1, 1, 1, 1]), "tabby cat + Egyptian cat + zebra + bear"),
     ],
 )
