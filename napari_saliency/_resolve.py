@@ -69,7 +69,10 @@ def weights_of(text: str, labels: Sequence[str]) -> Weights:
     if len(parts) == 1 or _plain(text) in plain:
         terms = [("+", text)]
     else:
-        terms = [*([("+", parts[0])] if parts[0].strip() else []), *zip(parts[1::2], parts[2::2], strict=True)]
+        terms = [
+            *([("+", parts[0])] if parts[0].strip() else []),
+            *zip(parts[1::2], parts[2::2], strict=True),
+        ]
     found: dict[int, float] = {}
     for sign, term in terms:
         weight, number = _term(term.strip(), plain)
@@ -114,11 +117,12 @@ def _term_words(weight: float, label: str) -> str:
 
 def target_label(target: Target, labels: Sequence[str]) -> str:
     """Name a target: a class, ``this − that``, or weights in front of the names."""
+    arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
     if target.index is not None:
-        arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
         return f"{labels[target.index]}{arrow}"
     largest = sorted(target.weights, key=lambda pair: -pair[1])[:MOST_TERMS]
-    return sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
+    words = sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
+    return f"({words}){arrow}" if arrow else words
 
 
 def target_value(target: Target, prediction: Prediction) -> float:

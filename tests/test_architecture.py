@@ -44,7 +44,8 @@ ROOMS = {
     "show": Room("_show", f"{_PLAIN} image display explanation"),
     "engine": Room("_engine", f"{_EXPLAIN} explain"),
     "inspection": Room(
-        "_inspection _ahead _answer _asked _link _open_model _runner _seen _signals _state", f"{_EXPLAIN} explain engine"
+        "_inspection _ahead _answer _asked _link _open_model _runner _seen _signals _state",
+        f"{_EXPLAIN} explain engine",
     ),
     "napari": Room("_napari*", _VIEWER),
     "widget": Room("_widget* _panels.*", f"{_VIEWER} napari"),

@@ -10,9 +10,10 @@ import pytest
 from executors import Immediate, Manual
 
 from napari_saliency import _engine, _open_model, models
+from napari_saliency._asked import Asked
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Memory, Phase, Picture
-from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency._types import ModelError, Target, UntrustedError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
 from tests.analytic import Dense, Linear
 
@@ -232,6 +233,47 @@ def test_step_class_stops_at_both_ends(desk):
     inspection.step_class(100)
     desk.settle()
     assert inspection.explanation.label == "a"
+
+
+def test_a_contrast_is_computed_named_and_known_at_once_the_next_time(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
+    desk.settle()
+    assert inspection.explanation.name == "f − c · Gradient"
+    assert inspection.request.target == Target.contrast(5, 2)
+    np.testing.assert_allclose(inspection.explanation.values, 100 + 3 / 255, rtol=1e-6)
+    assert inspection.known_classes == frozenset(range(1, 6))
+    engine_model().calls.clear()
+    inspection.select_class(5)
+    assert inspection.explanation.label == "f"
+    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
+    assert inspection.explanation.label == "f − c"
+    assert engine_model().calls == []
+
+
+def test_a_contrast_stays_for_another_picture_and_goes_with_the_model(desk):
+    inspection = desk.show()
+    inspection.ask(Asked.one(1).rather_than(0, inspection.prediction))
+    desk.settle()
+    inspection.set_picture(picture(2, 50))
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.label == "b − a"
+    inspection.open_model(OTHER)
+    desk.settle()
+    assert inspection.asked == Asked()
+
+
+@pytest.mark.parametrize("score", ["probability", "log_probability"])
+def test_every_score_has_contrasts(desk, score):
+    inspection = desk.show()
+    inspection.set_score(score)
+    inspection.ask(Asked(((0, 0.5), (1, -2.0))))
+    desk.settle()
+    assert inspection.request.target == Target.weighted({0: 0.5, 1: -2}, score)
+    assert inspection.explanation.label == "0.5 · a − 2 · b"
 
 
 def test_a_class_that_is_being_fetched_ahead_is_not_computed_twice(desk):
