@@ -192,6 +192,8 @@ class Prediction:
         The classes' names.
     space : tuple of int
         Size of an output that has space; () of all others.
+    channels : bool
+        Whether the quantities are a layer's channels, of which the strongest come first.
     """
 
     logits: Array
@@ -199,9 +201,12 @@ class Prediction:
     log_probabilities: Array
     labels: tuple[str, ...]
     space: tuple[int, ...] = ()
+    channels: bool = False
 
     def order(self) -> npt.NDArray[np.intp]:
         """Class indices, the most probable first; ties, and quantities, in the order of the classes."""
+        if self.channels:
+            return np.argsort(-self.logits, kind="stable")
         if self.of_quantities:
             return np.arange(len(self.logits))
         return np.lexsort((-self.logits, -self.probabilities))

@@ -89,7 +89,7 @@ class ClassSum(QWidget):
             self.line.setCursorPosition(0)  # the beginning of a long name, not its end
 
     def _width_of(self, text: str) -> int:
-        return self.button.fontMetrics().horizontalAdvance(text) + 20
+        return int(self.button.fontMetrics().horizontalAdvance(text)) + 20
 
     def _press(self, checked: bool) -> None:
         if checked:
