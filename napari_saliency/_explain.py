@@ -258,6 +258,8 @@ class _Answer:
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
         """Everything about the ``n``-th picture's map."""
         values = estimate.values[n]
+        if self.method.shows == "picture":
+            values = self.info.input.preprocessing.inverse(values)
         notes = (
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
@@ -281,6 +283,7 @@ class _Answer:
             },
             notes=notes,
             provenance=_provenance(self.info),
+            shows=self.method.shows,
         )
 
     def _scores_note(self, target: Target) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ Ending = Literal["softmax", "sigmoid", "quantity"]
 Needs = Literal["scores", "gradient", "tap"]
 """What a method asks of a model: one of the three calls of `models.Model`."""
 
+Shows = Literal["map", "picture"]
+"""What a method's values are: a map of the picture that was given, or a picture of its own."""
+
 Weights = tuple[tuple[int, float], ...]
 """(class index, weight), sorted by class, each class once."""
 

@@ -7,7 +7,7 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
+from napari_saliency.methods import gradients, sampling, paths, cam, occlusion, maximization  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Option",
     "cam",
     "gradients",
+    "maximization",
     "method",
     "occlusion",
     "paths",

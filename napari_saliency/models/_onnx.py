@@ -76,7 +76,8 @@ class OnnxModel(Model):
             raise no_channels(whole, layer, names)
         facts, layout, batch = self._settled
         session = open_session(file, self._network.session.ports, [layer])
-        channels = run_in_parts(session, layout, batch, np.zeros((1, *facts.shape), np.float32))
+        shape = tuple(size or 1 for size in facts.shape)  # all of them are known
+        channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
         twin._network = self._network._replace(session=session)
         own = replace(facts, n_outputs=channels.shape[-1], spelled=None, ending="quantity")
         twin._settled = self._settled._replace(facts=own)

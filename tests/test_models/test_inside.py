@@ -132,7 +132,7 @@ def test_from_one_layer_to_another_and_back(whole):
 
 def test_a_layer_that_does_not_exist_is_told(whole):
     model, _ = whole
-    with pytest.raises(ModelError, match="no layer .convolution 9. that can be looked into; it has"):
+    with pytest.raises(ModelError, match="no layer 'convolution 9' that can be looked into; it has"):
         model.inside("convolution 9")
 
 
