@@ -110,6 +110,12 @@ class Inspection(Signals):
         self._pause()
         self._open_model.answer(settings)
 
+    def look_inside(self, layer: str) -> None:
+        """Explain the channels of a layer of the open model; "" for its own classes again."""
+        if not self._closed:
+            self._pause()
+            self._open_model.look_inside(layer)
+
     def trust(self) -> None:
         """Say yes, once and for all, to the program that opening the model runs; then open it."""
         if not self._closed:

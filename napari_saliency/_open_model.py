@@ -45,6 +45,8 @@ class OpenModel:
         The model and how it stands.
     settings : Settings
         What was said about the model since it was opened.
+    inside : str
+        The layer of it that is looked into, if any.
     link : EngineLink
         For calls to the engine.
     """
@@ -60,20 +62,20 @@ class OpenModel:
     ) -> None:
         self._changed, self._failed, self._later = changed, failed, later or timer(post)
         self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
-        self.settings = Settings()
+        self.settings, self.inside = Settings(), ""
         self._answer: Answer | None = None  # until the model has taken it
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
         self.link = EngineLink(engine, post, background, self._lost)
         self._start_engine()
 
-    def open(self, source: str, settings: Settings) -> None:
-        """Open a model in place of the one before."""
-        same = (source, settings) == (self.status.source, self.settings)
+    def open(self, source: str, settings: Settings, inside: str = "") -> None:
+        """Open a model in place of the one before, or look into a layer of it."""
+        same = (source, settings, inside) == (self.status.source, self.settings, self.inside)
         if source != self.status.source:
             self._answer = None
         info = self.status.info if same else None  # what is known of it holds while it is opened again
-        self.settings = settings
+        self.settings, self.inside = settings, inside
         if not self.link.alive:
             self._start_engine()
         phase, verb = (
@@ -83,7 +85,7 @@ class OpenModel:
         if self._answered < self._asked:  # it may hang in the one before
             self._be_patient()
         self._asked += 1
-        call = partial(_engine.open_model, source, settings)
+        call = partial(_engine.open_model, source, settings, inside)
         self.link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
 
     def answer(self, settings: Settings) -> None:
@@ -98,7 +100,11 @@ class OpenModel:
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
-        self.open(self.status.source, self.settings)
+        self.open(self.status.source, self.settings, self.inside)
+
+    def look_inside(self, layer: str) -> None:
+        """Look into a layer of the open model; "" for the whole model again."""
+        self.open(self.status.source, self.settings, layer)
 
     def trust(self) -> None:
         """Say yes to the program that waits for it, and open the model."""

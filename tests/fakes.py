@@ -102,6 +102,9 @@ class FakeInspection(Signals):
     def answer(self, settings):
         self.commands.append(("answer", settings))
 
+    def look_inside(self, layer):
+        self.commands.append(("look_inside", layer))
+
     def trust(self):
         self.commands.append(("trust",))
 

@@ -19,7 +19,11 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
 from tests.analytic import LABELS, Anything, Dense, Linear, Spatial, pictures, prediction_of, targets_of
 
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9}}
+FEW = {
+    "activation_maximization": {"steps": 4},
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9},
+}
 
 
 @pytest.fixture

@@ -1383,3 +1383,67 @@ def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, viewing, inspection,
         assert section.width() == width
         labels = [child for child in section.findChildren(type(section.heading)) if child.isVisible()]
         assert max(label.mapTo(section, QPoint(label.width(), 0)).x() for label in labels) <= width
+
+
+# Inside a layer
+
+
+def items(box):
+    return [(box.itemText(n), box.itemData(n)) for n in range(box.count())]
+
+
+def test_layers_to_look_into_are_listed_the_last_one_first(made, inspection):
+    choice = made(ClassSection, inspection).inside
+    assert items(choice) == [("of the model", ""), ("of late", "late"), ("of early", "early")]
+    assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
+    pick(choice, "late")
+    assert inspection.of("look_inside") == [("look_inside", "late")]
+    pick(choice, "of the model")  # which is looked at already
+    assert len(inspection.of("look_inside")) == 1
+
+
+def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made, inspection):
+    section = made(ClassSection, inspection)
+    look(inspection)
+    whole = inspection.model.info
+    labels = tuple(f"late[{n}]" for n in range(3))
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
+    assert section.inside.count() == 3
+    inspection.set_model(
+        ready(labels=labels, ending="quantity", inside="late", layers=whole.layers[:1], outer=whole)
+    )
+    nothing = np.full(3, np.nan, np.float32)
+    inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
+    inspection.prediction_changed.emit(inside)
+    assert rows(section) == [1, 2, 0]
+    assert section.table.classes.data(section.table.classes.index(0, 1)) == "2"
+    assert section.heading.text() == "Channels"
+    assert section.search.placeholderText() == "Search 3 channels"
+    assert section.inside.currentText() == "of late"
+    assert section.inside.count() == 3
+    pick(section.inside, "of the model")
+    assert inspection.of("look_inside") == [("look_inside", "")]
+
+
+def test_a_model_without_layers_cannot_be_looked_into(made, inspection):
+    choice = made(ClassSection, inspection).inside
+    assert choice.isVisible()
+    inspection.set_model(ready(layers=(), cam_layer=""))
+    assert choice.isHidden()
+
+
+def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, inspection, qtbot):
+    section = made(ClassSection, inspection)
+    focus(qtbot, section.inside.lineEdit())
+    section.inside.lineEdit().setText("nowhere")
+    focus(qtbot, section.inside)
+    section.inside.lineEdit().editingFinished.emit()
+    assert section.inside.currentText() == "of the model"
+    assert not inspection.of("look_inside")
+
+
+def test_what_is_said_of_a_model_is_said_of_the_whole(made, inspection):
+    section = made(ModelSection, inspection)
+    whole = info(source="net.keras", questions=("labels",))
+    inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
+    assert section.form.isVisible()

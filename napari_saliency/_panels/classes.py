@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QLineEdit, QSizePolicy
 from superqt.utils import qdebounced
 
-from napari_saliency._panels._style import Section
+from napari_saliency._panels._style import Section, row
 from napari_saliency._panels.class_sum import ClassSum
 from napari_saliency._panels.class_table import FEWEST_ROWS, ROW, ClassTable
+from napari_saliency._panels.inside import InsideChoice
 
 if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
@@ -39,6 +40,9 @@ class ClassSection(Section):
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.table.setToolTip(HELP)
         self.sum = ClassSum(inspection, self.table)
+        self.inside = InsideChoice(inspection)
+        self.rows.removeWidget(self.heading)
+        self.rows.addLayout(row(self.heading, self.inside, stretch=1))
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.table, 1)
         self.rows.addWidget(self.sum)
@@ -65,7 +69,10 @@ class ClassSection(Section):
             self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
-        words = f"Search {count} class{'es' if count > 1 else ''}" if count else "No prediction yet"
+        kind = "Channels" if prediction is not None and prediction.channels else "Classes"
+        self.heading.setText(kind)
+        many = kind.lower() if count > 1 else {"Channels": "channel", "Classes": "class"}[kind]
+        words = f"Search {count} {many}" if count else "No prediction yet"
         self.search.setPlaceholderText(words)
         self.search.setEnabled(count > 0)
         self._mark()

@@ -113,7 +113,7 @@ class KerasModel(Model):
     def inside(self, layer: str) -> KerasModel:
         whole = self.info.outer or self.info
         found, twin = find_layer(whole, layer), copy.copy(self)
-        twin._inside, twin._kept = layer, None
+        twin._inside, twin._kept, twin._recall = layer, None, None
         with self._lock:
             twin.info = looked_into(whole, found, self._graph.inside(layer).layers)
         return twin

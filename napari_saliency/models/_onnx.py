@@ -78,7 +78,7 @@ class OnnxModel(Model):
         session = open_session(file, self._network.session.ports, [layer])
         shape = tuple(size or 1 for size in facts.shape)  # all of them are known
         channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
-        twin._network = self._network._replace(session=session)
+        twin._network, twin._recall = self._network._replace(session=session), None
         own = replace(facts, n_outputs=channels.shape[-1], spelled=None, ending="quantity")
         twin._settled = self._settled._replace(facts=own)
         twin.info = looked_into(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())

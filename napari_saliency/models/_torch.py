@@ -70,7 +70,7 @@ class TorchModel(Model):
     def inside(self, layer: str) -> TorchModel:
         whole = self.info.outer or self.info
         found, twin = find_layer(whole, layer), copy.copy(self)
-        twin._kept, twin._inside = None, layer
+        twin._inside, twin._kept, twin._recall = layer, None, None
         names = [one.name for one in whole.layers]
         twin.info = looked_into(whole, found, names[: names.index(layer)])
         return twin

@@ -43,16 +43,8 @@ MIXING = {
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
-    "view",
-    "_unsafe_view",
-    "alias",
-    "detach",
-    "clone",
-    "t",
-    "permute",
-    "transpose",
-    "_to_copy",
-    "slice",
+    *("view", "_unsafe_view", "alias", "detach", "clone"),
+    *("t", "permute", "transpose", "_to_copy", "slice"),
 }
 
 

@@ -119,6 +119,17 @@ def test_the_whole_model_answers_as_before(whole):
     np.testing.assert_allclose(model.scores(x), twin.scores(x), rtol=1e-4, atol=1e-5)
 
 
+def test_scores_that_are_kept_are_not_taken_for_a_layers(whole):
+    """The same picture and options, asked of the whole model just before."""
+    model, twin = whole
+    image = np.random.default_rng(2).integers(0, 255, (9, 13, 3)).astype(np.uint8)
+    explain(model, image, 1, "occlusion", window=4)
+    inside = model.inside(layer_of(model, "linear"))
+    found = explain(inside, image, 1, "occlusion", window=4).values
+    wanted = explain(InsideConvolutional(twin, "linear"), image, 1, "occlusion", window=4).values
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
 def test_from_one_layer_to_another_and_back(whole):
     model, twin = whole
     x, (first, second) = pictures(twin), (layer_of(model, which) for which in ("linear", "rectified"))

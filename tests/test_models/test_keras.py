@@ -15,7 +15,11 @@ from tests.test_models import networks
 
 pytestmark = pytest.mark.framework
 
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+FEW = {
+    "activation_maximization": {"steps": 4},
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9, "baseline": "white"},
+}
 ENDS = {
     f"{kind}: {name}": end
     for kind in ("SOFTMAXES", "LINEAR")

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.framework, pytest.mark.data]
 
 CLASSES = 1000
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 8},
     "occlusion": {"window": 56, "stride": 40},

@@ -18,7 +18,12 @@ from tests.test_models import networks, onnx_networks, torch_networks
 
 pytestmark = pytest.mark.framework
 
-FEW = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 8}, "occlusion": {"window": 4}}
+FEW = {
+    "activation_maximization": {"steps": 4},
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 8},
+    "occlusion": {"window": 4},
+}
 NAMED = Settings(preprocessing="none", size=networks.PICTURE[:2])
 
 

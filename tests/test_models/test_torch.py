@@ -25,7 +25,11 @@ quiet = pytest.mark.filterwarnings(
     "ignore::UserWarning",
     "ignore:Converting a tensor to a Python boolean",
 )
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+FEW = {
+    "activation_maximization": {"steps": 4},
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9, "baseline": "white"},
+}
 RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
 ENDS = networks.SOFTMAXES(torch) | networks.LINEAR(torch)
 RULES = ("guided", "deconvnet")

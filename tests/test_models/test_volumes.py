@@ -19,7 +19,11 @@ pytestmark = [
 ]
 
 SHAPE, SPACE = (9, 7, 11, 2), (3, 2, 4)
-FEW = {"smoothgrad": {"samples": 5}, "integrated_gradients": {"steps": 9, "baseline": "white"}}
+FEW = {
+    "activation_maximization": {"steps": 4},
+    "smoothgrad": {"samples": 5},
+    "integrated_gradients": {"steps": 9, "baseline": "white"},
+}
 KERAS = ["last", "first", "without size", "exported"]
 TORCH = ["module", "script", "graph"]
 
