@@ -52,8 +52,8 @@ class Explanation:
         Sentences to read with the map.
     provenance : mapping
         Model and its fingerprint, preprocessing, versions of the packages.
-    shows : {"map", "picture"}
-        What the values are.
+    shows : {"map", "stack", "picture"}
+        What ``values`` are; the channels of a stack are maps of their own.
     """
 
     values: Array
@@ -85,9 +85,9 @@ class Explanation:
 
     @property
     def picture(self) -> npt.NDArray[np.uint8]:
-        """Of methods that make a picture: as pictures are kept, (h, w, C), or (h, w) if it is grey."""
-        pixels = np.rint(self.values).clip(0, 255).astype(np.uint8)
-        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+        """Of methods that make a picture: as pictures are kept, (h, w, 3), or (h, w) if it is not RGB."""
+        pixels = self.values if self.values.shape[-1] == 3 else self.values.mean(axis=-1)
+        return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
     def reduced(self, display: _display.Display) -> Array:
         """One number for each pixel, (h, w) or (z, y, x); see `_display.reduce`."""

@@ -36,8 +36,10 @@ Ending = Literal["softmax", "sigmoid", "quantity"]
 Needs = Literal["scores", "gradient", "tap"]
 """What a method asks of a model: one of the three calls of `models.Model`."""
 
-Shows = Literal["map", "picture"]
-"""What a method's values are: a map of the picture that was given, or a picture of its own."""
+Shows = Literal["map", "stack", "picture"]
+"""What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
+a map of its own; or a picture.
+"""
 
 Weights = tuple[tuple[int, float], ...]
 """(class index, weight), sorted by class, each class once."""

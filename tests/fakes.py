@@ -185,6 +185,7 @@ class FakeInspection(Signals):
                 title=method.title,
                 method=method.id,
                 target=self.request.target,
+                shows=method.shows,
                 **changes,
             )
         self.set_known({known.target.index for known in self.known_maps} - {None})

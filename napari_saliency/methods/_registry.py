@@ -79,8 +79,8 @@ class Method:
         Paper and equation.
     options : tuple of Option
         Its keyword options.
-    shows : {"map", "picture"}
-        What its values are: a map of the picture that was given, or a picture of its own, in the model's numbers.
+    shows : {"map", "stack", "picture"}
+        What its values are; see `Shows`.
     """
 
     id: str
@@ -127,8 +127,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
 
 
 def wrappable() -> tuple[str, ...]:
-    """Ids of the methods that another one can wrap: those that make maps and wrap none themselves."""
-    return tuple(name for name, found in METHODS.items() if not found.wraps and found.shows == "map")
+    """Ids of the methods that another one can wrap: those that make maps, and wrap none themselves."""
+    return tuple(name for name, found in METHODS.items() if found.shows == "map" and not found.wraps)
 
 
 def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Callable[[Function], Function]:
