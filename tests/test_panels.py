@@ -24,6 +24,7 @@ from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection, summary
+from napari_saliency._panels.inside import WHOLE
 from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
@@ -1394,7 +1395,7 @@ def items(box):
 
 def test_layers_to_look_into_are_listed_the_last_one_first(made, inspection):
     choice = made(ClassSection, inspection).inside
-    assert items(choice) == [("of the model", ""), ("of late", "late"), ("of early", "early")]
+    assert items(choice) == [(WHOLE, ""), ("of late", "late"), ("of early", "early")]
     assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
     pick(choice, "late")
     assert inspection.of("look_inside") == [("look_inside", "late")]
@@ -1438,7 +1439,7 @@ def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, inspecti
     section.inside.lineEdit().setText("nowhere")
     focus(qtbot, section.inside)
     section.inside.lineEdit().editingFinished.emit()
-    assert section.inside.currentText() == "of the model"
+    assert section.inside.currentText() == WHOLE
     assert not inspection.of("look_inside")
 
 

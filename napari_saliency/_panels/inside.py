@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_saliency._state import ModelStatus
     from napari_saliency.models import Layer
 
-WHOLE = "of the model"
+WHOLE = "of the model, or inside…"
 HELP = (
     "<p>What is listed below: the model's own classes, or the <b>channels of a layer inside</b>, "
     "the strongest first. A map then says what makes a channel answer.</p><p>Type to search for a layer.</p>"
