@@ -99,25 +99,27 @@ def is_alive(pid: int) -> bool:
 
 @dataclass(eq=False)
 class Engine:
-    """What an engine process holds: one model, and the methods that are under way."""
+    """What an engine process holds: one model, the layer of it that is looked into, and the methods under way."""
 
     model: Model | None = None
+    seen: Model | None = None  # what is asked: the model, or what it looks like inside
     opened: tuple[object, ...] = ()
     runs: dict[int, Iterator[list[Explanation]]] = field(default_factory=dict)
 
-    def open_model(self, source: str, settings: Settings) -> ModelInfo:
-        """Open a model in place of the one before; other settings alone do not load it again."""
+    def open_model(self, source: str, settings: Settings, inside: str = "") -> ModelInfo:
+        """Open a model in place of the one before; other settings, or a layer, alone do not load it again."""
         from napari_saliency import models
 
         version = _version(source, settings)
         self.runs.clear()
         if self.model is None or version != self.opened:
-            self.model, self.opened = None, ()  # two models at once may not fit into memory
+            self.model, self.seen, self.opened = None, None, ()  # two models at once may not fit into memory
             self.model = models.open_model(source, settings)
             self.opened = version
         else:
             self.model = self.model.with_settings(settings)
-        info, program = self.model.info, version[-1]
+        self.seen = self.model.inside(inside) if inside else self.model
+        info, program = self.seen.info, version[-1]
         return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info
 
     def predict(self, x: Array, region: Region | None = None) -> Prediction:
@@ -158,9 +160,9 @@ class Engine:
         self.runs.pop(run, None)
 
     def _opened_model(self) -> Model:
-        if self.model is None:
+        if self.seen is None:
             raise ModelError("no model is open")
-        return self.model
+        return self.seen
 
 
 @cache
@@ -176,9 +178,9 @@ def warm_up() -> tuple[str, int]:
     return platform.node(), os.getpid()
 
 
-def open_model(source: str, settings: Settings) -> ModelInfo:
+def open_model(source: str, settings: Settings, inside: str = "") -> ModelInfo:
     """See `Engine.open_model`."""
-    return _engine().open_model(source, settings)
+    return _engine().open_model(source, settings, inside)
 
 
 def predict(x: Array, region: Region | None = None) -> Prediction:

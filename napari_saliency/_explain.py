@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import repeat
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency._placement import Placement, Region
+from napari_saliency._resolve import resolve, target_label, target_value
 from napari_saliency._types import DIRECTIONS, Array, Estimate, ModelError, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
 from napari_saliency.models import Model
@@ -47,8 +46,8 @@ def explain(
     image : array (h, w) or (h, w, C), path, or PIL image; for a model of volumes (z, y, x) or (z, y, x, C)
         Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
     target : int, str, Target, optional
-        A class by index or label, or any weighting; the top class if none is given. Of a model that
-        returns one quantity also ``increase`` or ``decrease``.
+        A class by index or label, or any weighting, also in words (``cat - 0.5 dog``); the top class if
+        none is given. Of a model that returns one quantity also ``increase`` or ``decrease``.
     method : str
         One of `METHODS`.
     score : {"logit", "probability", "log_probability"}
@@ -247,72 +246,6 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def resolve(target: Target | int | str | None, prediction: Prediction, score: Score = "logit") -> Target:
-    """Make a `Target` of whatever names one.
-
-    Raises
-    ------
-    ValueError
-        If there is no such class; the message names the nearest ones.
-    """
-    if isinstance(target, Target):
-        target.dense(len(prediction.labels))
-        return target
-    if prediction.of_quantities:
-        score = DIRECTIONS[0] if score == "logit" else score
-        if target in DIRECTIONS and len(prediction.labels) == 1:
-            target, score = 0, cast("Score", target)
-    if target is None:
-        return Target.of_class(int(prediction.order()[0]), score)
-    if isinstance(target, str):
-        return Target.of_class(_find_label(target, prediction.labels), score)
-    try:
-        number = index(target)
-    except TypeError:
-        number = None
-    if number is None or isinstance(target, bool):  # True is not class 1
-        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}")
-    if not 0 <= number < len(prediction.labels):
-        raise ValueError(
-            f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}"
-        )
-    return Target.of_class(number, score)
-
-
-def _find_label(text: str, labels: tuple[str, ...]) -> int:
-    plain = [_plain(label) for label in labels]
-    matches = [i for i, label in enumerate(plain) if label == _plain(text)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise ValueError(f"{text!r} names the classes {', '.join(map(str, matches))}: give one by its index")
-    near = get_close_matches(_plain(text), plain, 3)
-    hint = f"; near it are {', '.join(near)}" if near else ""
-    raise ValueError(f"the model has no class {text!r}{hint}")
-
-
-def _plain(label: str) -> str:
-    return label.replace("_", " ").strip().casefold()
-
-
-def target_label(target: Target, labels: tuple[str, ...]) -> str:
-    """Name a target: a class, ``this − that``, or weights in front of the names."""
-    if target.index is not None:
-        arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
-        return f"{labels[target.index]}{arrow}"
-    signs = {1.0: "+ ", -1.0: "− "}
-    terms = [
-        f"{signs.get(w, f'{w:+g} · ')}{labels[i]}" for i, w in sorted(target.weights, key=lambda p: -p[1])[:4]
-    ]
-    return " ".join(terms).removeprefix("+ ") + (" …" if len(target.weights) > 4 else "")
-
-
-def target_value(target: Target, prediction: Prediction) -> float:
-    """The weighted scores of one picture; of a quantity its value, whether up or down."""
-    scores = {"probability": prediction.probabilities, "log_probability": prediction.log_probabilities}
-    return float(scores.get(target.score, prediction.logits) @ target.dense(len(prediction.labels)))
-
-
 @dataclass(frozen=True, eq=False)
 class _Answer:
     """What all explanations of one run have in common."""
@@ -325,6 +258,8 @@ class _Answer:
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
         """Everything about the ``n``-th picture's map."""
         values = estimate.values[n]
+        if self.method.shows == "picture":
+            values = self.info.input.preprocessing.inverse(values)
         notes = (
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
@@ -348,6 +283,7 @@ class _Answer:
             },
             notes=notes,
             provenance=_provenance(self.info),
+            shows=self.method.shows,
         )
 
     def _scores_note(self, target: Target) -> tuple[str, ...]:

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_saliency import _display
 
 if TYPE_CHECKING:
     from napari_saliency._placement import Placement
-    from napari_saliency._types import Array, Prediction, Target
+    from napari_saliency._types import Array, Prediction, Shows, Target
+
+    Pixels = Array | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +26,8 @@ class Explanation:
     ----------
     values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
         The map, raw: signed, not normalised, in units of score per unit of model input
-        (class activation maps, which have no channels, in units of score).
+        (class activation maps, which have no channels, in units of score). Of methods that make a
+        picture that picture, 0 to 255.
     placement : Placement
         Where the map's pixels lie in the picture.
     target : Target
@@ -46,6 +52,8 @@ class Explanation:
         Sentences to read with the map.
     provenance : mapping
         Model and its fingerprint, preprocessing, versions of the packages.
+    shows : {"map", "stack", "picture"}
+        What ``values`` are; the channels of a stack are maps of their own.
     """
 
     values: Array
@@ -63,6 +71,7 @@ class Explanation:
     diagnostics: Mapping[str, float]
     notes: tuple[str, ...]
     provenance: Mapping[str, str]
+    shows: Shows = "map"
 
     @property
     def name(self) -> str:
@@ -74,11 +83,17 @@ class Explanation:
         """Whether the method ran to its end."""
         return self.done >= self.total
 
+    @property
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """Of methods that make a picture: as pictures are kept, (h, w, 3), or (h, w) if it is not RGB."""
+        pixels = self.values if self.values.shape[-1] == 3 else self.values.mean(axis=-1)
+        return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
     def reduced(self, display: _display.Display) -> Array:
         """One number for each pixel, (h, w) or (z, y, x); see `_display.reduce`."""
         return _display.reduce(self.values, display, len(self.placement.scale))
 
-    def to_layer(self, display: _display.Display | None = None) -> tuple[Array, dict[str, Any], str]:
+    def to_layer(self, display: _display.Display | None = None) -> tuple[Pixels, dict[str, Any], str]:
         """Make a layer of it, as napari's functions take and give them.
 
         Parameters
@@ -89,20 +104,28 @@ class Explanation:
         Returns
         -------
         data : (h, w) or (z, y, x) float32
-            One view of the map, in its own units.
+            One view of the map, in its own units; of methods that make a picture that picture, uint8.
         attributes : dict
             For ``viewer.add_image(data, **attributes)``: name, place over a picture that was not moved
             or scaled, colours, and this explanation under ``metadata["saliency"]``.
         kind : str
             ``"image"``.
         """
+        if self.shows == "picture":
+            return self.picture, {**self._place(), "rgb": self.values.shape[-1] == 3}, "image"
         display = display or _display.Display()
         reduced = self.reduced(display)
         attributes = {
+            **self._place(),
+            **_display.appearance([reduced], display),
+        }
+        return reduced, attributes, "image"
+
+    def _place(self) -> dict[str, Any]:
+        """What layers of every kind have."""
+        return {
             "name": self.name,
             "scale": self.placement.scale,
             "translate": self.placement.translate,
             "metadata": {"saliency": self},
-            **_display.appearance([reduced], display),
         }
-        return reduced, attributes, "image"

@@ -15,17 +15,15 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
-
 from napari_saliency._ahead import Ahead
-from napari_saliency._answer import Answer, for_other_port
+from napari_saliency._asked import Asked
 from napari_saliency._explain import Question
 from napari_saliency._link import ThreadLink
 from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
 from napari_saliency._seen import SeenPicture
+from napari_saliency._signals import Signals
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
-from napari_saliency._types import ModelError, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
 
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Prediction, Score
 
 
-class Inspection:
+class Inspection(Signals):
     """State and commands of the panel.
 
     Signals carry the new value; the attribute of the same name holds it.
@@ -54,8 +52,8 @@ class Inspection:
 
     Attributes
     ----------
-    selected : int or None
-        The class that is explained; None for the top class.
+    asked : Asked
+        The classes that are explained.
     known_classes : frozenset of int
         Those whose maps, as is chosen now, show at once.
     progress : Progress or None
@@ -65,16 +63,6 @@ class Inspection:
     method, options, score
         How to explain.
     """
-
-    model_changed = Signal(object)  # ModelStatus
-    picture_changed = Signal(object)  # Picture | None
-    prepared_changed = Signal(object)  # Prepared | None
-    prediction_changed = Signal(object)  # Prediction | None
-    class_changed = Signal(object)  # int | None
-    known_classes_changed = Signal(object)  # frozenset[int]
-    progress_changed = Signal(object)  # Progress | None
-    explanation_changed = Signal(object)  # Explanation | None
-    failed = Signal(object)  # Problem
 
     def __init__(
         self,
@@ -87,10 +75,9 @@ class Inspection:
         self._threads = threads(), threads()
         self._memory = Memory()
         self._closed = self._wanted = self._live = False
-        self._answer: Answer | None = None
         self._ahead = Ahead()
         self._fingerprint = ""
-        self.selected: int | None = None
+        self.asked = Asked()
         self.known_classes: frozenset[int] = frozenset()
         self.progress: Progress | None = None
         self.explanation: Explanation | None = None
@@ -112,23 +99,22 @@ class Inspection:
         """Open a model in place of the one before."""
         if self._closed:
             return
-        self._runner.stop()
-        self._wanted |= self._live
+        self._pause()
         another = source != self.model.source
         self._open_model.open(source, settings or Settings())
         if another:  # classes that can be clicked are those of the model that answers the click
-            self._answer = None
             self._seen.forget_prediction()
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
-        before = self._open_model.settings
-        self._answer = Answer(self.model.source, before)
-        try:
-            self._answer.write(settings)
-        except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
-            self.failed.emit(Problem.of("This could not be kept beside the model", error))
-        self.open_model(self.model.source, settings.over(for_other_port(before, settings)))
+        self._pause()
+        self._open_model.answer(settings)
+
+    def look_inside(self, layer: str) -> None:
+        """Explain the channels of a layer of the open model; "" for its own classes again."""
+        if not self._closed:
+            self._pause()
+            self._open_model.look_inside(layer)
 
     def trust(self) -> None:
         """Say yes, once and for all, to the program that opening the model runs; then open it."""
@@ -139,8 +125,7 @@ class Inspection:
         """Look at another picture, or at another plane."""
         if self._closed or (picture and picture.key) == (self.picture and self.picture.key):
             return
-        self._runner.stop()
-        self._wanted |= self._live
+        self._pause()
         self._seen.look_at(picture)
         self.picture_changed.emit(picture)
         self._update_known()
@@ -186,21 +171,26 @@ class Inspection:
         self._live = live
         self._chosen()
 
+    @property
+    def selected(self) -> int | None:
+        """The class that is explained, rather than others if there are any; None for the top class."""
+        return self.asked.selected
+
+    def ask(self, asked: Asked) -> None:
+        """Explain other classes."""
+        if asked != self.asked or self.stale:
+            self.asked = asked
+            self.class_changed.emit(self.selected)
+            self.explain()
+
     def select_class(self, index: int | None) -> None:
         """Explain another class; None for the top class."""
-        if index == self.selected and not self.stale:
-            return
-        self.selected = index
-        self.class_changed.emit(index)
-        self.explain()
+        self.ask(Asked.one(index))
 
     def step_class(self, by: int) -> None:
         """Go down (or up, if negative) in the order of probability."""
-        if self.prediction is None:
-            return
-        order = self.prediction.order().tolist()
-        here = 0 if self.selected is None else order.index(self.selected)
-        self.select_class(order[min(max(here + by, 0), len(order) - 1)])
+        if self.prediction is not None:
+            self.ask(self.asked.neighbour(by, self.prediction))
 
     def explain(self) -> None:
         """Ask for the map of what is chosen; it comes as soon as everything that it needs is there."""
@@ -318,17 +308,11 @@ class Inspection:
         info = self.model.info
         if self.picture is None or info is None or self.prediction is None:
             return None
-        if index is None:
-            index = int(self.prediction.order()[0]) if self.selected is None else self.selected
         score = self.score if self.score in info.scores else info.scores[0]
-        return Request(
-            picture=self.picture.key,
-            model=info.source,
-            fingerprint=(info.fingerprint, info.input),
-            method=self.method,
-            options=tuple(sorted(self.options.items())),
-            target=Target(((index, 1.0),), score, self.prepared.region if self.prepared else None),
-        )
+        region = self.prepared.region if self.prepared else None
+        asked = self.asked if index is None else Asked.one(index)
+        target = asked.target(self.prediction, score, region)
+        return Request.of(self.picture, info, self.method, self.options, target)
 
     # Answers -----------------------------------------------------------------------------------
 
@@ -339,18 +323,13 @@ class Inspection:
             self._set_progress(self.progress if self._wanted else None)
             self._seen.lose()
         elif status.info is not None and status.info.fingerprint != self._fingerprint:
-            self._fingerprint, self.selected = status.info.fingerprint, None
+            self._fingerprint, self.asked = status.info.fingerprint, Asked()
             self.class_changed.emit(None)
         self._phase = status.phase
         self.model_changed.emit(status)
         self._update_known()
         if status.phase is Phase.READY:
-            self._answer = None
             self._advance()
-        elif status.phase is Phase.FAILED and self._answer is not None:
-            answer, self._answer = self._answer, None
-            answer.undo()
-            self.open_model(status.source, answer.before)
 
     def _is_prepared(self, prepared: Prepared | None) -> None:
         self.prepared_changed.emit(prepared)
@@ -395,6 +374,11 @@ class Inspection:
         if known != self.known_classes:
             self.known_classes = known
             self.known_classes_changed.emit(known)
+
+    def _pause(self) -> None:
+        """Stop what runs, before something else is looked at."""
+        self._runner.stop()
+        self._wanted |= self._live
 
     def _waiting(self, words: str) -> None:
         """Tell what the user's request waits for, if there is one."""

@@ -15,6 +15,7 @@ from napari.utils.notifications import Notification, notification_manager
 from psygnal import Signal
 
 from napari_saliency import _display
+from napari_saliency._napari_beside import PictureLayers
 from napari_saliency._napari_maps import Delay, MapLayers
 from napari_saliency._napari_pictures import (
     Pixels,
@@ -87,6 +88,7 @@ class Viewing:
         self.reading = NO_PICTURE
         self._display = _display.Display()
         self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
+        self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         inspection.explanation_changed.connect(self._show)
@@ -137,6 +139,7 @@ class Viewing:
         """Leave the map as a layer of its own; the next one goes into a new one."""
         if self.source is not None:
             self._maps.keep(self.source)
+            self._made.keep(self.source)
             self._tell_map()
 
     @property
@@ -152,8 +155,8 @@ class Viewing:
 
     @property
     def has_map(self) -> bool:
-        """Whether a layer shows the picture's map, other than as one that was kept."""
-        return self.source is not None and self._maps.has(self.source)
+        """Whether a layer shows the picture's map, or one made for it, other than as one that was kept."""
+        return self.source is not None and (self._maps.has(self.source) or self._made.has(self.source))
 
     def auto_contrast(self) -> None:
         """Let the contrast limits follow the map again."""
@@ -335,15 +338,21 @@ class Viewing:
         if explanation is None or request is None or found is None:
             return
         source = next((layer for layer in self._viewer.layers if layer.unique_id == found[0]), None)
-        if source is not None:
+        if source is None:
+            return
+        if explanation.shows == "picture":
+            if self._made.show(source, found[1], explanation):
+                self._viewer.reset_view()  # it lies beside what was in sight
+        else:
             others = self._inspection.known() if self._display.shared else ()
             self._maps.show(source, found[1], explanation, request, others)
-            self._tell_map()
+        self._tell_map()
 
     def _prepare(self, _classes: frozenset[int]) -> None:
         """Make ready what the next click may ask for."""
         for explanation in self._inspection.known():
-            self._maps.prepare(explanation)
+            if explanation.shows != "picture":
+                self._maps.prepare(explanation)
 
     def _placed(self, _event: object = None) -> None:
         """Move the map with its picture."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_saliency import _engine
+from napari_saliency._answer import Answer, for_other_port
 from napari_saliency._link import EngineLink, Later, Post, timer
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
 from napari_saliency._types import ModelError, UntrustedError
@@ -44,6 +45,8 @@ class OpenModel:
         The model and how it stands.
     settings : Settings
         What was said about the model since it was opened.
+    inside : str
+        The layer of it that is looked into, if any.
     link : EngineLink
         For calls to the engine.
     """
@@ -59,17 +62,20 @@ class OpenModel:
     ) -> None:
         self._changed, self._failed, self._later = changed, failed, later or timer(post)
         self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
-        self.settings = Settings()
+        self.settings, self.inside = Settings(), ""
+        self._answer: Answer | None = None  # until the model has taken it
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
         self.link = EngineLink(engine, post, background, self._lost)
         self._start_engine()
 
-    def open(self, source: str, settings: Settings) -> None:
-        """Open a model in place of the one before."""
-        same = (source, settings) == (self.status.source, self.settings)
+    def open(self, source: str, settings: Settings, inside: str = "") -> None:
+        """Open a model in place of the one before, or look into a layer of it."""
+        same = (source, settings, inside) == (self.status.source, self.settings, self.inside)
+        if source != self.status.source:
+            self._answer = None
         info = self.status.info if same else None  # what is known of it holds while it is opened again
-        self.settings = settings
+        self.settings, self.inside = settings, inside
         if not self.link.alive:
             self._start_engine()
         phase, verb = (
@@ -79,12 +85,26 @@ class OpenModel:
         if self._answered < self._asked:  # it may hang in the one before
             self._be_patient()
         self._asked += 1
-        call = partial(_engine.open_model, source, settings)
+        call = partial(_engine.open_model, source, settings, inside)
         self.link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
+
+    def answer(self, settings: Settings) -> None:
+        """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
+        before, source = self.settings, self.status.source
+        self._answer = Answer(source, before)
+        try:
+            self._answer.write(settings)
+        except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
+            self._failed(Problem.of("This could not be kept beside the model", error))
+        self.open(source, settings.over(for_other_port(before, settings)))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
-        self.open(self.status.source, self.settings)
+        self.open(self.status.source, self.settings, self.inside)
+
+    def look_inside(self, layer: str) -> None:
+        """Look into a layer of the open model; "" for the whole model again."""
+        self.open(self.status.source, self.settings, layer)
 
     def trust(self) -> None:
         """Say yes to the program that waits for it, and open the model."""
@@ -143,6 +163,7 @@ class OpenModel:
     def _opened(self, source: str, info: ModelInfo) -> None:
         self._answered += 1
         if source == self.status.source:
+            self._answer = None
             self._set(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
 
     def _refused(self, source: str, error: BaseException) -> None:
@@ -157,6 +178,10 @@ class OpenModel:
             self._set(ModelStatus(Phase.FAILED, words, source, program=error.program))
         else:
             self._fail(Problem.of(f"{short_name(source)} does not open", error))
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+            answer.undo()
+            self.open(source, answer.before)
 
     def _lost(self, busy: bool) -> None:
         """Go on after the engine has ended by itself, was killed, or ran out of memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +87,14 @@ class Request:
     method: str
     options: tuple[tuple[str, Any], ...]
     target: Target
+
+    @classmethod
+    def of(
+        cls, picture: Picture, info: ModelInfo, method: str, options: Mapping[str, Any], target: Target
+    ) -> Self:
+        """Ask a model about a picture."""
+        fingerprint = info.fingerprint, info.input
+        return cls(picture.key, info.source, fingerprint, method, tuple(sorted(options.items())), target)
 
     def is_like(self, other: Request) -> bool:
         """Whether another request differs in nothing but the class."""

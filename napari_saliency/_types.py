@@ -36,6 +36,14 @@ Ending = Literal["softmax", "sigmoid", "quantity"]
 Needs = Literal["scores", "gradient", "tap"]
 """What a method asks of a model: one of the three calls of `models.Model`."""
 
+Shows = Literal["map", "stack", "picture"]
+"""What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
+a map of its own; or a picture.
+"""
+
+Weights = tuple[tuple[int, float], ...]
+"""(class index, weight), sorted by class, each class once."""
+
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
 NEEDS: tuple[Needs, ...] = get_args(Needs)
@@ -96,7 +104,7 @@ class Target:
         mean everywhere.
     """
 
-    weights: tuple[tuple[int, float], ...]
+    weights: Weights
     score: Score = "logit"
     region: Region | None = None
 
@@ -189,6 +197,8 @@ class Prediction:
         The classes' names.
     space : tuple of int
         Size of an output that has space; () of all others.
+    channels : bool
+        Whether the quantities are a layer's channels, of which the strongest come first.
     """
 
     logits: Array
@@ -196,9 +206,12 @@ class Prediction:
     log_probabilities: Array
     labels: tuple[str, ...]
     space: tuple[int, ...] = ()
+    channels: bool = False
 
     def order(self) -> npt.NDArray[np.intp]:
         """Class indices, the most probable first; ties, and quantities, in the order of the classes."""
+        if self.channels:
+            return np.argsort(-self.logits, kind="stable")
         if self.of_quantities:
             return np.arange(len(self.logits))
         return np.lexsort((-self.logits, -self.probabilities))

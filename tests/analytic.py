@@ -285,6 +285,41 @@ class Convolutional(Analytic):
         return Tap(z.astype(np.float32), self.through_relu(gradients, z).astype(np.float32))
 
 
+class InsideConvolutional(Analytic):
+    """The second ReLU of a `Convolutional`, or what goes into it, in place of its classes."""
+
+    def __init__(self, outer: Convolutional, layer: str) -> None:
+        super().__init__(outer.shape, ending="quantity")
+        self.outer, self.layer = outer, layer
+        space, channels = outer.layers[-1].shape, outer.layers[-1].channels
+        labels = tuple(f"{layer}[{n}]" for n in range(channels))
+        self.layers = (Layer("first", tuple(side - 2 for side in outer.shape[:-1]), 5),)
+        self.info = replace(
+            self.info, labels=labels, space=space, inside=layer, layers=self.layers, cam_layer="first"
+        )
+
+    def logits(self, x):
+        second = self.outer.before_relus(x)[1]
+        return self.outer.relu(second) if self.layer == "rectified" else second
+
+    def back_to_first(self, x, cotangents, rule=None):
+        first, second = self.outer.before_relus(x)
+        if self.layer == "rectified":
+            cotangents = self.outer.through_relu(cotangents, second, rule)
+        return _deconvolve(cotangents, self.outer.kernels[1], 2, first.shape)
+
+    def pull_back(self, x, cotangents, rule=None):
+        first = self.outer.before_relus(x)[0]
+        gradients = self.outer.through_relu(self.back_to_first(x, cotangents, rule), first, rule)
+        return _deconvolve(gradients, self.outer.kernels[0], 1, x.shape)
+
+    def tap(self, x, targets, layer):
+        wide = x.astype(np.float64)
+        gradients = self.back_to_first(wide, self.cotangents(wide, targets))
+        first = self.outer.relu(self.outer.before_relus(wide)[0])
+        return Tap(first.astype(np.float32), gradients.astype(np.float32))
+
+
 def _convolve(x, kernel, stride):
     axes = tuple(range(1, x.ndim - 1))
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:-2], axes)

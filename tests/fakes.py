@@ -5,11 +5,12 @@ and remembers what it was told.
 """
 
 import numpy as np
-from psygnal import Signal
 
+from napari_saliency._asked import Asked
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import prepare
 from napari_saliency._placement import Placement
+from napari_saliency._signals import Signals
 from napari_saliency._state import ModelStatus, Phase, Problem, Progress, Request
 from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
@@ -74,18 +75,8 @@ def _placed(fine, values):
     return fine if values is None else fine.coarser((224, 224), values.shape[:2])
 
 
-class FakeInspection:
+class FakeInspection(Signals):
     """Answers every command at once, unless ``patient`` is set: then `finish` lets the run end."""
-
-    model_changed = Signal(object)
-    picture_changed = Signal(object)
-    prepared_changed = Signal(object)
-    prediction_changed = Signal(object)
-    class_changed = Signal(object)
-    known_classes_changed = Signal(object)
-    progress_changed = Signal(object)
-    explanation_changed = Signal(object)
-    failed = Signal(object)
 
     def __init__(self, predicted=None, status=None, values=None):
         self._predicted = predicted or prediction(3)
@@ -95,7 +86,8 @@ class FakeInspection:
         self.known_maps = {}
         self.model = status or ModelStatus(Phase.READY, "ready: 224×224 RGB, 3 classes", "fake:net", info())
         self.picture = self.prepared = self.prediction = None
-        self.selected = self.progress = self.explanation = self.request = None
+        self.asked = Asked()
+        self.progress = self.explanation = self.request = None
         self.known_classes = frozenset()
         self.stale = True
         self.live = self.cancelling = False
@@ -109,6 +101,9 @@ class FakeInspection:
 
     def answer(self, settings):
         self.commands.append(("answer", settings))
+
+    def look_inside(self, layer):
+        self.commands.append(("look_inside", layer))
 
     def trust(self):
         self.commands.append(("trust",))
@@ -141,11 +136,19 @@ class FakeInspection:
         self.score = score
         self.commands.append(("set_score", score))
 
+    @property
+    def selected(self):
+        return self.asked.selected
+
+    def ask(self, asked):
+        self.commands.append(("ask", asked))
+        self.asked = asked
+        self.class_changed.emit(asked.selected)
+        self.explain()
+
     def select_class(self, index):
         self.commands.append(("select_class", index))
-        self.selected = index
-        self.class_changed.emit(index)
-        self.explain()
+        self.ask(Asked.one(index))
 
     def step_class(self, by):
         order = self.prediction.order().tolist()
@@ -162,7 +165,7 @@ class FakeInspection:
             self.finish()
 
     def finish(self, **changes):
-        index = int(self.prediction.order()[0]) if self.selected is None else self.selected
+        index = self.asked.selected_in(self.prediction)
         method = METHODS[self.method]
         self.request = Request(
             self.picture.key,
@@ -170,7 +173,7 @@ class FakeInspection:
             "f",
             method.id,
             tuple(sorted(self.options.items())),
-            Target.of_class(index, self.score),
+            self.asked.target(self.prediction, self.score, None),
         )
         if self.request not in self.known_maps or changes:
             values = self._values(index, method.title)
@@ -182,9 +185,10 @@ class FakeInspection:
                 title=method.title,
                 method=method.id,
                 target=self.request.target,
+                shows=method.shows,
                 **changes,
             )
-        self.set_known({known.target.index for known in self.known_maps})
+        self.set_known({known.target.index for known in self.known_maps} - {None})
         self.explanation, self.stale = self.known_maps[self.request], False
         self.explanation_changed.emit(self.explanation)
         self.end_progress()

@@ -39,12 +39,13 @@ ROOMS = {
     "metrics": Room("metrics.*", _PLAIN),
     "display": Room("_display", "types"),
     "explanation": Room("_explanation", "types display"),
-    "explain": Room("_explain", _EXPLAIN),
+    "explain": Room("_explain _resolve", _EXPLAIN),
     "batch": Room("_batch", f"{_EXPLAIN} explain"),
     "show": Room("_show", f"{_PLAIN} image display explanation"),
     "engine": Room("_engine", f"{_EXPLAIN} explain"),
     "inspection": Room(
-        "_inspection _ahead _answer _link _open_model _runner _seen _state", f"{_EXPLAIN} explain engine"
+        "_inspection _ahead _answer _asked _link _open_model _runner _seen _signals _state",
+        f"{_EXPLAIN} explain engine",
     ),
     "napari": Room("_napari*", _VIEWER),
     "widget": Room("_widget* _panels.*", f"{_VIEWER} napari"),
@@ -73,7 +74,7 @@ CONFINED = {
     "platformdirs": "models._trust",
     "pydantic": "models.*",
     "yaml": "models._beside",
-    "psygnal": "_inspection _napari* _widget* _panels.*",
+    "psygnal": "_signals _napari* _widget* _panels.*",
 }
 NOT_BEFORE_USE = {
     name

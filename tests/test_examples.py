@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from skimage.data import chelsea
 
+from napari_saliency._resolve import resolve
+
 pytestmark = pytest.mark.framework
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 RANDOM = "keras:MobileNetV2?weights=none"
@@ -90,3 +92,24 @@ def test_vgg16_grad_cam(photo, index):
     explanation = main_of("vgg16_grad_cam")(photo, index, RANDOM)
     assert explanation.target.index == int(index)
     assert explanation.values.shape == (7, 7)
+
+
+def test_weighted_losses(photo):
+    explanation = main_of("weighted_losses")(photo, RANDOM)
+    assert explanation.label == "class 281 + 0.5 · class 282 − class 285"
+    assert resolve("class 281 + 0.5 class 282 - class 285", explanation.prediction) == explanation.target
+    scores = explanation.prediction.logits
+    assert explanation.score == pytest.approx(float(scores[281] + scores[282] / 2 - scores[285]), abs=1e-6)
+
+
+def test_inner_channel(photo):
+    explanation = main_of("inner_channel")(photo, "block_12_project", RANDOM)
+    strongest = explanation.prediction.logits.argmax()
+    assert explanation.label == f"block_12_project[{strongest}] ↑"
+    assert explanation.values.shape == (224, 224, 3)
+
+
+def test_activation_maximization(photo):
+    explanation = main_of("activation_maximization")(photo, "class 1", RANDOM, 3)
+    assert explanation.name == "class 1 · Activation maximization"
+    assert explanation.picture.shape == (224, 224, 3)

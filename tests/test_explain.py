@@ -10,15 +10,17 @@ from PIL import Image
 
 from napari_saliency import _explain
 from napari_saliency._explain import Question as Asked
-from napari_saliency._explain import answers, explain, explain_batch, resolve, target_label
+from napari_saliency._explain import answers, explain, explain_batch
 from napari_saliency._placement import Placement
 from napari_saliency._preprocessing import PREPROCESSINGS
+from napari_saliency._resolve import resolve, target_label, weights_of
 from napari_saliency._types import SCORES, ModelError, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
 from tests.analytic import LABELS, Anything, Dense, Linear, Spatial, pictures, prediction_of, targets_of
 
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 5},
     "integrated_gradients": {"steps": 9},
     "blur_ig": {"steps": 8},
@@ -220,12 +222,55 @@ def test_a_label_that_names_two_classes_is_told():
         (Target.of_class(2), "zebra"),
         (Target.contrast(2, 3), "zebra − bear"),
         (Target.contrast(3, 2), "bear − zebra"),
-        (Target.weighted({0: 0.5, 1: -2}), "+0.5 · tabby cat -2 · Egyptian cat"),
+        (Target.weighted({0: 0.5, 1: -2}), "0.5 · tabby cat − 2 · Egyptian cat"),
         (Target.weighted([1, 1, 1, 1]), "tabby cat + Egyptian cat + zebra + bear"),
     ],
 )
 def test_a_target_in_words(target, words):
     assert target_label(target, LABELS) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "weights"),
+    [
+        ("zebra - bear", {2: 1, 3: -1}),
+        ("zebra − Bear", {2: 1, 3: -1}),
+        ("-zebra", None),
+        ("- zebra", {2: -1}),
+        ("0.5 tabby cat -2 · Egyptian_cat", {0: 0.5, 1: -2}),
+        ("zebra + .5 * zebra + bear", {2: 1.5, 3: 1}),
+        ("2 bear", {3: 2}),
+    ],
+)
+def test_a_sum_in_words(words, weights):
+    if weights is None:
+        with pytest.raises(ValueError, match="no class '-zebra'"):
+            resolve(words, prediction_of(1, 3, 2, 0))
+    else:
+        target = resolve(words, prediction_of(1, 3, 2, 0), "probability")
+        assert target == Target.weighted(weights, "probability")
+        assert resolve(target_label(target, LABELS), prediction_of(1, 3, 2, 0), "probability") == target
+
+
+def test_labels_may_look_like_sums_and_numbers():
+    labels = ("salt - pepper", "salt", "3", "12", "jack-o'-lantern")
+    assert weights_of("salt - pepper", labels) == ((0, 1.0),)
+    assert weights_of("12", labels) == ((3, 1.0),)
+    assert weights_of("3 - 12", labels) == ((2, 1.0), (3, -1.0))
+    assert weights_of("2 3 - jack-o'-lantern", labels) == ((2, 2.0), (4, -1.0))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("zebra - zebra", "nothing is left of"),
+        ("zebra - ber", "no class 'ber'; near it are bear"),
+        ("", "no class ''"),
+    ],
+)
+def test_a_sum_that_makes_no_sense_is_told(words, message):
+    with pytest.raises(ValueError, match=message):
+        weights_of(words, LABELS)
 
 
 def test_a_contrast_is_the_difference_of_the_maps(model, picture):

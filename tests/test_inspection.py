@@ -10,10 +10,12 @@ import pytest
 from executors import Immediate, Manual
 
 from napari_saliency import _engine, _open_model, models
+from napari_saliency._asked import Asked
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Memory, Phase, Picture
-from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency._types import ModelError, Target, UntrustedError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
+from napari_saliency.models._inside import looked_into
 from tests.analytic import Dense, Linear
 
 MODEL, OTHER = "keras:MobileNetV2", "keras:VGG16"
@@ -56,6 +58,33 @@ class Quadratic(Model):
 
     def tap(self, x, targets, layer):
         return Tap(x, self.gradient(x, targets)[1])
+
+    def inside(self, layer):
+        if layer != "late":
+            raise ModelError(f"no layer {layer!r}")
+        return Squares(self)
+
+
+class Squares(Model):
+    """Inside `Quadratic`: one layer with two channels, ``x²`` and ``-x``."""
+
+    def __init__(self, whole):
+        self.calls = whole.calls
+        self.info = looked_into(whole.info, Layer("late", (4, 4), 2), ())
+
+    def with_settings(self, settings):
+        raise AssertionError("settings are said of the whole model")
+
+    def scores(self, x):
+        self.calls.append("inside")
+        return np.concatenate([x**2, -x], -1)
+
+    def gradient(self, x, targets, rule=None):
+        slopes = np.concatenate([2 * x, np.full_like(x, -1)], -1)
+        return self.weigh(self.scores(x), targets), (targets.weights * slopes).sum(-1, keepdims=True)
+
+    def tap(self, x, targets, layer):
+        raise self.no_layer(layer)
 
 
 class Desk:
@@ -232,6 +261,109 @@ def test_step_class_stops_at_both_ends(desk):
     inspection.step_class(100)
     desk.settle()
     assert inspection.explanation.label == "a"
+
+
+def test_a_contrast_is_computed_named_and_known_at_once_the_next_time(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
+    desk.settle()
+    assert inspection.explanation.name == "f − c · Gradient"
+    assert inspection.request.target == Target.contrast(5, 2)
+    np.testing.assert_allclose(inspection.explanation.values, 100 + 3 / 255, rtol=1e-6)
+    assert inspection.known_classes == frozenset(range(1, 6))
+    engine_model().calls.clear()
+    inspection.select_class(5)
+    assert inspection.explanation.label == "f"
+    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
+    assert inspection.explanation.label == "f − c"
+    assert engine_model().calls == []
+
+
+def test_a_contrast_stays_for_another_picture_and_goes_with_the_model(desk):
+    inspection = desk.show()
+    inspection.ask(Asked.one(1).rather_than(0, inspection.prediction))
+    desk.settle()
+    inspection.set_picture(picture(2, 50))
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.label == "b − a"
+    inspection.open_model(OTHER)
+    desk.settle()
+    assert inspection.asked == Asked()
+
+
+@pytest.mark.parametrize("score", ["probability", "log_probability"])
+def test_every_score_has_contrasts(desk, score):
+    inspection = desk.show()
+    inspection.set_score(score)
+    inspection.ask(Asked(((0, 0.5), (1, -2.0))))
+    desk.settle()
+    assert inspection.request.target == Target.weighted({0: 0.5, 1: -2}, score)
+    assert inspection.explanation.label == "0.5 · a − 2 · b"
+
+
+def test_a_layer_is_looked_into_and_left_again_without_loading(desk):
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    model, known = engine_model(), inspection.explanation
+    inspection.look_inside("late")
+    desk.settle()
+    assert inspection.model.words == "ready: 4×4 grey, 2 channels of late"
+    assert [row.label for row in inspection.prediction.top(2)] == ["late[0]", "late[1]"]
+    assert inspection.prediction.logits.tolist() == [10000, -100]
+    assert inspection.stale
+    inspection.select_class(1)
+    desk.settle()
+    assert inspection.explanation.name == "late[1] ↑ · Gradient"
+    np.testing.assert_allclose(inspection.explanation.values, -1 / 16)
+    inspection.ask(inspection.asked.rather_than(0, inspection.prediction))
+    desk.settle()
+    assert inspection.explanation.label == "(late[1] − late[0]) ↑"
+    np.testing.assert_allclose(inspection.explanation.values, -201 / 16)
+    inspection.look_inside("")
+    desk.settle()
+    assert inspection.asked == Asked()
+    assert inspection.prediction.labels == tuple("abcdef")
+    model.calls.clear()
+    inspection.explain()
+    assert inspection.explanation is known
+    assert type(engine_model()) is Quadratic
+    assert engine_model().calls is not model.calls or not model.calls
+
+
+def test_an_engine_that_is_lost_comes_back_inside_the_layer(desk):
+    inspection = desk.show()
+    inspection.look_inside("late")
+    desk.settle()
+    inspection.explain()
+    desk.engine.die()
+    desk.settle()
+    assert inspection.model.info.inside == "late"
+    inspection.open_model(OTHER)
+    desk.settle()
+    assert inspection.model.info.inside == ""
+
+
+def test_a_layer_that_does_not_exist_is_a_sentence_and_the_model_opens_again(desk):
+    inspection = desk.show()
+    inspection.look_inside("nowhere")
+    desk.settle()
+    assert "no layer 'nowhere'" in desk.of("failed")[0].message
+    inspection.look_inside("")
+    desk.settle()
+    assert inspection.model.phase is Phase.READY
+
+
+def test_live_explains_inside_a_layer_at_once(desk):
+    inspection = desk.show()
+    inspection.live = True
+    desk.settle()
+    inspection.look_inside("late")
+    desk.settle()
+    assert inspection.explanation.label == "late[0] ↑"
 
 
 def test_a_class_that_is_being_fetched_ahead_is_not_computed_twice(desk):

@@ -10,27 +10,28 @@ import numpy as np
 import pytest
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QRect, Qt, QUrl
-from qtpy.QtGui import QImage, QPainter
-from qtpy.QtWidgets import QFileDialog, QLabel, QStyle, QStyleOptionViewItem
+from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
+from qtpy.QtGui import QImage, QMouseEvent, QPainter
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
 
 from napari_saliency._display import Display
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
+from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
-from napari_saliency._panels import questions, run
 from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection, summary
+from napari_saliency._panels.inside import WHOLE
 from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
-from napari_saliency._types import Prediction
+from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, _options
 from napari_saliency.models import InputSpec, catalogue
@@ -926,6 +927,131 @@ def test_brackets_step_in_the_table_too(classes, qtbot):
         assert section.table.currentIndex().row() == row
 
 
+def click(qtbot, table, row, modifier=Qt.KeyboardModifier.NoModifier):
+    spot = table.visualRect(table.classes.index(row, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, modifier, pos=spot)
+
+
+def marks(section):
+    table = section.table.classes
+    found = {n: table.data(table.index(row, 0), class_table._MARK) for row, n in enumerate(table.classes)}
+    return {n: sign for n, sign in found.items() if sign}
+
+
+@pytest.mark.parametrize("way", ["control", "button", "menu", "keys"])
+def test_one_class_is_held_against_another_and_a_plain_click_ends_it(classes, qtbot, way):
+    section, inspection = classes()
+    first, *others = rows(section)
+    if way == "control":
+        click(qtbot, section.table, 2, Qt.KeyboardModifier.ControlModifier)
+    elif way == "button":
+        section.sum.button.click()
+        assert section.sum.button.text() == "Click a class"
+        click(qtbot, section.table, 2)
+    elif way == "menu":
+        section.table.contextMenuEvent(
+            SimpleNamespace(
+                pos=lambda: section.table.visualRect(section.table.classes.index(2, 0)).center(),
+                globalPos=lambda: QPoint(0, 0),
+            )
+        )
+        (menu,) = section.table.findChildren(QMenu)
+        (action,) = menu.actions()
+        assert action.text() == f"class number {first} rather than class number {others[1]}"
+        action.trigger()
+        menu.close()
+    else:
+        for _ in range(2):
+            qtbot.keyClick(section.table, Qt.Key.Key_Down, Qt.KeyboardModifier.ControlModifier)
+    assert inspection.request.target == Target.contrast(first, others[1])
+    assert inspection.selected == first
+    assert section.table.currentIndex().row() == 0
+    assert marks(section) == {first: "+", others[1]: "−"}
+    assert section.sum.line.text() == f"class number {first} − class number {others[1]}"
+    assert section.sum.button.isChecked()
+    assert section.sum.button.text() == "Rather than…"
+    click(qtbot, section.table, 2)
+    assert inspection.request.target == Target.of_class(others[1])
+    assert marks(section) == {}
+    assert not section.sum.button.isChecked()
+
+
+@pytest.mark.parametrize("way", ["again", "itself", "button", "escape", "same row"])
+def test_a_contrast_ends_in_many_ways(classes, qtbot, way):
+    section, inspection = classes()
+    first, second = rows(section)[:2]
+    click(qtbot, section.table, 1, Qt.KeyboardModifier.ControlModifier)
+    assert inspection.request.target == Target.contrast(first, second)
+    if way in ("again", "itself"):
+        click(qtbot, section.table, int(way == "again"), Qt.KeyboardModifier.ControlModifier)
+    elif way == "button":
+        section.sum.button.click()
+    elif way == "escape":
+        qtbot.keyClick(section.table, Qt.Key.Key_Escape)
+    else:
+        click(qtbot, section.table, 0)
+    assert inspection.request.target == Target.of_class(first)
+    assert marks(section) == {}
+
+
+def test_waiting_for_the_other_class_ends_when_it_is_not_wanted(classes, qtbot):
+    section, inspection = classes()
+    section.sum.button.click()
+    section.sum.button.click()
+    click(qtbot, section.table, 2)
+    assert inspection.request.target == Target.of_class(rows(section)[2])
+
+
+def test_any_sum_of_classes_can_be_typed(classes, qtbot):
+    section, inspection = classes()
+    line = section.sum.line
+    focus(qtbot, line)
+    line.setText("class number 3 + 0.5 class number 7 - 2 class number 9")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert inspection.request.target == Target.weighted({3: 1, 7: 0.5, 9: -2})
+    assert line.text() == "class number 3 + 0.5 · class number 7 − 2 · class number 9"
+    assert marks(section) == {3: "+", 7: "+0.5", 9: "−2"}
+    assert section.table.currentIndex().row() == rows(section).index(3)
+
+
+def test_a_sum_that_makes_no_sense_gets_a_sentence_and_can_be_corrected(classes, qtbot):
+    section, inspection = classes()
+    line = section.sum.line
+    focus(qtbot, line)
+    line.setText("class number 3 - cas number 7")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert "no class 'cas number 7'" in section.sum.problem.text()
+    assert line.text() == "class number 3 - cas number 7"
+    assert not inspection.of("ask")
+    focus(qtbot, section.search)
+    assert line.text() == f"class number {rows(section)[0]}"
+    assert section.sum.problem.isHidden()
+
+
+def test_one_class_alone_is_held_against_nothing(made):
+    inspection = FakeInspection(prediction(1))
+    section = made(ClassSection, inspection)
+    look(inspection)
+    assert section.sum.isHidden()
+
+
+def test_dragging_over_the_table_chooses_nothing_on_the_way(classes, qtbot):
+    section, inspection = classes()
+    table = section.table
+    spots = [table.visualRect(table.classes.index(row, 0)).center() for row in (1, 3)]
+    qtbot.mousePress(table.viewport(), Qt.MouseButton.LeftButton, pos=spots[0])
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        QPointF(spots[1]),
+        QPointF(spots[1]),
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(table.viewport(), event)
+    assert inspection.selected == rows(section)[1]
+
+
 def test_showing_a_class_does_not_choose_it(classes):
     _section, inspection = classes()
     inspection.commands.clear()
@@ -972,7 +1098,7 @@ def test_tab_leaves_the_table(classes, qtbot):
     section, inspection = classes()
     focus(qtbot, section.table)
     qtbot.keyClick(section.table, Qt.Key.Key_Tab)
-    assert section.search.hasFocus()
+    assert section.sum.button.hasFocus()
     assert not inspection.of("select_class")
 
 
@@ -1279,3 +1405,67 @@ def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, viewing, inspection,
         assert section.width() == width
         labels = [child for child in section.findChildren(type(section.heading)) if child.isVisible()]
         assert max(label.mapTo(section, QPoint(label.width(), 0)).x() for label in labels) <= width
+
+
+# Inside a layer
+
+
+def items(box):
+    return [(box.itemText(n), box.itemData(n)) for n in range(box.count())]
+
+
+def test_layers_to_look_into_are_listed_the_last_one_first(made, inspection):
+    choice = made(ClassSection, inspection).inside
+    assert items(choice) == [(WHOLE, ""), ("of late", "late"), ("of early", "early")]
+    assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
+    pick(choice, "late")
+    assert inspection.of("look_inside") == [("look_inside", "late")]
+    pick(choice, "of the model")  # which is looked at already
+    assert len(inspection.of("look_inside")) == 1
+
+
+def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made, inspection):
+    section = made(ClassSection, inspection)
+    look(inspection)
+    whole = inspection.model.info
+    labels = tuple(f"late[{n}]" for n in range(3))
+    inspection.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
+    assert section.inside.count() == 3
+    inspection.set_model(
+        ready(labels=labels, ending="quantity", inside="late", layers=whole.layers[:1], outer=whole)
+    )
+    nothing = np.full(3, np.nan, np.float32)
+    inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
+    inspection.prediction_changed.emit(inside)
+    assert rows(section) == [1, 2, 0]
+    assert section.table.classes.data(section.table.classes.index(0, 1)) == "2"
+    assert section.heading.text() == "Channels"
+    assert section.search.placeholderText() == "Search 3 channels"
+    assert section.inside.currentText() == "of late"
+    assert section.inside.count() == 3
+    pick(section.inside, "of the model")
+    assert inspection.of("look_inside") == [("look_inside", "")]
+
+
+def test_a_model_without_layers_cannot_be_looked_into(made, inspection):
+    choice = made(ClassSection, inspection).inside
+    assert choice.isVisible()
+    inspection.set_model(ready(layers=(), cam_layer=""))
+    assert choice.isHidden()
+
+
+def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, inspection, qtbot):
+    section = made(ClassSection, inspection)
+    focus(qtbot, section.inside.lineEdit())
+    section.inside.lineEdit().setText("nowhere")
+    focus(qtbot, section.inside)
+    section.inside.lineEdit().editingFinished.emit()
+    assert section.inside.currentText() == WHOLE
+    assert not inspection.of("look_inside")
+
+
+def test_what_is_said_of_a_model_is_said_of_the_whole(made, inspection):
+    section = made(ModelSection, inspection)
+    whole = info(source="net.keras", questions=("labels",))
+    inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
+    assert section.form.isVisible()

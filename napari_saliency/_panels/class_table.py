@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QMenu,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -24,14 +25,14 @@ from napari_saliency._panels._style import Colours
 if TYPE_CHECKING:
     from collections.abc import Set
 
-    from qtpy.QtGui import QKeyEvent
+    from qtpy.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent
 
-    from napari_saliency._types import Prediction
+    from napari_saliency._types import Prediction, Weights
 
 LABEL, PROBABILITY = 0, 1
 ROW, BAR, NUMBER = 22, 56, 60  # pixels: height of a row, widths of a bar and of its number
 FEWEST_ROWS = 5
-_KNOWN = int(Qt.ItemDataRole.UserRole) + 1
+_KNOWN, _MARK = int(Qt.ItemDataRole.UserRole) + 1, int(Qt.ItemDataRole.UserRole) + 2
 _INVALID = QModelIndex()
 
 
@@ -45,6 +46,7 @@ class ClassTableModel(QAbstractTableModel):
         self._lower: list[str] = []
         self._labels: tuple[str, ...] = ()
         self._known: Set[int] = frozenset()
+        self._marks: dict[int, str] = {}
         self._search = ""
         self.classes: list[int] = []
 
@@ -65,9 +67,19 @@ class ClassTableModel(QAbstractTableModel):
     def set_known(self, known: Set[int]) -> None:
         """Mark the classes whose maps show at once."""
         changed, self._known = self._known ^ known, known
+        self._tell(changed, LABEL)
+
+    def set_parts(self, parts: Weights) -> None:
+        """Mark the classes of a sum with their signs and factors."""
+        marks = {number: mark(weight) for number, weight in parts}
+        changed, self._marks = marks.keys() ^ self._marks.keys() | marks.keys(), marks
+        for column in (LABEL, PROBABILITY):
+            self._tell(changed, column)
+
+    def _tell(self, changed: Set[int], column: int) -> None:
         for row, number in enumerate(self.classes if changed else ()):
             if number in changed:
-                cell = self.index(row, LABEL)
+                cell = self.index(row, column)
                 self.dataChanged.emit(cell, cell)  # one by one: for several, Qt paints the whole table anew
 
     def row_of(self, index: int | None) -> int | None:
@@ -99,6 +111,8 @@ class ClassTableModel(QAbstractTableModel):
             known = "; its map is known and shows at once" if number in self._known else ""
             value = self._prediction.logits[number] if isnan(probability) else probability
             return f"{self._labels[number]} (class {number}): {value:.3g}{known}"
+        if role == _MARK:
+            return self._marks.get(number, "")
         return number in self._known if role == _KNOWN else None
 
     def _sift(self) -> None:
@@ -107,6 +121,11 @@ class ClassTableModel(QAbstractTableModel):
         lower = self._lower
         self.classes = [n for n in self._order if all(w in lower[n] for w in words)] if words else self._order
         self.endResetModel()
+
+
+def mark(weight: float) -> str:
+    """Write the weight of a class of a sum: its sign, and its factor unless that is 1."""
+    return f"{'+' if weight > 0 else '−'}{'' if abs(weight) == 1 else f'{abs(weight):g}'}"
 
 
 def percent(probability: float) -> str:
@@ -127,8 +146,8 @@ class ClassDelegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if selected:
-            painter.fillRect(option.rect, self.colours.chosen)
+        if selected or index.data(_MARK):
+            painter.fillRect(option.rect, self.colours.chosen if selected else self.colours.track)
         draw = self._paint_label if index.column() == LABEL else self._paint_probability
         draw(painter, option, index, self.colours.text if selected else self.colours.bar)
         painter.restore()
@@ -146,6 +165,10 @@ class ClassDelegate(QStyledItemDelegate):
             painter.setBrush(ink)
             painter.drawEllipse(QRectF(option.rect.left() + 4, option.rect.center().y() - 2, 5, 5))
         painter.setPen(self.colours.text)
+        sign = index.data(_MARK)
+        if sign:
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), sign)
+            area = area.adjusted(option.fontMetrics.horizontalAdvance(sign) + 6, 0, 0, 0)
         text = option.fontMetrics.elidedText(index.data(), Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)
 
@@ -168,17 +191,28 @@ class ClassDelegate(QStyledItemDelegate):
 
 
 class ClassTable(QTableView):
-    """The view: one row is chosen by click, arrow keys, or ``[`` and ``]``."""
+    """The view: one row is chosen by click, arrow keys, or ``[`` and ``]``.
+
+    With Ctrl held (⌘ on a Mac) another row is chosen that it is held against: clicked, or stepped to.
+
+    Attributes
+    ----------
+    waiting : bool
+        Whether the next click is such a one without Ctrl.
+    """
 
     chosen = Signal(int)  # class
     stepped = Signal(int)  # down, or up if negative
+    other_chosen = Signal(int)  # class
+    other_stepped = Signal(int)
+    ended = Signal()  # Escape: one class alone again
 
     def __init__(self) -> None:
         super().__init__()
         self.classes = ClassTableModel()
         self.delegate = ClassDelegate(self)
         self.delegate.colours = Colours.of_theme("dark")
-        self._selecting = False
+        self._selecting = self.waiting = False
         self.setModel(self.classes)
         self.setItemDelegate(self.delegate)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -209,11 +243,44 @@ class ClassTable(QTableView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Step with the keys that step in the canvas; Qt would search for them."""
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         step = {"[": -1, "]": 1}.get(event.text())
-        if step is None:
-            super().keyPressEvent(event)
-        else:
+        other = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if control else None
+        if other is not None:
+            self.other_stepped.emit(other)
+        elif event.key() == Qt.Key.Key_Escape:
+            self.ended.emit()
+        elif step is not None:
             self.stepped.emit(step)
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Choose a class, the chosen one too, or hold that one against another, if that is asked for."""
+        index = self.indexAt(event.pos())
+        if event.button() != Qt.MouseButton.LeftButton or not index.isValid():
+            return
+        number = self.classes.classes[index.row()]
+        if self.waiting or event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.other_chosen.emit(number)
+        elif index.row() == self.currentIndex().row():
+            self.chosen.emit(number)  # Qt tells of other rows alone, but this one may have been part of a sum
+        else:
+            super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Leave the chosen row where it is: Qt would drag it along, and each on the way would be computed."""
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer what Ctrl and a click do."""
+        index = self.indexAt(event.pos())
+        if index.isValid():
+            number = self.classes.classes[index.row()]
+            this, other = (i.siblingAtColumn(LABEL).data() for i in (self.currentIndex(), index))
+            menu = QMenu(self)
+            menu.addAction(f"{this or '…'} rather than {other}", lambda: self.other_chosen.emit(number))
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(event.globalPos())
 
     def _set_headers(self) -> None:
         self.verticalHeader().hide()

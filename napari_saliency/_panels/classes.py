@@ -1,4 +1,4 @@
-"""Section: what the model says, and which class is explained."""
+"""Section: what the model says, and which classes are explained."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QLineEdit, QSizePolicy
 from superqt.utils import qdebounced
 
-from napari_saliency._panels._style import Section
+from napari_saliency._panels._style import Section, row
+from napari_saliency._panels.class_sum import ClassSum
 from napari_saliency._panels.class_table import FEWEST_ROWS, ROW, ClassTable
+from napari_saliency._panels.inside import InsideChoice
 
 if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
     from napari_saliency._types import Prediction
 
 SETTLED = 120  # milliseconds after which a search that is being typed begins
+HELP = (
+    "<p>Click a class, or step through them with [ and ].</p>"
+    "<p>Ctrl-click (⌘ on a Mac) a second one: why the first <i>rather than</i> the second. "
+    "Ctrl and the arrow keys step through the second one; Escape ends it.</p>"
+)
 
 
 class ClassSection(Section):
-    """A search box over all labels and the table of classes."""
+    """A search box over all labels, the table of classes, and what is explained of them."""
 
     def __init__(self, inspection: Inspection) -> None:
         super().__init__("Classes")
@@ -31,15 +38,20 @@ class ClassSection(Section):
         self.table = ClassTable()
         self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
-        self.table.setToolTip("Click a class, or step through them with [ and ].")
+        self.table.setToolTip(HELP)
+        self.sum = ClassSum(inspection, self.table)
+        self.inside = InsideChoice(inspection)
+        self.rows.removeWidget(self.heading)
+        self.rows.addLayout(row(self.heading, self.inside, stretch=1))
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.table, 1)
+        self.rows.addWidget(self.sum)
         self._search_soon = qdebounced(self._search, timeout=SETTLED, parent=self)
         self.search.textChanged.connect(lambda _text: self._search_soon())
         self.table.chosen.connect(inspection.select_class)
         self.table.stepped.connect(inspection.step_class)
         inspection.prediction_changed.connect(self._show)
-        inspection.class_changed.connect(self.table.select)
+        inspection.class_changed.connect(self._mark)
         inspection.known_classes_changed.connect(self.table.classes.set_known)
         self.table.classes.set_known(inspection.known_classes)
         self._show(inspection.prediction)
@@ -57,11 +69,21 @@ class ClassSection(Section):
             self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
-        words = f"Search {count} class{'es' if count > 1 else ''}" if count else "No prediction yet"
+        kind = "Channels" if prediction is not None and prediction.channels else "Classes"
+        self.heading.setText(kind)
+        many = kind.lower() if count > 1 else {"Channels": "channel", "Classes": "class"}[kind]
+        words = f"Search {count} {many}" if count else "No prediction yet"
         self.search.setPlaceholderText(words)
         self.search.setEnabled(count > 0)
-        self.table.select(self._inspection.selected)
+        self._mark()
 
     def _search(self) -> None:
         self.table.classes.search(self.search.text())
-        self.table.select(self._inspection.selected)
+        self._mark()
+
+    def _mark(self, _selected: int | None = None) -> None:
+        """Show which classes are explained."""
+        asked = self._inspection.asked
+        self.table.select(asked.selected)
+        self.table.classes.set_parts(asked.parts)
+        self.sum.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,8 @@ class ModelSection(Section):
         self._show_state(status)
         say(self.note, " ".join(status.info.notes) if status.info else "")
         self.trust.show_program(status)
-        self.form.show_questions(status)
+        whole = status.info.outer if status.info else None  # what was said of it holds inside, too
+        self.form.show_questions(replace(status, info=whole) if whole else status)
         own = not status.source.startswith(("bundled:", "keras:"))
         self.settings.setVisible(status.info is not None and own)
 

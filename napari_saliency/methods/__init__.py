@@ -8,7 +8,7 @@ The panel, the command line and the documentation are made from its signature an
 
 # The order in which they are shown.
 from napari_saliency.methods import (  # isort: skip
-    gradients, sampling, paths, guided_ig, xrai, cam, occlusion, rise, superpixels
+    gradients, sampling, paths, guided_ig, xrai, cam, occlusion, rise, superpixels, maximization
 )  # fmt: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
@@ -19,6 +19,7 @@ __all__ = [
     "cam",
     "gradients",
     "guided_ig",
+    "maximization",
     "method",
     "occlusion",
     "paths",

@@ -11,7 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Estimate, Needs
+    from napari_saliency._types import Estimate, Needs, Shows
 
 Function = Callable[..., "Iterator[Estimate]"]
 
@@ -79,6 +79,8 @@ class Method:
         Paper and equation.
     options : tuple of Option
         Its keyword options.
+    shows : {"map", "stack", "picture"}
+        What its values are; see `Shows`.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Method:
     needs: Needs
     cite: str
     options: tuple[Option, ...]
+    shows: Shows = "map"
 
     @property
     def summary(self) -> str:
@@ -124,11 +127,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
 
 
 def wrappable() -> tuple[str, ...]:
-    """Ids of the methods that another one can wrap: those that wrap none themselves."""
-    return tuple(name for name, found in METHODS.items() if not found.wraps)
+    """Ids of the methods that another one can wrap: those that make maps, and wrap none themselves."""
+    return tuple(name for name, found in METHODS.items() if found.shows == "map" and not found.wraps)
 
 
-def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Function]:
+def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Callable[[Function], Function]:
     """Register a function as a method; its name becomes the id.
 
     Raises
@@ -141,7 +144,7 @@ def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Funct
         name = function.__name__
         if name in _METHODS:
             raise ValueError(f"a method {name!r} is registered already")
-        _METHODS[name] = Method(name, title, function, needs, cite, _options(function))
+        _METHODS[name] = Method(name, title, function, needs, cite, _options(function), shows)
         return function
 
     return register

@@ -25,6 +25,7 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._inside import no_channels
 from napari_saliency.models._memory import check_memory
 from napari_saliency.models._recall import Recall
 
@@ -132,6 +133,10 @@ class ModelInfo:
         they are not known.
     gives : set of {"scores", "gradient", "tap"}
         Which calls it answers; a method works if its ``needs`` is among them.
+    inside : str
+        The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
+    outer : ModelInfo, optional
+        Of the whole model, then.
     """
 
     source: str
@@ -152,10 +157,14 @@ class ModelInfo:
     work: float = 0
     memory: float = 0
     gives: frozenset[Needs] = frozenset(NEEDS)
+    inside: str = ""
+    outer: ModelInfo | None = None
 
     @property
     def words(self) -> str:
         """As in ``224×224 RGB, 1000 classes``."""
+        if self.inside:
+            return f"{self.input.words}, {len(self.labels)} channels of {self.inside}"
         kind = "quantities" if self.ending == "quantity" else "classes"
         one = "one quantity" if self.ending == "quantity" else "one class"
         count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else one
@@ -248,6 +257,30 @@ class Model(ABC):
     def with_settings(self, settings: Settings) -> Model:
         """Return the same network described by other settings, without loading it again."""
 
+    def inside(self, layer: str) -> Model:
+        """Look into a layer: the same network, which answers with that layer's channels, nothing loaded again.
+
+        All that explains a class explains a channel then: its mean over the layer's places, or over those
+        of a region, so that one place is a unit.
+
+        Parameters
+        ----------
+        layer : str
+            One of ``info.layers``; of an ONNX file the name of any tensor.
+
+        Returns
+        -------
+        Model
+            Its ``info`` has the layer's channels for labels, as in ``block5_conv3[12]``, which are quantities,
+            and the layer's places for ``space``.
+
+        Raises
+        ------
+        ModelError
+            If the layer cannot be looked at.
+        """
+        raise no_channels(self.info, layer, ())
+
     def no_layer(self, layer: str) -> ModelError:
         """What `tap` raises."""
         return ModelError(
@@ -293,7 +326,7 @@ class Model(ABC):
         if space:
             counts = share(region, space)
             score, p, log_p = (np.tensordot(counts, each, len(space)) for each in (score, p, log_p))
-        return Prediction(score, p, log_p, self.info.labels, space)
+        return Prediction(score, p, log_p, self.info.labels, space, channels=bool(self.info.inside))
 
     def weigh(self, scores: Array, targets: Targets) -> Array:
         """Value (N,) of each target, of what `scores` has returned."""

@@ -15,6 +15,7 @@ from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
 from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import Facts, describe, find_ending
+from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._keras_effort import find_effort, told
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
@@ -77,6 +78,7 @@ class KerasModel(Model):
         self._folding = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
+        self._inside = ""
         self._settings = self._merged(settings)
         with naming_the_file(source.path, settings):
             self._raw, self._network = network, _as_network(network, self._settings)
@@ -103,27 +105,42 @@ class KerasModel(Model):
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own, self._trained)
         twin = copy.copy(self)
+        twin._inside = ""
         with naming_the_file(self._source.path, settings):
             twin.info = self._describe(merged)
         return twin
 
+    def inside(self, layer: str) -> KerasModel:
+        whole = self.info.outer or self.info
+        found, twin = find_layer(whole, layer), copy.copy(self)
+        twin._inside, twin._kept, twin._recall = layer, None, None
+        with self._lock:
+            twin.info = looked_into(whole, found, self._graph.inside(layer).layers)
+        return twin
+
     def scores(self, x: Array) -> Array:
         with self._lock, told(x, self._shape):
-            return self._graph.scores(x)
+            return self._seen(self._graph).scores(x)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         with self._lock, told(x, self._shape):
-            graph = self._ruled(rule) if rule else self._graph
+            graph = self._ruled(rule) if rule else self._seen(self._graph)
             return graph.gradient(x, targets.weights, targets.score)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         with self._lock, told(x, self._shape):
-            if layer not in self._graph.layers:
+            graph = self._seen(self._graph)
+            if layer not in graph.layers:
                 raise self.no_layer(layer)
-            graph = self._other(None) if layer in self._graph.folded_away else self._graph
+            if layer in graph.folded_away:
+                graph = self._seen(self._other(None))
             activations = self._activations(graph, x, layer)
             gradients = graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
             return Tap(activations.numpy().astype(np.float32), gradients.astype(np.float32))
+
+    def _seen(self, graph: Graph) -> Graph:
+        """The graph, or what is seen of it inside a layer."""
+        return graph.inside(self._inside) if self._inside else graph
 
     def _activations(self, graph: Graph, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
         """Keep the last layer's output, so that another class costs only what follows the layer."""
@@ -132,9 +149,9 @@ class KerasModel(Model):
         return self._kept[2]
 
     def _ruled(self, rule: Rule) -> Graph:
-        if not self._graph.n_relus:
+        if not self._seen(self._graph).n_relus:
             raise self.no_relu(rule)
-        return self._other(rule)
+        return self._seen(self._other(rule))
 
     def _other(self, rule: Rule | None) -> Graph:
         """Trace the network in another way, once."""

@@ -8,6 +8,7 @@ the classes are an input. Only another derivative of the ReLUs needs a trace of 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -94,10 +95,12 @@ class Graph:
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
         self._functions: dict[Any, Any] = {}
         self._separating: dict[str, bool] = {}
+        self._insides: dict[str, Graph] = {}
+        self._layer = ""  # that was looked into
 
     def gradient(self, x: Array, weights: Array, score: Score = "logit") -> tuple[Array, Array]:
         """Value (N,) of the weighted scores and its derivative with respect to ``x``."""
-        if score == "logit":  # the one function that exists from the start
+        if score == "logit" and not self._layer:  # the one function that exists from the start
             _, value, gradient = self._answer(tf.constant(x), tf.constant(weights))
         else:
             value, gradient = self._function(("gradient", score), self._gradient_of(score))(
@@ -112,7 +115,7 @@ class Graph:
 
     def scores(self, x: Array) -> Array:
         """Logits (N, K) or (N, *space, K)."""
-        if len(x) == 1 and not self.space:
+        if len(x) == 1 and not self.space and not self._layer:
             # For one picture a whole gradient is cheaper than compiling a function for the forward pass.
             logits = self._answer(tf.constant(x), tf.zeros((1, self.n_classes)))[0]
         else:
@@ -135,6 +138,19 @@ class Graph:
         first = activations if self._separates(layer) else tf.constant(x)
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
+    def inside(self, layer: str) -> Graph:
+        """Look into a layer, once: the same graph, in which that layer's channels are the logits."""
+        if layer not in self._insides:
+            twin = self._insides[layer] = copy.copy(self)
+            twin._layer = layer
+            twin._functions, twin._separating, twin._insides = {}, {}, {}
+            twin.__dict__.pop("layers", None)
+            with self._answer.graph.as_default():
+                twin._take(tf.cast(self._tensors[layer], tf.float32), self._folded)
+            twin.ending, twin.n_classes = "quantity", int(twin._logits.shape[-1])
+            del twin._tensors[layer]
+        return self._insides[layer]
+
     def evaluate(self, key: str, build: Callable[[], Any], x: Array) -> Any:  # noqa: ANN401 - what is built
         """Value of what is built once, in this graph, from its operations."""
         return self._function(key, lambda: (self._x, build()))(tf.constant(x))
@@ -152,20 +168,28 @@ class Graph:
         output = _of_classes(output, x)
         self.n_outputs = int(output.shape[-1])
         self._x, self._weights, self._output = x, weights, output
-        self._logits = self._find_logits(output)
-        self.space = tuple(self._logits.shape[1:-1])
-        ops = _ancestors(self._logits)
-        self.n_relus = sum(op.type in RELUS and not is_part(op) for op in ops)
-        self.ops = ops
+        self._whole = whole
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
         own = [(name, t) for name, t in layers if named[t.name] == name]
-        self._tensors = {name: t for name, t in own if ops & {t.op, getattr(folded.get(t.name), "op", None)}}
-        # One that is also used elsewhere has a derivative here, but not its whole one.
-        self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
-        self._whole = whole
+        self._tensors = dict(own)
+        self._take(self._find_logits(output), folded)
         value = self._value("logit")
         return self._logits, value, self._by_picture(value)
+
+    def _take(self, logits: Tensor, folded: dict[str, Tensor]) -> None:
+        """Take a tensor for the logits, and of the layers those on the way to it."""
+        self._logits, self._folded = logits, folded
+        self.space = tuple(logits.shape[1:-1])
+        ops = self.ops = _ancestors(logits)
+        self.n_relus = sum(op.type in RELUS and not is_part(op) for op in ops)
+        self._tensors = {
+            name: t
+            for name, t in self._tensors.items()
+            if ops & {t.op, getattr(folded.get(t.name), "op", None)}
+        }
+        # One that is also used elsewhere has a derivative here, but not its whole one.
+        self.folded_away = {name for name, t in self._tensors.items() if t.name in folded}
 
     def _find_logits(self, output: Tensor) -> Tensor:
         """Go back from the output to what the last softmax or sigmoid is computed from."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_saliency._types import Array, ModelError, Rule, Targets
-from napari_saliency.models._base import InputSpec, Model, Tap
+from napari_saliency.models._base import InputSpec, Layer, Model, Tap
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._callable import as_logits
 from napari_saliency.models._description import describe
+from napari_saliency.models._inside import looked_into, no_channels
 from napari_saliency.models._settings import SettingError, Settings
 from napari_saliency.models._sizes import hinting
 
 try:
     from napari_saliency.models._onnx_files import OnnxFile, read_file
+    from napari_saliency.models._onnx_session import open_session
     from napari_saliency.models._onnx_settling import open_network, run_in_parts, settle
 except ImportError as error:
     raise ModelError(
@@ -60,10 +63,26 @@ class OnnxModel(Model):
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> OnnxModel:
-        if _ports(self._whole(settings)) != self._ports:  # another part of the graph
+        if self.info.inside or _ports(self._whole(settings)) != self._ports:  # another part of the graph
             return open_source(self._source, settings)
         twin = copy.copy(self)
         twin._read(settings)
+        return twin
+
+    def inside(self, layer: str) -> OnnxModel:
+        assert self._source.path is not None
+        file, twin, whole = read_file(self._source.path), copy.copy(self), self.info.outer or self.info
+        names = [name for node in file.model.graph.node for name in node.output if name]
+        if layer not in names:
+            raise no_channels(whole, layer, names)
+        facts, layout, batch = self._settled
+        session = open_session(file, self._network.session.ports, [layer])
+        shape = tuple(size or 1 for size in facts.shape)  # all of them are known
+        channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
+        twin._network, twin._recall = self._network._replace(session=session), None
+        own = replace(facts, n_outputs=channels.shape[-1], spelled=None, ending="quantity")
+        twin._settled = self._settled._replace(facts=own)
+        twin.info = looked_into(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())
         return twin
 
     def scores(self, x: Array) -> Array:

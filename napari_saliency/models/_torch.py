@@ -13,10 +13,11 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
+from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._sizes import hinting
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
-from napari_saliency.models._torch_settling import as_tensor, fingerprint, forward, settle, start
+from napari_saliency.models._torch_settling import as_tensor, channels_of, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Rule, Targets
@@ -56,14 +57,23 @@ class TorchModel(Model):
     def __init__(self, network: Network, source: Source, settings: Settings) -> None:
         self._network, self._source, self._lock = network, source, RLock()
         self._kept: Kept | None = None
+        self._inside = ""
         self._fingerprint = fingerprint(network)
         self._said: tuple[object, ...] = ()
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> TorchModel:
         twin = copy.copy(self)
-        twin._kept = None
+        twin._kept, twin._inside = None, ""
         twin._read(settings)
+        return twin
+
+    def inside(self, layer: str) -> TorchModel:
+        whole = self.info.outer or self.info
+        found, twin = find_layer(whole, layer), copy.copy(self)
+        twin._inside, twin._kept, twin._recall = layer, None, None
+        names = [one.name for one in whole.layers]
+        twin.info = looked_into(whole, found, names[: names.index(layer)])
         return twin
 
     def scores(self, x: Array) -> Array:
@@ -72,7 +82,7 @@ class TorchModel(Model):
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._settled.network, part, plain=self._settled.quantity)
+            done = start(self._settled.network, part, plain=self._settled.quantity, inside=self._inside)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
@@ -82,14 +92,15 @@ class TorchModel(Model):
             return self._in_parts(answer, x, targets)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        if layer not in self._settled.facts.names:
+        known = {one.name for one in self.info.layers} if self._inside else self._settled.facts.names
+        if layer not in known:
             raise self.no_layer(layer)
 
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
             done = self._looking_at(layer, part)
             _, cotangents = self._weigh(done, weights, targets)
             gradients = done.derivative(cotangents, done.watch.layers[layer].edge)
-            return _channels_last(done.watch.kept), _channels_last(gradients)
+            return _channels_last(done.watch.kept[layer]), _channels_last(gradients)
 
         with self._lock, hinting(self.info.input.shape):
             return Tap(*self._in_parts(answer, x, targets))
@@ -105,6 +116,8 @@ class TorchModel(Model):
             self.info = describe(self._source, whole, self._settled.facts)
 
     def _scores(self, part: Array) -> Array:
+        if self._inside:
+            return _array(channels_of(self._settled.network, part, self._inside))
         return _array(self._as_logits(forward(self._settled.network, part, self._settled.which)))
 
     def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
@@ -117,6 +130,8 @@ class TorchModel(Model):
 
     def _as_logits(self, outputs: Tensor) -> Tensor:
         facts = self._settled.facts
+        if self._inside:
+            return outputs
         if facts.spelled:
             outputs = logarithms(outputs, facts.spelled)
         # One output tells two classes apart.
@@ -125,7 +140,8 @@ class TorchModel(Model):
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            done = start(self._settled.network, part, layer, plain=self._settled.quantity)
+            plain = self._settled.quantity
+            done = start(self._settled.network, part, layer, plain=plain, inside=self._inside)
             self._kept = Kept(layer, part.copy(), done)
         return self._kept.done
 

@@ -42,16 +42,8 @@ MIXING = {
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
 # Operations that compute nothing, so their output is no layer of its own.
 MOVING = {
-    "view",
-    "_unsafe_view",
-    "alias",
-    "detach",
-    "clone",
-    "t",
-    "permute",
-    "transpose",
-    "_to_copy",
-    "slice",
+    *("view", "_unsafe_view", "alias", "detach", "clone"),
+    *("t", "permute", "transpose", "_to_copy", "slice"),
 }
 
 
@@ -85,8 +77,8 @@ class Watch(TorchDispatchMode):
     names : mapping of int to str, optional
         Name of the layer of each weight, by the tensor's id. Given, every operation's output is
         written down as a layer; otherwise none is.
-    keep : str
-        The layer whose values are kept.
+    keep : tuple of str
+        The layers whose values are kept.
     last : int, optional
         How many softmaxes and sigmoids to remember, of those that come last; otherwise all.
 
@@ -98,16 +90,18 @@ class Watch(TorchDispatchMode):
         Multiplications of the convolutions, for one picture.
     held : int
         Bytes of all that was computed.
+    kept : dict of str to tensor
+        Values of the layers that are kept.
     """
 
     def __init__(
-        self, names: Mapping[int, str] | None = None, keep: str = "", *, last: int | None = None
+        self, names: Mapping[int, str] | None = None, keep: tuple[str, ...] = (), *, last: int | None = None
     ) -> None:
         super().__init__()
         self.endings: deque[Ended] = deque(maxlen=last)
         self.layers: dict[str, Seen] = {}
         self.kinds: dict[str, str] = {}
-        self.kept: Tensor | None = None
+        self.kept: dict[str, Tensor] = {}
         self.threes: list[Tensor] = []
         self.work = self.held = 0
         self.ndim = 4
@@ -142,8 +136,8 @@ class Watch(TorchDispatchMode):
         number = sum(other.partition(":")[0] == name for other in self.kinds) + 1
         name = name if number == 1 else f"{name}:{number}"
         self.kinds[name] = kind
-        if name == self._keep:  # what comes after may overwrite it
-            self.kept = output.detach().clone()
+        if name in self._keep:  # what comes after may overwrite it
+            self.kept[name] = output.detach().clone()
         self._pending.append((name, output))
 
     def settle(self) -> None:
@@ -210,6 +204,12 @@ class Pass:
                 self._shape, self._dtype = ended.value.shape, ended.value.dtype
                 return
         self._shape, self._dtype = output.shape, output.dtype
+
+    def end_at(self, layer: str) -> None:
+        """Look into a layer that is kept: its channels take the logits' place."""
+        values = self.watch.kept[layer]
+        self._edge, self.logits = self.watch.layers[layer].edge, channels_last(values.float())
+        self._shape, self._dtype = values.shape, values.dtype
 
     def derivative(self, cotangents: Tensor, by: GradientEdge | None = None) -> Tensor:
         """Bring derivatives by the logits back to the pictures, or to a layer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,16 +149,39 @@ def _held(network: Network, done: Pass) -> float:
     return HELD * done.watch.held / math.prod(done.x.shape[:-1]) if here else 0
 
 
-def start(network: Network, x: Array, layer: str = "", *, every: bool = False, plain: bool = False) -> Pass:
-    """Run a network on (N, H, W, C) so that derivatives can be taken; write down one layer, or every one."""
-    looking = bool(layer) or every
-    watch = Watch(network.weight_names if looking and not network.listens else None, layer)
+def start(
+    network: Network, x: Array, *layers: str, every: bool = False, plain: bool = False, inside: str = ""
+) -> Pass:
+    """Run a network on (N, H, W, C) so that derivatives can be taken.
+
+    Parameters
+    ----------
+    *layers : str
+        Those that are kept and can be looked at.
+    every : bool
+        Whether all can be looked at.
+    plain : bool
+        See `Pass`.
+    inside : str
+        The layer whose channels are to be the logits, if any.
+    """
+    keep = tuple(filter(None, (*layers, inside)))
+    looking = bool(keep) or every
+    watch = Watch(network.weight_names if looking and not network.listens else None, keep)
     tensor = as_tensor(network, x)
-    with torch.enable_grad():
-        if not (looking and network.listens):
-            return Pass(network, tensor, watch, plain=plain)
-        with listen(network.module, watch):
-            return Pass(network, tensor, watch, plain=plain)
+    with torch.enable_grad(), listen(network.module, watch) if looking and network.listens else nullcontext():
+        done = Pass(network, tensor, watch, plain=plain)
+    if inside:
+        done.end_at(inside)
+    return done
+
+
+def channels_of(network: Network, x: Array, layer: str) -> Tensor:
+    """Output (N, *space, C) of a layer."""
+    watch = Watch(None if network.listens else network.weight_names, (layer,))
+    with torch.no_grad(), listen(network.module, watch) if network.listens else nullcontext():
+        run(network, as_tensor(network, x), watch)
+    return channels_last(watch.kept[layer].float())
 
 
 def forward(network: Network, x: Array, which: int = -1) -> Tensor:

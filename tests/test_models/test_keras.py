@@ -16,6 +16,7 @@ from tests.test_models import networks
 pytestmark = pytest.mark.framework
 
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 5},
     "integrated_gradients": {"steps": 9, "baseline": "white"},
     "blur_ig": {"steps": 8},

@@ -13,6 +13,7 @@ CLASSES = 1000
 BY_HAND = ("gradient", "gradient_x_input", "guided_backprop", "deconvnet", "grad_cam", "smoothgrad",
            "integrated_gradients", "occlusion")  # fmt: skip
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 8},
     "blur_ig": {"steps": 8},

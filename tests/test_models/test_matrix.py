@@ -19,6 +19,7 @@ from tests.test_models import networks, onnx_networks, torch_networks
 pytestmark = pytest.mark.framework
 
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 3},
     "integrated_gradients": {"steps": 8},
     "occlusion": {"window": 4},

@@ -26,6 +26,7 @@ quiet = pytest.mark.filterwarnings(
     "ignore:Converting a tensor to a Python boolean",
 )
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 5},
     "integrated_gradients": {"steps": 9, "baseline": "white"},
     "blur_ig": {"steps": 8},

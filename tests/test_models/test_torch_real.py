@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 # Of the pictures that integrated gradients looks at, some lie so near to where a ReLU opens that rounding decides;
 # the gradients there differ by per cents. With these steps none does.
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 9},
     "blur_ig": {"steps": 8},

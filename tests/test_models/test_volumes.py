@@ -20,6 +20,7 @@ pytestmark = [
 
 SHAPE, SPACE = (9, 7, 11, 2), (3, 2, 4)
 FEW = {
+    "activation_maximization": {"steps": 4},
     "smoothgrad": {"samples": 5},
     "integrated_gradients": {"steps": 9, "baseline": "white"},
     "blur_ig": {"steps": 8},

@@ -1,0 +1,130 @@
+"""What is explained in words, below the table of classes: this rather than that, or any weighting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_saliency._asked import Asked
+from napari_saliency._panels._style import GAP, note, row, say
+from napari_saliency._resolve import sum_words, weights_of
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QFocusEvent
+
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._panels.class_table import ClassTable
+
+RATHER, CLICK = "Rather than…", "Click a class"
+BUTTON_HELP = (
+    "<p>Why the chosen class <i>rather than</i> another one: press this, then click the other class "
+    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one class alone.</p>"
+)
+SUM_HELP = (
+    "<p>What is explained. Any sum of classes can be typed, as in<br><b>tabby + 0.5 lynx - zebra</b></p>"
+    "<p>with spaces around its signs.</p>"
+)
+
+
+class Line(QLineEdit):
+    """A line that tells when the keyboard leaves it; Qt tells that only of a text that was changed since Enter."""
+
+    left = Signal()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Tell it."""
+        super().focusOutEvent(event)
+        self.left.emit()
+
+
+class ClassSum(QWidget):
+    """A button that waits for the other class, and a line in which any sum of classes is read and typed.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        What is asked.
+    table : ClassTable
+        In which classes are clicked.
+    """
+
+    def __init__(self, inspection: Inspection, table: ClassTable) -> None:
+        super().__init__()
+        self._inspection, self._table = inspection, table
+        self.button = QPushButton(RATHER)
+        self.button.setCheckable(True)
+        self.button.setToolTip(BUTTON_HELP)
+        self.button.clicked.connect(self._press)
+        self.line = Line()
+        self.line.setAcceptDrops(False)
+        self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.line.setToolTip(SUM_HELP)
+        self.line.returnPressed.connect(self._typed)
+        self.line.left.connect(self.refresh)
+        self.problem = note()
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(GAP)
+        rows.addLayout(row(self.button, self.line, stretch=1))
+        rows.addWidget(self.problem)
+        self.button.setFixedWidth(max(self._width_of(text) for text in (RATHER, CLICK)))
+        table.other_chosen.connect(self._hold)
+        table.other_stepped.connect(self._step)
+        table.ended.connect(self._end)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is explained now."""
+        prediction, asked = self._inspection.prediction, self._inspection.asked
+        several = prediction is not None and len(prediction.labels) > 1
+        self.setVisible(several)
+        self._wait(False)
+        self.button.setChecked(bool(asked.parts))
+        say(self.problem, "")
+        if prediction is not None and several:
+            weights = asked.weights or ((asked.selected_in(prediction), 1.0),)
+            self.line.setText(sum_words(weights, prediction.labels))
+            self.line.setCursorPosition(0)  # the beginning of a long name, not its end
+
+    def _width_of(self, text: str) -> int:
+        return int(self.button.fontMetrics().horizontalAdvance(text)) + 20
+
+    def _press(self, checked: bool) -> None:
+        if checked:
+            self._wait(True)
+        else:
+            self._end()
+
+    def _wait(self, waiting: bool) -> None:
+        """Take the next click for the other class."""
+        self._table.waiting = waiting
+        self.button.setText(CLICK if waiting else RATHER)
+
+    def _end(self) -> None:
+        """Explain one class alone again."""
+        if self._inspection.asked.parts:
+            self._inspection.select_class(self._inspection.selected)
+        self.refresh()
+
+    def _hold(self, other: int) -> None:
+        if self._inspection.prediction is not None:
+            self._inspection.ask(self._inspection.asked.rather_than(other, self._inspection.prediction))
+        self.refresh()
+
+    def _step(self, by: int) -> None:
+        if self._inspection.prediction is not None:
+            self._inspection.ask(self._inspection.asked.other_neighbour(by, self._inspection.prediction))
+
+    def _typed(self) -> None:
+        prediction = self._inspection.prediction
+        if prediction is None:
+            return
+        text = self.line.text()
+        try:
+            weights = weights_of(text, prediction.labels)
+        except ValueError as error:
+            say(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        else:
+            self._inspection.ask(Asked(weights))

@@ -1,0 +1,76 @@
+"""The choice of what answers: the model itself, or a layer of it that is looked into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSizePolicy
+from superqt import QSearchableComboBox
+
+from napari_saliency._panels._style import widen
+from napari_saliency._placement import sized
+
+if TYPE_CHECKING:
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._state import ModelStatus
+    from napari_saliency.models import Layer
+
+WHOLE = "of the model, or inside…"
+HELP = (
+    "<p>What is listed below: the model's own classes, or the <b>channels of a layer inside</b>, "
+    "the strongest first. A map then says what makes a channel answer.</p><p>Type to search for a layer.</p>"
+)
+
+
+class InsideChoice(QSearchableComboBox):
+    """A searchable list of the model's layers, the last one that is computed first."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__()
+        self._inspection = inspection
+        self._layers: tuple[Layer, ...] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMaxVisibleItems(24)
+        self.setToolTip(HELP)
+        self.lineEdit().setAcceptDrops(False)
+        self._add(WHOLE, "")
+        self.activated.connect(self._choose)
+        self.lineEdit().editingFinished.connect(self._show_current)
+        inspection.model_changed.connect(self._follow_model)
+        self._follow_model(inspection.model)
+
+    @property
+    def inside(self) -> str:
+        """The layer that is looked into now."""
+        info = self._inspection.model.info
+        return info.inside if info is not None else ""
+
+    def _choose(self, number: int) -> None:
+        layer = self.itemData(number)
+        if layer != self.inside:
+            self._inspection.look_inside(layer)
+
+    def _follow_model(self, status: ModelStatus) -> None:
+        if status.info is None:  # it is being opened, maybe only to look elsewhere in it
+            return
+        layers = (status.info.outer or status.info).layers
+        if layers != self._layers:
+            self._layers = layers
+            self.clear()
+            self._add(WHOLE, "")
+            for layer in reversed(layers):
+                words = f"{layer.name} ({sized(layer.shape)}, {layer.channels} channels)"
+                self._add(f"of {layer.name}", layer.name, words)
+            widen(self)
+        self.setVisible(bool(layers))
+        self._show_current()
+
+    def _add(self, text: str, layer: str, tooltip: str = "") -> None:
+        self.addItem(text, layer)  # type: ignore[no-untyped-call]
+        self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
+
+    def _show_current(self) -> None:
+        """Show where one is; also after a search that led to nothing."""
+        self.setCurrentIndex(max(0, self.findData(self.inside)))
+        self.lineEdit().setCursorPosition(0)  # the beginning of a long name, not its end

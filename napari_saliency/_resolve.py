@@ -1,0 +1,131 @@
+"""Targets as people say them: classes by label or index, sums of them in words, and back to words."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from operator import index
+from typing import TYPE_CHECKING, cast
+
+from napari_saliency._types import DIRECTIONS, Score, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_saliency._types import Prediction, Weights
+
+MOST_TERMS = 4
+"""Of a sum, in the name of a map."""
+
+# A sign stands alone or before a number: "jack-o'-lantern" and "T-shirt" are labels.
+_SIGN = re.compile(r"(?:^|\s)\s*([+−-])(?=\s|[\d.])")
+_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+)(\S.*)")
+
+
+def resolve(target: Target | int | str | None, prediction: Prediction, score: Score = "logit") -> Target:
+    """Make a `Target` of whatever names one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class; the message names the nearest ones.
+    """
+    if isinstance(target, Target):
+        target.dense(len(prediction.labels))
+        return target
+    if prediction.of_quantities:
+        score = DIRECTIONS[0] if score == "logit" else score
+        if target in DIRECTIONS and len(prediction.labels) == 1:
+            target, score = 0, cast("Score", target)
+    if target is None:
+        return Target.of_class(int(prediction.order()[0]), score)
+    if isinstance(target, str):
+        return Target(weights_of(target, prediction.labels), score)
+    try:
+        number = index(target)
+    except TypeError:
+        number = None
+    if number is None or isinstance(target, bool):  # True is not class 1
+        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}")
+    if not 0 <= number < len(prediction.labels):
+        raise ValueError(
+            f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}"
+        )
+    return Target.of_class(number, score)
+
+
+def weights_of(text: str, labels: Sequence[str]) -> Weights:
+    """Weights of a class by its label, or of a sum, as in ``cat - 0.5 dog + zebra``.
+
+    Signs stand between spaces, a factor before its label; `sum_words` writes what this reads.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class, or nothing is left of the sum.
+    """
+    plain = [_plain(label) for label in labels]
+    parts = _SIGN.split(text)
+    if len(parts) == 1 or _plain(text) in plain:
+        terms = [("+", text)]
+    else:
+        terms = [
+            *([("+", parts[0])] if parts[0].strip() else []),
+            *zip(parts[1::2], parts[2::2], strict=True),
+        ]
+    found: dict[int, float] = {}
+    for sign, term in terms:
+        weight, number = _term(term.strip(), plain)
+        found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
+    weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
+    if not weights:
+        raise ValueError(f"nothing is left of {text!r}: its terms cancel each other")
+    return weights
+
+
+def _term(text: str, plain: list[str]) -> tuple[float, int]:
+    """Weight and class of one term of a sum."""
+    factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
+    return (float(factor[1]), _find_label(factor[2], plain)) if factor else (1.0, _find_label(text, plain))
+
+
+def _find_label(text: str, plain: list[str]) -> int:
+    matches = [i for i, label in enumerate(plain) if label == _plain(text)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ValueError(f"{text!r} names the classes {', '.join(map(str, matches))}: give one by its index")
+    near = get_close_matches(_plain(text), plain, 3)
+    hint = f"; near it are {', '.join(near)}" if near else ""
+    raise ValueError(f"the model has no class {text!r}{hint}")
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ").strip().casefold()
+
+
+def sum_words(weights: Weights, labels: Sequence[str]) -> str:
+    """Write a weighted sum of classes, the largest weights first, as in ``cat + 0.5 · lynx − dog``."""
+    terms = [_term_words(weight, labels[i]) for i, weight in sorted(weights, key=lambda pair: -pair[1])]
+    return " ".join(terms).removeprefix("+ ")
+
+
+def _term_words(weight: float, label: str) -> str:
+    factor = "" if abs(weight) == 1 else f"{abs(weight):g} · "
+    return f"{'+' if weight > 0 else '−'} {factor}{label}"
+
+
+def target_label(target: Target, labels: Sequence[str]) -> str:
+    """Name a target: a class, ``this − that``, or weights in front of the names."""
+    arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
+    if target.index is not None:
+        return f"{labels[target.index]}{arrow}"
+    largest = sorted(target.weights, key=lambda pair: -pair[1])[:MOST_TERMS]
+    words = sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
+    return f"({words}){arrow}" if arrow else words
+
+
+def target_value(target: Target, prediction: Prediction) -> float:
+    """The weighted scores of one picture; of a quantity its value, whether up or down."""
+    scores = {"probability": prediction.probabilities, "log_probability": prediction.log_probabilities}
+    return float(scores.get(target.score, prediction.logits) @ target.dense(len(prediction.labels)))
