@@ -7,18 +7,20 @@ The panel, the command line and the documentation are made from its signature an
 """
 
 # The order in which they are shown.
-from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
+from napari_saliency.methods import gradients, sampling, paths, cam, score_cam, activations, occlusion  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
     "METHODS",
     "Method",
     "Option",
+    "activations",
     "cam",
     "gradients",
     "method",
     "occlusion",
     "paths",
     "sampling",
+    "score_cam",
     "wrappable",
 ]

@@ -8,9 +8,18 @@ from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 
 # A derivative follows the targets linearly; rectified ones do not.
-LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "occlusion"]
+EXACT = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "occlusion"]
+LINEAR = [*EXACT, "hires_cam"]
 RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
-DEGREES = {"smoothgrad_squared": 2, "vargrad": 2}  # how the map grows with the targets; 1 for the others
+# By which power the map grows with the targets; 1 for the others. 0: it does not depend on them, None: by none.
+DEGREES = {
+    "smoothgrad_squared": 2,
+    "vargrad": 2,
+    "guided_grad_cam": 2,
+    "activations": 0,
+    "grad_cam_pp": None,
+}
+EVEN = ["smoothgrad_squared", "vargrad", "activations"]  # the opposite target has the same map
 SAMPLING = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
 MANY = {"samples": 20, "steps": 20}
 
@@ -39,7 +48,8 @@ def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name
     x = pictures(model, count)
     layer = model.info.layers[0]
     sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
-    wanted = sizes[METHODS[name].needs]
+    own = {"guided_grad_cam": x.shape, "activations": (count, *layer.shape, layer.channels)}
+    wanted = own.get(name, sizes[METHODS[name].needs])
     for estimate in run(name, model, x, targets_of(*range(count))):
         assert estimate.values.shape == wanted
         assert estimate.values.dtype == np.float32
@@ -80,29 +90,30 @@ def _given(name):
 
 @every_method
 def test_another_class_has_another_map(name, model):
-    x = pictures(model)
-    assert not np.allclose(answer(name, model, x, targets_of(0)), answer(name, model, x, targets_of(1)))
+    x = pictures(model, 3)
+    maps = [answer(name, model, x, targets_of(*[index] * 3)) for index in (0, 1)]
+    assert np.allclose(*maps) == (DEGREES.get(name) == 0)
 
 
 @every_method
 @pytest.mark.parametrize("score", SCORES[1:])
 def test_another_score_has_another_map(name, score, model):
-    x = pictures(model)
-    logit, other = (answer(name, model, x, targets_of(0, score=s)) for s in ("logit", score))
-    assert not np.allclose(logit, other)
+    x = pictures(model, 3)
+    logit, other = (answer(name, model, x, targets_of(0, 0, 0, score=s)) for s in ("logit", score))
+    assert np.allclose(logit, other) == (DEGREES.get(name) == 0)
 
 
 @every_method
 def test_the_opposite_target_has_another_map(name, model):
-    """A score that is ignored would give the same one; so do squares."""
-    x, weights = pictures(model), targets_of(0).weights
+    """A score that is ignored would give the same one; so do even powers."""
+    x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     maps = [answer(name, model, x, Targets(sign * weights)) for sign in (1, -1)]
-    assert np.allclose(*maps) == (DEGREES.get(name) == 2)
+    assert np.allclose(*maps) == (name in EVEN)
 
 
-@every_method
+@pytest.mark.parametrize("name", [name for name in METHODS if DEGREES.get(name, 1) is not None])
 def test_twice_the_target_is_twice_the_map_or_four_times_of_squares(name, model):
-    x, weights = pictures(model), targets_of(0).weights
+    x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
     np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
 
@@ -188,7 +199,7 @@ def test_nothing_runs_before_the_first_step_is_asked_for(name, model):
     assert not model.calls
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", EXACT)
 def test_a_linear_model_is_explained_exactly(name):
     """The derivative is the weight; what a pixel contributes is weight times pixel."""
     model = Linear()
