@@ -253,24 +253,6 @@ def test_a_network_without_space_has_no_cam_layer(keras, opened, x):
         grad_cam(model, x, targets_of(0, 1))
 
 
-APPLICATIONS = {
-    "VGG16": (32, "block5_conv3"),
-    "ResNet50": (64, "conv5_block3_out"),
-    "DenseNet121": (64, "relu"),
-    "MobileNet": (64, "conv_pw_13_relu"),
-}
-
-
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_the_cam_layer_of_well_known_networks(keras, opened, name):
-    size, layer = APPLICATIONS[name]
-    build = getattr(keras.applications, name)
-    small = {"include_top": False, "weights": None, "input_shape": (size, size, 3)}
-    inputs = keras.Input((size, size, 3))
-    model = opened(classified(keras, inputs, build(**small, name="base")(inputs)))
-    assert model.info.cam_layer == f"base/{layer}"
-
-
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("file", "layer"),

@@ -93,7 +93,7 @@ def answer(name, model, x, targets):
 def assert_same_map(found, wanted, share=1e-4):
     """The largest difference is at most a share of the largest value."""
     assert found.shape == wanted.shape
-    assert np.abs(wanted).max() > 1e-3  # otherwise this shows nothing
+    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
     assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
 
 
