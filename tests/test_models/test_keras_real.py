@@ -106,9 +106,9 @@ class SqueezeNet:
         space = {"axis": (1, 2), "keepdims": True}
         weights = {
             "grad_cam": lambda: g.mean(**space),
-            "grad_cam_pp": lambda: np.sum(
-                g**2 / (2 * g**2 + g**3 * a.sum(**space)) * np.maximum(g, 0), **space
-            ),
+            "grad_cam_pp": lambda: np.divide(
+                g**3, 2 * g**2 + g**3 * a.sum(**space), out=np.zeros_like(g), where=g > 0
+            ).sum(**space),
             "hires_cam": lambda: g,
             "layer_cam": lambda: np.maximum(g, 0),
         }[name]()
