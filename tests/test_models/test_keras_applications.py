@@ -1,7 +1,7 @@
 """Which layer class activation maps are made of, in the networks of keras.applications.
 
 One of each family, the smallest, with random weights and on small pictures: the others are built by the same
-function with other numbers, and all 38 together take too long to build. It is the layer that the
+function with other numbers, and all 40 together take too long to build. It is the layer that the
 literature names where it names one: the last that has space before the pooling or flattening at the end.
 Of VGG that is ``block5_conv3``, as Selvaraju et al. 2017 have it, and not the pooling behind it.
 """
