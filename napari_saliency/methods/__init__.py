@@ -8,7 +8,7 @@ The panel, the command line and the documentation are made from its signature an
 
 # The order in which they are shown.
 from napari_saliency.methods import (  # isort: skip
-    gradients, sampling, paths, guided_ig, xrai, cam, occlusion, rise, superpixels, maximization
+    gradients, sampling, paths, guided_ig, xrai, cam, score_cam, activations, occlusion, rise, superpixels, maximization
 )  # fmt: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 
@@ -16,6 +16,7 @@ __all__ = [
     "METHODS",
     "Method",
     "Option",
+    "activations",
     "cam",
     "gradients",
     "guided_ig",
@@ -25,6 +26,7 @@ __all__ = [
     "paths",
     "rise",
     "sampling",
+    "score_cam",
     "superpixels",
     "wrappable",
     "xrai",

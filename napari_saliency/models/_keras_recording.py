@@ -20,6 +20,8 @@ CONVOLUTIONS = (
 )
 MOVING = ("Permute", "Reshape")
 """Layers after which the channels may be elsewhere."""
+COMBINING = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate")
+"""Operations between layers that are as good as the layers of the same name, where they are given several tensors."""
 
 
 class Recorded(NamedTuple):
@@ -57,7 +59,7 @@ def record(network: Any, folding: Folding | None, inputs: Any, first: Tensor | N
     """
     recording = _Recording(folding, first)
     with ExitStack() as stack:
-        for layer in all_layers(network):
+        for layer in (*all_layers(network), *_combining(network)):
             stack.enter_context(_covered(layer, recording))
         output = network(inputs, training=False)
     return Recorded(output, recording.layers, recording.folded)
@@ -72,6 +74,18 @@ def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
             found[id(layer)] = layer
             waiting += getattr(layer, "_layers", [])
     return list(found.values())
+
+
+def _combining(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
+    """Operations between the layers of functional networks: some write the sum at a block's end as a plain ``+``."""
+    layers = all_layers(network)
+    found = [part for each in (network, *layers) for part in getattr(each, "operations", ())]
+    return [part for part in found if type(part).__name__ in COMBINING and _takes_several(part)]
+
+
+def _takes_several(operation: Any) -> bool:  # noqa: ANN401 - Keras has no types
+    """Whether it is an operation, not a layer, of several tensors: a sum with a number is a mere scaling."""
+    return not isinstance(operation, keras.Layer) and len(operation._inbound_nodes[0].input_tensors) > 1
 
 
 class _Recording:

@@ -37,7 +37,7 @@ class Recall:
         return self._question == question and np.array_equal(self._x, x)
 
     def scores(self, step: Hashable, run: Callable[[], Array]) -> Array:
-        """Scores (N, K) of a step, which runs only if it has not been taken before."""
+        """Scores (N, K) of a step, or what else it gives; it runs only if it has not been taken before."""
         known = self._found.get(step)
         if known is not None:
             return known

@@ -9,16 +9,24 @@ from napari_saliency.methods._baselines import blurred
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 
 # A derivative follows the targets linearly; rectified ones do not.
-LINEAR = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "blur_ig", "occlusion"]
+EXACT = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "blur_ig", "occlusion"]
+LINEAR = [*EXACT, "hires_cam"]
 ADDITIVE = [*LINEAR, "rise", "lime", "kernel_shap"]  # linear in the targets, but not a derivative
 RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
-# How the map grows with the targets, if not as they do; a picture that is looked for does not.
-DEGREES = {"smoothgrad_squared": 2, "vargrad": 2, "activation_maximization": 0}
+# By which power the map grows with the targets; 1 for the others. 0: it does not, None: by none.
+DEGREES = {
+    "smoothgrad_squared": 2,
+    "vargrad": 2,
+    "guided_grad_cam": 2,
+    "activations": 0,
+    "activation_maximization": 0,
+    "grad_cam_pp": None,
+}
+EVEN = ["smoothgrad_squared", "vargrad", "activations"]  # the opposite target has the same map
 SEEDED = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
 SAMPLING = [name for name in SEEDED if METHODS[name].shows == "map"]  # a picture has no error
 MANY = {"samples": 20, "steps": 20, "segments": 5}
 RANDOM = {"integrated_gradients": {"baseline": "random"}}  # what makes those sample that do not always
-FLAT = ["xrai"]  # whose map is of pixels, though it is made of derivatives by channels
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -44,12 +52,13 @@ def model():
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
     x = pictures(model, count)
     layer = model.info.layers[0]
-    sizes = {
-        "gradient": x.shape[:-1] if name in FLAT else x.shape,
-        "scores": x.shape[:-1],
-        "tap": (count, *layer.shape),
+    sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
+    own = {
+        "guided_grad_cam": x.shape,
+        "activations": (count, *layer.shape, layer.channels),
+        "xrai": x.shape[:-1],  # of pixels, though it is made of derivatives by channels
     }
-    wanted = sizes[METHODS[name].needs]
+    wanted = own.get(name, sizes[METHODS[name].needs])
     for estimate in run(name, model, x, targets_of(*range(count))):
         assert estimate.values.shape == wanted
         assert estimate.values.dtype == np.float32
@@ -90,29 +99,30 @@ def _given(name):
 
 @every_method
 def test_another_class_has_another_map(name, model):
-    x = pictures(model)
-    assert not np.allclose(answer(name, model, x, targets_of(0)), answer(name, model, x, targets_of(1)))
+    x = pictures(model, 3)
+    maps = [answer(name, model, x, targets_of(*[index] * 3)) for index in (0, 1)]
+    assert np.allclose(*maps) == (DEGREES.get(name) == 0)
 
 
 @every_method
 @pytest.mark.parametrize("score", SCORES[1:])
 def test_another_score_has_another_map(name, score, model):
-    x = pictures(model)
-    logit, other = (answer(name, model, x, targets_of(0, score=s)) for s in ("logit", score))
-    assert not np.allclose(logit, other)
+    x = pictures(model, 3)
+    logit, other = (answer(name, model, x, targets_of(0, 0, 0, score=s)) for s in ("logit", score))
+    assert np.allclose(logit, other) == (DEGREES.get(name) == 0)
 
 
 @every_method
 def test_the_opposite_target_has_another_map(name, model):
-    """A score that is ignored would give the same one; so do squares."""
-    x, weights = pictures(model), targets_of(0).weights
+    """A score that is ignored would give the same one; so do even powers."""
+    x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     maps = [answer(name, model, x, Targets(sign * weights)) for sign in (1, -1)]
-    assert np.allclose(*maps) == (DEGREES.get(name) == 2)
+    assert np.allclose(*maps) == (name in EVEN)
 
 
-@every_method
+@pytest.mark.parametrize("name", [name for name in METHODS if DEGREES.get(name, 1) is not None])
 def test_twice_the_target_is_twice_the_map_or_four_times_of_squares(name, model):
-    x, weights = pictures(model), targets_of(0).weights
+    x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
     np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
 
@@ -201,7 +211,7 @@ def test_nothing_runs_before_the_first_step_is_asked_for(name, model):
     assert not model.calls
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", EXACT)
 def test_a_linear_model_is_explained_exactly(name):
     """The derivative is the weight; what a pixel contributes is weight times pixel."""
     model = Linear()

@@ -2,24 +2,23 @@
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 
 from napari_saliency import _image
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
+from tests.few import few
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
 
 CLASSES = 1000
-BY_HAND = ("gradient", "gradient_x_input", "guided_backprop", "deconvnet", "grad_cam", "smoothgrad",
-           "integrated_gradients", "occlusion")  # fmt: skip
-FEW = {
-    "activation_maximization": {"steps": 4},
+CAMS = ["grad_cam", "grad_cam_pp", "hires_cam", "layer_cam"]
+DERIVED = [*CAMS, "score_cam", "guided_grad_cam", "activations", "gradient", "gradient_x_input", "guided_backprop",
+           "deconvnet", "smoothgrad", "integrated_gradients", "occlusion"]  # fmt: skip
+FEW = few(samples=3) | {
     "smoothgrad": {"samples": 3, "seed": 4},
-    "integrated_gradients": {"steps": 8},
-    "blur_ig": {"steps": 8},
-    "guided_ig": {"steps": 8},
-    "xrai": {"steps": 8},
     "occlusion": {"window": 56, "stride": 40},
+    "score_cam": {"layer": "conv1"},
 }
 
 
@@ -100,13 +99,42 @@ class SqueezeNet:
             score = self.score(self.features(x, self.relu(rule)), targets.weights, targets.score)
         return tape.gradient(score, x).numpy()
 
-    def grad_cam(self, x, targets):
+    def cam(self, name, x, targets):
         features = self.features(self.tf.constant(x, self.dtype), self.tf.nn.relu)
         with self.tf.GradientTape() as tape:
             tape.watch(features)
             score = self.score(features, targets.weights, targets.score)
-        alpha = tape.gradient(score, features).numpy().mean((1, 2), keepdims=True)
-        return np.maximum((alpha * features.numpy()).sum(-1), 0)
+        g, a = tape.gradient(score, features).numpy(), features.numpy()
+        space = {"axis": (1, 2), "keepdims": True}
+        weights = {
+            "grad_cam": lambda: g.mean(**space),
+            "grad_cam_pp": lambda: np.divide(
+                g**3, 2 * g**2 + g**3 * a.sum(**space), out=np.zeros_like(g), where=g > 0
+            ).sum(**space),
+            "hires_cam": lambda: g,
+            "layer_cam": lambda: np.maximum(g, 0),
+        }[name]()
+        values = (weights * a).sum(-1)
+        return values if name == "hires_cam" else np.maximum(values, 0)
+
+    def guided_grad_cam(self, x, targets):
+        coarse = self.cam("grad_cam", x, targets)[0]
+        fine = resize(coarse, x.shape[1:3], order=1, mode="edge", anti_aliasing=False)
+        return self.gradient(x, targets, "guided") * fine[..., None]
+
+    def score_cam(self, x, targets, layer):
+        def value(x):
+            return self.score(self.features(x, self.tf.nn.relu), targets.weights, targets.score).numpy()
+
+        wide = self.tf.constant(x, self.dtype)
+        channels = self.convolution(wide, layer, self.tf.nn.relu, 2, "VALID").numpy()[0]
+        empty, total = value(wide * 0), 0
+        for channel in np.moveaxis(channels, -1, 0):
+            mask = resize(channel, x.shape[1:3], order=1, mode="edge", anti_aliasing=False)
+            if np.ptp(channel) > 0:
+                mask = (mask - mask.min()) / np.ptp(mask)
+                total = total + (value(wide * mask[..., None]) - empty) * channel
+        return np.maximum(total, 0)[None]
 
     def smoothgrad(self, x, targets, samples, seed):
         random = np.random.default_rng(seed)
@@ -135,12 +163,16 @@ class SqueezeNet:
         return falls / times
 
     def answer(self, name, x, targets):
+        if name in CAMS:
+            return self.cam(name, x, targets)
         return {
             "gradient": lambda: self.gradient(x, targets),
             "gradient_x_input": lambda: self.gradient(x, targets) * x,
             "guided_backprop": lambda: self.gradient(x, targets, "guided"),
             "deconvnet": lambda: self.gradient(x, targets, "deconvnet"),
-            "grad_cam": lambda: self.grad_cam(x, targets),
+            "activations": lambda: self.features(self.tf.constant(x, self.dtype), self.tf.nn.relu).numpy(),
+            "guided_grad_cam": lambda: self.guided_grad_cam(x, targets),
+            "score_cam": lambda: self.score_cam(x, targets, **FEW[name]),
             "smoothgrad": lambda: self.smoothgrad(x, targets, **FEW[name]),
             "integrated_gradients": lambda: self.integrated_gradients(x, targets, **FEW[name]),
             "occlusion": lambda: self.occlusion(x, targets, **FEW[name]),
@@ -154,7 +186,7 @@ def by_hand(data_folder, keras, tf):
     return {dtype: SqueezeNet(tf, network.layers, dtype) for dtype in ("float32", "float64")}
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", DERIVED)
 @pytest.mark.parametrize("score", SCORES)
 def test_a_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
     # Of the many pictures that integrated gradients looks at, some lie so near to where a ReLU opens or

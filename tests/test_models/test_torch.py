@@ -13,6 +13,7 @@ from napari_saliency.models import Settings, load_model
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
+from tests.few import few
 from tests.test_models import torch_networks as networks
 
 pytestmark = pytest.mark.framework
@@ -25,14 +26,7 @@ quiet = pytest.mark.filterwarnings(
     "ignore::UserWarning",
     "ignore:Converting a tensor to a Python boolean",
 )
-FEW = {
-    "activation_maximization": {"steps": 4},
-    "smoothgrad": {"samples": 5},
-    "integrated_gradients": {"steps": 9, "baseline": "white"},
-    "blur_ig": {"steps": 8},
-    "guided_ig": {"steps": 8},
-    "xrai": {"steps": 8},
-}
+FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
 RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
 ENDS = networks.SOFTMAXES(torch) | networks.LINEAR(torch)
 RULES = ("guided", "deconvnet")
@@ -83,7 +77,7 @@ def assert_same_map(found, wanted, share=1e-4):
     """The largest difference is at most a share of the largest value."""
     assert found.shape == wanted.shape
     assert found.dtype == np.float32
-    assert np.abs(wanted).max() > 1e-3  # otherwise this shows nothing
+    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
     assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
 
 
@@ -257,13 +251,19 @@ def test_every_layer_is_tapped_before_what_overwrites_it(forms, twin, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_another_class_at_a_layer_does_not_run_the_network_again(forms, twin, form, monkeypatch):
+    """By whichever method; Score-CAM needs to have run itself, once."""
     from napari_saliency.models import _torch
 
-    x, model = pictures(twin, 2), forms[form]
-    model.tap(x, targets_of(0, 1), model.info.cam_layer)
+    x, model = (
+        pictures(twin, 2),
+        forms[form].with_settings(Settings(preprocessing="none", size=networks.SIZE)),
+    )
+    for name in ("grad_cam", "score_cam"):
+        answer(name, model, x, targets_of(0, 1))
     monkeypatch.setattr(_torch, "start", None)
-    found = model.tap(x, targets_of(2, 3), model.info.cam_layer)
-    assert_same_map(found.gradients, twin.tap(x, targets_of(2, 3), "rectified").gradients)
+    monkeypatch.setattr(_torch, "forward", None)
+    for name in ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "score_cam", "activations"):
+        assert_same_map(answer(name, model, x, targets_of(3, 1)), answer(name, twin, x, targets_of(3, 1)))
 
 
 def test_a_layer_that_is_none_is_told(forms, twin):
@@ -442,9 +442,9 @@ def test_a_batch_gives_what_its_pictures_give_alone(training, twin):
     model, x, targets = opened(training), pictures(twin, 5), targets_of(0, 1, 2, 3, 0)
     for name in METHODS:
         together = answer(name, model, x, targets)
-        for n in range(5):
-            alone = answer(name, model, x[n : n + 1], Targets(targets.weights[n : n + 1]))
-            assert_same_map(together[n : n + 1], alone, 1e-5)
+        weights = targets.weights
+        alone = [answer(name, model, x[n : n + 1], Targets(weights[n : n + 1])) for n in range(5)]
+        assert_same_map(together, np.concatenate(alone), 1e-5)
 
 
 def test_half_precision_gives_maps_in_single(twin):
@@ -493,7 +493,9 @@ def test_threads_do_not_disturb_each_other(forms, twin, hurried, form):
 
     with ThreadPoolExecutor(8) as pool:
         for job, values in pool.map(run, jobs * 2):
-            assert_same_map(values, wanted[job])
+            # Of a single picture and class a map may be empty: all of a method's tell what is large.
+            largest = max(np.abs(values).max() for (name, *_), values in wanted.items() if name == job[0])
+            np.testing.assert_allclose(values, wanted[job], rtol=0, atol=1e-4 * largest)
 
 
 # What a model says of itself ---------------------------------------------------------------------

@@ -7,6 +7,7 @@ from napari_saliency import _image
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import load_model
+from tests.few import few
 from tests.test_models.torch_networks import squeezenet as build
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
@@ -14,13 +15,9 @@ pytestmark = [pytest.mark.framework, pytest.mark.data]
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 # Of the pictures that integrated gradients looks at, some lie so near to where a ReLU opens that rounding decides;
 # the gradients there differ by per cents. With these steps none does.
-FEW = {
-    "activation_maximization": {"steps": 4},
+FEW = few(samples=3) | {
     "smoothgrad": {"samples": 3, "seed": 4},
     "integrated_gradients": {"steps": 9},
-    "blur_ig": {"steps": 8},
-    "guided_ig": {"steps": 8},
-    "xrai": {"steps": 8},
     "occlusion": {"window": 56},
 }
 

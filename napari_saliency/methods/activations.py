@@ -1,0 +1,26 @@
+"""What a layer returns, as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._layers import Layer, usual_layer
+from napari_saliency.methods._registry import method
+
+if TYPE_CHECKING:
+    from napari_saliency.models._base import Model
+
+
+@method("Activations", needs="tap", cite="Yosinski et al. 2015, section 2")
+def activations(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> Iterator[Estimate]:
+    """A layer's feature maps: what each of its channels has found, and where; the same for every class.
+
+    Notes
+    -----
+    The map has the layer's own size and channels, raw, in the layer's own numbers. The target has no part
+    in it: all classes, scores and weightings have the same map.
+    """
+    found = model.tap(x, targets, layer or usual_layer(model)).activations
+    yield Estimate(found, 1, 1)

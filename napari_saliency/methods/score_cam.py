@@ -1,0 +1,84 @@
+"""Class activation maps without a derivative: each channel is weighed by what the model says of what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._chunks import chunks
+from napari_saliency.methods._layers import Layer, notes_on, usual_layer
+from napari_saliency.methods._registry import method
+from napari_saliency.methods._upsampling import upsampled
+
+if TYPE_CHECKING:
+    from napari_saliency.methods._running import Doubles
+    from napari_saliency.models._base import Model
+
+Weights = Literal["increase", "softmax"]
+
+
+@method("Score-CAM", needs="tap", cite="Wang et al. 2020, section 3 and algorithm 1")
+def score_cam(
+    model: Model, x: Array, targets: Targets, *, layer: Layer = "", weights: Weights = "increase"
+) -> Iterator[Estimate]:
+    """Sum of a layer's channels, each weighed by the score of the picture seen through it. Slow: a pass each.
+
+    Parameters
+    ----------
+    weights : {"increase", "softmax"}
+        A channel's weight: by how much the score exceeds that of the empty picture, the paper's
+        definition; or the softmax over all channels of that, the paper's algorithm, where all weights are
+        positive and only the best channels count.
+
+    Notes
+    -----
+    Costs one forward pass for each channel of the layer and one for the empty picture, known from the start
+    as the total; another class of the same picture costs none. A mask is a channel brought to the picture's
+    size by bilinear interpolation, and then to 0..1; a channel that is the same everywhere shows nothing. What
+    a mask hides becomes 0 in the numbers that the model gets: black for preprocessing ``unit`` and ``none``,
+    mid-grey for ``tf``, ImageNet's mean colour for ``caffe`` and ``torch``. No negative values, by definition.
+    """
+    layer = layer or usual_layer(model)
+    run = model.recall(x, "score_cam", layer)
+    activations = run.scores("activations", lambda: model.tap(x, targets, layer).activations)
+    total = 1 + activations.shape[-1]
+    found, passes = np.zeros((total, len(x))), np.full(len(x), total, np.float32)
+    for start, stop in chunks(total, len(x), model.info.together(x.shape[1:-1])):
+        scores = run.scores((start, stop), partial(_scores_seen, model, x, activations, range(start, stop)))
+        found[start:stop] = model.weigh(scores, targets.repeat(stop - start)).reshape(-1, len(x))
+        channels = np.einsum("kn,n...k->n...", _weigh(found[:stop], weights), activations[..., : stop - 1])
+        values = np.maximum(channels, 0).astype(np.float32)
+        notes = notes_on(values) if stop == total else ()
+        yield Estimate(values, stop, total, diagnostics={"forward passes": passes}, notes=notes)
+
+
+def _weigh(found: Doubles, weights: Weights) -> Doubles:
+    """Weights (K, N) of channels, of the values (1 + K, N) of the empty picture and those seen through them."""
+    increases = found[1:] - found[0]
+    if weights == "increase":
+        return np.asarray(increases, np.float64)
+    powers = np.exp(increases - increases.max(axis=0, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=0), np.float64)
+
+
+def _scores_seen(model: Model, x: Array, activations: Array, steps: range) -> Array:
+    """Scores (M·N, K) of all N pictures of the first of M steps, then of the next; step 0 is the empty picture."""
+    channels = np.moveaxis(activations[..., max(steps.start - 1, 0) : steps.stop - 1], -1, 0)
+    masks = _masks(channels.reshape(-1, *activations.shape[1:-1]), x.shape[1:-1])
+    seen = masks.reshape(-1, *x.shape[:-1], 1) * x
+    empty = np.zeros_like(x)[None] if steps.start == 0 else seen[:0]
+    return model.scores(np.concatenate([empty, seen]).reshape(-1, *x.shape[1:]))
+
+
+def _masks(channels: Array, space: tuple[int, ...]) -> Array:
+    """Bring channels (M, *own) to the picture's size, and then to 0..1; to 0 if they are the same everywhere."""
+    axes = tuple(range(1, channels.ndim))
+    differs = np.ptp(channels, axis=axes, keepdims=True) > 0  # asked before rounding makes differences
+    masks = upsampled(channels, space)
+    masks -= masks.min(axis=axes, keepdims=True)
+    largest = masks.max(axis=axes, keepdims=True)
+    return np.asarray(np.divide(masks, largest, out=np.zeros_like(masks), where=differs), np.float32)
