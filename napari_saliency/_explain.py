@@ -348,6 +348,7 @@ class _Answer:
             },
             notes=notes,
             provenance=_provenance(self.info),
+            shows=self.method.shows,
         )
 
     def _scores_note(self, target: Target) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ Ending = Literal["softmax", "sigmoid", "quantity"]
 Needs = Literal["scores", "gradient", "tap"]
 """What a method asks of a model: one of the three calls of `models.Model`."""
 
+Shows = Literal["map", "stack", "picture"]
+"""What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
+a map of its own; or a picture.
+"""
+
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
 NEEDS: tuple[Needs, ...] = get_args(Needs)

@@ -11,7 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Estimate, Needs
+    from napari_saliency._types import Estimate, Needs, Shows
 
 Function = Callable[..., "Iterator[Estimate]"]
 
@@ -36,6 +36,7 @@ class Option:
     constraints : mapping
         From ``Annotated``: "min", "max", "step", "choices"; ``choices="layers"`` stands for the
         layers of the model at hand, ``choices="methods"`` for those methods that others can wrap.
+        "least" are words for the least value, as ``automatic``; "advanced" marks what is seldom changed.
     help : str
         From ``Annotated``, where several methods share it, or the parameter's text in the docstring.
     """
@@ -45,6 +46,11 @@ class Option:
     default: Any
     constraints: Mapping[str, Any]
     help: str
+
+    @property
+    def advanced(self) -> bool:
+        """Whether it is seldom changed, so that the panel folds it away."""
+        return bool(self.constraints.get("advanced"))
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - whatever the caller passed
         """Raise ValueError unless ``value`` is allowed."""
@@ -79,6 +85,8 @@ class Method:
         Paper and equation.
     options : tuple of Option
         Its keyword options.
+    shows : {"map", "stack", "picture"}
+        What its values are; see `Shows`.
     """
 
     id: str
@@ -87,6 +95,7 @@ class Method:
     needs: Needs
     cite: str
     options: tuple[Option, ...]
+    shows: Shows = "map"
 
     @property
     def summary(self) -> str:
@@ -124,11 +133,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
 
 
 def wrappable() -> tuple[str, ...]:
-    """Ids of the methods that another one can wrap: those that wrap none themselves."""
-    return tuple(name for name, found in METHODS.items() if not found.wraps)
+    """Ids of the methods that another one can wrap: those that make maps, and wrap none themselves."""
+    return tuple(name for name, found in METHODS.items() if found.shows == "map" and not found.wraps)
 
 
-def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Function]:
+def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Callable[[Function], Function]:
     """Register a function as a method; its name becomes the id.
 
     Raises
@@ -141,7 +150,7 @@ def method(title: str, *, needs: Needs, cite: str) -> Callable[[Function], Funct
         name = function.__name__
         if name in _METHODS:
             raise ValueError(f"a method {name!r} is registered already")
-        _METHODS[name] = Method(name, title, function, needs, cite, _options(function))
+        _METHODS[name] = Method(name, title, function, needs, cite, _options(function), shows)
         return function
 
     return register
