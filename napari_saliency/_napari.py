@@ -15,7 +15,7 @@ from napari.utils.notifications import Notification, notification_manager
 from psygnal import Signal
 
 from napari_saliency import _display
-from napari_saliency._napari_maps import Delay, MapLayers
+from napari_saliency._napari_maps import MapLayers
 from napari_saliency._napari_pictures import (
     Pixels,
     Reading,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
     from napari_saliency._link import Post
+    from napari_saliency._napari_live import Delay
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
     from napari_saliency._state import ModelStatus, Problem
@@ -65,6 +66,8 @@ class Viewing:
         How it is understood, if there is anything to say about it.
     display : Display
         How maps are shown; settable.
+    errors : bool
+        Whether the standard errors of maps are shown, too; settable.
     region : Labels, Shapes or None
         The layer that says which part of the picture is looked at, by models whose output has space.
     """
@@ -73,6 +76,7 @@ class Viewing:
     reading_changed = Signal(object)  # Reading
     contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
     map_changed = Signal(bool)  # whether the picture has a map that can be kept
+    errors_changed = Signal(bool)  # whether errors are shown
 
     def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
         self._viewer, self._inspection, self._post = viewer, inspection, post
@@ -85,7 +89,7 @@ class Viewing:
         self.source: Image | None = None
         self.region: Drawing | None = None
         self.reading = NO_PICTURE
-        self._display = _display.Display()
+        self._display, self._errors = _display.Display(), False
         self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
@@ -149,6 +153,18 @@ class Viewing:
         self._display = display
         self._maps.set_display(display, self.source)
         self._show(self._inspection.explanation)
+
+    @property
+    def errors(self) -> bool:
+        """Whether the standard errors of maps are shown, too."""
+        return self._errors
+
+    @errors.setter
+    def errors(self, errors: bool) -> None:
+        if errors != self._errors and not self._closed:
+            self._errors = errors
+            self._maps.show_errors(errors)
+            self.errors_changed.emit(errors)
 
     @property
     def has_map(self) -> bool:
@@ -235,6 +251,9 @@ class Viewing:
             self.pictures_changed.emit()
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401
+        source = self._maps.error_of(event.value)
+        if source is not None:  # other layers are left alone while some are being removed
+            self._post(partial(self._error_deleted, source))
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
         if event.value is self.source:
@@ -244,6 +263,11 @@ class Viewing:
         elif is_picture(event.value) or is_drawing(event.value):
             self.pictures_changed.emit()
         self._tell_map()
+
+    def _error_deleted(self, source: Image) -> None:
+        """Show no errors any more, unless all that belongs to the picture is gone."""
+        if source in self._viewer.layers:
+            self.errors = False
 
     def _reordered(self, _event: object = None) -> None:
         self.pictures_changed.emit()
