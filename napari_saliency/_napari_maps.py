@@ -16,6 +16,7 @@ A new layer (after Keep, deletion, or for another picture) begins with the look 
 Where errors are wanted, and a map has one, the same holds for a second layer, right above the map. It begins
 with the map's look, and its contrast limits are the map's, whoever set those, so that the eye can compare. It
 goes when a map that is complete has no error; while one that is not complete has none yet, it is empty.
+What is selected stays so: napari's layer controls are the map's unless the user asks for the error's.
 
 Channels that are left apart are an axis before all others, which napari's slider steps through; the same
 layer gets that axis and loses it.
@@ -86,7 +87,7 @@ class MapLayers:
         delay: Delay,
         by_hand_changed: Callable[[bool], None],
     ) -> None:
-        self._display, self._tell_by_hand = display, by_hand_changed
+        self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
         self._maps = LiveLayers(layers, "map", delay, self._contrast_moved)
         self._errors = LiveLayers(layers, "error", delay, self._contrast_moved)
         self._maps.look = {"blending": "translucent", "interpolation2d": "linear"}
@@ -187,6 +188,8 @@ class MapLayers:
         source, explanation = shown.source, shown.explanation
         live = self._errors.get(source)
         if not self._with_errors or (explanation.stderr is None and explanation.complete):
+            if live is not None and self._layers.selection.active is live.layer:
+                self._layers.selection.active = below.layer
             self._errors.remove(source)
             return
         if explanation.stderr is not None:
@@ -198,7 +201,10 @@ class MapLayers:
         if live is None and not self._errors.look:
             self._errors.look = look_of(below.layer)
         content = _content(shown, values, below.layer.contrast_limits, explanation.error_name)
+        active = self._layers.selection.active
         self._errors.show(source, content, below.layer)
+        if live is None:
+            self._layers.selection.active = active
 
     def _contrast_moved(self, live: Live) -> None:
         """Let an error's contrast follow its map's, whoever set that."""

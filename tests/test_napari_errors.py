@@ -89,6 +89,17 @@ def test_it_follows_classes_and_sharpening_maps_in_place(viewer, inspection, vie
     assert error.metadata[OURS] is inspection.explanation
 
 
+def test_what_is_selected_stays_so(viewer, inspection, viewing):
+    sampled(inspection)
+    (shown,) = of(viewer, "map")
+    assert viewer.layers.selection.active is shown
+    viewing.errors = True
+    assert viewer.layers.selection.active is shown
+    viewer.layers.selection.active = of(viewer, "error")[0]
+    viewing.errors = False
+    assert viewer.layers.selection.active is shown
+
+
 def test_what_the_user_sets_stays(viewer, inspection, viewing, error):
     chosen = {"opacity": 0.3, "blending": "additive", "gamma": 0.5, "visible": False, "name": "mine"}
     for name, value in chosen.items():

@@ -9,9 +9,12 @@ The panel, the command line and the documentation are made from its signature an
 # The order in which they are shown.
 from napari_saliency.methods import gradients, sampling, paths, cam, occlusion  # isort: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
+from napari_saliency.methods._running import RELATIVE_ERROR, SAMPLES
 
 __all__ = [
     "METHODS",
+    "RELATIVE_ERROR",
+    "SAMPLES",
     "Method",
     "Option",
     "cam",

@@ -18,7 +18,8 @@ EVERY = 8
 They are counted one by one, whatever the size of a call: a picture's map does not depend on its company.
 """
 
-RELATIVE_ERROR = "relative standard error"
+SAMPLES, RELATIVE_ERROR = "samples", "relative standard error"
+"""Names of what every method that samples says of its map."""
 
 Doubles = npt.NDArray[np.float64]  # sums of many samples need them
 
@@ -133,4 +134,4 @@ def relative_error(values: Array, stderr: Array) -> Array:
 def diagnostics(samples: npt.ArrayLike, values: Array, stderr: Array) -> Mapping[str, Array]:
     """What every method that samples says of its map: the samples taken and the relative standard error."""
     counts = np.broadcast_to(np.asarray(samples, np.float32), len(values))
-    return {"samples": counts, RELATIVE_ERROR: relative_error(values, stderr)}
+    return {SAMPLES: counts, RELATIVE_ERROR: relative_error(values, stderr)}
