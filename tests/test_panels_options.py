@@ -116,6 +116,14 @@ def test_what_was_found_looks_like_the_window(made, qtbot):
     assert popup.minimumWidth() > 100
 
 
+def test_what_was_found_goes_with_its_list(fruit, qtbot):
+    typed(qtbot, fruit, "b", Qt.Key.Key_Shift)
+    popup = fruit.completer().popup()
+    assert popup.isVisible()
+    fruit.hide()
+    assert not popup.isVisible()
+
+
 def test_layers_of_deep_networks_are_searched(made, qtbot):
     form = made(OptionForm)
     form.show_options(METHODS["grad_cam"].options, {}, DEEP)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QCompleter, QLineEdit
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QCompleter, QLineEdit, QWidget
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QFocusEvent
@@ -50,11 +50,19 @@ class Search(QObject):
         line.returnPressed.connect(self._take_first)
         line.editingFinished.connect(self._show_current)
         box.currentIndexChanged.connect(self._show_beginning)
+        box.installEventFilter(self)
         self._show_beginning()
+
+    def eventFilter(self, _box: QObject, event: QEvent) -> bool:
+        """Let what was found go with the list, as when other options take its place."""
+        if event.type() == QEvent.Type.Hide:
+            self._completer.popup().hide()
+        return False
 
     def _dress(self, _text: str) -> None:
         """Give what was found the window's stylesheets: it is a window of its own, which they do not reach."""
-        sheets, widget = [], self._box
+        sheets: list[str] = []
+        widget: QWidget | None = self._box
         while widget is not None:
             sheets.insert(0, widget.styleSheet())
             widget = widget.parentWidget()
