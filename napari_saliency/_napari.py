@@ -1,6 +1,6 @@
 """Viewer ⇄ inspection: which picture is looked at, where its map goes, what the user is told.
 
-With `_napari_pictures` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
+With `_napari_pictures`, `_napari_live` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
 needs an event loop comes in as ``post`` and ``delay``.
 """
 
