@@ -1,4 +1,4 @@
-"""Raw map → layer: reduction of the channels, sign, scale and colours; pure.
+"""Raw map → layer: reduction of the channels, sign and scale; pure.
 
 Maps are raw and signed, (h, w, C) or (h, w), and (z, y, x, C) or (z, y, x) of volumes. Everything here
 is a view of one: nothing changes it, and nothing runs a model.
@@ -6,20 +6,22 @@ is a view of one: nothing changes it, and nothing runs a model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
-import numpy.typing as npt
+
+from napari_saliency._display_colours import COLORMAPS, colormap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from napari_saliency._placement import Placement
-    from napari_saliency._types import Array
+    from napari_saliency._types import Array, Shows
 
-Reduction = Literal["max", "sum", "mean", "norm"]
-"""How channels become one: the value with the largest magnitude, their sum, mean, or L2 norm."""
+Reduction = Literal["auto", "max", "sum", "mean", "norm", "each"]
+"""How channels become one: the value with the largest magnitude, their sum, mean, or L2 norm; ``each``
+keeps them all, ``auto`` does for stacks, and takes the largest magnitude of other maps.
+"""
 
 Sign = Literal["absolute", "positive", "negative", "signed"]
 """What of a signed map is shown."""
@@ -31,36 +33,6 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 SIGNS: tuple[Sign, ...] = get_args(Sign)
 CONTRASTS: tuple[Contrast, ...] = get_args(Contrast)
 
-# Colours from a value of 0 on, and from the most negative to the most positive one. At 0 all are
-# transparent, so that colours there only tint what lies beside it.
-_STOPS = {
-    "heat": (
-        ("#7a1f6d", "#bb3754", "#e35933", "#f98e09", "#fbc127", "#fcffa4"),
-        ("#b4f2ff", "#3fb8f0", "#2166c8", "#4a3f8f", "#bb3754", "#f98e09", "#fcffa4"),
-    ),
-    "jet": (
-        ("#00007f", "#0000ff", "#007fff", "#00ffff", "#7fff7f", "#ffff00", "#ff7f00", "#ff0000", "#7f0000"),
-        ("#00007f", "#0000ff", "#007fff", "#00ffff", "#7fff7f", "#ffff00", "#ff7f00", "#ff0000", "#7f0000"),
-    ),
-    "green": (
-        ("#006d2c", "#19b34b", "#4dff6e", "#d8ffc9"),
-        ("#f3a6ff", "#d63bf0", "#7a5a8c", "#19b34b", "#a8ff9e"),
-    ),
-    "cyan": (
-        ("#006a80", "#00a9c4", "#33e1f5", "#d2fbff"),
-        ("#ffc9a6", "#f5743b", "#80706a", "#00a9c4", "#a6f7ff"),
-    ),
-    "diverging": (
-        ("#f4a582", "#e0604c", "#c4122f", "#8a0a2a"),
-        ("#1a3fbf", "#2f7de1", "#cccccc", "#ef4b3c", "#b3001b"),
-    ),
-}
-
-COLORMAPS = tuple(_STOPS)
-"""Names of the colormaps; all are transparent at 0 and serve signed maps too."""
-
-_STEPS = 129  # colours of a colormap; odd, so that a diverging one has its middle at 0
-
 
 @dataclass(frozen=True)
 class Display:
@@ -68,9 +40,10 @@ class Display:
 
     Attributes
     ----------
-    reduction : {"max", "sum", "mean", "norm"}
+    reduction : {"auto", "max", "sum", "mean", "norm", "each"}
         How channels become one. ``max`` takes the value with the largest magnitude, with its
-        sign; ``norm`` has no sign.
+        sign; ``norm`` has no sign; ``each`` leaves them apart, to be stepped through. ``auto`` is
+        ``each`` for methods that show a stack, and ``max`` for all others.
     sign : {"absolute", "positive", "negative", "signed"}
         What is shown of positive and negative values; ``negative`` shows magnitudes. With
         ``norm``, positive and negative are the norms of the channels' positive and negative
@@ -88,7 +61,7 @@ class Display:
         If a choice does not exist.
     """
 
-    reduction: Reduction = "max"
+    reduction: Reduction = "auto"
     sign: Sign = "absolute"
     clip: float = 99.5
     contrast: Contrast = "per class"
@@ -119,9 +92,15 @@ class Display:
         """Whether all known maps have the same contrast limits."""
         return self.contrast == "shared"
 
+    def of(self, shows: Shows) -> Self:
+        """Settle what ``auto`` means for a method that shows a map, a stack or a picture."""
+        if self.reduction != "auto":
+            return self
+        return replace(self, reduction="each" if shows == "stack" else "max")
+
 
 def reduce(values: Array, display: Display, axes: int = 2) -> Array:
-    """Show one number for each pixel of a map.
+    """Show one number for each pixel of a map, or of each of its channels.
 
     Parameters
     ----------
@@ -136,10 +115,12 @@ def reduce(values: Array, display: Display, axes: int = 2) -> Array:
     -------
     (h, w) or (z, y, x) float32
         In the map's own units, not normalised: signed if ``display.diverging``, otherwise from 0.
-        A new array.
+        A new array. With ``each``, and if there is more than one channel, (C, h, w) or (C, z, y, x).
     """
     if values.ndim == axes:
         values = values[..., None]
+    if display.reduction == "each":
+        return _show_sign(_channels_first(values), display.sign)
     if display.reduction == "norm":
         parts = _show_sign(values, display.sign)
         return np.asarray(np.sqrt(_accumulate(np.add, np.square(parts))), np.float32)
@@ -147,11 +128,17 @@ def reduce(values: Array, display: Display, axes: int = 2) -> Array:
 
 
 def _reduce_channels(values: Array, reduction: Reduction) -> Array:
-    if reduction == "max":
+    if reduction in ("auto", "max"):
         highest, lowest = _accumulate(np.maximum, values), _accumulate(np.minimum, values)
         return np.asarray(np.where(highest >= -lowest, highest, lowest), np.float32)
     total = _accumulate(np.add, values)
     return np.asarray(total if reduction == "sum" else total / values.shape[-1], np.float32)
+
+
+def _channels_first(values: Array) -> Array:
+    """Make a stack of channels, contiguous each; of a single one, itself."""
+    stack = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    return stack[0] if len(stack) == 1 else stack
 
 
 def _accumulate(function: np.ufunc, values: Array) -> Array:
@@ -171,13 +158,38 @@ def _show_sign(values: Array, sign: Sign) -> Array:
     return np.asarray(np.maximum(values if sign == "positive" else -values, 0), np.float32)
 
 
+def reduce_error(stderr: Array, values: Array, display: Display, axes: int = 2) -> Array:
+    """Show the standard error of what `reduce` makes of a map: never less than it is.
+
+    Parameters
+    ----------
+    stderr : array like ``values``
+        The map's.
+    values, display, axes
+        As for `reduce`.
+
+    Returns
+    -------
+    array float32, of the shape that `reduce` returns
+        In the map's own units, whichever sign is shown. Of ``max`` the error of the channel that is
+        taken. How much channels err together is not known, so of the others it is an upper bound, which
+        needs no such knowledge: the sum of the channels' errors, their mean, or their L2 norm.
+    """
+    if stderr.ndim == axes:
+        stderr, values = stderr[..., None], values[..., None]
+    if display.reduction in ("auto", "max"):
+        taken = np.abs(values).argmax(axis=-1)[..., None]
+        return np.take_along_axis(stderr, taken, axis=-1)[..., 0]
+    return reduce(stderr, replace(display, sign="absolute"), axes)
+
+
 def peak(reduced: Array, clip: float) -> float:
     """Return the ``clip`` percentile of the finite magnitudes of a reduced map.
 
     Parameters
     ----------
-    reduced : (h, w) or (z, y, x) float32
-        From `reduce`.
+    reduced : array float32
+        From `reduce`; all channels together, where it has some.
     clip : float
         0 to 100.
 
@@ -198,7 +210,7 @@ def limits(maps: Sequence[Array], display: Display) -> tuple[float, float]:
 
     Parameters
     ----------
-    maps : sequence of (h, w) or (z, y, x) float32
+    maps : sequence of array float32
         The one that is shown, and all others that are known: they count if contrast is shared.
     display : Display
 
@@ -212,32 +224,6 @@ def limits(maps: Sequence[Array], display: Display) -> tuple[float, float]:
     return (-high if display.diverging else 0.0), high
 
 
-def colormap(display: Display) -> dict[str, Any]:
-    """Make the colours, as napari's layers take them.
-
-    Returns
-    -------
-    dict
-        ``name``; ``colors`` (n, 4) float32, RGBA 0 to 1; ``controls`` (n,) float32, 0 to 1, where
-        they stand between the contrast limits. The value 0 is transparent; from there opacity
-        rises smoothly and is full at 80 % of the limit: weak noise does not veil the picture.
-    """
-    name = display.colormap or ("diverging" if display.diverging else "heat")
-    stops = _STOPS[name][display.diverging]
-    controls = np.linspace(0, 1, _STEPS, dtype=np.float32)
-    places = np.linspace(0, 1, len(stops))
-    rgb = np.array([[int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)] for stop in stops])
-    strength = np.abs(2 * controls - 1) if display.diverging else controls
-    columns = [np.interp(controls, places, channel) for channel in rgb.T] + [_opacity(strength)]
-    title = f"saliency {name}{' ±' if display.diverging else ''}"
-    return {"name": title, "colors": np.stack(columns, axis=-1).astype(np.float32), "controls": controls}
-
-
-def _opacity(strength: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    t = np.clip(strength / 0.8, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
 def rendering(display: Display) -> str:
     """How napari draws a map of a volume in 3-D: a maximum along each ray would hide what is negative."""
     return "translucent" if display.diverging else "mip"
@@ -248,7 +234,7 @@ def appearance(maps: Sequence[Array], display: Display) -> dict[str, Any]:
 
     Parameters
     ----------
-    maps : sequence of (h, w) or (z, y, x) float32
+    maps : sequence of array float32
         As for `limits`.
     display : Display
 
@@ -265,70 +251,3 @@ def appearance(maps: Sequence[Array], display: Display) -> dict[str, Any]:
         "interpolation2d": "linear",
         "rendering": rendering(display),
     }
-
-
-class Source(Protocol):
-    """What `compose` reads of the picture's layer; napari's own layers have it."""
-
-    @property
-    def scale(self) -> npt.NDArray[Any]: ...
-    @property
-    def translate(self) -> npt.NDArray[Any]: ...
-    @property
-    def rotate(self) -> npt.NDArray[Any]: ...
-    @property
-    def shear(self) -> npt.NDArray[Any]: ...
-    @property
-    def affine(self) -> Any: ...  # noqa: ANN401 - napari's Affine
-    @property
-    def units(self) -> Any: ...  # noqa: ANN401 - pint units
-
-
-def compose(
-    placement: Placement,
-    source: Source,
-    axes: tuple[int, ...] = (-2, -1),
-    steps: Iterable[tuple[int, float]] = (),
-) -> dict[str, Any]:
-    """Place a map's layer so that it lies on the picture, however that is transformed.
-
-    Parameters
-    ----------
-    placement : Placement
-        Where the map lies in the picture.
-    source : napari layer
-        The picture's.
-    axes : tuple of int
-        The source's axes that are the picture's y and x, or the volume's z, y and x.
-    steps : iterable of (int, float)
-        For stacks: other axes of the source, and the index along each of the plane that was
-        explained; 0 along those not named.
-
-    Returns
-    -------
-    dict
-        ``scale, translate, rotate, shear, affine, units`` for a layer of as many axes as the
-        source has, whose data has length 1 along all but ``axes``.
-    """
-    scale, position = np.ones(len(source.scale)), np.zeros(len(source.scale))
-    scale[list(axes)], position[list(axes)] = placement.scale, placement.translate
-    for axis, index in steps:
-        position[axis] = index
-    # napari: world = affine · (rotate · shear · scale · data + translate)
-    linear = source.rotate @ _shear_matrix(source.shear, len(scale)) @ np.diag(source.scale)
-    return {
-        "scale": source.scale * scale,
-        "translate": source.translate + linear @ position,
-        "rotate": np.array(source.rotate),
-        "shear": np.array(source.shear),
-        "affine": np.array(source.affine.affine_matrix),  # the object itself would be shared
-        "units": source.units,
-    }
-
-
-def _shear_matrix(shear: npt.NDArray[Any], ndim: int) -> npt.NDArray[Any]:
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(ndim)
-    matrix[np.triu_indices(ndim, 1)] = shear
-    return matrix

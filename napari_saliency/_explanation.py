@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Pixels = Array | npt.NDArray[np.uint8]
 
+ERROR = "standard error"
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -79,6 +81,11 @@ class Explanation:
         return f"{self.label} · {self.title}"
 
     @property
+    def error_name(self) -> str:
+        """As in ``Egyptian cat · SmoothGrad · standard error``."""
+        return f"{self.name} · {ERROR}"
+
+    @property
     def complete(self) -> bool:
         """Whether the method ran to its end."""
         return self.done >= self.total
@@ -90,42 +97,67 @@ class Explanation:
         return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
     def reduced(self, display: _display.Display) -> Array:
-        """One number for each pixel, (h, w) or (z, y, x); see `_display.reduce`."""
-        return _display.reduce(self.values, display, len(self.placement.scale))
+        """One number for each pixel, (h, w) or (z, y, x), channels first if apart; see `_display.reduce`."""
+        return _display.reduce(self.values, display.of(self.shows), len(self.placement.scale))
 
-    def to_layer(self, display: _display.Display | None = None) -> tuple[Pixels, dict[str, Any], str]:
+    def reduced_error(self, display: _display.Display) -> Array:
+        """Standard error of `reduced`, of the same shape; see `_display.reduce_error`.
+
+        Raises
+        ------
+        ValueError
+            If the map has none.
+        """
+        if self.stderr is None:
+            raise ValueError(f"{self.title} did not sample, so its map has no standard error")
+        axes = len(self.placement.scale)
+        return _display.reduce_error(self.stderr, self.values, display.of(self.shows), axes)
+
+    def to_layer(
+        self, display: _display.Display | None = None, *, error: bool = False
+    ) -> tuple[Pixels, dict[str, Any], str]:
         """Make a layer of it, as napari's functions take and give them.
 
         Parameters
         ----------
         display : Display, optional
             How the map is shown; by default the largest magnitude of the channels.
+        error : bool
+            Show its standard error, in the map's own colours and contrast limits, so that they can be
+            compared.
 
         Returns
         -------
         data : (h, w) or (z, y, x) float32
-            One view of the map, in its own units; of methods that make a picture that picture, uint8.
+            One view of the map, in its own units; channels that are left apart come first. Of methods that
+            make a picture that picture, uint8.
         attributes : dict
             For ``viewer.add_image(data, **attributes)``: name, place over a picture that was not moved
             or scaled, colours, and this explanation under ``metadata["saliency"]``.
         kind : str
             ``"image"``.
+
+        Raises
+        ------
+        ValueError
+            If the error is asked for of a map that has none.
         """
         if self.shows == "picture":
-            return self.picture, {**self._place(), "rgb": self.values.shape[-1] == 3}, "image"
+            return self.picture, {**self._place(self.name), "rgb": self.values.shape[-1] == 3}, "image"
         display = display or _display.Display()
         reduced = self.reduced(display)
+        apart = reduced.ndim - len(self.placement.scale)  # an axis of channels, or none
         attributes = {
-            **self._place(),
+            **self._place(self.error_name if error else self.name, apart),
             **_display.appearance([reduced], display),
         }
-        return reduced, attributes, "image"
+        return self.reduced_error(display) if error else reduced, attributes, "image"
 
-    def _place(self) -> dict[str, Any]:
-        """What layers of every kind have."""
+    def _place(self, name: str, apart: int = 0) -> dict[str, Any]:
+        """What layers of every kind have; ``apart`` axes stand before the map's own."""
         return {
-            "name": self.name,
-            "scale": self.placement.scale,
-            "translate": self.placement.translate,
+            "name": name,
+            "scale": (1.0,) * apart + self.placement.scale,
+            "translate": (0.0,) * apart + self.placement.translate,
             "metadata": {"saliency": self},
         }

@@ -1,6 +1,6 @@
 """Viewer ⇄ inspection: which picture is looked at, where its map goes, what the user is told.
 
-With `_napari_pictures` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
+With `_napari_pictures`, `_napari_live` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
 needs an event loop comes in as ``post`` and ``delay``.
 """
 
@@ -16,7 +16,7 @@ from psygnal import Signal
 
 from napari_saliency import _display
 from napari_saliency._napari_beside import PictureLayers
-from napari_saliency._napari_maps import Delay, MapLayers
+from napari_saliency._napari_maps import MapLayers
 from napari_saliency._napari_pictures import (
     Pixels,
     Reading,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
     from napari_saliency._link import Post
+    from napari_saliency._napari_live import Delay
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
     from napari_saliency._state import ModelStatus, Problem
@@ -66,6 +67,8 @@ class Viewing:
         How it is understood, if there is anything to say about it.
     display : Display
         How maps are shown; settable.
+    errors : bool
+        Whether the standard errors of maps are shown, too; settable.
     region : Labels, Shapes or None
         The layer that says which part of the picture is looked at, by models whose output has space.
     """
@@ -74,6 +77,7 @@ class Viewing:
     reading_changed = Signal(object)  # Reading
     contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
     map_changed = Signal(bool)  # whether the picture has a map that can be kept
+    errors_changed = Signal(bool)  # whether errors are shown
 
     def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
         self._viewer, self._inspection, self._post = viewer, inspection, post
@@ -86,7 +90,7 @@ class Viewing:
         self.source: Image | None = None
         self.region: Drawing | None = None
         self.reading = NO_PICTURE
-        self._display = _display.Display()
+        self._display, self._errors = _display.Display(), False
         self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
         self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
@@ -152,6 +156,18 @@ class Viewing:
         self._display = display
         self._maps.set_display(display, self.source)
         self._show(self._inspection.explanation)
+
+    @property
+    def errors(self) -> bool:
+        """Whether the standard errors of maps are shown, too."""
+        return self._errors
+
+    @errors.setter
+    def errors(self, errors: bool) -> None:
+        if errors != self._errors and not self._closed:
+            self._errors = errors
+            self._maps.show_errors(errors)
+            self.errors_changed.emit(errors)
 
     @property
     def has_map(self) -> bool:
@@ -238,6 +254,9 @@ class Viewing:
             self.pictures_changed.emit()
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401
+        source = self._maps.error_of(event.value)
+        if source is not None:  # other layers are left alone while some are being removed
+            self._post(partial(self._error_deleted, source))
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
         if event.value is self.source:
@@ -247,6 +266,11 @@ class Viewing:
         elif is_picture(event.value) or is_drawing(event.value):
             self.pictures_changed.emit()
         self._tell_map()
+
+    def _error_deleted(self, source: Image) -> None:
+        """Show no errors any more, unless all that belongs to the picture is gone."""
+        if source in self._viewer.layers:
+            self.errors = False
 
     def _reordered(self, _event: object = None) -> None:
         self.pictures_changed.emit()

@@ -1,4 +1,4 @@
-"""The saliency layers: where they lie, what is updated, and what is left to the user.
+"""The saliency layers: maps of pictures, and their standard errors.
 
 Laws
 ----
@@ -12,28 +12,35 @@ sets on it in napari stays: opacity, blending, gamma, interpolation, visibility,
   continuous auto-contrast is left to itself.
 
 A new layer (after Keep, deletion, or for another picture) begins with the look of the last one.
+
+Where errors are wanted, and a map has one, the same holds for a second layer, right above the map. It begins
+with the map's look, and its contrast limits are the map's, whoever set those, so that the eye can compare. It
+goes when a map that is complete has no error; while one that is not complete has none yet, it is empty.
+What is selected stays so: napari's layer controls are the map's unless the user asks for the error's.
+
+Channels that are left apart are an axis before all others, which napari's slider steps through; the same
+layer gets that axis and loses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image
 from napari.utils import Colormap
 
 from napari_saliency import _display
-from napari_saliency._napari_pictures import OURS, owner
+from napari_saliency._display_colours import colormap
+from napari_saliency._display_place import compose, stacked
+from napari_saliency._napari_live import Content, Delay, Limits, Live, LiveLayers, different, look_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari.components import LayerList
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
 
     from napari_saliency._explanation import Explanation
     from napari_saliency._napari_pictures import Plane
@@ -41,35 +48,21 @@ if TYPE_CHECKING:
     from napari_saliency._state import Request
     from napari_saliency._types import Array
 
-Limits = tuple[float, float]
-Delay = Callable[[Callable[[], None]], Callable[[], None]]
-"""Makes of a callable one that waits until it has not been called for a moment."""
-
-# What stands in a map layer's metadata, beside the explanation itself: what it answers, whether it is
-# live, kept by the user, or left by a panel that was closed, so that the next one may take it over, and
-# whether its contrast limits were set by hand.
-REQUEST, STATE, BY_HAND = "saliency_request", "saliency_state", "saliency_by_hand"
-
-_ROOMY = 4  # times as wide as need be: then the slider's handles are hard to set
-_LOOK = ("colormap", "opacity", "blending", "gamma", "interpolation2d", "rendering")
-
 
 class _View(NamedTuple):
-    """A map as it is displayed: one number for each pixel, (h, w) or (z, y, x), and its own contrast limits."""
+    """A map as it is displayed: one number for each pixel, (h, w) or (z, y, x), channels first if apart."""
 
     values: Array
-    limits: Limits
+    limits: Limits  # its own
 
 
-@dataclass(eq=False)
-class _Live:
-    """The layer that shows a picture's map now, and what it shows."""
+class _Shown(NamedTuple):
+    """What a picture's map is of."""
 
     source: Image
-    layer: Image
-    name: str  # that it was given; another one is the user's
-    by_hand: bool = False  # the user set the contrast limits
-    shown: tuple[Plane, Explanation, Request] | None = None
+    plane: Plane
+    explanation: Explanation
+    request: Request
 
 
 class MapLayers:
@@ -84,7 +77,7 @@ class MapLayers:
     delay : callable
         Makes a callable that is run once after many calls.
     by_hand_changed : callable
-        Told whether the user has set the contrast limits of the map that is shown.
+        Told whether the user has set the contrast limits of the map that is shown, or of its error.
     """
 
     def __init__(
@@ -95,14 +88,13 @@ class MapLayers:
         by_hand_changed: Callable[[bool], None],
     ) -> None:
         self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
-        self._live: dict[object, _Live] = {}
-        self._kept: list[Image] = []  # to be hidden when the next map appears
-        self._look: dict[str, Any] = {"blending": "translucent", "interpolation2d": "linear"}
-        self._look |= {"colormap": _colormap(display), "rendering": _display.rendering(display)}
+        self._maps = LiveLayers(layers, "map", delay, self._contrast_moved)
+        self._errors = LiveLayers(layers, "error", delay, self._contrast_moved)
+        self._maps.look = {"blending": "translucent", "interpolation2d": "linear"}
+        self._maps.look |= {"colormap": _colormap(display), "rendering": _display.rendering(display)}
+        self._with_errors = False
+        self._shown: dict[object, _Shown] = {}
         self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
-        self._setting = False
-        self._to_tell: list[Image] = []  # whose data changed without an event
-        self._tell_soon = delay(self._tell)
 
     def prepare(self, explanation: Explanation) -> None:
         """Compute now what `show` will need."""
@@ -116,40 +108,44 @@ class MapLayers:
         request: Request,
         others: Sequence[Explanation] = (),
     ) -> None:
-        """Lay a map over a plane of a layer.
+        """Lay a map over a plane of a layer, and its error over the map.
 
         Parameters
         ----------
         others : sequence of Explanation
             Maps that share their contrast limits with this one.
         """
-        values = self._view(explanation).values
-        place = geometry(source, plane, explanation.placement)
-        with self._our_own_doing():
-            live = self._live.get(source.unique_id) or self._adopt(source)
-            live = live or self._add(source, plane, explanation)
-            self._update(live.layer, pinned(values, source.ndim, plane), place)
-            if not live.layer.auto_contrast:
-                limits = live.layer.contrast_limits if live.by_hand else self._limits(explanation, others)
-                _set_limits(live.layer, (limits[0], limits[1]), values)
-            if live.layer.name == live.name != explanation.name:
-                live.layer.name = explanation.name
-                live.name = live.layer.name  # napari may have added a number
-        live.shown = plane, explanation, request
-        live.layer.metadata.update({OURS: explanation, REQUEST: request})
-        self._tell_by_hand(live.by_hand)
+        shown = self._shown[source.unique_id] = _Shown(source, plane, explanation, request)
+        limits = self._limits(explanation, others)
+        content = _content(shown, self._view(explanation).values, limits, explanation.name)
+        below = self._maps.show(source, content, source)
+        self._show_error(shown, below)
+        self._tell(source)
 
     def has(self, source: Image) -> bool:
         """Whether a layer shows a picture's map now."""
-        return source.unique_id in self._live
+        return self._maps.get(source) is not None
+
+    def error_of(self, layer: Layer) -> Image | None:
+        """Return the picture whose map's error a layer shows now."""
+        return next((live.source for live in self._errors if live.layer is layer), None)
+
+    def show_errors(self, wanted: bool) -> None:
+        """Show the errors of all maps from now on, or none."""
+        self._with_errors = wanted
+        for shown in self._shown.values():
+            live = self._maps.get(shown.source)
+            if live is not None:
+                self._show_error(shown, live)
+                self._tell(shown.source)
 
     def place(self, source: Image) -> None:
         """Follow a picture that was moved."""
-        live = self._live.get(source.unique_id)
-        if live is not None and live.shown is not None:
-            plane, explanation, _ = live.shown
-            for name, value in _moved(live.layer, geometry(source, plane, explanation.placement)).items():
-                setattr(live.layer, name, value)
+        for live in (self._maps.get(source), self._errors.get(source)):
+            if live is not None:
+                place = _place(self._shown[source.unique_id], live.layer.ndim)
+                for name, value in different(live.layer, place).items():
+                    setattr(live.layer, name, value)
 
     def set_display(self, display: _display.Display, current: Image | None) -> None:
         """Show all maps but that of the current picture, and the next ones, in another way.
@@ -163,53 +159,63 @@ class MapLayers:
             look["colormap"] = _colormap(display)
         if before.diverging != display.diverging:
             look["rendering"] = _display.rendering(display)
-        self._look |= look
-        for live in self._live.values():
-            live.by_hand = False
-            for name, value in look.items():
-                setattr(live.layer, name, value)
-            if live.source is not current and live.shown is not None:
-                self.show(live.source, *live.shown)
+        self._maps.restyle(look)
+        self._errors.restyle(look)
+        for live in self._maps:
+            if live.source is not current:
+                self.show(*self._shown[live.source.unique_id])
 
     def keep(self, source: Image) -> bool:
-        """Leave a picture's map as it is; return whether there was one."""
-        live = self._live.get(source.unique_id)
-        if live is None or live.layer not in self._layers:
-            return False
-        self._let_go(source.unique_id, "kept")
-        self._kept.append(live.layer)
-        return True
+        """Leave a picture's map as it is, with its error; return whether there was one."""
+        kept = self._maps.keep(source)
+        if kept:
+            self._errors.keep(source)
+        return kept
 
     def forget(self, layer: Layer) -> None:
-        """Follow the removal of a layer, a picture's or a map's."""
-        for key, live in list(self._live.items()):
-            if layer is live.layer or layer.unique_id == key:
-                self._let_go(key)
-        self._kept = [kept for kept in self._kept if kept is not layer]
+        """Follow the removal of a layer, a picture's or one of ours."""
+        self._shown.pop(layer.unique_id, None)
+        self._maps.forget(layer)
+        self._errors.forget(layer)
 
     def close(self) -> None:
         """Let go of all layers; they stay as they are."""
-        for key in list(self._live):
-            self._let_go(key)
+        self._maps.close()
+        self._errors.close()
 
-    def _update(self, layer: Image, values: Array, place: dict[str, Any]) -> None:
-        moved = _moved(layer, place)
-        if not moved and layer.data.shape != values.shape:
-            layer.data = values
+    def _show_error(self, shown: _Shown, below: Live) -> None:
+        """Show the error of a map above it, if there is one, and if it is wanted."""
+        source, explanation = shown.source, shown.explanation
+        live = self._errors.get(source)
+        if not self._with_errors or (explanation.stderr is None and explanation.complete):
+            if live is not None and self._layers.selection.active is live.layer:
+                self._layers.selection.active = below.layer
+            self._errors.remove(source)
             return
-        # Half of the time would go into the viewer's measuring all layers anew; but nothing has moved, or
-        # it does so when the layer is moved. Others that listen are told after the map was painted.
-        with layer.events.data.blocker():
-            layer.data = values
-        for name, value in moved.items():
-            setattr(layer, name, value)
-        self._to_tell.append(layer)
-        self._tell_soon()
+        if explanation.stderr is not None:
+            values = explanation.reduced_error(self._display)
+        elif live is not None:
+            values = np.full_like(self._view(explanation).values, np.nan)
+        else:
+            return
+        if live is None and not self._errors.look:
+            self._errors.look = look_of(below.layer)
+        content = _content(shown, values, below.layer.contrast_limits, explanation.error_name)
+        active = self._layers.selection.active
+        self._errors.show(source, content, below.layer)
+        if live is None:
+            self._layers.selection.active = active
 
-    def _tell(self) -> None:
-        layers, self._to_tell = self._to_tell, []
-        for layer in dict.fromkeys(layers):
-            layer.events.data(value=layer.data)
+    def _contrast_moved(self, live: Live) -> None:
+        """Let an error's contrast follow its map's, whoever set that."""
+        shown, error = self._maps.get(live.source), self._errors.get(live.source)
+        if shown is live and error is not None:
+            self._errors.limit(error, live.layer.contrast_limits)
+        self._tell(live.source)
+
+    def _tell(self, source: Image) -> None:
+        both = (self._maps.get(source), self._errors.get(source))
+        self._tell_by_hand(any(live is not None and live.by_hand for live in both))
 
     def _view(self, explanation: Explanation) -> _View:
         if explanation not in self._views:
@@ -222,66 +228,20 @@ class MapLayers:
         found = [self._view(one).limits for one in (explanation, *shared)]
         return min(low for low, _ in found), max(high for _, high in found)
 
-    def _add(self, source: Image, plane: Plane, explanation: Explanation) -> _Live:
-        for kept in self._kept:
-            kept.visible = False
-        self._kept.clear()
-        layer = Image(
-            pinned(self._view(explanation).values, source.ndim, plane),
-            name=explanation.name,
-            rgb=False,
-            metadata={OURS: explanation},  # before it is inserted: `is_picture` must say no
-            axis_labels=source.axis_labels,
-            **geometry(source, plane, explanation.placement),
-            **self._look,
-        )
-        self._layers.insert(self._layers.index(source) + 1, layer)
-        return self._make_live(source, layer, layer.name)
-
-    def _adopt(self, source: Image) -> _Live | None:
-        """Take over the map that a panel which is closed has left for a picture."""
-        left = (layer for layer in reversed(self._layers) if layer.metadata.get(STATE) == "left")
-        for layer in left:
-            of = owner(layer.metadata[REQUEST].picture)
-            if of is not None and of[0] == source.unique_id:
-                return self._make_live(source, layer, layer.metadata[OURS].name)
-        return None
-
-    def _make_live(self, source: Image, layer: Image, name: str) -> _Live:
-        by_hand = layer.metadata.get(BY_HAND, False)
-        live = self._live[source.unique_id] = _Live(source, layer, name, by_hand)
-        layer.metadata[STATE] = "live"
-        layer.events.contrast_limits.connect(self._contrast_set)
-        return live
-
-    def _let_go(self, key: object, state: str = "left") -> None:
-        live = self._live.pop(key)
-        layer = live.layer
-        layer.metadata.update({STATE: state, BY_HAND: live.by_hand})
-        layer.events.contrast_limits.disconnect(self._contrast_set)
-        self._look = {name: getattr(layer, name) for name in _LOOK}
-
-    def _contrast_set(self, event: Any) -> None:  # noqa: ANN401 - napari's events are not typed
-        if self._setting:
-            return
-        for live in self._live.values():
-            if live.layer is event.source and not live.layer.auto_contrast:
-                live.by_hand = True
-                self._tell_by_hand(True)
-
-    @contextmanager
-    def _our_own_doing(self) -> Iterator[None]:
-        self._setting = True
-        try:
-            yield
-        finally:
-            self._setting = False
-
 
 def pinned(values: Array, ndim: int, plane: Plane) -> Array:
-    """Give a map (h, w) or (z, y, x) the axes of its picture's layer, of length 1 all but its own."""
-    others = tuple(axis for axis in range(ndim) if axis not in plane.axes)
-    return np.expand_dims(values if plane.axes[-2] < plane.axes[-1] else values.T, others)
+    """Give a map the axes of its picture's layer, of length 1 all but its own.
+
+    Parameters
+    ----------
+    values : (h, w) or (z, y, x), or with a leading axis of channels, which stays the first
+    ndim : int
+        Axes of the picture's layer.
+    """
+    lead = values.ndim - len(plane.axes)
+    others = tuple(lead + axis for axis in range(ndim) if axis not in plane.axes)
+    turned = plane.axes[-2] > plane.axes[-1]
+    return np.expand_dims(values.swapaxes(-2, -1) if turned else values, others)
 
 
 def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any]:
@@ -292,33 +252,24 @@ def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any
     if source.multiscale:
         factors = source.downsample_factors[plane.level]
         placement = placement.finer([float(factors[axis]) for axis in plane.axes])
-    return _display.compose(placement, source, plane.axes, others.items())
+    return compose(placement, source, plane.axes, others.items())
 
 
-def _moved(layer: Image, place: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a layer's place differs: every assignment makes napari slice the layer again."""
-    found = {}
-    for name, value in place.items():
-        now = getattr(layer, name)
-        if not np.array_equal(getattr(now, "affine_matrix", now), value):
-            found[name] = value
-    return found
+def _content(shown: _Shown, values: Array, limits: Sequence[float], name: str) -> Content:
+    data = pinned(values, shown.source.ndim, shown.plane)
+    place = _place(shown, data.ndim)
+    return Content(data, place, (limits[0], limits[1]), name, shown.explanation, shown.request)
 
 
-def _set_limits(layer: Image, limits: Limits, values: Array) -> None:
-    """Set contrast limits, within a range that has room for all values.
-
-    The range comes first: napari keeps that of the last map otherwise, and cuts the limits to it. It
-    is left alone where it fits well enough, as setting it costs as much as all the rest.
-    """
-    finite = values[np.isfinite(values)]
-    low, high = float(finite.min(initial=limits[0])), float(finite.max(initial=limits[1]))
-    now = layer.contrast_limits_range
-    if not (now[0] <= low < high <= now[1] and now[1] - now[0] <= _ROOMY * (high - low)):
-        layer.contrast_limits_range = (low, high)
-    if layer.contrast_limits != list(limits):
-        layer.contrast_limits = limits
+def _place(shown: _Shown, ndim: int) -> dict[str, Any]:
+    """Where a layer lies that has as many axes as its picture's, or one of channels besides."""
+    source = shown.source
+    place = geometry(source, shown.plane, shown.explanation.placement)
+    labels = tuple(source.axis_labels)
+    if ndim == source.ndim:
+        return {**place, "axis_labels": labels}
+    return {**stacked(place), "axis_labels": ("channel", *labels)}
 
 
 def _colormap(display: _display.Display) -> Colormap:
-    return Colormap(**_display.colormap(display))
+    return Colormap(**colormap(display))

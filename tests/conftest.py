@@ -82,6 +82,14 @@ def _no_framework_beside_a_window(request: pytest.FixtureRequest):
         assert not FRAMEWORKS & set(sys.modules), "the viewer's process must never import a framework"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(request: pytest.FixtureRequest):
+    if request.config.option.viewer:
+        from napari_saliency._panels.remembered import settings
+
+        settings().clear()
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Real networks and photos; tests that use it are marked ``data``."""

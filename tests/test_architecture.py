@@ -37,7 +37,7 @@ ROOMS = {
     "models": Room("models.*", _PLAIN),
     "methods": Room("methods.*", _PLAIN),
     "metrics": Room("metrics.*", _PLAIN),
-    "display": Room("_display", "types"),
+    "display": Room("_display*", "types"),
     "explanation": Room("_explanation", "types display"),
     "explain": Room("_explain _resolve", _EXPLAIN),
     "batch": Room("_batch", f"{_EXPLAIN} explain"),
@@ -211,7 +211,7 @@ def test_methods_and_metrics_know_nothing_but_numpy(arrows):
         arrow.imported.partition(".")[0]
         for arrow in arrows
         if arrow.module not in ("methods._regions", "methods._segments")
-        and matches(arrow.module, "_types _placement _levels _preprocessing _display methods.* metrics.*")
+        and matches(arrow.module, "_types _placement _levels _preprocessing _display* methods.* metrics.*")
     }
     assert others - sys.stdlib_module_names <= {"numpy", "napari_saliency"}
 

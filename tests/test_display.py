@@ -9,12 +9,13 @@ from napari_saliency._display import (
     SIGNS,
     Display,
     appearance,
-    colormap,
-    compose,
     limits,
     peak,
     reduce,
+    reduce_error,
 )
+from napari_saliency._display_colours import colormap
+from napari_saliency._display_place import compose, stacked
 from napari_saliency._placement import Placement
 
 
@@ -44,6 +45,73 @@ def test_channels_are_reduced_before_signs_are_chosen(reduction, sign, channels)
     expected = [[SHOWN[sign](ONE[reduction](pixel.tolist())) for pixel in row] for row in raw(channels)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("space", [(7, 5), (3, 7, 5)])
+def test_channels_that_are_left_apart_are_a_stack(sign, space):
+    values = np.random.default_rng(0).normal(size=(*space, 4)).astype(np.float32)
+    found = reduce(values, Display("each", sign), len(space))
+    assert found.shape == (4, *space)
+    assert found.flags.c_contiguous
+    for number, channel in enumerate(found):
+        np.testing.assert_array_equal(channel, reduce(values[..., number], Display("max", sign), len(space)))
+    high = np.percentile(np.abs(found), 90)
+    assert limits([found], Display("each", clip=90))[1] == pytest.approx(high)  # of all channels together
+
+
+@pytest.mark.parametrize("values", [raw(1), raw(1)[..., 0]])
+def test_a_single_channel_is_no_stack(values):
+    assert reduce(values, Display("each")).shape == (7, 5)
+
+
+def test_what_is_natural_follows_from_what_a_method_shows():
+    assert Display().of("map") == Display("max")
+    assert Display(sign="signed").of("stack") == Display("each", "signed")
+    assert Display("sum").of("stack") == Display("sum")
+    np.testing.assert_array_equal(reduce(raw(), Display()), reduce(raw(), Display("max")))
+
+
+SAMPLES = np.random.default_rng(1).normal(size=(40, 7, 5, 3)).astype(np.float32) + raw()
+
+
+def standard_error(samples):
+    return samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("reduction", ["sum", "mean", "norm"])
+@pytest.mark.parametrize("together", [False, True])
+def test_the_error_of_a_reduced_map_is_never_understated(reduction, sign, together):
+    samples = np.repeat(SAMPLES[..., :1], 3, axis=-1) if together else SAMPLES
+    display = Display(reduction, sign)
+    found = reduce_error(standard_error(samples), samples.mean(axis=0), display)
+    if reduction == "norm":  # how far the mean of all may be off, as a vector: never nearer in length
+        exact = np.sqrt((samples.var(axis=0, ddof=1) / len(samples)).sum(axis=-1))
+    else:
+        exact = standard_error(ONE[reduction](np.moveaxis(samples, -1, 0)))
+    assert (found >= exact * (1 - 1e-5)).all()
+    if together:
+        np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_the_error_of_the_largest_channel_is_its_own(sign):
+    error = standard_error(SAMPLES)
+    found = reduce_error(error, raw(), Display("max", sign))
+    largest = [[max(range(3), key=lambda c: abs(raw()[i, j, c])) for j in range(5)] for i in range(7)]
+    np.testing.assert_array_equal(found, [[error[i, j, largest[i][j]] for j in range(5)] for i in range(7)])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("values", [raw(), raw(1), raw()[..., 0]])
+def test_an_error_has_the_shape_of_what_is_shown(reduction, values):
+    display = Display(reduction, "signed")
+    found = reduce_error(np.abs(values), values, display)
+    assert found.shape == reduce(values, display).shape
+    assert found.dtype == np.float32
+    if reduction == "each" or values.shape[-1:] != (3,):
+        np.testing.assert_array_equal(found, np.abs(reduce(values, display)))
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -167,7 +235,7 @@ def test_different_colours_have_different_names():
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"reduction": "min"}, "reduction 'min' is not one of max, sum, mean, norm"),
+        ({"reduction": "min"}, "reduction 'min' is not one of auto, max, sum, mean, norm, each"),
         ({"sign": "both"}, "sign 'both' is not one of"),
         ({"contrast": "all"}, "contrast 'all' is not one of per class, shared"),
         ({"colormap": "viridis"}, "colormap 'viridis' is not one of None, heat"),
@@ -253,3 +321,26 @@ def test_a_map_is_pinned_to_its_plane_of_a_stack(image_layer, axes, steps):
     for axis, index in steps:
         in_picture[axis] = index
     np.testing.assert_allclose(layer.data_to_world(pixel), source.data_to_world(in_picture), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": (-2, 3), "rotate": 30, "units": "um"},
+        {"scale": (2, 3), "shear": [0.4], "translate": (7, 1)},
+        {"scale": (2, 3), "shear": np.array([[1, 0], [0.4, 1]]), "affine": AFFINE},
+    ],
+)
+def test_each_channel_of_a_stack_lies_on_the_picture(image_layer, options):
+    source = image_layer(np.zeros((40, 60)), **options)
+    place = compose(Placement((40 / 7, 60 / 9), (2.25, -3.5)), source)
+    flat, deep = image_layer(np.zeros((7, 9)), **place), image_layer(np.zeros((5, 7, 9)), **stacked(place))
+    for channel in (0, 4):
+        for pixel in ((0, 0), (6, 8), (2, 5)):
+            found = deep.data_to_world((channel, *pixel))
+            np.testing.assert_allclose(found, (channel, *flat.data_to_world(pixel)), atol=1e-6)
+    assert deep.units[1:] == source.units
+    kept = {name: getattr(deep, name) for name in ("scale", "translate", "rotate", "shear", "units")}
+    for name, value in kept.items():
+        assert np.array_equal(value, stacked(place)[name]), name  # so that nothing is set again

@@ -1,5 +1,7 @@
 """Explanations as layers, and in a window of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Layer
@@ -51,6 +53,27 @@ def test_a_layer_shows_signs_symmetric_about_0(explanation):
     np.testing.assert_allclose(data, explanation.values.sum(-1), rtol=1e-6)
     low, high = attributes["contrast_limits"]
     assert low == -high < 0
+
+
+def test_the_error_is_a_layer_that_can_be_compared_with_its_map(explanation):
+    sampled = replace(explanation, stderr=np.abs(explanation.values) / 4)
+    layer, error = Layer.create(*sampled.to_layer()), Layer.create(*sampled.to_layer(error=True))
+    np.testing.assert_allclose(error.data, layer.data / 4)
+    assert error.name == "tabby · Gradient · standard error"
+    assert error.contrast_limits == layer.contrast_limits
+    assert error.colormap.name == layer.colormap.name
+    np.testing.assert_array_equal(error.extent.world, layer.extent.world)
+    with pytest.raises(ValueError, match="Gradient did not sample"):
+        explanation.to_layer(error=True)
+
+
+@pytest.mark.parametrize("shows", ["map", "stack"])
+def test_channels_are_apart_where_that_is_what_a_method_shows_or_where_it_is_wanted(explanation, shows):
+    made = replace(explanation, shows=shows)
+    apart = Layer.create(*made.to_layer(Display("each")))
+    assert apart.data.shape == (3, 6, 8)
+    np.testing.assert_allclose(apart.data_to_world((2, 1, 1)), (2, 3.5, 12.5))
+    assert Layer.create(*made.to_layer()).ndim == (3 if shows == "stack" else 2)
 
 
 def test_shown_are_the_picture_and_the_maps_the_last_one_visible(explanation):

@@ -41,11 +41,6 @@ PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
 LONG = "American black bear, black bear, Ursus americanus, Euarctos americanus"
 
 
-@pytest.fixture(autouse=True)
-def _no_recent_files():
-    RecentFiles()._settings.clear()
-
-
 @pytest.fixture
 def inspection():
     return FakeInspection(prediction(3))
@@ -654,14 +649,25 @@ def test_with_live_numbers_on_the_way_are_passed_over(made, inspection, qtbot):
     assert len(inspection.of("set_method")) == 1
 
 
-def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspection, qtbot):
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspection, qtbot, unfolded):
     section = made(MethodSection, inspection)
     look(inspection)
     for method in ("grad_cam", "smoothgrad"):
         section.choose(method)
-    fields = [section.options.widgets[name].native for name in ("score", "samples", "noise", "seed")]
+    form = section.options
+    fields = [form.widgets[name].native for name in ("score", "of", "samples", "noise")]
+    folded = [form.widgets[name].native for name in ("precision", "layer", "seed")]
+    form.more.setChecked(unfolded)
     focus(qtbot, section.method)
-    for widget in (*fields, section.run.button, section.run.live, section.method):
+    for widget in (
+        *fields,
+        form.more,
+        *(folded * unfolded),
+        section.run.button,
+        section.run.live,
+        section.method,
+    ):
         qtbot.keyClick(section.window().focusWidget(), Qt.Key.Key_Tab)
         assert section.window().focusWidget() is widget
 
@@ -669,11 +675,14 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
 def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
     section = made(MethodSection, inspection, {name: METHODS[name] for name in ("gradient", "occlusion")})
     inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
-    items = section.method.model()
-    assert [items.item(n).isEnabled() for n in range(2)] == [False, True]
+    items, gradient, occlusion = section.method.model(), *map(section.method.findData, section._methods)
+    assert [items.item(n).isEnabled() for n in (gradient, occlusion)] == [False, True]
+    assert inspection.method == section.method.currentData() == "occlusion"
+    section.method.setCurrentIndex(gradient)  # as when its name is typed in full
+    section.method.activated.emit(gradient)
     assert inspection.method == section.method.currentData() == "occlusion"
     inspection.set_model(ready("net.keras"))
-    assert items.item(0).isEnabled()
+    assert items.item(gradient).isEnabled()
     assert inspection.method == "gradient"  # which the user has chosen, or not changed
 
 
@@ -1251,7 +1260,7 @@ def test_controls_change_the_display_and_run_nothing(display, viewing, inspectio
 
 def test_controls_begin_with_the_displays_values(display):
     assert {name: control.value for name, control in display.controls.items()} == {
-        "reduction": "max", "sign": "absolute", "contrast": "per class", "colormap": "by sign",
+        "reduction": "auto", "sign": "absolute", "contrast": "per class", "colormap": "by sign",
     }  # fmt: skip
     assert display.clip.value() == Display().clip
 
@@ -1271,6 +1280,47 @@ def test_auto_contrast_is_offered_when_limits_are_the_users(display, viewer, vie
     assert display.by_hand.isVisible()
     display.by_hand.click()
     assert not display.by_hand.isVisible()
+
+
+def test_the_error_is_offered_where_there_is_one(display, viewer, viewing, inspection):
+    assert not display.errors.isEnabled()
+    assert display.errors.toolTip() == "There is no map yet."
+    inspection.finish()
+    assert not display.errors.isEnabled()
+    assert "Gradient does not sample" in display.errors.toolTip()
+    inspection.finish(stderr=np.ones((3, 4), np.float32))
+    assert display.errors.isEnabled()
+    assert "as bright as the map" in display.errors.toolTip()
+    display.errors.click()
+    assert viewing.errors
+    assert viewer.layers[2].name.endswith("standard error")
+    viewing.errors = False  # as when its layer was deleted
+    assert not display.errors.isChecked()
+    assert len(viewer.layers) == 2
+
+
+def test_that_errors_are_wanted_outlives_the_panel(made, viewer, viewing, inspection):
+    made(DisplaySection, viewing, inspection).errors.toggle()
+    following = Viewing(viewer, inspection, [].append, lambda call: call)
+    assert made(DisplaySection, following, inspection).errors.isChecked()
+    assert following.errors
+    following.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_error_of_a_map_is_read_as_a_sentence(order):
+    figures = {"samples": 50.0, "relative standard error": 0.0312, "completeness_gap": 0.1}
+    text = summary(explanation(diagnostics=dict(list(figures.items())[::order])))
+    assert "standard error 3.1 % of the maximum" in text
+    assert text.endswith(", 50 samples")
+
+
+def test_the_buttons_below_a_map_fit_when_all_are_there(display, viewer, inspection, qtbot):
+    inspection.explain()
+    viewer.layers[1].contrast_limits = (1, 2)
+    qtbot.wait(1)
+    assert display.by_hand.isVisible()
+    assert display.minimumSizeHint().width() <= 304  # of a panel of 320
 
 
 def test_keep_is_for_a_map_that_is_there(display, viewer, inspection):

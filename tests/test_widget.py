@@ -100,22 +100,24 @@ def test_it_is_as_wide_as_it_should_be(docked):
     assert content.minimumSizeHint().width() <= panel.minimumSizeHint().width()
 
 
+@pytest.mark.parametrize("unfolded", [False, True])
 @pytest.mark.parametrize("width", [320, 500])
-def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspection, qtbot, width):
+def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspection, qtbot, width, unfolded):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(PHOTO)
     panel = SaliencyPanel(viewer, inspection)
     qtbot.addWidget(panel)
     panel.method.choose("smoothgrad")  # the one with the most options
+    panel.method.options.more.setChecked(unfolded)
     inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
     panel.resize(width, 880)  # what is left of a window of 1000
     panel.show()
     qtbot.waitExposed(panel)
     qtbot.wait(50)
     area = panel.findChild(QScrollArea)
-    assert area.widget().height() <= area.viewport().height()
+    assert unfolded or area.widget().height() <= area.viewport().height()
     assert area.widget().width() <= area.viewport().width()
-    assert panel.classes.table.viewport().height() >= 5 * 22
+    assert panel.classes.table.viewport().height() >= (5 if unfolded else 7) * 22
     panel.close()
 
 
@@ -145,10 +147,10 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ins
     panel.method.choose("smoothgrad")
     qtbot.wait(20)  # new fields are shown
     inspection.commands.clear()
-    options, run = panel.method.options.widgets.values(), panel.method.run
+    form, run = panel.method.options, panel.method.run
     panel.method.method.setFocus()
     expected = [
-        *(widget.native for widget in options),
+        *(field for field in form.fields if not field.isHidden()),
         run.button,
         run.live,
         panel.classes.search,
@@ -158,6 +160,7 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ins
     for widget in expected:
         qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
         assert window.focusWidget() is widget
+    assert form.more in expected
     assert not inspection.commands
     panel.close()
 

@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_saliency._panels.searching import widen
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -72,7 +74,8 @@ def _mixed(one: QColor, other: QColor, share: float) -> QColor:
     return QColor(*(round(part) for part in parts))
 
 
-SMALL_PRINT, THUMBNAIL, FORM, MAIN_BUTTON = "smallPrint", "thumbnail", "questions", "mainButton"
+SMALL_PRINT, THUMBNAIL, FORM = "smallPrint", "thumbnail", "questions"
+MAIN_BUTTON, FOLD = "mainButton", "fold"
 """Object names of widgets that look other than the viewer's stylesheet says."""
 
 
@@ -84,11 +87,14 @@ def sheet(colours: Colours) -> str:
         QComboBox {{ padding: 3px 2px 3px 5px; }}
         QComboBox::drop-down {{ width: 15px; }}
         QComboBox::down-arrow {{ width: 11px; height: 11px; }}
+        QComboBox::separator {{ background: {muted}; height: 1px; margin: 2px 4px; }}
         QLineEdit:disabled {{ color: {text}; }}
         QProgressBar::chunk {{ background: {chosen}; width: 1px; }}
         QLabel#{SMALL_PRINT} {{ color: {muted}; }}
         QLabel#{THUMBNAIL} {{ border: 1px solid {track}; border-radius: 2px; color: {muted}; padding: 0px; }}
         QFrame#{FORM} {{ border: 1px solid {busy}; border-radius: 3px; padding: 3px; }}
+        QToolButton#{FOLD} {{ border: none; background: transparent; padding: 0px; color: {muted}; }}
+        QToolButton#{FOLD}:hover {{ color: {text}; }}
         QPushButton#{MAIN_BUTTON}:enabled {{ background: {chosen}; }}
         QPushButton#{MAIN_BUTTON}:enabled:hover {{ background: {hover}; }}
     """
@@ -140,11 +146,6 @@ def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
         box.addItem(text, value)
     widen(box)
     return box
-
-
-def widen(box: QComboBox) -> None:
-    """Let a list open as wide as its longest item."""
-    box.view().setMinimumWidth(min(420, box.view().sizeHintForColumn(0) + 24))
 
 
 def small_print(*, wrapped: bool = False) -> QElidingLabel:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_saliency._display import COLORMAPS, CONTRASTS, REDUCTIONS, SIGNS
+from napari_saliency._display import CONTRASTS, REDUCTIONS, SIGNS
+from napari_saliency._display_colours import COLORMAPS
+from napari_saliency._panels import remembered
 from napari_saliency._panels._style import GAP, SMALL_PRINT, Section, note, row, say
+from napari_saliency.methods import RELATIVE_ERROR, SAMPLES
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -36,10 +39,18 @@ PLACES = {  # line, column, columns
     "contrast": (1, 0, 1),
     "clip": (1, 1, 2),
 }
-REDUCTION_WORDS = {"max": "max | · |", "sum": "sum", "mean": "mean", "norm": "L2 norm"}
+REDUCTION_WORDS = {
+    "auto": "auto",
+    "max": "max | · |",
+    "sum": "sum",
+    "mean": "mean",
+    "norm": "L2 norm",
+    "each": "each",
+}
 HELP = {
     "reduction": "How the channels of a map become one number: the largest magnitude (the classical map), "
-    "sum, mean, or L2 norm",
+    "sum, mean, or L2 norm. Each: they are stepped through with napari's slider. "
+    "Auto: each one of feature maps, the largest magnitude of all others",
     "sign": "What is shown of values that speak for the class (positive) and against it (negative); "
     "signed shows both, in two colours",
     "clip": "Percentile of the map's values where the colours end: lower shows more of what is weak",
@@ -48,8 +59,17 @@ HELP = {
 }
 
 
+KEEP = "Keep this map"
+ERROR_HELP = (
+    "Show the standard error of the map as a layer above it, in the same colours and contrast: "
+    "where it is as bright as the map, the map says nothing."
+)
+NO_ERROR = "{} does not sample, so it has no standard error; SmoothGrad does."
+NO_MAP = "There is no map yet."
+
+
 class DisplaySection(Section):
-    """Reduction, sign, clip, contrast and colormap; Keep; what a map says about itself."""
+    """Reduction, sign, clip, contrast and colormap; Keep; the error; what a map says about itself."""
 
     def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
         super().__init__("Display")
@@ -73,9 +93,13 @@ class DisplaySection(Section):
         self.by_hand = QPushButton("Auto contrast")
         self.by_hand.setToolTip("You set the contrast limits by hand. Let them follow the map again.")
         self.by_hand.clicked.connect(viewing.auto_contrast)
-        self.keep = QPushButton("Keep this map")
+        self.keep = QPushButton(KEEP)
         self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
         self.keep.clicked.connect(lambda: viewing.keep())
+        viewing.errors = remembered.flag(remembered.ERRORS)
+        self.errors = QCheckBox("Show error")
+        self.errors.setChecked(viewing.errors)
+        self.errors.toggled.connect(self._show_errors)
         self.summary, self.note = note(), note()
         self.summary.setObjectName(SMALL_PRINT)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -83,6 +107,7 @@ class DisplaySection(Section):
         self._lay_out()
         viewing.contrast_changed.connect(self._show_by_hand)
         viewing.map_changed.connect(self._offer_keep)
+        viewing.errors_changed.connect(self._follow_errors)
         inspection.explanation_changed.connect(self._describe)
         self._offer_keep(viewing.has_map)
         self._describe(inspection.explanation)
@@ -104,12 +129,26 @@ class DisplaySection(Section):
             grid.setColumnStretch(column, 1)
         self.by_hand.hide()
         self.rows.addLayout(grid)
-        self.rows.addLayout(row(self.keep, self.by_hand, stretch=0))
+        self.rows.addLayout(row(self.keep, self.by_hand, self.errors, stretch=0))
         self.rows.addWidget(self.summary)
         self.rows.addWidget(self.note)
 
     def _show_by_hand(self, by_hand: bool) -> None:
         self.by_hand.setVisible(by_hand)
+        self.keep.setText(KEEP.split()[0] if by_hand else KEEP)  # or the row would be too wide
+
+    def _show_errors(self, shown: bool) -> None:
+        remembered.set_flag(remembered.ERRORS, shown)
+        self._viewing.errors = shown
+
+    def _follow_errors(self, shown: bool) -> None:
+        self.errors.setChecked(shown)
+
+    def _offer_errors(self, explanation: Explanation | None) -> None:
+        has_error = explanation is not None and explanation.stderr is not None
+        self.errors.setEnabled(has_error)
+        none = NO_MAP if explanation is None else NO_ERROR.format(explanation.title)
+        self.errors.setToolTip(ERROR_HELP if has_error else none)
 
     def _offer_keep(self, has_map: bool) -> None:
         self.keep.setEnabled(has_map)
@@ -120,6 +159,7 @@ class DisplaySection(Section):
         self._viewing.display = replace(self._viewing.display, **values, clip=round(self.clip.value(), 1))
 
     def _describe(self, explanation: Explanation | None) -> None:
+        self._offer_errors(explanation)
         if explanation is None:
             say(self.summary, "")
             say(self.note, "")
@@ -134,8 +174,17 @@ def summary(explanation: Explanation) -> str:
     parts = [f"{explanation.name}: {score} {explanation.score:.3g}"]
     if not explanation.complete:
         parts.append(f"{explanation.done} of {explanation.total} steps")
-    parts += [f"{name.replace('_', ' ')} {value:.2g}" for name, value in explanation.diagnostics.items()]
-    return ", ".join(parts)
+    figures = sorted(explanation.diagnostics.items(), key=lambda figure: figure[0] == SAMPLES)  # last
+    return ", ".join([*parts, *(_in_words(name, value) for name, value in figures)])
+
+
+def _in_words(name: str, value: float) -> str:
+    """Write one of a map's diagnostics for people."""
+    if name == RELATIVE_ERROR:
+        return f"standard error {100 * value:.2g} % of the maximum"
+    if name == SAMPLES:
+        return f"{value:.0f} samples"
+    return f"{name.replace('_', ' ')} {value:.2g}"
 
 
 def _choice(name: str, choices: Any) -> ComboBox:  # noqa: ANN401 - names, or names with their words

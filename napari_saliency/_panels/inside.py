@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSizePolicy
-from superqt import QSearchableComboBox
+from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_saliency._panels._style import widen
+from napari_saliency._panels.searching import Search, widen
 from napari_saliency._placement import sized
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ HELP = (
 )
 
 
-class InsideChoice(QSearchableComboBox):
+class InsideChoice(QComboBox):
     """A searchable list of the model's layers, the last one that is computed first."""
 
     def __init__(self, inspection: Inspection) -> None:
@@ -33,10 +32,9 @@ class InsideChoice(QSearchableComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMaxVisibleItems(24)
         self.setToolTip(HELP)
-        self.lineEdit().setAcceptDrops(False)
+        Search(self)
         self._add(WHOLE, "")
         self.activated.connect(self._choose)
-        self.lineEdit().editingFinished.connect(self._show_current)
         inspection.model_changed.connect(self._follow_model)
         self._follow_model(inspection.model)
 
@@ -67,10 +65,9 @@ class InsideChoice(QSearchableComboBox):
         self._show_current()
 
     def _add(self, text: str, layer: str, tooltip: str = "") -> None:
-        self.addItem(text, layer)  # type: ignore[no-untyped-call]
+        self.addItem(text, layer)
         self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
 
     def _show_current(self) -> None:
-        """Show where one is; also after a search that led to nothing."""
+        """Show where one is."""
         self.setCurrentIndex(max(0, self.findData(self.inside)))
-        self.lineEdit().setCursorPosition(0)  # the beginning of a long name, not its end

@@ -9,14 +9,18 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
-from napari_saliency._panels._style import Section, combo, widen
+from napari_saliency._panels._style import Section, combo
 from napari_saliency._panels.options import OptionForm
+from napari_saliency._panels.remembered import remember_method, remembered_method, remembered_options
 from napari_saliency._panels.run import RunBar
+from napari_saliency._panels.searching import Search, widen
 from napari_saliency._types import DIRECTIONS, SCORES
 from napari_saliency.methods import METHODS, Option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qtpy.QtGui import QStandardItem
 
     from napari_saliency._inspection import Inspection
     from napari_saliency._state import ModelStatus
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
+LISTED = 32  # methods that are seen at once, and the lines between them
 SCORE = "score"
 SCORE_HELP = (
     "<p>What of the class is explained.</p>"
@@ -42,10 +47,12 @@ class MethodSection(Section):
         super().__init__("Method")
         self._inspection, self._methods = inspection, methods
         self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
+        self._chosen |= remembered_options(methods)
         self._layers: tuple[object, ...] = ()
         self._scores = SCORES
-        self._preferred = inspection.method
+        self._preferred = remembered_method(methods) or inspection.method
         self.method = combo()
+        Search(self.method)
         self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
         self.rows.addWidget(self.method)
@@ -56,6 +63,7 @@ class MethodSection(Section):
         self.options.changed.connect(self._keep_options)
         inspection.model_changed.connect(self._follow_model)
         self._show_options()
+        self._take()
 
     def choose(self, method: str, **options: object) -> None:
         """Choose a method and options of it, as if by hand."""
@@ -69,14 +77,23 @@ class MethodSection(Section):
         self._take()
 
     def _fill(self) -> None:
-        for number, (name, method) in enumerate(self._methods.items()):
+        before = None
+        for name, method in self._methods.items():
+            family = method.function.__module__
+            if before not in (None, family):
+                self.method.insertSeparator(self.method.count())
+            before = family
             self.method.addItem(method.title, name)
             tip = f"<p>{method.summary}</p><p><i>{method.cite}</i></p>"
-            self.method.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
-        self.method.setCurrentIndex(self.method.findData(self._inspection.method))
+            self.method.setItemData(self.method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.method.setMaxVisibleItems(LISTED)
+        self.method.setCurrentIndex(self.method.findData(self._preferred))
         widen(self.method)
 
     def _choose_method(self) -> None:
+        if not self._item(self.method.currentData()).isEnabled():  # its name was typed in full
+            self.method.setCurrentIndex(self.method.findData(self._inspection.method))
+            return
         self._preferred = self.method.currentData()
         self._show_options()
         self._take()
@@ -98,6 +115,11 @@ class MethodSection(Section):
         if (method, options) != (self._inspection.method, self._inspection.options):
             self._inspection.set_method(method, options)
             self.run.refresh()
+        each = {name: _without_layers(self._methods[name], kept) for name, kept in self._chosen.items()}
+        remember_method(self._preferred, each)
+
+    def _item(self, name: str) -> QStandardItem:
+        return self.method.model().item(self.method.findData(name))
 
     def _show_options(self) -> None:
         name = self.method.currentData()
@@ -106,20 +128,17 @@ class MethodSection(Section):
         score = self._inspection.score
         values = {SCORE: score if score in self._scores else self._scores[0], **self._chosen.get(name, {})}
         self.options.show_options(options, values, self._inspection.model.info)
-        fields = (widget.native for widget in self.options.widgets.values())
-        for one, next_one in pairwise((self.method, *fields, self.run.button, self.run.live)):
+        for one, next_one in pairwise((self.method, *self.options.fields, self.run.button, self.run.live)):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
 
     def _offer_methods(self, info: ModelInfo) -> None:
         """Leave only the methods that the model can answer: the one that the user chose, or else the first."""
-        able = [method.needs in info.gives for method in self._methods.values()]
-        items = self.method.model()
-        for number, enabled in enumerate(able):
-            items.item(number).setEnabled(enabled)
-        wanted = self.method.findData(self._preferred)
-        best = wanted if able[wanted] else able.index(True) if any(able) else wanted
-        if best != self.method.currentIndex():
-            self.method.setCurrentIndex(best)
+        able = [name for name, method in self._methods.items() if method.needs in info.gives]
+        for name in self._methods:
+            self._item(name).setEnabled(name in able)
+        best = self._preferred if self._preferred in able or not able else able[0]
+        if best != self.method.currentData():
+            self.method.setCurrentIndex(self.method.findData(best))
             self._show_options()
             self._take()
 

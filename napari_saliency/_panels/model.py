@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy
 from superqt import QSearchableComboBox
 
 from napari_saliency._panels._style import Section, note, row, say
 from napari_saliency._panels.questions import QuestionForm
+from napari_saliency._panels.remembered import settings
 from napari_saliency._panels.trust import TrustForm
 from napari_saliency._state import Phase
 from napari_saliency.models import FILES, catalogue
@@ -35,9 +36,7 @@ class RecentFiles:
     """Model files that were opened lately, kept in the user's settings."""
 
     def __init__(self) -> None:
-        self._settings = QSettings(
-            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-saliency", "panel"
-        )
+        self._settings = settings()
 
     @property
     def paths(self) -> list[str]:

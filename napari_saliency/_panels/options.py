@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from psygnal import Signal
-from qtpy.QtCore import QRegularExpression
-from qtpy.QtGui import QRegularExpressionValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QWidget
-from superqt import QLargeIntSpinBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_saliency._panels._style import GAP
+from napari_saliency._panels import remembered
+from napari_saliency._panels._style import FOLD, GAP
+from napari_saliency._panels.numbers import WholeNumber, prepare_typing
+from napari_saliency._panels.searching import Search, widen
 from napari_saliency._placement import sized
 from napari_saliency.methods import METHODS, wrappable
 
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 1  # of Qt's spin boxes
 
 
+MORE = "More options"
+
+
 class OptionForm(QWidget):
-    """One row for each option; empty where a method has none."""
+    """One row for each option; empty where a method has none. What is seldom changed can be folded away."""
 
     changed = Signal(dict)  # name -> value, of all options
 
@@ -39,6 +43,14 @@ class OptionForm(QWidget):
         self._grid.setSpacing(GAP)
         self._grid.setColumnStretch(1, 1)
         self.widgets: dict[str, ValueWidget[Any]] = {}
+        self._advanced: dict[str, tuple[Option, QLabel]] = {}
+        self.more = QToolButton(self)
+        self.more.setObjectName(FOLD)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.setCheckable(True)
+        self.more.setChecked(remembered.flag(remembered.MORE))
+        self.more.toggled.connect(self._unfold)
+        self.more.hide()
 
     def show_options(
         self, options: Sequence[Option], values: Mapping[str, Any], info: ModelInfo | None
@@ -55,21 +67,29 @@ class OptionForm(QWidget):
             The model at hand, whose layers are choices of some options.
         """
         self.clear()
-        for number, option in enumerate(options):
+        for option in sorted(options, key=lambda option: option.advanced):
             widget = option_widget(option, values.get(option.name, option.default), info)
             label = QLabel(words(option.name))
             label.setToolTip(option.help)
             widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            if option.advanced and not self._advanced:
+                self._grid.addWidget(self.more, self._grid.rowCount(), 0, 1, 2)
+            number = self._grid.rowCount()
             self._grid.addWidget(label, number, 0)
             self._grid.addWidget(widget.native, number, 1)
             widget.changed.connect(self._tell)
             self.widgets[option.name] = widget
+            if option.advanced:
+                self._advanced[option.name] = option, label
+        self._fold()
 
     def clear(self) -> None:
         """Remove all rows."""
         for widget in self.widgets.values():
             widget.changed.disconnect(self._tell)
         self.widgets.clear()
+        self._advanced.clear()
+        self._grid.removeWidget(self.more)
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().hide()  # deleted when Qt comes round to it, but gone now
             item.widget().deleteLater()
@@ -77,26 +97,48 @@ class OptionForm(QWidget):
     def finish_typing(self) -> None:
         """Take a number that is still being typed."""
         for widget in self.widgets.values():
-            field = widget.native
-            if isinstance(field, QLargeIntSpinBox):  # whose `interpretText` is Qt's, and does nothing
-                line = field.lineEdit()
-                field.setValue(int(line.text()) if line.hasAcceptableInput() else field.value())
-            elif isinstance(field, QAbstractSpinBox):
-                field.interpretText()
+            if isinstance(widget.native, QAbstractSpinBox):
+                widget.native.interpretText()
 
     @property
     def values(self) -> dict[str, Any]:
         """What is chosen now."""
         return {name: widget.value for name, widget in self.widgets.items()}
 
+    @property
+    def fields(self) -> list[QWidget]:
+        """What can be given the keyboard, from top to bottom, folded away or not."""
+        fields = {name: widget.native for name, widget in self.widgets.items()}
+        plain = [field for name, field in fields.items() if name not in self._advanced]
+        return [*plain, self.more, *(fields[name] for name in self._advanced)]
+
     def _tell(self) -> None:
+        self._fold()
         self.changed.emit(self.values)
+
+    def _unfold(self, unfolded: bool) -> None:
+        remembered.set_flag(remembered.MORE, unfolded)
+        self._fold()
+
+    def _fold(self) -> None:
+        """Show what is seldom changed, or how much of it is other than usual."""
+        unfolded = self.more.isChecked()
+        for name, (_, label) in self._advanced.items():
+            label.setVisible(unfolded)
+            self.widgets[name].native.setVisible(unfolded)
+        changed = sum(
+            self.widgets[name].value != option.default for name, (option, _) in self._advanced.items()
+        )
+        self.more.setVisible(bool(self._advanced))
+        self.more.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.more.setText(f"{MORE} ({changed} changed)" if changed and not unfolded else MORE)
 
 
 def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> ValueWidget[Any]:  # noqa: ANN401 - any option
     """Make the widget of one option: a spin box, a check box, a list or a line of text."""
     settings: dict[str, Any] = {"tooltip": option.help}
     choices = option.constraints.get("choices")
+    searched = isinstance(choices, str)
     if isinstance(choices, str):
         choices = layer_choices(info) if choices == "layers" else method_choices(info)
         value = value if value in [name for _, name in choices] else option.default
@@ -104,13 +146,14 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
         settings |= {"choices": list(choices), "widget_type": "ComboBox"}
     elif option.type in (int, float):
         settings |= _limits(option)
+        if option.type is int:
+            settings["widget_type"] = WholeNumber
     made = cast("ValueWidget[Any]", create_widget(value, option.type, name=option.name, options=settings))
     if isinstance(made.native, QAbstractSpinBox):
-        made.native.setKeyboardTracking(False)  # half a number would be raised to the minimum, and added to
-        if option.type is int:
-            sign = "" if settings["min"] >= 0 else "-?"
-            digits = QRegularExpression(f"{sign}[0-9]+")  # superqt takes other digits, and fails at them
-            made.native.lineEdit().setValidator(QRegularExpressionValidator(digits, made.native))
+        prepare_typing(made.native, option.constraints.get("least", ""))
+    elif searched:
+        Search(made.native)
+        widen(made.native)
     return made
 
 

@@ -9,7 +9,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
 
-from napari_saliency._panels._style import GAP, THUMBNAIL, Section, combo, note, row, say, small_print, widen
+from napari_saliency._panels._style import GAP, THUMBNAIL, Section, combo, note, row, say, small_print
+from napari_saliency._panels.searching import widen
 
 if TYPE_CHECKING:
     from napari_saliency._image import Prepared

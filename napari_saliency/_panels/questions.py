@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QFormLayout,
     QFrame,
+    QGridLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_saliency._panels._style import FORM, GAP, combo, note, row, say, widen
+from napari_saliency._panels._style import FORM, GAP, combo, note, row, say
+from napari_saliency._panels.searching import widen
 from napari_saliency._placement import sized
 from napari_saliency._preprocessing import WORDS
 from napari_saliency._state import Phase
@@ -82,6 +84,7 @@ class QuestionForm(QFrame):
         self.labels.activated.connect(self._choose_labels)
         boxes = (self.preprocessing, self.pixels, self.fit, self.input, self.output, self.task, self.labels)
         self.fields: dict[str, QWidget] = dict(zip(TITLES, boxes, strict=True))
+        self.titles = {name: QLabel(title) for name, title in TITLES.items()}
         self.question, self.problem = note(), note()
         self.question.setIndent(0)
         self.keep = QPushButton("Keep")
@@ -124,7 +127,7 @@ class QuestionForm(QFrame):
             return
         for name, field in self.fields.items():
             field.setVisible(name in names)
-            self.form.labelForField(field).setVisible(name in names)
+            self.titles[name].setVisible(name in names)
         texts = [text for name, text in ASKED.items() if name in names]
         say(self.question, SEVERAL if len(texts) > 2 else next(iter(texts), ""))
         _offer(self.preprocessing, info.input.preprocessing)
@@ -139,17 +142,18 @@ class QuestionForm(QFrame):
         self._use_labels(None)
 
     def _lay_out(self) -> None:
-        self.form = QFormLayout()
-        self.form.setContentsMargins(0, 0, 0, 0)
-        self.form.setSpacing(GAP)
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for name, title in TITLES.items():
-            self.form.addRow(title, self.fields[name])
+        form = QGridLayout()  # Qt 5's own layout for forms leaves gaps where rows are hidden
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(GAP)
+        form.setColumnStretch(1, 1)
+        for number, (name, field) in enumerate(self.fields.items()):
+            form.addWidget(self.titles[name], number, 0)
+            form.addWidget(field, number, 1)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(GAP, GAP, GAP, GAP)
         rows.setSpacing(GAP)
         rows.addWidget(self.question)
-        rows.addLayout(self.form)
+        rows.addLayout(form)
         rows.addLayout(row(self.problem, self.keep, stretch=0))
 
     def _choose_labels(self, number: int) -> None:

@@ -11,9 +11,12 @@ from napari_saliency.methods import (  # isort: skip
     gradients, sampling, paths, guided_ig, xrai, cam, score_cam, activations, occlusion, rise, superpixels, maximization
 )  # fmt: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
+from napari_saliency.methods._running import RELATIVE_ERROR, SAMPLES
 
 __all__ = [
     "METHODS",
+    "RELATIVE_ERROR",
+    "SAMPLES",
     "Method",
     "Option",
     "activations",

@@ -36,6 +36,7 @@ class Option:
     constraints : mapping
         From ``Annotated``: "min", "max", "step", "choices"; ``choices="layers"`` stands for the
         layers of the model at hand, ``choices="methods"`` for those methods that others can wrap.
+        "least" are words for the least value, as ``automatic``; "advanced" marks what is seldom changed.
     help : str
         From ``Annotated``, where several methods share it, or the parameter's text in the docstring.
     """
@@ -45,6 +46,11 @@ class Option:
     default: Any
     constraints: Mapping[str, Any]
     help: str
+
+    @property
+    def advanced(self) -> bool:
+        """Whether it is seldom changed, so that the panel folds it away."""
+        return bool(self.constraints.get("advanced"))
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - whatever the caller passed
         """Raise ValueError unless ``value`` is allowed."""

@@ -20,7 +20,8 @@ EVERY = 8
 Whatever the size of a call: so a picture takes as many beside others as alone.
 """
 
-RELATIVE_ERROR = "relative standard error"
+SAMPLES, RELATIVE_ERROR = "samples", "relative standard error"
+"""Names of what every method that samples says of its map."""
 
 Doubles = npt.NDArray[np.float64]  # sums of many samples need them
 
@@ -171,4 +172,4 @@ def relative_error(values: Array, stderr: Array) -> Array:
 def diagnostics(samples: npt.ArrayLike, values: Array, stderr: Array) -> Mapping[str, Array]:
     """What every method that samples says of its map: the samples taken and the relative standard error."""
     counts = np.broadcast_to(np.asarray(samples, np.float32), len(values))
-    return {"samples": counts, RELATIVE_ERROR: relative_error(values, stderr)}
+    return {SAMPLES: counts, RELATIVE_ERROR: relative_error(values, stderr)}

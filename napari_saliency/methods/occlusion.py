@@ -27,8 +27,8 @@ def occlusion(
     x: Array,
     targets: Targets,
     *,
-    window: Annotated[int, {"min": 0, "max": 1024}] = 0,
-    stride: Annotated[int, {"min": 0, "max": 1024}] = 0,
+    window: Annotated[int, {"min": 0, "max": 1024, "least": "automatic"}] = 0,
+    stride: Annotated[int, {"min": 0, "max": 1024, "least": "automatic"}] = 0,
     fill: Baseline = "mean",
 ) -> Iterator[Estimate]:
     """How far the score falls when a part of the picture is covered; works for every model.

@@ -47,15 +47,27 @@ Precision = Annotated[
         "min": 0.0,
         "max": 0.5,
         "step": 0.005,
+        "least": "off",
+        "advanced": True,
         "help": "Stop as soon as the relative standard error is this small; 0 takes all samples.",
     },
 ]
 Layer = Annotated[
-    str, {"choices": "layers", "help": "Of a class activation map inside: the layer that is looked at."}
+    str,
+    {
+        "choices": "layers",
+        "advanced": True,
+        "help": "Of a class activation map inside: the layer that is looked at.",
+    },
 ]
 Seed = Annotated[
     int,
-    {"min": 0, "max": 2**31 - 1, "help": "Of the random numbers: the same seed gives the same map."},
+    {
+        "min": 0,
+        "max": 2**31 - 1,
+        "advanced": True,
+        "help": "Of the random numbers: the same seed gives the same map.",
+    },
 ]
 
 

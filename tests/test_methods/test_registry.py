@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import numpy as np
 import pytest
 
-from napari_saliency.methods import METHODS, _registry, method
+from napari_saliency.methods import METHODS, _registry, method, wrappable
 
 IDS = [
     "gradient",
@@ -88,6 +88,14 @@ def test_options_come_from_the_signature_and_the_docstring(registry):
     assert (kind.name, kind.type, kind.default) == ("kind", str, "a")
     assert kind.constraints["choices"] == ("a", "b")
     assert kind.help == "Which one."
+
+
+@pytest.mark.parametrize(("shows", "names"), [("map", ("wave",)), ("stack", ()), ("picture", ())])
+def test_what_shows_no_map_cannot_be_wrapped(registry, monkeypatch, shows, names):
+    monkeypatch.setattr(_registry, "METHODS", registry)
+    method("A title", needs="tap", cite="A paper", shows=shows)(wave)
+    assert registry["wave"].shows == shows
+    assert wrappable() == names
 
 
 def test_an_id_is_taken_once(registry):

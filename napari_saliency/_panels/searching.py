@@ -1,0 +1,100 @@
+"""Long lists that are searched by typing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QCompleter, QLineEdit, QWidget
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QFocusEvent
+
+WIDEST = 420
+"""Pixels; an open list is as wide as its longest item, but not wider."""
+
+FOUND = 16
+"""Items that are seen at once while something is searched."""
+
+_ROOM = 24  # beside the longest item, for the scroll bar
+
+
+class _Line(QLineEdit):
+    """A line whose text is replaced by what is typed first."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Select all, also where the line was clicked."""
+        super().focusInEvent(event)
+        QTimer.singleShot(0, self.selectAll)
+
+
+class Search(QObject):
+    """Makes a list searchable, as long as that lives: any part of an item finds it.
+
+    Return takes the first item that was found; a search that leads to nothing is forgotten.
+    """
+
+    def __init__(self, box: QComboBox) -> None:
+        super().__init__(box)
+        self._box = box
+        box.setLineEdit(_Line(box))
+        box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self._completer = completer = box.completer()
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        completer.setMaxVisibleItems(FOUND)
+        line = box.lineEdit()
+        line.setAcceptDrops(False)
+        line.textEdited.connect(self._dress)
+        line.returnPressed.connect(self._take_first)
+        line.editingFinished.connect(self._show_current)
+        box.currentIndexChanged.connect(self._show_beginning)
+        box.installEventFilter(self)
+        self._show_beginning()
+
+    def eventFilter(self, _box: QObject, event: QEvent) -> bool:
+        """Let what was found go with the list, as when other options take its place."""
+        if event.type() == QEvent.Type.Hide:
+            self._completer.popup().hide()
+        return False
+
+    def _dress(self, _text: str) -> None:
+        """Give what was found the window's stylesheets: it is a window of its own, which they do not reach."""
+        sheets: list[str] = []
+        widget: QWidget | None = self._box
+        while widget is not None:
+            sheets.insert(0, widget.styleSheet())
+            widget = widget.parentWidget()
+        popup, sheet = self._completer.popup(), "".join(sheets)
+        if popup.styleSheet() != sheet:  # which takes long
+            popup.setStyleSheet(sheet)
+
+    def _take_first(self) -> None:
+        """Choose the first item that was found, unless one was typed in full."""
+        box, found = self._box, self._completer.completionModel()
+        if box.findText(box.currentText(), Qt.MatchFlag.MatchFixedString) >= 0 or not box.currentText():
+            return
+        indices = (found.index(row, 0) for row in range(found.rowCount()))
+        first = next((index for index in indices if index.flags() & Qt.ItemFlag.ItemIsEnabled), None)
+        if first is not None:
+            number = box.findText(first.data(), Qt.MatchFlag.MatchExactly)
+            box.setCurrentIndex(number)
+            box.activated.emit(number)
+
+    def _show_current(self) -> None:
+        box = self._box
+        if box.currentText() != box.itemText(box.currentIndex()):
+            box.setEditText(box.itemText(box.currentIndex()))
+        self._show_beginning()
+
+    def _show_beginning(self, _number: Any = None) -> None:  # noqa: ANN401 - Qt's
+        self._box.lineEdit().setCursorPosition(0)
+
+
+def widen(box: QComboBox) -> None:
+    """Let a list open as wide as its longest item."""
+    width = min(WIDEST, box.view().sizeHintForColumn(0) + _ROOM)
+    box.view().setMinimumWidth(width)
+    if box.completer() is not None:
+        box.completer().popup().setMinimumWidth(width)

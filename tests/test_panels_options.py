@@ -1,0 +1,289 @@
+"""How options and methods are chosen: by searching, unfolding and typing; and what is remembered of it."""
+
+import json
+
+import pytest
+from fakes import FakeInspection, info, prediction
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_saliency._panels import remembered
+from napari_saliency._panels.method import MethodSection
+from napari_saliency._panels.model import ModelSection
+from napari_saliency._panels.options import MORE, OptionForm
+from napari_saliency._panels.searching import Search, widen
+from napari_saliency._state import ModelStatus, Phase
+from napari_saliency.methods import METHODS
+from napari_saliency.models import Layer
+
+pytestmark = pytest.mark.viewer
+DEEP = info(layers=tuple(Layer(f"conv{n}_block{n % 3}", (7, 7), 8) for n in range(300)))
+
+
+@pytest.fixture
+def inspection():
+    return FakeInspection(prediction(3))
+
+
+@pytest.fixture
+def made(qtbot):
+    """Make a widget and show it."""
+    kept = []
+
+    def make(kind, *arguments, width=320):
+        widget = kind(*arguments)
+        qtbot.addWidget(widget)
+        widget.resize(width, 600)
+        widget.show()
+        kept.append(widget)
+        return widget
+
+    return make
+
+
+def typed(qtbot, box, text, key=Qt.Key.Key_Return):
+    """Search a list as a user does: give it the keyboard, and type."""
+    with qtbot.waitActive(box.window(), timeout=2000):
+        box.window().activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus, timeout=2000)
+    qtbot.wait(20)  # all is selected
+    qtbot.keyClicks(box.lineEdit(), text)
+    qtbot.keyClick(box.lineEdit(), key)
+
+
+# Searching
+
+
+@pytest.fixture
+def fruit(made):
+    box = made(QComboBox)
+    for name in ("apple", "banana", "blueberry"):
+        box.addItem(name, name.upper())
+    Search(box)
+    return box
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [("ERR", "blueberry"), ("banana", "banana"), ("b", "banana"), ("quince", "apple"), ("", "apple")],
+)
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
+def test_return_takes_the_first_that_was_found(fruit, qtbot, text, chosen, key):
+    heard = []
+    fruit.activated.connect(lambda number: heard.append(fruit.itemText(number)))
+    typed(qtbot, fruit, text, key)
+    assert fruit.currentText() == fruit.itemText(fruit.currentIndex()) == chosen
+    assert set(heard) <= {chosen}
+    assert bool(heard) == (chosen != "apple")
+    assert fruit.count() == 3
+    assert fruit.lineEdit().cursorPosition() == 0  # the beginning of a long name, not its end
+
+
+def test_a_search_that_is_left_is_forgotten(made, qtbot):
+    window = made(QWidget)
+    fruit, other = QComboBox(), QLineEdit()
+    fruit.addItems(["apple", "blueberry"])
+    Search(fruit)
+    rows = QVBoxLayout(window)
+    rows.addWidget(fruit)
+    rows.addWidget(other)
+    typed(qtbot, fruit, "blu", Qt.Key.Key_Shift)
+    assert fruit.currentText() == "blu"
+    fruit.completer().popup().hide()
+    qtbot.keyClick(fruit, Qt.Key.Key_Tab)
+    assert other.hasFocus()
+    assert fruit.currentText() == fruit.itemText(fruit.currentIndex()) == "apple"
+
+
+def test_what_cannot_be_chosen_is_passed_over(fruit, qtbot):
+    fruit.model().item(1).setEnabled(False)
+    typed(qtbot, fruit, "b")
+    assert fruit.currentText() == "blueberry"
+
+
+def test_what_was_found_looks_like_the_window(made, qtbot):
+    window = made(QWidget)
+    window.setStyleSheet("QWidget { color: red; }")
+    box = QComboBox(window)
+    box.addItems(["a long item, longer than the list is wide", "b"])
+    Search(box)
+    widen(box)
+    box.show()
+    box.lineEdit().textEdited.emit("a")
+    popup = box.completer().popup()
+    assert "color: red" in popup.styleSheet()
+    assert popup.minimumWidth() > 100
+
+
+def test_what_was_found_goes_with_its_list(fruit, qtbot):
+    typed(qtbot, fruit, "b", Qt.Key.Key_Shift)
+    popup = fruit.completer().popup()
+    assert popup.isVisible()
+    fruit.hide()
+    assert not popup.isVisible()
+
+
+def test_layers_of_deep_networks_are_searched(made, qtbot):
+    form = made(OptionForm)
+    form.show_options(METHODS["grad_cam"].options, {}, DEEP)
+    layer = form.widgets["layer"]
+    assert len(layer.choices) == 301
+    heard = []
+    form.changed.connect(lambda values: heard.append(values["layer"]))
+    typed(qtbot, layer.native, "conv217")
+    assert layer.value == "conv217_block1"
+    assert heard == ["conv217_block1"]
+
+
+def test_methods_are_searched_and_grouped(made, inspection, qtbot):
+    section = made(MethodSection, inspection)
+    box = section.method
+    names = [box.itemData(number) for number in range(box.count())]
+    assert [name for name in names if name] == list(METHODS)
+    assert names.index("smoothgrad") - names.index("deconvnet") == 2  # a line between two kinds
+    assert names.index("vargrad") - names.index("smoothgrad_squared") == 1
+    typed(qtbot, box, "cam")
+    assert inspection.method == "grad_cam"
+    assert "layer" in section.options.widgets
+    tip = box.itemData(box.findData("occlusion"), Qt.ItemDataRole.ToolTipRole)
+    assert METHODS["occlusion"].summary in tip
+    assert METHODS["occlusion"].cite in tip
+
+
+# Folding
+
+
+def seen(form):
+    return [name for name, widget in form.widgets.items() if widget.native.isVisible()]
+
+
+def test_what_is_seldom_changed_is_folded_away(made, qtbot):
+    form = made(OptionForm)
+    form.show_options(METHODS["smoothgrad"].options, {}, info())
+    qtbot.wait(1)
+    folded = ["precision", "layer", "seed"]
+    assert seen(form) == ["of", "samples", "noise"]
+    assert form.more.text() == MORE
+    before = form.sizeHint().height()
+    form.more.click()
+    qtbot.wait(1)
+    assert seen(form) == ["of", "samples", "noise", *folded]
+    assert form.sizeHint().height() > before
+    form.more.click()
+    assert form.sizeHint().height() == before
+    form.show_options(METHODS["gradient"].options, {}, info())
+    assert not form.more.isVisible()
+
+
+def test_what_is_folded_away_and_was_changed_is_told(made):
+    form = made(OptionForm)
+    form.show_options(METHODS["smoothgrad"].options, {"seed": 5}, info())
+    assert form.more.text() == f"{MORE} (1 changed)"
+    form.widgets["precision"].value = 0.1
+    assert form.more.text() == f"{MORE} (2 changed)"
+    form.more.click()
+    assert form.more.text() == MORE
+
+
+def test_that_it_is_unfolded_is_remembered(made):
+    made(OptionForm).more.click()
+    form = made(OptionForm)
+    form.show_options(METHODS["smoothgrad"].options, {}, info())
+    assert "seed" in seen(form)
+    form.more.click()
+    assert not made(OptionForm).more.isChecked()
+
+
+# Words for numbers
+
+
+def test_what_is_automatic_is_called_so_and_stays_a_number(made, qtbot):
+    form = made(OptionForm)
+    form.show_options(METHODS["occlusion"].options, {}, info())
+    window = form.widgets["window"]
+    assert window.native.text() == "automatic"
+    assert form.values["window"] == 0
+    window.native.setFocus()
+    window.native.selectAll()
+    qtbot.keyClicks(window.native, "12")
+    qtbot.keyClick(window.native, Qt.Key.Key_Return)
+    assert (window.native.text(), form.values["window"]) == ("12", 12)
+    qtbot.keyClick(window.native, Qt.Key.Key_Down)
+    assert form.values["window"] == 11
+    window.value = 0
+    assert window.native.text() == "automatic"
+    METHODS["occlusion"].complete(form.values)
+
+
+def test_no_precision_is_off(made):
+    form = made(OptionForm)
+    form.show_options(METHODS["smoothgrad"].options, {}, info())
+    assert form.widgets["precision"].native.text() == "off"
+    assert form.values["precision"] == 0.0
+
+
+# What outlives the panel
+
+
+def test_the_next_panel_has_the_method_and_its_options(made, inspection):
+    section = made(MethodSection, inspection)
+    section.choose("occlusion", window=9)
+    section.choose("smoothgrad", samples=12, of="grad_cam", layer="early")
+    again = FakeInspection(prediction(3))
+    following = made(MethodSection, again)
+    assert following.method.currentData() == again.method == "smoothgrad"
+    assert (again.options["samples"], again.options["of"]) == (12, "grad_cam")
+    assert again.options["layer"] == ""  # which is that of a model
+    assert following.options.widgets["samples"].value == 12
+    following.choose("gradient")
+    following.method.setCurrentIndex(following.method.findData("occlusion"))
+    following.method.activated.emit(following.method.currentIndex())
+    assert again.options["window"] == 9
+
+
+def test_a_method_that_the_model_at_hand_cannot_answer_is_remembered_all_the_same(made, inspection):
+    section = made(MethodSection, inspection)
+    section.choose("smoothgrad")
+    scores = ModelStatus(Phase.READY, "ready", "net.onnx", info(gives=frozenset({"scores"})))
+    inspection.set_model(scores)
+    assert inspection.method == "occlusion"
+    again = FakeInspection(prediction(3))
+    made(MethodSection, again)
+    assert again.method == "smoothgrad"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "no json",
+        "[1]",
+        '{"smoothgrad": 3}',
+        json.dumps({"smoothgrad": {"samples": -4, "colour": "red", "noise": "much"}, "gone": {"a": 1}}),
+    ],
+)
+def test_what_another_version_has_kept_does_no_harm(made, inspection, kept):
+    remembered.settings().setValue("method", "gone")
+    remembered.settings().setValue("options", kept)
+    section = made(MethodSection, inspection)
+    assert inspection.method == "gradient"
+    section.method.setCurrentIndex(section.method.findData("smoothgrad"))
+    section.method.activated.emit(section.method.currentIndex())
+    assert inspection.options == METHODS["smoothgrad"].complete({})
+
+
+# Questions
+
+
+def test_hidden_rows_leave_no_gap(made, inspection):
+    """The form with two questions that are far apart is as high as one whose questions are neighbours."""
+    heights = set()
+    for asked in (("preprocessing", "labels"), ("preprocessing", "fit"), ("task", "labels")):
+        form = made(ModelSection, inspection).form
+        form._show(info(source="/home/me/net.keras"), asked)
+        assert {name for name, title in form.titles.items() if title.isVisible()} == set(asked)
+        boxes = [form.fields[name] for name in asked]
+        form.layout().activate()
+        heights.add(boxes[1].y() - boxes[0].y() - boxes[0].height())
+        assert all(isinstance(title, QLabel) for title in form.titles.values())
+    assert len(heights) == 1
