@@ -33,12 +33,12 @@ Fit = Literal["crop", "stretch", "pad"]
 Ending = Literal["softmax", "sigmoid", "quantity"]
 """How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
-Needs = Literal["scores", "gradient", "tap"]
-"""What a method asks of a model: one of the three calls of `models.Model`."""
+Needs = Literal["scores", "gradient", "tap", "cascade"]
+"""What a method or a check asks of a model: one of the calls of `models.Model`. Methods ask for the first three."""
 
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
-NEEDS: tuple[Needs, ...] = get_args(Needs)
+NEEDS: tuple[Needs, ...] = ("scores", "gradient", "tap")
 FITS: tuple[Fit, ...] = get_args(Fit)
 NOTHING: Mapping[str, float] = MappingProxyType({})
 

@@ -32,7 +32,7 @@ from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
 from napari_saliency._types import Prediction
 from napari_saliency.methods import METHODS
-from napari_saliency.methods._registry import Method, _options
+from napari_saliency.methods._registry import Method, options_of
 from napari_saliency.models import InputSpec, catalogue
 
 pytestmark = pytest.mark.viewer
@@ -512,7 +512,7 @@ def every_kind(
     yield
 
 
-EVERY = Method("every_kind", "Every kind", every_kind, "gradient", "nobody", _options(every_kind))
+EVERY = Method("every_kind", "Every kind", every_kind, "gradient", "nobody", options_of(every_kind))
 
 
 def test_options_become_widgets_of_their_kind(made):
