@@ -38,7 +38,8 @@ def test_a_report_reads_as_one_line_for_each_check(explanation):
         lines[-1]
         == "  Model randomisation  Left out: spatial keeps its weights to itself: they cannot be made random."
     )
-    assert [finding.verdict in line for line, finding in zip(lines, report.findings.values(), strict=False)]
+    for line, finding in zip(lines, report.findings.values(), strict=False):
+        assert line.endswith(finding.verdict)
 
 
 def test_checks_are_chosen_by_name_and_take_options(model, explanation):
@@ -76,7 +77,8 @@ def test_findings_can_be_sent_to_another_process(model, explanation):
 def test_every_kind_of_model_and_target_is_checked(kind, target):
     model = kind()
     report = check(model, PICTURE, explain(model, PICTURE, target, "occlusion"))
-    assert list(report.left_out) == ["model_randomisation"]
+    assert "model_randomisation" in report.left_out
+    assert {"insertion", "deletion", "sparseness"} <= set(report.findings)
 
 
 def test_a_quantity_that_decreases_is_checked_as_such():

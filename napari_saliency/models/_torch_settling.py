@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from napari_saliency._types import Array, Ending, ModelError
+from napari_saliency._types import NEEDS, Array, Ending, ModelError
 from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
@@ -90,6 +90,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         ),
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
+        gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
     )
     return Settled(facts, batch, done.which)
 
