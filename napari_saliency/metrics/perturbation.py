@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -34,11 +34,20 @@ Measure = Annotated[
 Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random orders."}]
 
 
+Fill = Annotated[
+    Literal["own", "black", "white", "mean", "blur"],
+    {
+        "help": "What stands where pixels are missing. A method that compares with an empty picture has one of its "
+        "own; of the others it is the mean where pixels are taken away, the blurred picture where they are put in."
+    },
+]
+
+
 class _Curves(NamedTuple):
     """How pictures on the way are made."""
 
     inserting: bool
-    fill: Baseline
+    fill: Fill
     steps: int
     orders: int
     score: Measure
@@ -53,7 +62,7 @@ def _cost(options: Mapping[str, Any]) -> Cost:
 def deletion(
     subject: Subject,
     *,
-    fill: Annotated[Baseline, {"help": "What pixels are replaced by."}] = "mean",
+    fill: Fill = "own",
     steps: Steps = 28,
     orders: Orders = 4,
     score: Measure = "probability",
@@ -74,7 +83,7 @@ def deletion(
 def insertion(
     subject: Subject,
     *,
-    fill: Annotated[Baseline, {"help": "The picture that pixels are put into."}] = "blur",
+    fill: Fill = "own",
     steps: Steps = 28,
     orders: Orders = 4,
     score: Measure = "probability",
@@ -92,7 +101,8 @@ def insertion(
 def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
     values, note = relevance(subject)
     ranks = _ranks(on_grid(values, subject.space), how)
-    empty = empty_picture(subject.model, subject.x, how.fill)
+    how = how._replace(fill=_fill(subject, how))
+    empty = empty_picture(subject.model, subject.x, cast("Baseline", how.fill))
     stages = [(order, step) for order in range(how.orders + 1) for step in range(how.steps + 1)]
     found = np.full((how.orders + 1, how.steps + 1), np.nan)
     notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {how.fill}.")
@@ -102,6 +112,15 @@ def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
         if stop < len(stages):
             yield so_far
     yield _judged(so_far, found, how)
+
+
+def _fill(subject: Subject, how: _Curves) -> Fill:
+    """What "own" stands for: contributions compared with black say nothing of what replaces pixels otherwise."""
+    if how.fill != "own":
+        return how.fill
+    own = subject.options.get("baseline", subject.options.get("fill"))
+    usual: Fill = "blur" if how.inserting else "mean"
+    return cast("Fill", own) if own in get_args(Baseline) else usual
 
 
 def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -155,11 +174,11 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
         so_far.done, so_far.total, figures | {"gain": float(gain / way)}, so_far.curves, notes=so_far.notes
     )
     verb, direction = ("inserted", "rises") if how.inserting else ("deleted", "falls")
-    areas_in_words = f"area {area:.3g}, at random {others.mean():.3g} ± {others.std(ddof=1):.2g}"
+    areas_in_words = f"area {area:.2f}, at random {others.mean():.2f} ± {others.std(ddof=1):.2f}"
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {direction} sooner than at random ({areas_in_words}).")
-    if gain > 0 and better:
+    if gain > 0:
         return ended.judged(
             "doubtful", f"The score {direction} hardly sooner than at random ({areas_in_words})."
         )

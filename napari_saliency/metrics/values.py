@@ -20,9 +20,7 @@ NOISE = 0.45
 CONCENTRATED, EVEN = 2.0, 1.05
 """Times its share of the area that a region must hold of the map: to be where it lies, and to be favoured at all."""
 
-NO_REGION = (
-    "Draw a region in a Labels or Shapes layer, and choose it above, to see whether the map looks there."
-)
+NO_REGION = "No region was given: draw one in a Labels or Shapes layer and choose it."
 WHOLE = "The region is the whole picture, which every map lies in."
 EMPTY = "The map is empty: there is nothing to look at."
 

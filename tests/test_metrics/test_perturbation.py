@@ -151,6 +151,22 @@ def test_what_fills_and_what_orders_is_said():
     assert "by the map's value" in last("deletion", subject(method="grad_cam")).notes[0]
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "fills"),
+    [
+        ("gradient", {}, ("mean", "blur")),
+        ("occlusion", {"fill": "white"}, ("white", "white")),
+        ("integrated_gradients", {"baseline": "black"}, ("black", "black")),
+    ],
+)
+def test_what_a_method_compares_with_is_what_fills(method, options, fills):
+    about = subject(method=method, **options)
+    for name, fill in zip(("deletion", "insertion"), fills, strict=True):
+        usual, named = last(name, about), last(name, about, fill=fill)
+        assert usual.notes[1].endswith(f": {fill}.")
+        np.testing.assert_array_equal(usual.curves[0].y, named.curves[0].y)
+
+
 def test_the_maps_curve_comes_first():
     findings = run("deletion", subject(), steps=8)
     assert len(findings[0].curves) == 1

@@ -132,7 +132,7 @@ def test_what_nearly_fills_the_picture_need_not_hold_twice_its_share():
 @pytest.mark.parametrize("name", ["mass", "pointing_game"])
 def test_without_a_region_or_with_all_of_the_picture_nothing_is_judged(name):
     values = np.eye(6, 8)
-    assert "Draw a region" in last(name, of(values)).verdict
+    assert "No region was given" in last(name, of(values)).verdict
     assert "the whole picture" in last(name, of(values, np.s_[:])).verdict
     assert "empty" in last(name, of(np.zeros(SPACE), np.s_[:2])).verdict
     for about in (of(values), of(values, np.s_[:]), of(np.zeros(SPACE), np.s_[:2])):
