@@ -123,6 +123,7 @@ class Result(QWidget):
         self.mark, self.title, self.verdict = QLabel(), QLabel(CHECKS[name].title), note()
         self.mark.setFixedWidth(INDENT)
         self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.title.setIndent(0)
         self.title.setToolTip(f"{CHECKS[name].summary}\n{CHECKS[name].cite}")
         self.run = QPushButton("Run")
         self.run.clicked.connect(lambda: run(name))

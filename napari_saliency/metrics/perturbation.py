@@ -174,7 +174,7 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
         so_far.done, so_far.total, figures | {"gain": float(gain / way)}, so_far.curves, notes=so_far.notes
     )
     verb, direction = ("inserted", "rises") if how.inserting else ("deleted", "falls")
-    areas_in_words = f"area {area:.2f}, at random {others.mean():.2f} ± {others.std(ddof=1):.2f}"
+    areas_in_words = f"area {area:.2f}, at random {others.mean():.2f}\u00a0±\u00a0{others.std(ddof=1):.2f}"
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {direction} sooner than at random ({areas_in_words}).")
