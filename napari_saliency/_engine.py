@@ -143,7 +143,7 @@ class Engine:
         return cast("Explanation", self._step(run))
 
     def check(
-        self, run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None
+        self, run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None = None
     ) -> Finding:
         """Begin a check of one picture's map and take its first steps."""
         from napari_saliency._check import examine

@@ -95,7 +95,9 @@ def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) ->
             f"The map hardly depends on the upper half of the network (similarity {half:.2f} when that is random).",
         )
     return finding.judged(
-        "doubtful", f"Something of the map is left when the network is made random (similarity {end:.2f})."
+        "doubtful",
+        f"Something of the map is left when the network is made random (similarity {half:.2f} halfway, "
+        f"{end:.2f} at the end).",
     )
 
 

@@ -109,19 +109,21 @@ def _share(
 def pointing_game(
     subject: Subject,
     *,
-    tolerance: Annotated[int, {"min": 0, "max": 256}] = 15,
+    tolerance: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.01}] = 0.03,
 ) -> Iterator[Finding]:
     """Whether the map's highest point lies in the region.
 
     Parameters
     ----------
-    tolerance : int
-        How far from the region it may lie, in pixels that the model gets; the paper's is 15.
+    tolerance : float
+        How far from the region it may lie, as a share of the picture's longer side; 0.03 are the paper's 15
+        pixels in pictures of 500.
 
     Notes
     -----
     The highest point of the map laid over the picture, interpolated between its pixels' centres; of several
-    the one that is nearest to the region.
+    the one that is nearest to the region. A map that is coarser than the picture tells places no better
+    than to half of its pixels, so they are tolerated, too.
     """
     region = subject.region
     values, note = relevance(subject)
@@ -134,11 +136,17 @@ def pointing_game(
     finding = Finding(1, 1, {"distance": away}, notes=(note,))
     if len(inside) == fine.size:
         yield finding.judged("not applicable", WHOLE)
-    elif away <= tolerance:
+    elif away <= tolerance * max(subject.space) + _half_a_pixel(values.shape, subject.space):
         where = "lies in the region" if not away else f"lies {away:.0f} pixels beside the region"
         yield finding.judged("good", f"The map's highest point {where}.")
     else:
         yield finding.judged("bad", f"The map's highest point lies {away:.0f} pixels away from the region.")
+
+
+def _half_a_pixel(coarse: tuple[int, ...], space: tuple[int, ...]) -> float:
+    """Half the width of a map's pixel, in the picture's; 0 of maps of the picture's size."""
+    widest = max(fine / wide for fine, wide in zip(space, coarse, strict=True))
+    return widest / 2 if widest > 1 else 0.0
 
 
 MOST_TIES = 256

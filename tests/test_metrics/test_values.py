@@ -144,7 +144,12 @@ def test_without_a_region_or_with_all_of_the_picture_nothing_is_judged(name):
 
 @pytest.mark.parametrize(
     ("place", "tolerance", "level", "distance"),
-    [((1, 1), 0, "good", 0), ((5, 7), 15, "good", 34**0.5), ((5, 2), 2, "bad", 3), ((5, 2), 3, "good", 3)],
+    [
+        ((1, 1), 0, "good", 0),
+        ((5, 7), 1, "good", 34**0.5),
+        ((5, 2), 0.25, "bad", 3),
+        ((5, 2), 0.375, "good", 3),
+    ],
 )
 def test_the_highest_point_lies_in_the_region_or_near_it(place, tolerance, level, distance):
     values = np.random.default_rng(0).random(SPACE)
@@ -158,3 +163,12 @@ def test_of_several_highest_points_the_nearest_counts():
     values = np.zeros(SPACE)
     values[0, 0] = values[5, 7] = 1
     assert last("pointing_game", of(values, np.s_[:1, :1]), tolerance=0).figures["distance"] == 0
+
+
+@pytest.mark.parametrize(("where", "level"), [(np.s_[:2, :4], "good"), (np.s_[:2, :2], "bad")])
+def test_half_a_pixel_of_a_coarse_map_is_tolerated(where, level):
+    """A map of 3×4 over 6×8 pixels, highest in its third column, between the picture's 5th and 6th."""
+    values = np.zeros((3, 4))
+    values[0, 2] = 1
+    found = last("pointing_game", of(values, where, Spatial(), "grad_cam"), tolerance=0)
+    assert found.level == level
