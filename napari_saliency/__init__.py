@@ -10,24 +10,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_saliency._check import Report, check
     from napari_saliency._display import Display
     from napari_saliency._explain import explain, explain_batch
     from napari_saliency._explanation import Explanation
     from napari_saliency._show import show
     from napari_saliency._types import ModelError, Target, UntrustedError
     from napari_saliency.methods import METHODS
+    from napari_saliency.metrics import CHECKS
     from napari_saliency.models import load_model
 
     __version__: str
 
 __all__ = [
+    "CHECKS",
     "METHODS",
     "Display",
     "Explanation",
     "ModelError",
+    "Report",
     "Target",
     "UntrustedError",
     "__version__",
+    "check",
     "explain",
     "explain_batch",
     "load_model",
@@ -35,12 +40,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CHECKS": "metrics",
     "METHODS": "methods",
     "Display": "_display",
     "Explanation": "_explanation",
     "ModelError": "_types",
+    "Report": "_check",
     "Target": "_types",
     "UntrustedError": "_types",
+    "check": "_check",
     "explain": "_explain",
     "explain_batch": "_explain",
     "load_model": "models",

@@ -2,7 +2,7 @@
 
 The upper half runs in the viewer, the lower half in the engine process. What passes between them
 are calls of the functions below through a `concurrent.futures.Executor` of one worker: `open_model`,
-`predict`, `start`, `step` and `drop`.
+`predict`, `start`, `check`, `step` and `drop`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import psutil
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_saliency._explanation import Explanation
     from napari_saliency._placement import Region
     from napari_saliency._types import Array, Prediction
+    from napari_saliency.metrics import Finding
     from napari_saliency.models import Model, ModelInfo, Settings
 
 FRAMEWORKS = ("napari_saliency.models._keras",)
@@ -97,14 +98,21 @@ def is_alive(pid: int) -> bool:
 # In the engine ---------------------------------------------------------------------------------
 
 
+class Answer(Protocol):
+    """What a step gives: an explanation or a finding."""
+
+    @property
+    def complete(self) -> bool: ...
+
+
 @dataclass(eq=False)
 class Engine:
-    """What an engine process holds: one model, the layer of it that is looked into, and the methods under way."""
+    """What an engine process holds: a model, the layer that is looked into, and the methods and checks under way."""
 
     model: Model | None = None
     seen: Model | None = None  # what is asked: the model, or what it looks like inside
     opened: tuple[object, ...] = ()
-    runs: dict[int, Iterator[list[Explanation]]] = field(default_factory=dict)
+    runs: dict[Hashable, Iterator[Answer]] = field(default_factory=dict)
 
     def open_model(self, source: str, settings: Settings, inside: str = "") -> ModelInfo:
         """Open a model in place of the one before; other settings, or a layer, alone do not load it again."""
@@ -132,31 +140,41 @@ class Engine:
         """Begin a method on one picture and take its first step."""
         from napari_saliency._explain import answers
 
-        self.runs[run] = answers(self._opened_model(), x[None], [question], method, options)
-        return self._step(run)
+        steps = answers(self._opened_model(), x[None], [question], method, options)
+        self.runs[run] = (found for (found,) in steps)
+        return cast("Explanation", self._step(run))
 
-    def step(self, run: int) -> Explanation:
-        """Take the next step of a method, or as many as are fast; it is forgotten when it is complete or fails.
+    def check(
+        self, run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None = None
+    ) -> Finding:
+        """Begin a check of one picture's map and take its first steps."""
+        from napari_saliency._check import examine
+
+        self.runs[run] = examine(self._opened_model(), x, explanation, name, {}, region=region)
+        return cast("Finding", self.step(run))
+
+    def step(self, run: Hashable) -> Answer:
+        """Take the next step of a method or check, or as many as are fast; forget it when it is complete or fails.
 
         The clock settles how many steps are answered at once, never what they are.
         """
         end = time.monotonic() + ANSWER
         while True:
             began = time.monotonic()
-            explanation = self._step(run)
+            answer = self._step(run)
             now = time.monotonic()
-            if explanation.complete or now + (now - began) >= end:  # another one would be late
-                return explanation
+            if answer.complete or now + (now - began) >= end:  # another one would be late
+                return answer
 
-    def _step(self, run: int) -> Explanation:
+    def _step(self, run: Hashable) -> Answer:
         steps = self.runs.pop(run)
-        (explanation,) = next(steps)
-        if not explanation.complete:
+        answer = next(steps)
+        if not answer.complete:
             self.runs[run] = steps
-        return explanation
+        return answer
 
-    def drop(self, run: int) -> None:
-        """Forget a method that nobody waits for."""
+    def drop(self, run: Hashable) -> None:
+        """Forget a method or check that nobody waits for."""
         self.runs.pop(run, None)
 
     def _opened_model(self) -> Model:
@@ -193,12 +211,19 @@ def start(run: int, x: Array, question: Question, method: str, options: Mapping[
     return _engine().start(run, x, question, method, options)
 
 
-def step(run: int) -> Explanation:
+def check(
+    run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None = None
+) -> Finding:
+    """See `Engine.check`."""
+    return _engine().check(run, x, explanation, name, region)
+
+
+def step(run: Hashable) -> Answer:
     """See `Engine.step`."""
     return _engine().step(run)
 
 
-def drop(run: int) -> None:
+def drop(run: Hashable) -> None:
     """See `Engine.drop`."""
     _engine().drop(run)
 

@@ -120,7 +120,7 @@ def _together(
     """Prepare pictures and join those that can be run in one call: of one size, and not too many."""
     some: list[tuple[Prepared, Any]] = []
     for image, target, mask in asked:
-        prepared = _prepare(info, image, mask)
+        prepared = prepared_for(info, image, mask)
         if some and some[0][0].x.shape != prepared.x.shape:
             yield some
             some = []
@@ -209,14 +209,18 @@ def answers(
     chosen = find_method(method)
     complete = chosen.complete(options)
     _check_needs(chosen, complete, model.info)
-    scores = {question.target.score for question in questions}
+    targets = weighed([(question.target, question.prediction) for question in questions], model.info)
+    answer = _Answer(model.info, chosen, complete, x.shape[1:-1])
+    for estimate in chosen.function(model, x, targets, **complete):
+        yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
+
+
+def weighed(asked: Sequence[tuple[Target, Prediction]], info: ModelInfo) -> Targets:
+    """Make ready for a model what is asked of each picture; ValueError if the targets' scores differ."""
+    scores = {target.score for target, _ in asked}
     if len(scores) != 1:
         raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
-    score = _weighed(scores.pop(), model.info)
-    weights = np.stack([_weights(q) for q in questions])
-    answer = _Answer(model.info, chosen, complete, x.shape[1:-1])
-    for estimate in chosen.function(model, x, Targets(weights, score), **complete):
-        yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
+    return Targets(np.stack([_weights(*one) for one in asked]), _weighed(scores.pop(), info))
 
 
 def _weighed(score: Score, info: ModelInfo) -> Score:
@@ -226,8 +230,7 @@ def _weighed(score: Score, info: ModelInfo) -> Score:
     return "logit" if score in DIRECTIONS else score
 
 
-def _weights(question: Question) -> Array:
-    target, prediction = question.target, question.prediction
+def _weights(target: Target, prediction: Prediction) -> Array:
     weights = target.dense(len(prediction.labels), prediction.space)
     return -weights if target.score == "decrease" else weights
 
@@ -301,7 +304,8 @@ def _finite_note(values: Array, axes: int) -> tuple[str, ...]:
     return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
 
 
-def _prepare(info: ModelInfo, image: AnyImage, mask: Mask | None) -> Prepared:
+def prepared_for(info: ModelInfo, image: AnyImage, mask: Mask | None = None) -> Prepared:
+    """Bring a picture, and a region of it, to what a model takes; ValueError if one of them does not fit."""
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_saliency._ahead import Ahead
 from napari_saliency._asked import Asked
+from napari_saliency._checking import Checked, Checking
 from napari_saliency._explain import Question
 from napari_saliency._link import ThreadLink
 from napari_saliency._open_model import OpenModel
@@ -62,6 +63,8 @@ class Inspection(Signals):
         What is shown, and the question that it answers.
     method, options, score
         How to explain.
+    checking : Checking
+        Whether what is shown is true.
     """
 
     def __init__(
@@ -90,6 +93,10 @@ class Inspection(Signals):
         self._open_model = OpenModel(engine, self._post, feeder, status, self._fail, later)
         self._link = self._open_model.link
         reader = ThreadLink(self._threads[0], self._post)
+        self.checking = Checking(
+            self._link, reader, self._checked, self.checks_changed.emit, self.failed.emit
+        )
+        self.explanation_changed.connect(self.checking.forget, max_args=0)
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
         self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
 
@@ -317,6 +324,8 @@ class Inspection(Signals):
     # Answers -----------------------------------------------------------------------------------
 
     def _model_set(self, status: ModelStatus) -> None:
+        if status.phase is not Phase.READY:
+            self.checking.lose()
         if status.phase is Phase.LOST:
             self._runner.lose()
             self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
@@ -367,6 +376,17 @@ class Inspection(Signals):
             self._wanted = True
             if self.picture is not None:
                 self._advance()
+
+    def _checked(self) -> Checked | None:
+        """What is shown, if it can be checked: complete, and of what is chosen now."""
+        info, prepared, found = self.model.info, self.prepared, self.explanation
+        if self.model.phase is not Phase.READY or info is None or prepared is None or self.stale:
+            return None
+        return (
+            Checked(prepared.x, found, info, prepared.placement)
+            if found is not None and found.complete
+            else None
+        )
 
     def _update_known(self) -> None:
         request = self._request()

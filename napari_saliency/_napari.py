@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_saliency._napari_live import Delay
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
+    from napari_saliency._placement import Inside
     from napari_saliency._state import ModelStatus, Problem
 
 NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
@@ -321,6 +322,14 @@ class Viewing:
         if self.region is None or info is None or not info.space:
             return None
         return drawn(self.region, source, plane, self._viewer.dims.point)
+
+    def looked_for(self) -> Inside | None:
+        """Say of points of the picture whether they lie in the region, whatever the model; None without one."""
+        if self.region is None or self.source is None or not is_picture(self.source):
+            return None
+        plane = visible_plane(self.source, self._viewer.dims, self._space)
+        found = drawn(self.region, self.source, plane, self._viewer.dims.point)
+        return None if found.empty else found.inside
 
     def _say(self, reading: Reading) -> None:
         if reading != self.reading:

@@ -131,10 +131,15 @@ class Region:
         """How many pixels lie inside."""
         return sum(byte.bit_count() for byte in self.bits)
 
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which pixels lie inside, (*shape) bool."""
+        bits = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=math.prod(self.shape))
+        return bits.reshape(self.shape).astype(bool)
+
     def share(self, space: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """How much of the region lies in each place of an output, (*space) float32, of sum 1."""
-        bits = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=math.prod(self.shape))
-        share = bits.reshape(self.shape).astype(np.float64)
+        share = self.mask.astype(np.float64)
         for axis, (fine, coarse) in enumerate(zip(self.shape, space, strict=True)):
             share = np.moveaxis(np.tensordot(_overlaps(fine, coarse), share, (1, axis)), 0, axis)
         return np.asarray(share / share.sum(), np.float32)

@@ -20,4 +20,5 @@ class Signals:
     known_classes_changed = Signal(object)  # frozenset[int]
     progress_changed = Signal(object)  # Progress | None
     explanation_changed = Signal(object)  # Explanation | None
+    checks_changed = Signal(object)  # Checks
     failed = Signal(object)  # Problem

@@ -33,8 +33,8 @@ Fit = Literal["crop", "stretch", "pad"]
 Ending = Literal["softmax", "sigmoid", "quantity"]
 """How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
-Needs = Literal["scores", "gradient", "tap"]
-"""What a method asks of a model: one of the three calls of `models.Model`."""
+Needs = Literal["scores", "gradient", "tap", "cascade"]
+"""What a method or a check asks of a model: one of the calls of `models.Model`. Methods ask for the first three."""
 
 Shows = Literal["map", "stack", "picture"]
 """What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
@@ -46,7 +46,7 @@ Weights = tuple[tuple[int, float], ...]
 
 SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
-NEEDS: tuple[Needs, ...] = get_args(Needs)
+NEEDS: tuple[Needs, ...] = ("scores", "gradient", "tap")
 FITS: tuple[Fit, ...] = get_args(Fit)
 NOTHING: Mapping[str, float] = MappingProxyType({})
 

@@ -15,6 +15,7 @@ from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing, notify
 from napari_saliency._napari_keys import Keys
 from napari_saliency._panels._style import MARGIN, Colours, Section, sheet
+from napari_saliency._panels.check import CheckSection
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection
@@ -65,6 +66,7 @@ class SaliencyPanel(QWidget):
         self.method = MethodSection(self.inspection)
         self.classes = ClassSection(self.inspection)
         self.display = DisplaySection(self.viewing, self.inspection)
+        self.check = CheckSection(self.viewing, self.inspection)
         self._lay_out()
         self._follow_theme()
         self._connect()
@@ -78,7 +80,7 @@ class SaliencyPanel(QWidget):
     @property
     def sections(self) -> tuple[Section, ...]:
         """Parts of the panel, from top to bottom."""
-        return self.picture, self.model, self.method, self.classes, self.display
+        return self.picture, self.model, self.method, self.classes, self.display, self.check
 
     def sizeHint(self) -> QSize:
         """Return the size that is good, as Qt asks."""

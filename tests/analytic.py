@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from napari_saliency._types import Ending, ModelError, Prediction, Targets
-from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
+from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
+from napari_saliency.models._randomised import stages
 
 LABELS = ("tabby cat", "Egyptian cat", "zebra", "bear")
 
@@ -239,12 +240,28 @@ class Convolutional(Analytic):
             Layer("rectified", space, channels),
         )
         super().__init__(shape, **kwargs)
+        self.info = replace(self.info, gives=self.info.gives | {"cascade"})
         self.ceiling, self.slope = ceiling, slope
         edges = [3] * len(space)
         self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]
         self.biases = [self.normal(5) / 4, self.normal(channels) / 4]
         features = np.prod(space) * channels
         self.head, self.bias = self.normal(features, len(LABELS)), self.normal(len(LABELS))
+
+    def cascade(self, steps, seed=0):
+        """Make the head, then the second, then the first convolution random, as Keras and PyTorch do."""
+        random = np.random.default_rng(seed)
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__, kernels=list(self.kernels), biases=list(self.biases))
+        wanted = stages(3, steps)
+        for done, name in enumerate(("head", "second", "first"), 1):
+            if name == "head":
+                twin.head = random.permutation(self.head.ravel()).reshape(self.head.shape)
+            else:
+                kernel = self.kernels[3 - done]
+                twin.kernels[3 - done] = random.permutation(kernel.ravel()).reshape(kernel.shape)
+            if done in wanted:
+                yield Randomised(name, done, 3, twin)
 
     @property
     def arrays(self):

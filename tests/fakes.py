@@ -7,6 +7,7 @@ and remembers what it was told.
 import numpy as np
 
 from napari_saliency._asked import Asked
+from napari_saliency._checking import Checks
 from napari_saliency._explanation import Explanation
 from napari_saliency._image import prepare
 from napari_saliency._placement import Placement
@@ -75,6 +76,24 @@ def _placed(fine, values):
     return fine if values is None else fine.coarser((224, 224), values.shape[:2])
 
 
+class FakeChecking:
+    """Remembers what it was told, and shows what the test sets."""
+
+    def __init__(self, changed):
+        self._changed, self.commands = changed, []
+        self.state, self.possible = Checks(), True
+
+    def run(self, inside=None, name=""):
+        self.commands.append(("run", inside, name))
+
+    def cancel(self):
+        self.commands.append(("cancel",))
+
+    def set(self, **state):
+        self.state = Checks(**state)
+        self._changed(self.state)
+
+
 class FakeInspection(Signals):
     """Answers every command at once, unless ``patient`` is set: then `finish` lets the run end."""
 
@@ -82,6 +101,7 @@ class FakeInspection(Signals):
         self._predicted = predicted or prediction(3)
         self._values = values or (lambda index, title: None)
         self.commands = []
+        self.checking = FakeChecking(self.checks_changed.emit)
         self.patient = False
         self.known_maps = {}
         self.model = status or ModelStatus(Phase.READY, "ready: 224×224 RGB, 3 classes", "fake:net", info())

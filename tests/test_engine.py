@@ -127,6 +127,25 @@ def test_a_long_method_goes_step_by_step_and_can_be_dropped(engine, file):
     engine.drop(7)  # once more does no harm
 
 
+def test_a_check_goes_step_by_step_beside_a_method_and_can_be_dropped(engine, file):
+    engine.open_model(str(file), Settings())
+    explanation = ask(engine)
+    ask(engine, run=1, method="smoothgrad", samples=20)
+    first = engine.check(("check", 1), X, explanation, "deletion")
+    assert (first.done, first.total, first.verdict) == (2, 145, "")
+    assert engine.step(("check", 1)).done == 10
+    assert engine.step(1).done == 10
+    engine.drop(("check", 1))
+    assert list(engine.runs) == [1]
+
+
+def test_a_check_of_one_step_is_complete_and_forgotten(engine, file):
+    engine.open_model(str(file), Settings())
+    finding = engine.check(("check", 1), X, ask(engine), "sparseness")
+    assert finding.complete
+    assert engine.runs == {}
+
+
 class Clock:
     """Time that passes when somebody computes."""
 

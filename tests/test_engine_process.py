@@ -15,6 +15,7 @@ import pytest
 from napari_saliency import _engine
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Phase, Picture
+from napari_saliency.metrics import CHECKS
 from napari_saliency.models import trust
 
 pytestmark = pytest.mark.framework
@@ -66,6 +67,24 @@ def test_a_map_comes_and_the_viewer_has_no_framework_of_it(desk):
     desk.until(lambda: desk.inspection.explanation is not None)
     assert np.abs(desk.inspection.explanation.values).max() > 0
     desk.until(lambda: len(desk.inspection.known()) == 5)
+
+
+def test_a_map_is_checked_and_the_model_is_what_it_was(desk):
+    """Its weights are random at times, and only there."""
+    desk.inspection.explain()
+    desk.until(lambda: desk.inspection.explanation is not None)
+    before = desk.inspection.prediction.logits
+    desk.inspection.checking.run()
+    desk.until(lambda: not desk.inspection.checking.state.waiting)
+    findings = desk.inspection.checking.state.findings
+    assert set(findings) == set(CHECKS)
+    assert len(findings["model_randomisation"].curves[0].y) > 3
+    assert len(findings["deletion"].curves) == 2
+    again = []
+    desk.inspection._link.call(partial(_engine.predict, desk.inspection.prepared.x), then=again.append)
+    desk.until(lambda: again)
+    np.testing.assert_array_equal(again[0].logits, before)
+    assert not desk.problems
 
 
 def test_killed_while_idle_it_is_noticed_and_comes_back(desk):

@@ -192,7 +192,7 @@ def test_models_that_answer_for_the_whole_picture_are_not_asked_about_regions(vi
     assert inspection.picture.key == drawn_key
 
 
-def test_the_panel_lists_drawings_for_models_with_space(qtbot, viewer, inspection, viewing):
+def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, viewer, inspection, viewing):
     section = PictureSection(viewing, inspection)
     qtbot.addWidget(section)
     section.show()
@@ -206,7 +206,10 @@ def test_the_panel_lists_drawings_for_models_with_space(qtbot, viewer, inspectio
     assert section.regions.isVisible()
     layer.name = "nucleus"
     assert section.regions.currentText() == "nucleus"
-    inspection.set_model(replace(inspection.model, info=info()))
-    assert not section.regions.isVisible()
     viewer.layers.remove(layer)
     assert section.regions.currentText() == WHOLE
+    assert section.regions.isVisible()  # for what may be drawn
+    inspection.set_model(replace(inspection.model, info=info()))
+    assert not section.regions.isVisible()
+    viewer.add_labels(painted())
+    assert section.regions.isVisible()

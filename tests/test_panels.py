@@ -20,6 +20,7 @@ from napari_saliency._napari import Viewing
 from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
 from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
+from napari_saliency._panels.check import MARKS, CheckSection
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
@@ -33,7 +34,8 @@ from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
 from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
-from napari_saliency.methods._registry import Method, _options
+from napari_saliency.methods._registry import Method, options_of
+from napari_saliency.metrics import Curve, Finding
 from napari_saliency.models import InputSpec, catalogue
 
 pytestmark = pytest.mark.viewer
@@ -529,7 +531,7 @@ def every_kind(
     yield
 
 
-EVERY = Method("every_kind", "Every kind", every_kind, "gradient", "nobody", _options(every_kind))
+EVERY = Method("every_kind", "Every kind", every_kind, "gradient", "nobody", options_of(every_kind))
 
 
 def test_options_become_widgets_of_their_kind(made):
@@ -1519,3 +1521,163 @@ def test_what_is_said_of_a_model_is_said_of_the_whole(made, inspection):
     whole = info(source="net.keras", questions=("labels",))
     inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
     assert section.form.isVisible()
+
+
+# Check
+
+
+def found(level="good", verdict="It is so.", curves=(), **more):
+    return Finding(1, 1, {"area": 0.25}, tuple(curves), verdict, level, ("How it was.",), **more)
+
+
+LINES = (
+    Curve("map", np.float32([0, 0.5, 1]), np.float32([1, 0.2, 0])),
+    Curve("random order", np.float32([0, 0.5, 1]), np.float32([1, 0.6, 0]), np.float32([0, 0.1, 0])),
+)
+
+
+@pytest.fixture
+def check(made, viewing, inspection):
+    return made(CheckSection, viewing, inspection)
+
+
+def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspection, qtbot):
+    assert check.button.text() == "Check this map"
+    assert check.button.isEnabled()
+    assert not check.results
+    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
+    assert inspection.checking.commands == [("run", None, "")]
+    inspection.checking.possible = False
+    inspection.explanation_changed.emit(None)
+    assert not check.button.isEnabled()
+
+
+def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot):
+    inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion", "insertion"))
+    assert (check.button.text(), check.progress.value(), check.progress.maximum()) == ("Cancel", 3, 12)
+    assert check.progress.isVisible()
+    assert check.progress.format() == "Deletion"
+    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
+    assert inspection.checking.commands == [("cancel",)]
+    inspection.checking.set(waiting=("deletion",), cancelled=True)
+    assert check.button.text() == "Stopping…"
+    assert not check.button.isEnabled()
+    inspection.checking.set()
+    assert not check.progress.isVisible()
+
+
+def test_check_never_shows_a_bar_without_a_total(check, inspection):
+    inspection.checking.set(waiting=("deletion",))
+    assert check.progress.maximum() == 1
+
+
+@pytest.mark.parametrize("level", ["good", "doubtful", "bad", "not applicable"])
+def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, level):
+    inspection.checking.set(findings={"deletion": found(level)})
+    result = check.results["deletion"]
+    assert result.title.text() == "Deletion"
+    assert result.mark.text() == MARKS[level]
+    assert result.verdict.text() == "It is so."
+    assert result.verdict.toolTip() == "area: 0.25\nHow it was."
+    assert not result.run.isVisible()
+    assert not result.curve.isVisible()
+    colour = {"good": "good", "doubtful": "busy", "bad": "bad"}.get(level, "muted")
+    assert getattr(check.colours, colour).name() in result.mark.styleSheet()
+
+
+def test_the_levels_are_counted(check, inspection):
+    levels = ("good", "good", "bad", "not applicable")
+    names = ("mass", "sparseness", "deletion", "insertion")
+    inspection.checking.set(findings={n: found(level) for n, level in zip(names, levels, strict=True)})
+    assert check.hint.text().split() == ["✓", "2", "✗", "1", "–", "1"]
+
+
+def test_what_was_left_out_says_why_and_can_be_run(check, inspection, qtbot):
+    inspection.checking.set(left_out={"insertion": "It would take long."})
+    result = check.results["insertion"]
+    assert result.verdict.text() == "It would take long."
+    qtbot.mouseClick(result.run, Qt.MouseButton.LeftButton)
+    assert inspection.checking.commands == [("run", None, "insertion")]
+
+
+def test_rows_go_with_what_was_found(check, inspection, qtbot):
+    inspection.checking.set(findings={"mass": found(), "deletion": found()})
+    assert list(check.results) == ["mass", "deletion"]
+    inspection.checking.set(findings={"deletion": found("bad")})
+    assert list(check.results) == ["deletion"]
+    inspection.checking.set()
+    assert not check.results
+
+
+def test_curves_are_drawn_in_the_themes_colours(check, inspection, qtbot):
+    inspection.checking.set(findings={"deletion": found(curves=LINES)})
+    curve = check.results["deletion"].curve
+    qtbot.waitUntil(curve.isVisible)
+    assert curve.limits == (0, 1)
+    for theme in ("dark", "light"):
+        colours = Colours.of_theme(theme)
+        check.set_colours(colours)
+        picture = curve.grab().toImage()
+        seen = {
+            picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())
+        }
+        assert colours.bar.name() in seen
+        assert colours.muted.name() in seen
+
+
+def test_a_curve_goes_through_its_points(check, inspection):
+    """The map's line is where it should be, to a pixel and a half: at the top left, low in the middle."""
+    line = Curve("map", np.float32([0, 0.5, 1]), np.float32([1, 0, 1]))
+    inspection.checking.set(findings={"deletion": found(curves=[line])})
+    curve = check.results["deletion"].curve
+    picture = curve.grab().toImage()
+    scale = picture.width() / curve.width()
+    left, right, top, bottom = 34, curve.width() - 4, 3.5, 76 - 16 - 2.5
+    colour = check.colours.bar
+
+    def is_near(x, y):
+        places = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        near = [picture.pixelColor(round(a * scale), round(b * scale)) for a, b in places]
+        return any(abs(c.blue() - colour.blue()) + abs(c.red() - colour.red()) < 60 for c in near)
+
+    quarter = (left + (right - left) / 4, (top + bottom) / 2)
+    assert is_near(left + 1, top + 1)
+    assert is_near(*quarter)
+    assert is_near((left + right) / 2, bottom)
+    assert not is_near((left + right) / 2, top + 5)
+
+
+@pytest.mark.parametrize("curves", [(), (Curve("map", np.float32([0]), np.float32([0])),)])
+def test_no_curve_or_one_point_is_drawn_without_a_fault(check, inspection, curves):
+    inspection.checking.set(findings={"deletion": found(curves=curves)})
+    check.results["deletion"].curve.grab()
+
+
+@pytest.mark.parametrize("width", [280, 500])
+def test_long_verdicts_are_read_in_full_at_every_width(made, viewing, inspection, width):
+    section = made(CheckSection, viewing, inspection, width=width)
+    inspection.checking.set(
+        findings={"deletion": found(verdict="A long verdict with many words. " * 5, curves=LINES)}
+    )
+    verdict = section.results["deletion"].verdict
+    assert section.minimumSizeHint().width() <= 270
+    assert verdict.hasHeightForWidth()
+    assert verdict.text().count("many words") == 5
+
+
+def test_a_drawing_is_what_a_check_looks_for_whatever_the_model(check, inspection, viewer, viewing, qtbot):
+    viewer.add_image(PHOTO)
+    shapes = viewer.add_shapes([[[0, 0], [0, 40], [60, 40], [60, 0]]], shape_type="rectangle")
+    viewing.choose_region(shapes)
+    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
+    ((_, inside, _),) = inspection.checking.commands
+    np.testing.assert_array_equal(inside(np.float64([[30, 20], [30, 60]])), [True, False])
+
+
+def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):
+    section = made(PictureSection, viewing, inspection)
+    viewer.add_image(PHOTO)
+    assert not section.regions.isVisible()
+    viewer.add_labels(np.zeros((60, 80), int), name="here")
+    assert section.regions.isVisible()
+    assert [section.regions.itemText(n) for n in range(2)] == ["the whole picture", "here"]

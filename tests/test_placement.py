@@ -102,3 +102,10 @@ def test_a_region_of_a_volume_is_shared_out_along_all_axes():
     expected = np.zeros((4, 4, 2))
     expected[1] = np.float64([0, 1, 1, 0])[:, None] / 4
     np.testing.assert_allclose(share, expected)
+
+
+def test_a_regions_mask_is_what_it_was_made_of():
+    mask = np.random.default_rng(0).random((5, 7)) > 0.5
+    region = Region.of_mask(mask, Placement((1, 1), (0, 0)), (5, 7))
+    np.testing.assert_array_equal(region.mask, mask)
+    assert region.mask.sum() == region.size

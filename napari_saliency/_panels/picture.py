@@ -38,8 +38,8 @@ class PictureSection(Section):
         self.words = small_print(wrapped=True)
         self.regions = combo()
         self.regions.setToolTip(
-            "What is explained of a model's answers for each place: their mean over the whole picture, or over what "
-            "is drawn in a Labels layer (the selected label) or a Shapes layer."
+            "What is drawn in a Labels layer (the selected label) or a Shapes layer: where a check expects the map to "
+            "point, and, of a model that answers for each place, where its mean answer is explained."
         )
         self.regions.activated.connect(self._choose_region)
         self.region_row = row(QLabel("Region"), self.regions, stretch=1)
@@ -80,6 +80,7 @@ class PictureSection(Section):
         self.regions.clear()
         self.regions.addItems([WHOLE, *(layer.name for layer in drawings)])
         self.regions.setCurrentIndex(drawings.index(chosen) + 1 if chosen in drawings else 0)
+        self._show_words()
 
     def _list(self) -> None:
         self._list_regions()
@@ -112,8 +113,9 @@ class PictureSection(Section):
 
     def _show_words(self, _status: object = None) -> None:
         prepared, info = self._inspection.prepared, self._inspection.model.info
+        useful = info is not None and (bool(info.space) or bool(self._viewing.drawings))
         for number in range(self.region_row.count()):
-            self.region_row.itemAt(number).widget().setVisible(info is not None and bool(info.space))
+            self.region_row.itemAt(number).widget().setVisible(useful)
         words = list(prepared.words) if prepared is not None else []
         if words and info is not None:
             words.append(f"to the model: {info.input.preprocessing.words}")

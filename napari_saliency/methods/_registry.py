@@ -120,12 +120,17 @@ class Method:
         ValueError
             If an option does not exist or its value is not allowed.
         """
-        known = {option.name: option for option in self.options}
-        for name, value in options.items():
-            if name not in known:
-                raise ValueError(f"{self.id} has no option {name!r}; it has {', '.join(known) or 'none'}")
-            known[name].check(value)
-        return {name: option.type(options.get(name, option.default)) for name, option in known.items()}
+        return completed(self.id, self.options, options)
+
+
+def completed(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of what is called ``name``, those that are given among them; see `Method.complete`."""
+    by_name = {option.name: option for option in known}
+    for option, value in given.items():
+        if option not in by_name:
+            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(by_name) or 'none'}")
+        by_name[option].check(value)
+    return {option: found.type(given.get(option, found.default)) for option, found in by_name.items()}
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
@@ -150,13 +155,20 @@ def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Call
         name = function.__name__
         if name in _METHODS:
             raise ValueError(f"a method {name!r} is registered already")
-        _METHODS[name] = Method(name, title, function, needs, cite, _options(function), shows)
+        _METHODS[name] = Method(name, title, function, needs, cite, options_of(function), shows)
         return function
 
     return register
 
 
-def _options(function: Function) -> tuple[Option, ...]:
+def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
+    """Read the keyword options off a function's signature and docstring.
+
+    Raises
+    ------
+    ValueError
+        If one has no default.
+    """
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     # Only the options' annotations: the others name types that are imported for the type checker alone.
     annotations = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})

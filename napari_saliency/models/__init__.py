@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_saliency._types import ModelError, UntrustedError
-from napari_saliency.models._base import InputSpec, Layer, Model, ModelInfo, Tap, as_score, probabilities
+from napari_saliency.models._base import (
+    InputSpec,
+    Layer,
+    Model,
+    ModelInfo,
+    Tap,
+    as_score,
+    probabilities,
+)
+from napari_saliency.models._randomised import Randomised
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown
 from napari_saliency.models._trust import needs_trust, program, program_version, trust
@@ -23,6 +32,7 @@ __all__ = [
     "Layer",
     "Model",
     "ModelInfo",
+    "Randomised",
     "Scaling",
     "Settings",
     "Tap",

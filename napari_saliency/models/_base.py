@@ -30,10 +30,11 @@ from napari_saliency.models._memory import check_memory
 from napari_saliency.models._recall import Recall
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Generator, Hashable, Sequence
 
     from napari_saliency._placement import Region
     from napari_saliency._types import Targets
+    from napari_saliency.models._randomised import Randomised
     from napari_saliency.models._settings import Settings
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
@@ -131,7 +132,7 @@ class ModelInfo:
     work, memory : float
         Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
         they are not known.
-    gives : set of {"scores", "gradient", "tap"}
+    gives : set of {"scores", "gradient", "tap", "cascade"}
         Which calls it answers; a method works if its ``needs`` is among them.
     inside : str
         The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
@@ -280,6 +281,38 @@ class Model(ABC):
             If the layer cannot be looked at.
         """
         raise no_channels(self.info, layer, ())
+
+    def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
+        """Make the weights of a copy random, layer after layer from the output down (Adebayo et al. 2018).
+
+        Parameters
+        ----------
+        steps : int
+            How many of these networks to give, spread evenly from one random layer to all of them; all, if
+            there are fewer layers.
+        seed : int
+            Of the random numbers.
+
+        Yields
+        ------
+        Randomised
+            Layers below those that are random have the model's own weights, bit for bit. A layer's weights
+            are drawn by its own initialisers, where they are known; the others are its own in random order.
+
+        Raises
+        ------
+        ModelError
+            If the weights cannot be changed: ``info.gives`` has no ``"cascade"``.
+
+        Notes
+        -----
+        The model itself is left as it is, wherever this is stopped.
+        """
+        raise self.no_cascade()
+
+    def no_cascade(self) -> ModelError:
+        """What `cascade` raises."""
+        return ModelError(f"{self.info.name} keeps its weights to itself, so they cannot be made random")
 
     def no_layer(self, layer: str) -> ModelError:
         """What `tap` raises."""

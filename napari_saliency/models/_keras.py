@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import RLock
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency._types import Array, Ending, ModelError, Rule, Targets
+from napari_saliency._types import NEEDS, Array, Ending, ModelError, Rule, Targets
 from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import Facts, describe, find_ending
@@ -20,7 +20,10 @@ from napari_saliency.models._keras_effort import find_effort, told
 from napari_saliency.models._keras_folding import Folding
 from napari_saliency.models._keras_graph import Graph
 from napari_saliency.models._keras_network import KerasNetwork, Network
+from napari_saliency.models._keras_random import RandomKeras, Weights, drawn, own_weights, weighted_layers
+from napari_saliency.models._keras_recording import all_layers
 from napari_saliency.models._ports import notes_on_ports
+from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -73,9 +76,9 @@ class KerasModel(Model):
         own: Settings | None = None,
         trained: Mapping[str, str] | None = None,
     ) -> None:
-        self._source, self._own, self._lock = source, own or Settings(), RLock()
+        self._source, self._own, self.lock = source, own or Settings(), RLock()
         self._trained = trained or {}
-        self._folding = Folding()
+        self._folding: Folding | None = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
         self._inside = ""
@@ -114,21 +117,21 @@ class KerasModel(Model):
         whole = self.info.outer or self.info
         found, twin = find_layer(whole, layer), copy.copy(self)
         twin._inside, twin._kept, twin._recall = layer, None, None
-        with self._lock:
+        with self.lock:
             twin.info = looked_into(whole, found, self._graph.inside(layer).layers)
         return twin
 
     def scores(self, x: Array) -> Array:
-        with self._lock, told(x, self._shape):
+        with self.lock, told(x, self._shape):
             return self._seen(self._graph).scores(x)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
-        with self._lock, told(x, self._shape):
+        with self.lock, told(x, self._shape):
             graph = self._ruled(rule) if rule else self._seen(self._graph)
             return graph.gradient(x, targets.weights, targets.score)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        with self._lock, told(x, self._shape):
+        with self.lock, told(x, self._shape):
             graph = self._seen(self._graph)
             if layer not in graph.layers:
                 raise self.no_layer(layer)
@@ -141,6 +144,28 @@ class KerasModel(Model):
     def _seen(self, graph: Graph) -> Graph:
         """The graph, or what is seen of it inside a layer."""
         return graph.inside(self._inside) if self._inside else graph
+
+    def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
+        if "cascade" not in self.info.gives:
+            raise self.no_cascade()
+        with self.lock:
+            graph = self._other(None)
+        layers = weighted_layers(self._raw, graph.called)
+        weights: Weights = {}
+        wanted = stages(len(layers), steps)
+        for done, layer in enumerate(reversed(layers), 1):
+            weights |= drawn(layer, seed)
+            if done in wanted:
+                yield Randomised(
+                    layer.name, done, len(layers), RandomKeras(self._plain(graph), dict(weights))
+                )
+
+    def _plain(self, graph: Graph) -> KerasModel:
+        """The same without folded weights, which are not read again when others change."""
+        twin = copy.copy(self)
+        twin._graph, twin._folding, twin._others = graph, None, {None: graph}
+        twin._kept = twin._recall = None
+        return twin
 
     def _activations(self, graph: Graph, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
         """Keep the last layer's output, so that another class costs only what follows the layer."""
@@ -217,8 +242,13 @@ class KerasModel(Model):
             work=self._effort.work,
             memory=self._effort.memory,
             notes=tuple(self._ports()),
+            gives=frozenset((*NEEDS, "cascade") if self._has_weights() else NEEDS),
         )
         return describe(self._source, settings, facts)
+
+    def _has_weights(self) -> bool:
+        """Whether there are any that can be exchanged: a SavedModel's are not known by their layers."""
+        return isinstance(self._network, KerasNetwork) and any(map(own_weights, all_layers(self._raw)))
 
     def _is_thinned(self, layer: str) -> bool:
         kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")

@@ -68,6 +68,8 @@ class Graph:
         -z and z.
     space : tuple of int or None
         Of the outputs, if they have any.
+    called : list of str
+        All layers, named by those that they are called from, in the order of computation.
     ops : set of tf.Operation
         All that the logits are computed by.
     n_relus : int
@@ -166,6 +168,7 @@ class Graph:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
             output, layers, folded, whole = self._record(x)
         output = _of_classes(output, x)
+        self.called = [name for name, _ in layers]
         self.n_outputs = int(output.shape[-1])
         self._x, self._weights, self._output = x, weights, output
         self._whole = whole

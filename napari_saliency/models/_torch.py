@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,9 +14,11 @@ from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
 from napari_saliency.models._inside import find_layer, looked_into
+from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._sizes import hinting
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
+from napari_saliency.models._torch_random import copied, redraw, weighted_layers
 from napari_saliency.models._torch_settling import as_tensor, channels_of, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
@@ -104,6 +106,25 @@ class TorchModel(Model):
 
         with self._lock, hinting(self.info.input.shape):
             return Tap(*self._in_parts(answer, x, targets))
+
+    def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
+        if "cascade" not in self.info.gives:
+            raise self.no_cascade()
+        with self._lock:
+            network = copied(self._settled.network)
+        shape = [size or 64 for size in self._settled.facts.shape]
+        layers = weighted_layers(network, np.zeros((self._settled.batch or 1, *shape), np.float32))
+        wanted = stages(len(layers), steps)
+        for done, (name, layer) in enumerate(reversed(layers), 1):
+            redraw(layer, seed + done)
+            if done in wanted:
+                yield Randomised(name, done, len(layers), self._with_network(network))
+
+    def _with_network(self, network: Network) -> TorchModel:
+        twin = copy.copy(self)
+        twin._network, twin._settled = network, self._settled._replace(network=network)
+        twin._lock, twin._kept, twin._recall = RLock(), None, None
+        return twin
 
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""

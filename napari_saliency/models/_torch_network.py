@@ -170,6 +170,11 @@ class Network:
         return next((p for p in self.module.parameters() if p.ndim in (4, 5)), None)
 
     @property
+    def has_weights(self) -> bool:
+        """Whether there are any that are known by their layers; a saved graph's are not."""
+        return self.listens and any(True for _ in self.module.parameters())
+
+    @property
     def weight_names(self) -> dict[int, str]:
         """Name of the layer of each weight, by the tensor's id."""
         return {id(p): name.rpartition(".")[0] or name for name, p in self.module.named_parameters()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from napari_saliency._types import Array, Ending, ModelError
+from napari_saliency._types import NEEDS, Array, Ending, ModelError
 from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
 from napari_saliency.models._ports import notes_on_ports
@@ -101,6 +101,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         multiple=place.multiple,
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
+        gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
     )
     return Settled(network, facts, batch, done.which)
 

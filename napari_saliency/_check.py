@@ -1,0 +1,136 @@
+"""The second door: a map in, what is known of its truth out. Notebook and engine both come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_saliency._explain import prepared_for, weighed
+from napari_saliency.metrics import CHECKS, Finding, Subject, find_check, plan
+
+if TYPE_CHECKING:
+    from napari_saliency._explain import Mask
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._image import AnyImage, Prepared
+    from napari_saliency._placement import Region
+    from napari_saliency._types import Array
+    from napari_saliency.models import Model, ModelInfo
+
+MARKS = {"good": "+", "doubtful": "?", "bad": "−", "not applicable": " "}
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the checks of one map have found.
+
+    Attributes
+    ----------
+    findings : mapping of str to Finding
+        By the checks' ids, in the order in which they ran.
+    left_out : mapping of str to str
+        Checks that did not run, and why.
+    """
+
+    findings: Mapping[str, Finding]
+    left_out: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """One line for each check."""
+        lines = [(MARKS[f.level or "not applicable"], name, f.verdict) for name, f in self.findings.items()]
+        lines += [(" ", name, f"Left out: {why}") for name, why in self.left_out.items()]
+        return "\n".join(f"{mark} {CHECKS[name].title:20} {text}" for mark, name, text in lines)
+
+
+def check(
+    model: Model,
+    image: AnyImage,
+    explanation: Explanation,
+    checks: str | Iterable[str] | None = None,
+    *,
+    region: Mask | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Report:
+    """Check whether a map is true.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`: the one that was explained.
+    image : array, path, or PIL image
+        The picture that was explained; see `explain`.
+    explanation : Explanation
+        From `explain`.
+    checks : str or iterable of str, optional
+        Ids out of `CHECKS`; by default all that can be afforded.
+    region : (h, w) or (z, y, x) bool array, optional
+        Pixels of the picture that the map ought to point at, for ``mass`` and ``pointing_game``.
+    options : mapping of str to mapping, optional
+        Of the checks, by their ids.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        If the map is not complete, or of another model or picture, or a check or option does not exist.
+    ModelError
+        If a check that was asked for by name asks for what the model does not give.
+    """
+    options = options or {}
+    seen = prepared_for(model.info, image, region)
+    drawn = None if region is None else seen.region
+    _check_same(model.info, seen, explanation)
+    left_out: Mapping[str, str] = {}
+    if checks is None:
+        checks, left_out = plan(model.info, seen.x.shape[:-1], explanation.total)
+    names = [checks] if isinstance(checks, str) else list(checks)
+    for name in {*names, *options}:
+        find_check(name).complete(options.get(name, {}))
+    findings = {}
+    for name in names:
+        *_, findings[name] = examine(model, seen.x, explanation, name, options.get(name, {}), region=drawn)
+    return Report(findings, left_out)
+
+
+def examine(
+    model: Model,
+    x: Array,
+    explanation: Explanation,
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    region: Region | None = None,
+) -> Iterator[Finding]:
+    """Run one check of a map of a preprocessed picture (H, W, C); yield findings, the last with a verdict.
+
+    Raises
+    ------
+    ValueError
+        If the check does not exist, an option is not allowed, or the map was stopped before its end.
+    ModelError
+        If the model cannot do what the check needs.
+    """
+    chosen = find_check(name)
+    complete = chosen.complete(options)
+    if chosen.needs and chosen.needs not in model.info.gives:
+        raise model.no_cascade()
+    if not explanation.complete:
+        raise ValueError("the map was stopped before its end: compute all of it, then check it")
+    targets = weighed([(explanation.target, explanation.prediction)], model.info)
+    given = (explanation.values, explanation.method, explanation.options, explanation.diagnostics, region)
+    yield from chosen.function(Subject(model, x[None], targets, *given), **complete)
+
+
+def _check_same(info: ModelInfo, seen: Prepared, explanation: Explanation) -> None:
+    """Refuse a map of another model, or of a picture of another size."""
+    if explanation.provenance.get("fingerprint") != info.fingerprint:
+        raise ValueError(f"the map is not one of {info.name}, as it is now: explain the picture again")
+    space = seen.x.shape[:-1]
+    place = seen.placement.coarser(space, explanation.values.shape[: len(space)])
+    if place != explanation.placement:
+        raise ValueError(
+            "the map does not lie where this picture's would: give the picture that was explained"
+        )

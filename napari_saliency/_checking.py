@@ -1,0 +1,247 @@
+"""Takes the checks of one map through the engine, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_saliency import _engine
+from napari_saliency._placement import Region
+from napari_saliency._state import Problem, Progress
+from napari_saliency.metrics import CHECKS, Finding, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari_saliency._explanation import Explanation
+    from napari_saliency._link import EngineLink, ThreadLink
+    from napari_saliency._placement import Inside, Placement
+    from napari_saliency._types import Array
+    from napari_saliency.models import ModelInfo
+
+STOPPED = "It was stopped."
+
+
+class Checked(NamedTuple):
+    """A map that is to be checked, with what it was made of.
+
+    Attributes
+    ----------
+    x : (*space, C) float32
+        What the model saw.
+    explanation : Explanation
+        The map, complete.
+    info : ModelInfo
+        The model.
+    placement : Placement
+        Where the pixels of ``x`` lie in the picture.
+    region : Region, optional
+        Where the map ought to point.
+    """
+
+    x: Array
+    explanation: Explanation
+    info: ModelInfo
+    placement: Placement
+    region: Region | None = None
+
+    def is_shown(self, now: Checked | None) -> bool:
+        """Whether it is still this map that is shown."""
+        return now is not None and now.explanation is self.explanation
+
+
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """What is known of a map's truth.
+
+    Attributes
+    ----------
+    findings : mapping of str to Finding
+        By the checks' ids, in the order in which they were begun; of the one that runs, what it has found so far.
+    left_out : mapping of str to str
+        Checks that were not run, or not to their end, and why.
+    waiting : tuple of str
+        Those that are still to be run; the first of them runs.
+    cancelled : bool
+        Whether they end after the step that is under way.
+    """
+
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    cancelled: bool = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the one that runs is, if any does."""
+        if not self.waiting:
+            return None
+        name, found = self.waiting[0], self.findings.get(self.waiting[0])
+        done, total = (found.done, found.total) if found else (0, 0)
+        return Progress(done, total, "stopping after this step" if self.cancelled else CHECKS[name].title)
+
+
+class Checking:
+    """Runs checks, one at a time.
+
+    Parameters
+    ----------
+    link : EngineLink
+        To the engine.
+    reader : ThreadLink
+        For regions, which may lie on a slow disk.
+    shown : callable
+        Returns the map that is shown, without a region; None if it cannot be checked.
+    changed : callable
+        ``changed(checks)`` is called with every new value of ``state``.
+    failed : callable
+        ``failed(problem)`` is called when something went wrong.
+
+    Attributes
+    ----------
+    state : Checks
+        What is known of the map at hand.
+    """
+
+    def __init__(
+        self,
+        link: EngineLink,
+        reader: ThreadLink,
+        shown: Callable[[], Checked | None],
+        changed: Callable[[Checks], None],
+        failed: Callable[[Problem], None],
+    ) -> None:
+        self._link, self._reader, self._shown = link, reader, shown
+        self._on_change, self._on_failure = changed, failed
+        self._count = 0
+        self._run: Hashable = None  # names the check under way in the engine
+        self._about: Checked | None = None
+        self.state = Checks()
+
+    @property
+    def possible(self) -> bool:
+        """Whether the map that is shown can be checked."""
+        return self._shown() is not None
+
+    def run(self, inside: Inside | None = None, name: str = "") -> None:
+        """Check the map that is shown: one check, or by default, anew, all that can be afforded.
+
+        Parameters
+        ----------
+        inside : callable, optional
+            Says which points of the picture the map ought to point at.
+        name : str
+            Of the check.
+        """
+        about = self._shown()
+        if about is None:
+            return
+        if inside is None:
+            self._begin(about, name)
+            return
+        place, space = about.placement, about.x.shape[:-1]
+
+        def found(region: Region) -> None:
+            if about.is_shown(self._shown()):
+                self._begin(about._replace(region=region), name)
+
+        self._reader.call(
+            partial(Region.where, inside, place, space),
+            then=found,
+            failed=lambda error: self._on_failure(Problem.of("The region cannot be used", error)),
+        )
+
+    def _begin(self, about: Checked, name: str) -> None:
+        if name:
+            self._add(name, about)
+            return
+        self.stop()
+        chosen = plan(about.info, about.x.shape[:-1], about.explanation.total)
+        self._about = about
+        self._set(Checks(left_out=chosen.left_out, waiting=chosen.run))
+        self._next()
+
+    def _add(self, name: str, about: Checked) -> None:
+        """Run one more check, whatever it costs, after those that wait."""
+        if name in self.state.waiting:
+            return
+        idle, self._about = not self.state.waiting, about
+        left_out = {other: why for other, why in self.state.left_out.items() if other != name}
+        self._set(replace(self.state, left_out=left_out, waiting=(*self.state.waiting, name)))
+        if idle:
+            self._next()
+
+    def cancel(self) -> None:
+        """Stop after the step that is under way; what was found stays."""
+        if self.state.waiting:
+            self._set(replace(self.state, cancelled=True))
+
+    def stop(self) -> None:
+        """Forget what is under way; the engine does, too, after its step."""
+        if self._run is not None:
+            self._link.call(partial(_engine.drop, self._run))
+        self.lose()
+
+    def forget(self) -> None:
+        """Stop, and forget what was found: another map is shown."""
+        self.stop()
+        if self.state.findings or self.state.left_out:
+            self._set(Checks())
+
+    def lose(self) -> None:
+        """Forget what is under way in an engine that is no more."""
+        self._run = None
+        if self.state.waiting:
+            self._end()
+
+    def _next(self) -> None:
+        """Begin the first of those that wait."""
+        if not self.state.waiting:
+            return
+        assert self._about is not None
+        self._count += 1
+        run = self._run = ("check", self._count)
+        about, name = self._about, self.state.waiting[0]
+        call = partial(_engine.check, run, about.x, about.explanation, name, about.region)
+        self._link.call(call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name))
+
+    def _stepped(self, run: Hashable, name: str, finding: Finding) -> None:
+        if run != self._run:
+            return
+        if not finding.complete and self.state.cancelled:
+            self.stop()
+        elif finding.complete:
+            self._found(name, finding)
+        else:  # before anything is shown: the engine need not wait for the window
+            call = partial(_engine.step, run)
+            self._link.call(
+                call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name)
+            )
+            self._set(replace(self.state, findings={**self.state.findings, name: finding}))
+
+    def _failed(self, run: Hashable, name: str, error: BaseException) -> None:
+        if run == self._run:
+            reason = Problem.of("It could not be made", error).message
+            self._found(name, Finding(1, 1).judged("not applicable", reason))
+
+    def _found(self, name: str, finding: Finding) -> None:
+        """Keep what a check has found, and go on with the next one."""
+        self._run = None
+        findings, waiting = {**self.state.findings, name: finding}, self.state.waiting[1:]
+        self._set(replace(self.state, findings=findings, waiting=waiting))
+        if self.state.cancelled:
+            self._end()
+        else:
+            self._next()
+
+    def _end(self) -> None:
+        """Leave out what was not run to its end."""
+        left_out = {**self.state.left_out, **dict.fromkeys(self.state.waiting, STOPPED)}
+        findings = {name: found for name, found in self.state.findings.items() if found.complete}
+        self._set(Checks(findings, left_out))
+
+    def _set(self, state: Checks) -> None:
+        self.state = state
+        self._on_change(state)

@@ -1,0 +1,177 @@
+"""Section: whether the map is true, as far as that can be checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
+from napari_saliency._panels.curve import CurveView
+from napari_saliency.metrics import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_saliency._checking import Checks
+    from napari_saliency._inspection import Inspection
+    from napari_saliency._napari import Viewing
+    from napari_saliency._panels._style import Colours
+    from napari_saliency.metrics import Finding, Level
+
+MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not applicable": "–"}
+START, CANCEL, STOPPING = "Check this map", "Cancel", "Stopping…"
+BUTTON, INDENT = 130, 18  # pixels; all of the button's texts fit, so that it stays as it is
+_TIPS = {
+    START: "Run every check that takes less than about half a minute: does the map depend on the model, does the "
+    "model use what the map shows?",
+    CANCEL: "Stop after the step that is under way; what was found stays.",
+    STOPPING: "The step that is under way is the last one.",
+}
+
+
+class CheckSection(Section):
+    """One button, and a verdict for each check."""
+
+    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+        super().__init__("Check")
+        self._viewing, self._inspection = viewing, inspection
+        self.button = QPushButton(START)
+        self.button.setFixedWidth(BUTTON)
+        self.button.clicked.connect(self._press)
+        self.progress = QProgressBar()
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.hint = small_print()
+        self.results: dict[str, Result] = {}
+        self._list = QVBoxLayout()
+        self._list.setSpacing(2 * GAP)
+        self.rows.addLayout(row(self.button, self.progress, self.hint, stretch=1))
+        self.rows.addLayout(self._list)
+        inspection.checks_changed.connect(self._show)
+        for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
+            getattr(inspection, f"{signal}_changed").connect(self.refresh)
+        self._show(inspection.checking.state)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        for result in self.results.values():
+            result.set_colours(colours)
+
+    def refresh(self, _change: object = None) -> None:
+        """Show what can be done now."""
+        checks, possible = self._inspection.checking.state, self._inspection.checking.possible
+        text = (STOPPING if checks.cancelled else CANCEL) if checks.waiting else START
+        self.button.setText(text)
+        self.button.setToolTip(_TIPS[text])
+        self.button.setEnabled(text == CANCEL or (text == START and possible))
+        for result in self.results.values():
+            result.run.setEnabled(possible)
+        self._show_progress(checks)
+
+    def _show(self, checks: Checks) -> None:
+        known = {**checks.findings, **checks.left_out}
+        for name in [name for name in self.results if name not in known]:
+            self.results.pop(name).deleteLater()
+        for name in known:
+            if name not in self.results:
+                self.results[name] = Result(name, self.colours, self._run)
+                self._list.addWidget(self.results[name])
+            self.results[name].show_finding(checks.findings.get(name), checks.left_out.get(name, ""))
+        self.refresh()
+
+    def _show_progress(self, checks: Checks) -> None:
+        progress = checks.progress
+        self.progress.setVisible(progress is not None)
+        self.hint.setVisible(progress is None)
+        if progress is None:
+            levels = [finding.level for finding in checks.findings.values()]
+            said = [f"{MARKS[level]} {levels.count(level)}" for level in MARKS if level in levels]
+            say(self.hint, "   ".join(said[:3]))
+            return
+        self.progress.setRange(0, progress.total or 1)  # never without a total; see `run`
+        self.progress.setValue(progress.done)
+        self.progress.setFormat(progress.words)
+
+    def _press(self) -> None:
+        if self._inspection.checking.state.waiting:
+            self._inspection.checking.cancel()
+        else:
+            self._run("")
+
+    def _run(self, name: str) -> None:
+        self._inspection.checking.run(self._viewing.looked_for(), name)
+
+
+class Result(QWidget):
+    """What one check has found, or why it was not run.
+
+    Parameters
+    ----------
+    name : str
+        The check's id.
+    colours : Colours
+        Of the theme.
+    run : callable
+        ``run(name)`` runs a check that was left out.
+    """
+
+    def __init__(self, name: str, colours: Colours, run: Callable[[str], None]) -> None:
+        super().__init__()
+        self._finding: Finding | None = None
+        self.mark, self.title, self.verdict = QLabel(), QLabel(CHECKS[name].title), note()
+        self.mark.setFixedWidth(INDENT)
+        self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.title.setIndent(0)
+        self.title.setToolTip(f"{CHECKS[name].summary}\n{CHECKS[name].cite}")
+        self.run = QPushButton("Run")
+        self.run.clicked.connect(lambda: run(name))
+        self.curve = CurveView(colours)
+        head = QHBoxLayout()
+        head.setSpacing(0)
+        for part in (self.mark, self.title):
+            head.addWidget(part)
+        head.addStretch(1)
+        head.addWidget(self.run)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addLayout(head)
+        rows.addWidget(self.verdict)
+        rows.addWidget(self.curve)
+        self.verdict.setIndent(0)
+        self.verdict.setContentsMargins(INDENT, 0, 0, 0)
+        self.set_colours(colours)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        self._colours = colours
+        self._paint()
+
+    def show_finding(self, finding: Finding | None, left_out: str) -> None:
+        """Show what was found so far, or why nothing was."""
+        self._finding = finding
+        say(self.verdict, left_out or (finding.verdict if finding else ""), tooltip=_details(finding))
+        self.run.setVisible(bool(left_out))
+        self.curve.setVisible(finding is not None and bool(finding.curves))
+        self._paint()
+
+    def _paint(self) -> None:
+        colours, found = self._colours, self._finding
+        level: Level = (found.level if found else None) or "not applicable"
+        colour = {"good": colours.good, "doubtful": colours.busy, "bad": colours.bad}.get(
+            level, colours.muted
+        )
+        self.mark.setText(MARKS[level])
+        self.mark.setStyleSheet(f"color: {colour.name()}; font-weight: bold;")
+        unsaid = found is None or (found.complete and level == "not applicable")
+        self.verdict.setStyleSheet(f"color: {colours.muted.name()};" if unsaid else "")
+        self.curve.show_curves(found.curves if found else (), colours)
+
+
+def _details(finding: Finding | None) -> str:
+    """All figures, and how they were measured."""
+    if finding is None:
+        return ""
+    return "\n".join([*(f"{name}: {value:.4g}" for name, value in finding.figures.items()), *finding.notes])

@@ -1,0 +1,94 @@
+"""Maps as numbers to be compared: one for each pixel, in order, and how alike two maps are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array
+    from napari_saliency.metrics._finding import Subject
+
+BY_VALUE = "Pixels count by the map's value: what speaks for the target comes first."
+BY_SUM = "Pixels count by the sum of their channels' contributions: what speaks for the target comes first."
+BY_MAGNITUDE = "Pixels count by their channels' largest magnitude, as the map is usually shown."
+
+
+def relevance(subject: Subject) -> tuple[Array, str]:
+    """One number for each pixel of the map, (*space of the map) float32, and how it was made.
+
+    A map of contributions, which add up to a score, has a sign that means something: their sum counts. A
+    derivative's sign says in which direction a pixel would have to change, not whether it matters.
+    """
+    values = subject.values
+    if values.ndim == len(subject.space):
+        return values, BY_VALUE
+    if "completeness gap" in subject.diagnostics:
+        return values.sum(axis=-1), BY_SUM
+    return magnitude(values, len(subject.space)), BY_MAGNITUDE
+
+
+def magnitude(values: Array, axes: int) -> Array:
+    """Largest magnitude of each pixel's channels, (*space) float32."""
+    found = np.abs(values)
+    return found if values.ndim == axes else np.asarray(found.max(axis=-1), np.float32)
+
+
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Rank correlation of all numbers of two arrays of one shape, -1 to 1; 0 where one of them is constant.
+
+    Ties share the mean of their ranks. Numbers that are not finite count as 0.
+    """
+    first, second = (_ranks(np.nan_to_num(a, nan=0, posinf=0, neginf=0).ravel()) for a in (one, other))
+    first, second = first - first.mean(), second - second.mean()
+    size = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / size) if size else 0.0
+
+
+def _ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(middle[inverse], np.float64)
+
+
+def gini(values: npt.ArrayLike) -> float:
+    """Gini index of the magnitudes, 0 (all equal) to 1 (all in one); 0 of an empty map.
+
+    Hurley and Rickard 2009, table I; used of maps by Chalasani et al. 2020, section 5.
+    """
+    sizes = np.sort(np.abs(np.asarray(values, np.float64)).ravel())
+    total, count = sizes.sum(), len(sizes)
+    if not total:
+        return 0.0
+    shares = (count - np.arange(1, count + 1) + 0.5) / count
+    return float(1 - 2 * (sizes / total * shares).sum())
+
+
+def on_grid(values: Array, space: tuple[int, ...]) -> Array:
+    """Lay a map over a finer grid that covers the same, between its pixels' centres linearly.
+
+    Parameters
+    ----------
+    values : (*coarse) float32
+        One number for each pixel.
+    space : tuple of int
+        Size of the grid; a map of this size is returned as it is.
+    """
+    found = values.astype(np.float64)
+    for axis, size in enumerate(space):
+        weights = _between(values.shape[axis], size)
+        found = np.moveaxis(np.tensordot(weights, found, (1, axis)), 0, axis)
+    return found.astype(np.float32)
+
+
+def _between(coarse: int, fine: int) -> npt.NDArray[np.float64]:
+    """How much each of ``coarse`` pixels counts for each of ``fine`` ones, (fine, coarse)."""
+    places = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    return np.asarray(np.maximum(1 - np.abs(places[:, None] - np.arange(coarse)), 0), np.float64)
+
+
+def trapezoid(y: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Area under curves (..., n) over 0 to 1, sampled evenly."""
+    return np.asarray((y[..., 1:] + y[..., :-1]).mean(axis=-1) / 2, np.float64)

@@ -1,0 +1,189 @@
+"""That the model uses what the map says: pixels are put in, or taken away, in the map's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
+
+import numpy as np
+
+from napari_saliency._types import Array, Targets
+from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._chunks import chunks
+from napari_saliency.metrics._finding import Curve, Finding, Subject
+from napari_saliency.metrics._maps import on_grid, relevance, trapezoid
+from napari_saliency.metrics._registry import Cost, check
+
+CLEAR = 0.1
+"""Share of the way from the empty picture's score to the whole one's by which the map's area must differ
+from a random order's. Random orders differ among each other by one or two hundredths."""
+
+FLAT = 0.01
+"""Change of the score, as a share of its largest value, below which there is no way to go."""
+
+Steps = Annotated[
+    int, {"min": 4, "max": 256, "help": "Into how many equal shares of the area the picture is cut."}
+]
+Orders = Annotated[
+    int, {"min": 2, "max": 64, "help": "Random orders of the pixels that the map's is compared with."}
+]
+Measure = Annotated[
+    Literal["probability", "logit"],
+    {"help": "Which number of the target is drawn; of quantities always theirs."},
+]
+Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random orders."}]
+
+
+Fill = Annotated[
+    Literal["own", "black", "white", "mean", "blur"],
+    {
+        "help": "What stands where pixels are missing. A method that compares with an empty picture has one of its "
+        "own; of the others it is the mean where pixels are taken away, the blurred picture where they are put in."
+    },
+]
+
+
+class _Curves(NamedTuple):
+    """How pictures on the way are made."""
+
+    inserting: bool
+    fill: Fill
+    steps: int
+    orders: int
+    score: Measure
+    seed: int
+
+
+def _cost(options: Mapping[str, Any]) -> Cost:
+    return Cost(runs=(options["orders"] + 1) * (options["steps"] + 1))
+
+
+@check("Deletion", cite="Petsiuk et al. 2018, section 3.3", cost=_cost)
+def deletion(
+    subject: Subject,
+    *,
+    fill: Fill = "own",
+    steps: Steps = 28,
+    orders: Orders = 4,
+    score: Measure = "probability",
+    seed: Seed = 0,
+) -> Iterator[Finding]:
+    """Take pixels away in the map's order: the score should fall sooner than in random orders.
+
+    Notes
+    -----
+    A map that is coarser than the picture is interpolated between its pixels' centres. Pixels of equal
+    value come in random order. A picture with holes is none that the model was trained on: a part of what is
+    measured is how it takes that, which is why random orders stand beside.
+    """
+    yield from _along(subject, _Curves(False, fill, steps, orders, score, seed))
+
+
+@check("Insertion", cite="Petsiuk et al. 2018, section 3.3", cost=_cost)
+def insertion(
+    subject: Subject,
+    *,
+    fill: Fill = "own",
+    steps: Steps = 28,
+    orders: Orders = 4,
+    score: Measure = "probability",
+    seed: Seed = 0,
+) -> Iterator[Finding]:
+    """Put pixels into an empty picture in the map's order: the score should rise sooner than in random orders.
+
+    Notes
+    -----
+    See `deletion`.
+    """
+    yield from _along(subject, _Curves(True, fill, steps, orders, score, seed))
+
+
+def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
+    values, note = relevance(subject)
+    ranks = _ranks(on_grid(values, subject.space), how)
+    how = how._replace(fill=_fill(subject, how))
+    empty = empty_picture(subject.model, subject.x, cast("Baseline", how.fill))
+    stages = [(order, step) for order in range(how.orders + 1) for step in range(how.steps + 1)]
+    found = np.full((how.orders + 1, how.steps + 1), np.nan)
+    notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {how.fill}.")
+    for begin, stop in chunks(len(stages), 1, subject.model.info.together(subject.space)):
+        found.ravel()[begin:stop] = _measured(subject, empty, ranks, stages[begin:stop], how)
+        so_far = Finding(stop, len(stages), curves=_drawn(found), notes=notes)
+        if stop < len(stages):
+            yield so_far
+    yield _judged(so_far, found, how)
+
+
+def _fill(subject: Subject, how: _Curves) -> Fill:
+    """What "own" stands for: contributions compared with black say nothing of what replaces pixels otherwise."""
+    if how.fill != "own":
+        return how.fill
+    own = subject.options.get("baseline", subject.options.get("fill"))
+    usual: Fill = "blur" if how.inserting else "mean"
+    return cast("Fill", own) if own in get_args(Baseline) else usual
+
+
+def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """When each pixel's turn comes, (1 + orders, pixels): by the map, then at random."""
+    random = np.random.default_rng(how.seed)
+    flat = values.ravel()
+    orders = [np.lexsort((random.random(flat.size), -flat))]
+    orders += [random.permutation(flat.size) for _ in range(how.orders)]
+    return np.argsort(orders, axis=1)
+
+
+def _measured(
+    subject: Subject, empty: Array, ranks: np.ndarray[Any, Any], stages: list[tuple[int, int]], how: _Curves
+) -> Array:
+    """Score of each stage: of an order, after so many steps."""
+    model, count = subject.model, ranks.shape[1]
+    pictures = np.empty((len(stages), *subject.x.shape[1:]), np.float32)
+    for picture, (order, step) in zip(pictures, stages, strict=True):
+        turned = (ranks[order] < round(step * count / how.steps)).reshape(*subject.space, 1)
+        picture[...] = np.where(turned == how.inserting, subject.x[0], empty[0])
+    plain = how.score == "logit" or model.info.ending == "quantity"
+    targets = Targets(subject.targets.weights, "logit" if plain else "probability")
+    return model.weigh(model.scores(pictures), targets.repeat(len(stages)))
+
+
+def _drawn(found: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Curve, ...]:
+    """The map's curve and the mean of the random ones, as far as they go."""
+    shares = np.linspace(0, 1, found.shape[1], dtype=np.float32)
+    known = ~np.isnan(found[0])
+    curves = [Curve("map", shares[known], found[0, known].astype(np.float32))]
+    complete = found[1:][~np.isnan(found[1:]).any(axis=1)]
+    if len(complete):
+        mean, spread = complete.mean(0).astype(np.float32), complete.std(0).astype(np.float32)
+        curves.append(Curve("random order", shares, mean, spread))
+    return tuple(curves)
+
+
+def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: _Curves) -> Finding:
+    areas = trapezoid(found)
+    area, others = float(areas[0]), areas[1:]
+    whole, empty = (found[0, -1], found[0, 0]) if how.inserting else (found[0, 0], found[0, -1])
+    gain = (area - others.mean()) * (1 if how.inserting else -1)
+    way = whole - empty
+    figures = {"area": area, "random area": float(others.mean()), "random spread": float(others.std(ddof=1))}
+    ended = Finding(so_far.done, so_far.total, figures, so_far.curves, notes=so_far.notes)
+    if way <= FLAT * np.abs(found).max():
+        return ended.judged(
+            "not applicable", f"The score is as high without the picture ({how.fill}): choose another fill."
+        )
+    ended = Finding(
+        so_far.done, so_far.total, figures | {"gain": float(gain / way)}, so_far.curves, notes=so_far.notes
+    )
+    verb, direction = ("inserted", "rises") if how.inserting else ("deleted", "falls")
+    areas_in_words = f"area {area:.2f}, at random {others.mean():.2f}\u00a0±\u00a0{others.std(ddof=1):.2f}"
+    better = (areas[0] > others if how.inserting else areas[0] < others).all()
+    if gain >= CLEAR * way and better:
+        return ended.judged("good", f"The score {direction} sooner than at random ({areas_in_words}).")
+    if gain > 0:
+        return ended.judged(
+            "doubtful", f"The score {direction} hardly sooner than at random ({areas_in_words})."
+        )
+    return ended.judged(
+        "bad",
+        f"{verb.capitalize()} at random, pixels do as much: the model does not use what the map shows "
+        f"({areas_in_words}).",
+    )

@@ -1,0 +1,163 @@
+"""That the map depends on what the model has learnt, and on the class: otherwise it draws the picture alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+
+from napari_saliency._types import Array, Targets
+from napari_saliency.metrics._finding import PARTS, Curve, Finding, Subject
+from napari_saliency.metrics._maps import magnitude, spearman
+from napari_saliency.metrics._registry import Cost, check
+
+SAME, ALIKE = 0.5, 0.25
+"""Rank correlations with the map of a network of random weights: from the first on the two look the same to
+people, below the second they have nothing in common but the picture's own contrast. Adebayo et al. 2018
+(figure 4) find the gradient below .25 and guided backpropagation above .5."""
+
+ONE_CLASS, NEARLY = 0.9, 0.7
+"""Mean rank correlations between classes: from the first on it is one map under several names."""
+
+Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random numbers."}]
+
+
+@check(
+    "Model randomisation",
+    cite="Adebayo et al. 2018, section 3.1",
+    cost=lambda options: Cost(maps=options["steps"]),
+    needs="cascade",
+)
+def model_randomisation(
+    subject: Subject,
+    *,
+    steps: Annotated[int, {"min": 2, "max": 256}] = 8,
+    seed: Seed = 0,
+) -> Iterator[Finding]:
+    """Make the weights random, layer after layer from the top: the map must change.
+
+    Parameters
+    ----------
+    steps : int
+        At how many stages, from one layer to all of them, the map is made anew.
+
+    Notes
+    -----
+    Alike is what has a high rank correlation of the magnitudes. The layers below those that are random
+    are what they were, and so is the model itself. How weights are drawn is the model's matter; see
+    `models.Model.cascade`.
+    """
+    axes = len(subject.space)
+    original = magnitude(subject.values, axes)
+    shares, alike, finding = [0.0], [1.0], Finding(0, steps * PARTS)
+    with closing(subject.model.cascade(steps, seed)) as stages:
+        for number, stage in enumerate(stages, 1):
+            finding = replace(finding, total=min(steps, stage.total) * PARTS)
+            values = yield from subject.again(finding, model=stage.model)
+            shares.append(stage.done / stage.total)
+            alike.append(spearman(original, magnitude(values, axes)))
+            curve = Curve(
+                "similarity, from the top layer to all",
+                np.array(shares, np.float32),
+                np.array(alike, np.float32),
+            )
+            finding = replace(finding, done=number * PARTS, curves=(curve,))
+            if not finding.complete:
+                yield finding
+    yield _of_randomness(finding, shares, alike)
+
+
+def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) -> Finding:
+    end, half = alike[-1], float(np.interp(0.5, shares, alike))
+    finding = replace(
+        finding,
+        figures={
+            "similarity at the end": end,
+            "similarity halfway": half,
+            "similarity after the top layer": alike[1],
+        },
+    )
+    if max(abs(end), abs(half)) < ALIKE:
+        return finding.judged(
+            "good", f"The map changes when the network is made random (similarity {end:.2f})."
+        )
+    if abs(end) >= SAME:
+        return finding.judged(
+            "bad",
+            f"The map barely changes when the network is made random (similarity {end:.2f}): do not trust it.",
+        )
+    if abs(half) >= SAME:
+        return finding.judged(
+            "doubtful",
+            f"The map hardly depends on the upper half of the network (similarity {half:.2f} when that is random).",
+        )
+    return finding.judged(
+        "doubtful",
+        f"Something of the map is left when the network is made random (similarity {half:.2f} halfway, "
+        f"{end:.2f} at the end).",
+    )
+
+
+@check(
+    "Class randomisation",
+    cite="after Adebayo et al. 2018, section 3; Sixt et al. 2020, section 4",
+    cost=lambda options: Cost(maps=options["classes"]),
+)
+def class_randomisation(
+    subject: Subject,
+    *,
+    classes: Annotated[int, {"min": 1, "max": 64}] = 3,
+    seed: Seed = 0,
+) -> Iterator[Finding]:
+    """Explain other classes, taken at random: their maps must be others.
+
+    Parameters
+    ----------
+    classes : int
+        How many others, if the model has so many.
+
+    Notes
+    -----
+    Alike is what has a high rank correlation, signs included.
+    """
+    chosen = _other_classes(subject, classes, seed)
+    if not len(chosen):
+        yield Finding(1, 1).judged("not applicable", "The model has no other class.")
+        return
+    finding, alike = Finding(0, len(chosen) * PARTS), []
+    labels = subject.model.info.labels
+    for number, index in enumerate(chosen.tolist(), 1):
+        values = yield from subject.again(finding, targets=_of_class(subject, index))
+        alike.append(spearman(subject.values, values))
+        named = {f"similarity to {labels[index]}": alike[-1]}
+        finding = replace(finding, done=number * PARTS, figures={**finding.figures, **named})
+        if not finding.complete:
+            yield finding
+    mean = float(np.mean(alike))
+    finding = replace(finding, figures={"similarity": mean, **finding.figures})
+    if mean >= ONE_CLASS:
+        yield finding.judged(
+            "bad", f"Other classes have the same map (similarity {mean:.2f}): it does not tell why this one."
+        )
+    elif mean >= NEARLY:
+        yield finding.judged("doubtful", f"Other classes have nearly the same map (similarity {mean:.2f}).")
+    else:
+        yield finding.judged("good", f"Other classes have other maps (similarity {mean:.2f}).")
+
+
+def _other_classes(subject: Subject, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    weights = subject.targets.weights.reshape(-1, subject.targets.weights.shape[-1])
+    others = np.flatnonzero(~weights.any(axis=0))
+    return np.random.default_rng(seed).permutation(others)[:count]
+
+
+def _of_class(subject: Subject, index: int) -> Targets:
+    """The same target, in the same places, of another class."""
+    given: Array = subject.targets.weights
+    weights = np.zeros_like(given)
+    # Where the output has space, the target says how much each place counts.
+    weights[..., index] = np.abs(given).max(axis=-1)
+    return Targets(weights, subject.targets.score)

@@ -1,0 +1,153 @@
+"""What the map's own numbers tell; none of these runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+
+from napari_saliency.metrics._finding import Finding, Level, Subject
+from napari_saliency.metrics._maps import gini, magnitude, on_grid, relevance
+from napari_saliency.metrics._registry import check
+
+CLOSE, FAR = 0.05, 0.2
+"""Gaps, relative to the difference of scores. Within the first the paper calls the integral good (section 5)."""
+
+NOISE = 0.45
+"""Gini index below which a map is spread as evenly as noise: normal noise has √2 − 1 = .41, uniform .33."""
+
+CONCENTRATED, EVEN = 2.0, 1.05
+"""Times its share of the area that a region must hold of the map: to be where it lies, and to be favoured at all."""
+
+NO_REGION = "No region was given: draw one in a Labels or Shapes layer and choose it."
+WHOLE = "The region is the whole picture, which every map lies in."
+EMPTY = "The map is empty: there is nothing to look at."
+
+
+@check("Completeness gap", cite="Sundararajan et al. 2017, proposition 1")
+def completeness_gap(subject: Subject) -> Iterator[Finding]:
+    """Whether the contributions add up to the score, as the method promises.
+
+    Notes
+    -----
+    By how much the map's sum misses the score less the empty picture's, relative to that difference; as the
+    method itself has reported it.
+    """
+    gap = subject.diagnostics.get("relative completeness gap")
+    if gap is None:
+        yield Finding(1, 1).judged(
+            "not applicable", "The method does not promise that its values add up to the score."
+        )
+        return
+    finding = Finding(1, 1, {"gap": float(gap)})
+    if gap <= CLOSE:
+        yield finding.judged("good", f"The contributions add up to the score, but for {gap:.1%}.")
+    else:
+        level: Level = "doubtful" if gap <= FAR else "bad"
+        yield finding.judged(
+            level, f"The contributions miss the change of the score by {gap:.0%}: take more steps."
+        )
+
+
+@check("Sparseness", cite="Chalasani et al. 2020, section 5")
+def sparseness(subject: Subject) -> Iterator[Finding]:
+    """Whether the map points anywhere, or at everything: the Gini index of its magnitudes."""
+    index = gini(magnitude(subject.values, len(subject.space)))
+    finding = Finding(1, 1, {"Gini index": index})
+    if not subject.values.any():
+        yield finding.judged("bad", EMPTY)
+    elif index < NOISE:
+        yield finding.judged("doubtful", f"The map is spread as evenly as noise (Gini index {index:.2f}).")
+    else:
+        yield finding.judged("good", f"The map is concentrated on some places (Gini index {index:.2f}).")
+
+
+@check("Mass in the region", cite="Kohlbrenner et al. 2020, section 4.1")
+def mass(subject: Subject) -> Iterator[Finding]:
+    """How much of the map lies in the region, compared with the region's share of the area.
+
+    Notes
+    -----
+    The share of the positive values' sum, and of the magnitudes'. A pixel of a coarse map that lies partly
+    inside counts by that part. Judged is that of what counts, as in the figure "mass".
+    """
+    region = subject.region
+    if region is None or not subject.values.any():
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
+        return
+    values, note = relevance(subject)
+    inside = region.share(values.shape).astype(np.float64) * region.size
+    inside /= np.prod(subject.space) / values.size  # now 1 where all of a map's pixel lies inside
+    area = region.size / float(np.prod(subject.space))
+    found = {
+        "mass": _share(np.maximum(values, 0), inside),
+        "mass of magnitudes": _share(magnitude(subject.values, values.ndim), inside),
+        "area": area,
+    }
+    finding = Finding(1, 1, found, notes=(note,))
+    words = f"{found['mass']:.0%} of the map in {area:.0%} of the picture"
+    if area == 1:
+        yield finding.judged("not applicable", WHOLE)
+    elif found["mass"] >= min(CONCENTRATED * area, (1 + area) / 2):
+        yield finding.judged("good", f"The map lies in the region: {words}.")
+    elif found["mass"] > EVEN * area:
+        yield finding.judged("doubtful", f"The map favours the region a little: {words}.")
+    else:
+        yield finding.judged("bad", f"The map lies elsewhere: {words}.")
+
+
+def _share(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    inside: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> float:
+    total = values.sum(dtype=np.float64)
+    return float((values * inside).sum() / total) if total else 0.0
+
+
+@check("Pointing game", cite="Zhang et al. 2018, section 4.2")
+def pointing_game(
+    subject: Subject,
+    *,
+    tolerance: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.01}] = 0.03,
+) -> Iterator[Finding]:
+    """Whether the map's highest point lies in the region.
+
+    Parameters
+    ----------
+    tolerance : float
+        How far from the region it may lie, as a share of the picture's longer side; 0.03 are the paper's 15
+        pixels in pictures of 500.
+
+    Notes
+    -----
+    The highest point of the map laid over the picture, interpolated between its pixels' centres; of several
+    the one that is nearest to the region. A map that is coarser than the picture tells places no better
+    than to half of its pixels, so they are tolerated, too.
+    """
+    region = subject.region
+    values, note = relevance(subject)
+    if region is None or not values.any():
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
+        return
+    fine = on_grid(values, subject.space)
+    highest, inside = np.argwhere(fine == fine.max()), np.argwhere(region.mask)
+    away = min(float(np.sqrt(((inside - point) ** 2).sum(axis=1).min())) for point in highest[:MOST_TIES])
+    finding = Finding(1, 1, {"distance": away}, notes=(note,))
+    if len(inside) == fine.size:
+        yield finding.judged("not applicable", WHOLE)
+    elif away <= tolerance * max(subject.space) + _half_a_pixel(values.shape, subject.space):
+        where = "lies in the region" if not away else f"lies {away:.0f} pixels beside the region"
+        yield finding.judged("good", f"The map's highest point {where}.")
+    else:
+        yield finding.judged("bad", f"The map's highest point lies {away:.0f} pixels away from the region.")
+
+
+def _half_a_pixel(coarse: tuple[int, ...], space: tuple[int, ...]) -> float:
+    """Half the width of a map's pixel, in the picture's; 0 of maps of the picture's size."""
+    widest = max(fine / wide for fine, wide in zip(space, coarse, strict=True))
+    return widest / 2 if widest > 1 else 0.0
+
+
+MOST_TIES = 256
+"""Highest points that are looked at: a map that has more of them has none."""

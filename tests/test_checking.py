@@ -1,0 +1,248 @@
+"""Checks behind an engine that waits to be told: one after the other, stopped, lost, forgotten."""
+
+import numpy as np
+import pytest
+from executors import Immediate, Manual
+
+from napari_saliency import _engine, models
+from napari_saliency._checking import STOPPED
+from napari_saliency._inspection import Inspection
+from napari_saliency._state import Phase, Picture
+from napari_saliency.metrics import CHECKS
+from tests.analytic import Convolutional
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (9, 13, 3), np.uint8)
+
+
+def opened(source, settings):
+    model = Convolutional()
+    model.with_settings = lambda settings: model
+    return model
+
+
+class Desk:
+    """An inspection with a map, and what it told of its checks."""
+
+    def __init__(self):
+        self.told, self.problems, self.engines = [], [], []
+        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
+        self.inspection.checks_changed.connect(self.told.append)
+        self.inspection.failed.connect(self.problems.append)
+        self.inspection.open_model("keras:MobileNetV2")
+        self.look(1)
+
+    def _start(self):
+        self.engines.append(Manual())
+        return self.engines[-1]
+
+    @property
+    def engine(self):
+        return self.engines[-1]
+
+    @property
+    def checking(self):
+        return self.inspection.checking
+
+    def settle(self):
+        while self.engine.calls:
+            self.engine.run_next()
+
+    def look(self, key, method="gradient"):
+        self.inspection.set_picture(Picture(key, str(key), lambda: (IMAGE, None)))
+        self.inspection.set_method(method, {})
+        self.inspection.explain()
+        self.settle()
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    monkeypatch.setattr(_engine, "FRAMEWORKS", ())
+    monkeypatch.setattr(_engine, "ANSWER", 0)  # every step is an answer, however fast
+    monkeypatch.setattr(models, "open_model", opened)
+    _engine._engine.cache_clear()
+    desk = Desk()
+    yield desk
+    desk.inspection.close()
+    _engine._engine.cache_clear()
+
+
+def test_one_call_runs_all_checks_in_order_and_each_ends_with_a_verdict(desk):
+    assert desk.checking.possible
+    desk.checking.run()
+    assert desk.checking.state.waiting == tuple(CHECKS)
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == list(CHECKS)
+    assert all(finding.verdict for finding in state.findings.values())
+    assert (state.waiting, state.left_out, state.progress) == ((), {}, None)
+    assert not desk.problems
+    assert not _engine._engine().runs
+
+
+def test_findings_are_those_of_the_door(desk):
+    from napari_saliency import check, explain
+
+    desk.checking.run()
+    desk.settle()
+    model = Convolutional()
+    wanted = check(model, IMAGE, explain(model, IMAGE)).findings
+    for name, finding in desk.checking.state.findings.items():
+        assert dict(finding.figures) == dict(wanted[name].figures), name
+        assert finding.verdict == wanted[name].verdict
+
+
+def test_progress_is_told_while_a_check_runs(desk):
+    desk.checking.run()
+    desk.settle()
+    running = [checks for checks in desk.told if checks.waiting and checks.waiting[0] == "deletion"]
+    progress = [checks.progress for checks in running]
+    done = [each.done for each in progress]
+    assert done == sorted(done)
+    assert len(set(done)) > 5
+    assert {each.words for each in progress} == {"Deletion"}
+    assert any(checks.findings["deletion"].curves for checks in running if "deletion" in checks.findings)
+
+
+def until(desk, name, calls=2):
+    """Go on until a check has taken some steps."""
+    desk.checking.run()
+    while desk.checking.state.waiting[0] != name:
+        desk.engine.run_next()
+    for _ in range(calls):
+        desk.engine.run_next()
+
+
+def test_cancelled_it_ends_after_the_step_under_way_and_keeps_what_it_has_found(desk):
+    until(desk, "deletion")
+    desk.checking.cancel()
+    assert desk.checking.state.progress.words == "stopping after this step"
+    desk.engine.run_next()
+    state = desk.checking.state
+    assert state.waiting == ()
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert list(state.findings) == [name for name in CHECKS if name not in state.left_out]
+    desk.settle()
+    assert not _engine._engine().runs
+
+
+def test_what_was_left_out_can_be_run_by_itself(desk):
+    until(desk, "deletion")
+    desk.checking.cancel()
+    desk.settle()
+    desk.checking.run(name="insertion")
+    desk.settle()
+    state = desk.checking.state
+    assert state.findings["insertion"].complete
+    assert list(state.left_out) == ["deletion", "max_sensitivity"]
+    assert "sparseness" in state.findings
+
+
+def test_asked_again_it_begins_anew(desk):
+    until(desk, "deletion")
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert not _engine._engine().runs
+
+
+def test_another_map_forgets_what_was_found_of_the_one_before(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.look(1, "occlusion")
+    assert (desk.checking.state.findings, desk.checking.state.left_out) == ({}, {})
+
+
+def test_another_map_while_checks_run_ends_them_and_late_answers_are_dropped(desk):
+    until(desk, "insertion")
+    desk.look(2)
+    assert desk.checking.state.findings == {}
+    assert not desk.checking.state.waiting
+    assert not _engine._engine().runs
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_a_map_that_does_not_answer_what_is_chosen_cannot_be_checked(desk):
+    desk.inspection.set_method("occlusion", {})
+    assert not desk.checking.possible
+    desk.checking.run()
+    assert not desk.checking.state.waiting
+    desk.inspection.explain()
+    desk.engine.run_next()  # the first of several steps
+    assert not desk.inspection.explanation.complete
+    assert not desk.checking.possible
+    desk.settle()
+    assert desk.checking.possible
+
+
+def test_a_map_that_is_made_beside_does_not_disturb_them(desk):
+    desk.checking.run()
+    desk.inspection.set_method("occlusion", {})
+    desk.inspection.explain()
+    desk.settle()
+    assert desk.inspection.explanation.method == "occlusion"
+    assert desk.inspection.explanation.complete
+    assert not desk.problems
+
+
+def test_an_engine_that_dies_ends_them_and_they_can_be_run_again(desk):
+    until(desk, "deletion")
+    desk.engine.die()
+    state = desk.checking.state
+    assert "deletion" in state.left_out
+    assert "sparseness" in state.findings
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_a_model_that_is_opened_ends_them(desk):
+    until(desk, "deletion")
+    desk.inspection.open_model("keras:VGG16")
+    desk.settle()
+    assert not desk.checking.state.waiting
+    assert not desk.problems
+
+
+def test_a_check_that_fails_says_why_and_the_next_one_runs(desk, monkeypatch):
+    from napari_saliency.metrics import _registry
+
+    def broken(subject, **options):
+        yield from ()
+        raise MemoryError
+
+    found = CHECKS["class_randomisation"]
+    monkeypatch.setitem(
+        _registry._CHECKS, "class_randomisation", _registry.Check(**{**vars(found), "function": broken})
+    )
+    desk.checking.run()
+    desk.settle()
+    finding = desk.checking.state.findings["class_randomisation"]
+    assert finding.level == "not applicable"
+    assert finding.verdict == "It could not be made: there is not enough memory."
+    assert desk.checking.state.findings["insertion"].curves
+
+
+def test_a_region_is_looked_for_where_the_model_sees_it(desk):
+    desk.checking.run(lambda points: points[:, 1] < 6)
+    desk.settle()
+    findings = desk.checking.state.findings
+    assert findings["mass"].figures["area"] == pytest.approx(6 / 13)
+    assert "distance" in findings["pointing_game"].figures
+
+
+def test_a_region_beside_the_picture_is_a_problem_and_nothing_runs(desk):
+    desk.checking.run(lambda points: points[:, 1] > 1e6)
+    assert desk.problems[-1].message.startswith("The region cannot be used: the region is empty")
+    assert not desk.checking.state.waiting
+
+
+def test_closed_it_is_quiet(desk):
+    until(desk, "deletion")
+    told = len(desk.told)
+    desk.inspection.close()
+    desk.settle()
+    assert len(desk.told) == told

@@ -1,0 +1,109 @@
+"""Randomised weights and classes: what changes must change, and what must not stays bit-equal."""
+
+import numpy as np
+import pytest
+from test_metrics.subjects import last, subject, weighted
+
+from napari_saliency._types import Targets
+from napari_saliency.methods import METHODS
+from napari_saliency.metrics import Finding
+from napari_saliency.metrics._maps import magnitude, spearman
+from napari_saliency.metrics.randomisation import _of_randomness
+from tests.analytic import Convolutional, Dense, Linear
+
+
+def test_layers_below_a_step_are_bit_equal():
+    """Quantus on Keras makes all layers random at step one."""
+    model = Convolutional()
+    before = [weights.copy() for weights in model.arrays]
+    lowest = {"head": 4, "second": 2, "first": 0}  # from which of the arrays on weights may change
+    for stage in model.cascade(3):
+        for number, (mine, old) in enumerate(zip(stage.model.arrays, before, strict=True)):
+            if number < lowest[stage.layer]:
+                np.testing.assert_array_equal(mine, old)
+        assert not np.array_equal(stage.model.arrays[lowest[stage.layer]], before[lowest[stage.layer]])
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "occlusion"])
+def test_similarity_is_that_of_maps_made_one_after_the_other(method):
+    model = Convolutional()
+    about = subject(model, method)
+    found = last("model_randomisation", about, steps=3, seed=2)
+    wanted = [1.0]
+    for stage in model.cascade(3, 2):
+        *_, made = METHODS[method].function(stage.model, about.x, about.targets, **about.options)
+        wanted.append(spearman(magnitude(about.values, 2), magnitude(made.values[0], 2)))
+    (curve,) = found.curves
+    np.testing.assert_allclose(curve.x, [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
+    np.testing.assert_allclose(curve.y, wanted, rtol=1e-6)
+    assert found.figures["similarity at the end"] == pytest.approx(wanted[-1])
+
+
+def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):
+    """As guided backpropagation nearly does: it draws what the network can see."""
+    from napari_saliency._types import Estimate
+    from napari_saliency.methods import _registry
+
+    def edges(model, x, targets):
+        yield Estimate(np.abs(np.gradient(x, axis=1)), 1, 1)
+
+    method = _registry.Method("edges", "Edges", edges, "scores", "nobody", ())
+    monkeypatch.setitem(_registry._METHODS, "edges", method)
+    about = subject(Convolutional(), "edges")
+    found = last("model_randomisation", about)
+    assert found.level == "bad"
+    assert found.verdict == (
+        "The map barely changes when the network is made random (similarity 1.00): do not trust it."
+    )
+    classes = last("class_randomisation", about)
+    assert classes.level == "bad"
+    assert "Other classes have the same map" in classes.verdict
+
+
+@pytest.mark.parametrize(
+    ("alike", "level"),
+    [
+        ([1, 0.9, 0.1, 0.05], "good"),
+        ([1, 0.9, 0.8, 0.1], "doubtful"),
+        ([1, 0.4, 0.3, 0.3], "doubtful"),
+        ([1, 0.9, 0.9, 0.6], "bad"),
+        ([1, 0.2, 0.0, -0.7], "bad"),
+    ],
+)
+def test_the_verdict_follows_what_is_left(alike, level):
+    assert _of_randomness(Finding(1, 1), [0, 0.1, 0.5, 1], alike).level == level
+
+
+def test_classes_are_compared_signs_included():
+    model = Linear()
+    about = subject(model, index=1)
+    found = last("class_randomisation", about, classes=3)
+    wanted = {
+        f"similarity to {model.info.labels[k]}": spearman(about.values, model.weights[..., k])
+        for k in (0, 2, 3)
+    }
+    assert found.figures.keys() == {"similarity", *wanted}
+    for name, value in wanted.items():
+        assert found.figures[name] == pytest.approx(value, abs=1e-5)
+    assert found.figures["similarity"] == pytest.approx(np.mean([*wanted.values()]), abs=1e-5)
+    assert found.level == "good"
+
+
+def test_a_model_of_one_class_has_no_other():
+    about = subject(Linear())
+    all_of_them = Targets(np.ones((1, 4), np.float32))
+    found = last("class_randomisation", type(about)(**{**vars(about), "targets": all_of_them}))
+    assert (found.level, found.verdict) == ("not applicable", "The model has no other class.")
+
+
+def test_another_class_of_an_output_with_space_is_asked_for_in_the_same_places():
+    from napari_saliency.metrics.randomisation import _of_class
+
+    model = Dense()
+    about = subject(Linear())
+    places = np.random.default_rng(0).random((1, *model.info.space))
+    weights = places[..., None] * weighted(1).weights
+    about = type(about)(**{**vars(about), "targets": Targets(weights.astype(np.float32))})
+    found = _of_class(about, 2).weights
+    np.testing.assert_allclose(found[..., 2], places, rtol=1e-6)
+    assert not found[..., [0, 1, 3]].any()
