@@ -1,6 +1,7 @@
 """What the engine process does, called in this one; no framework."""
 
 import os
+from copy import copy
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from napari_saliency import _engine, models
 from napari_saliency._explain import Question
 from napari_saliency._placement import Placement
 from napari_saliency._types import ModelError, Target
-from napari_saliency.models import InputSpec, Model, ModelInfo, Settings
+from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings
+from napari_saliency.models._inside import looked_into
 
 HERE = Placement((1, 1), (0, 0))
 
@@ -35,6 +37,14 @@ class Constant(Model):
 
     def tap(self, x, targets, layer):
         raise NotImplementedError
+
+    def inside(self, layer):
+        if layer != "late":
+            raise ModelError(f"no layer {layer}")
+        twin = copy(self)
+        twin.info = looked_into(self.info, Layer("late", (1, 1), 3), ())
+        twin.scores = lambda x: np.tile(np.float32([3, 1, 2]), (len(x), 1, 1, 1))
+        return twin
 
 
 @pytest.fixture
@@ -67,6 +77,18 @@ def test_a_model_is_opened_once_and_again_when_its_file_has_changed(engine, file
     file.write_bytes(b"another")
     engine.open_model(str(file), Settings())
     assert Constant.opened == 2
+
+
+def test_a_layer_is_looked_into_without_opening_the_model_again(engine, file):
+    whole = engine.open_model(str(file), Settings())
+    inside = engine.open_model(str(file), Settings(), "late")
+    assert (inside.inside, inside.outer, Constant.opened) == ("late", whole, 1)
+    assert engine.predict(X).logits.tolist() == [3, 1, 2]
+    with pytest.raises(ModelError, match="no layer nowhere"):
+        engine.open_model(str(file), Settings(), "nowhere")
+    assert engine.open_model(str(file), Settings()) == whole
+    assert engine.predict(X).logits.tolist() == [0, 1]
+    assert Constant.opened == 1
 
 
 def test_other_settings_describe_the_same_model_anew(engine, file):

@@ -83,7 +83,7 @@ def test_opened_with_nothing_it_starts_an_engine_with_the_bundled_model(
     started = []
     monkeypatch.setattr(_engine, "start_engine", lambda: started.append(True) or Immediate())
     monkeypatch.setattr(_engine, "warm_up", lambda: ("elsewhere", 1))
-    monkeypatch.setattr(_engine, "open_model", lambda source, settings: info(source=source))
+    monkeypatch.setattr(_engine, "open_model", lambda source, settings, inside: info(source=source))
     panel = SaliencyPanel(make_napari_viewer())
     qtbot.addWidget(panel)
     qtbot.waitUntil(lambda: panel.inspection.model.phase is Phase.READY)
@@ -153,8 +153,11 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ins
         *(field for field in form.fields if not field.isHidden()),
         run.button,
         run.live,
+        panel.classes.inside,
         panel.classes.search,
         panel.classes.table,
+        panel.classes.sum.button,
+        panel.classes.sum.line,
         panel.display.controls["reduction"].native,
     ]
     for widget in expected:
@@ -352,7 +355,7 @@ def real(make_napari_viewer, monkeypatch, qtbot):
     answers = {
         "start_engine": Immediate,
         "warm_up": lambda: ("elsewhere", 1),
-        "open_model": lambda source, settings: info(predicted.labels, source=source),
+        "open_model": lambda source, settings, inside: info(predicted.labels, source=source),
         "predict": lambda x, region: predicted,
         "drop": lambda run: None,
     }
