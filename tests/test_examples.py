@@ -113,3 +113,22 @@ def test_activation_maximization(photo):
     explanation = main_of("activation_maximization")(photo, "class 1", RANDOM, 3)
     assert explanation.name == "class 1 · Activation maximization"
     assert explanation.picture.shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize(
+    ("modifier", "method"), [(None, "gradient"), ("guided", "guided_backprop"), ("relu", "deconvnet")]
+)
+def test_keras_vis(photo, modifier, method):
+    saliency, picture = main_of("keras_vis")(photo, "3", "bundled:photos", modifier, 3)
+    assert saliency.label == picture.label == "dog"
+    assert saliency.method == method
+    assert picture.picture.shape == (96, 96, 3)
+
+
+def test_tf_explain(photo):
+    *seven, smooth = main_of("tf_explain")(photo, "2", "bundled:photos")
+    assert len({explanation.method for explanation in seven}) == 7
+    assert all(explanation.label == "cat" and explanation.values.any() for explanation in seven)
+    assert (smooth.method, smooth.options["of"]) == ("smoothgrad", "grad_cam")
+    assert smooth.values.shape == seven[-1].values.shape
+    assert smooth.stderr.any()

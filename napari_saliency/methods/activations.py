@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
 
-@method("Activations", needs="tap", cite="Yosinski et al. 2015, section 2")
+@method("Activations", needs="tap", cite="Yosinski et al. 2015, section 2", shows="stack")
 def activations(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> Iterator[Estimate]:
     """A layer's feature maps: what each of its channels has found, and where; the same for every class.
 

@@ -34,10 +34,10 @@ def activation_maximization(
     *,
     steps: Annotated[int, {"min": 1, "max": 2000}] = 128,
     start: Literal["noise", "picture"] = "noise",
-    rate: Annotated[float, {"min": 0.001, "max": 0.08, "step": 0.001}] = 0.05,
-    smoothness: Annotated[float, {"min": 0.0, "max": 2.0, "step": 0.01}] = 1.0,
-    decay: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.01}] = 0.1,
-    jitter: Annotated[int, {"min": 0, "max": 64}] = 4,
+    rate: Annotated[float, {"min": 0.001, "max": 0.08, "step": 0.001, "advanced": True}] = 0.05,
+    smoothness: Annotated[float, {"min": 0.0, "max": 2.0, "step": 0.01, "advanced": True}] = 1.0,
+    decay: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.01, "advanced": True}] = 0.1,
+    jitter: Annotated[int, {"min": 0, "max": 64, "advanced": True}] = 4,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
     """Picture that the class would like to see: not a map, but a new picture that raises its score.

@@ -25,6 +25,7 @@ from napari_saliency.methods._path import (
 )
 from napari_saliency.methods._registry import method
 from napari_saliency.methods._running import RunningMean
+from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
@@ -42,8 +43,8 @@ def integrated_gradients(
     baseline: Start = "black",
     rule: Rule = "trapezoid",
     samples: Annotated[int, {"min": 2, "max": 1000}] = 10,
-    precision: Annotated[float, {"min": 0.0, "max": 0.5, "step": 0.005}] = 0.0,
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0,
+    precision: Precision = 0.0,
+    seed: Seed = 0,
 ) -> Iterator[Estimate]:
     """What each pixel contributes to the score, compared with an empty picture.
 
@@ -59,10 +60,6 @@ def integrated_gradients(
         changes smoothly; on networks of ReLUs, which do not, there is little between the two.
     samples : int
         Random baselines, at most: as many ways of ``steps`` gradients each. Of no other baseline.
-    precision : float
-        Stop as soon as the relative standard error over random baselines is this small; 0 takes all of them.
-    seed : int
-        Of the random baselines: the same seed gives the same map.
 
     Notes
     -----

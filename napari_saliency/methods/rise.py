@@ -28,9 +28,9 @@ def rise(
     *,
     samples: Annotated[int, {"min": 2, "max": 20000}] = 4000,
     cells: Annotated[int, {"min": 0, "max": 64}] = 0,
-    probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05}] = 0.5,
+    probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05, "advanced": True}] = 0.5,
     fill: Baseline = "black",
-    centred: bool = False,
+    centred: Annotated[bool, {"advanced": True}] = False,
     precision: Precision = 0.0,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
