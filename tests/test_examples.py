@@ -90,3 +90,14 @@ def test_vgg16_grad_cam(photo, index):
     explanation = main_of("vgg16_grad_cam")(photo, index, RANDOM)
     assert explanation.target.index == int(index)
     assert explanation.values.shape == (7, 7)
+
+
+def test_check_a_map(photo):
+    """What Adebayo et al. 2018 found, in one call."""
+    main = main_of("check_a_map")
+    guided, cam = (main(photo, method=method).findings for method in ("guided_backprop", "grad_cam"))
+    assert guided["class_randomisation"].level == "bad"
+    assert guided["model_randomisation"].level in ("doubtful", "bad")
+    assert {cam[name].level for name in ("class_randomisation", "model_randomisation", "deletion")} == {
+        "good"
+    }
