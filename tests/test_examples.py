@@ -132,3 +132,14 @@ def test_tf_explain(photo):
     assert (smooth.method, smooth.options["of"]) == ("smoothgrad", "grad_cam")
     assert smooth.values.shape == seven[-1].values.shape
     assert smooth.stderr.any()
+
+
+def test_check_a_map(photo):
+    """What Adebayo et al. 2018 found, in one call."""
+    main = main_of("check_a_map")
+    guided, cam = (main(photo, method=method).findings for method in ("guided_backprop", "grad_cam"))
+    assert guided["class_randomisation"].level == "bad"
+    assert guided["model_randomisation"].level in ("doubtful", "bad")
+    assert {cam[name].level for name in ("class_randomisation", "model_randomisation", "deletion")} == {
+        "good"
+    }

@@ -1609,6 +1609,16 @@ def test_rows_go_with_what_was_found(check, inspection, qtbot):
     assert not check.results
 
 
+def test_what_was_left_out_comes_last(check, inspection):
+    inspection.checking.set(left_out={"insertion": "Long."}, waiting=("mass",))
+    inspection.checking.set(findings={"mass": found()}, left_out={"insertion": "Long."})
+    listed = [check._list.itemAt(n).widget().title.text() for n in range(check._list.count())]
+    assert listed == ["Mass in the region", "Insertion"]
+    inspection.checking.set(findings={"insertion": found(), "mass": found()})
+    listed = [check._list.itemAt(n).widget().title.text() for n in range(check._list.count())]
+    assert listed == ["Insertion", "Mass in the region"]
+
+
 def test_curves_are_drawn_in_the_themes_colours(check, inspection, qtbot):
     inspection.checking.set(findings={"deletion": found(curves=LINES)})
     curve = check.results["deletion"].curve

@@ -73,12 +73,18 @@ class CheckSection(Section):
     def _show(self, checks: Checks) -> None:
         known = {**checks.findings, **checks.left_out}
         for name in [name for name in self.results if name not in known]:
-            self.results.pop(name).deleteLater()
-        for name in known:
+            gone = self.results.pop(name)
+            self._list.removeWidget(gone)
+            gone.hide()  # deleted when Qt comes round to it, but gone now
+            gone.deleteLater()
+        for place, name in enumerate(known):
             if name not in self.results:
                 self.results[name] = Result(name, self.colours, self._run)
-                self._list.addWidget(self.results[name])
-            self.results[name].show_finding(checks.findings.get(name), checks.left_out.get(name, ""))
+            result = self.results[name]
+            if self._list.indexOf(result) != place:  # what was left out comes last
+                self._list.removeWidget(result)
+                self._list.insertWidget(place, result)
+            result.show_finding(checks.findings.get(name), checks.left_out.get(name, ""))
         self.refresh()
 
     def _show_progress(self, checks: Checks) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -17,6 +18,10 @@ from napari_saliency.metrics._registry import Cost, check
 CLEAR = 0.1
 """Share of the way from the empty picture's score to the whole one's by which the map's area must differ
 from a random order's. Random orders differ among each other by one or two hundredths."""
+
+ROOM = 0.2
+"""Share of that way that random orders must leave for being better: of less, even a perfect map could hardly
+take a clear part. Many networks fail as soon as a few pixels are missing anywhere."""
 
 FLAT = 0.01
 """Change of the score, as a share of its largest value, below which there is no way to go."""
@@ -161,29 +166,26 @@ def _drawn(found: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Curve, ...]:
 def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: _Curves) -> Finding:
     areas = trapezoid(found)
     area, others = float(areas[0]), areas[1:]
+    random, spread = float(others.mean()), float(others.std(ddof=1))
     whole, empty = (found[0, -1], found[0, 0]) if how.inserting else (found[0, 0], found[0, -1])
-    gain = (area - others.mean()) * (1 if how.inserting else -1)
+    gain, room = (area - random, whole - random) if how.inserting else (random - area, random - empty)
     way = whole - empty
-    figures = {"area": area, "random area": float(others.mean()), "random spread": float(others.std(ddof=1))}
-    ended = Finding(so_far.done, so_far.total, figures, so_far.curves, notes=so_far.notes)
+    figures = {"area": area, "random area": random, "random spread": spread}
     if way <= FLAT * np.abs(found).max():
-        return ended.judged(
-            "not applicable", f"The score is as high without the picture ({how.fill}): choose another fill."
-        )
-    ended = Finding(
-        so_far.done, so_far.total, figures | {"gain": float(gain / way)}, so_far.curves, notes=so_far.notes
-    )
-    verb, direction = ("inserted", "rises") if how.inserting else ("deleted", "falls")
-    areas_in_words = f"area {area:.2f}, at random {others.mean():.2f}\u00a0±\u00a0{others.std(ddof=1):.2f}"
+        words = f"The score is as high without the picture ({how.fill}): choose another fill."
+        return replace(so_far, figures=figures).judged("not applicable", words)
+    ended = replace(so_far, figures=figures | {"gain": float(gain / way)})
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
+    numbers = f"area {area:.2f}, at random {random:.2f}\u00a0±\u00a0{spread:.2f}"
+    verb = "rises" if how.inserting else "falls"
     if gain >= CLEAR * way and better:
-        return ended.judged("good", f"The score {direction} sooner than at random ({areas_in_words}).")
+        return ended.judged("good", f"The score {verb} sooner than at random ({numbers}).")
+    if room < ROOM * way:
+        words = f"The score {verb} at once whichever pixels come first ({numbers}): choose another fill."
+        return ended.judged("not applicable", words)
     if gain > 0:
-        return ended.judged(
-            "doubtful", f"The score {direction} hardly sooner than at random ({areas_in_words})."
-        )
+        return ended.judged("doubtful", f"The score {verb} hardly sooner than at random ({numbers}).")
     return ended.judged(
         "bad",
-        f"{verb.capitalize()} at random, pixels do as much: the model does not use what the map shows "
-        f"({areas_in_words}).",
+        f"Random pixels do as much as those that the map shows: the model does not use these ({numbers}).",
     )

@@ -42,7 +42,8 @@ def completeness_gap(subject: Subject) -> Iterator[Finding]:
         return
     finding = Finding(1, 1, {"gap": float(gap)})
     if gap <= CLOSE:
-        yield finding.judged("good", f"The contributions add up to the score, but for {gap:.1%}.")
+        words = f"{gap:.1%}" if gap >= 0.001 else "less than 0.1%"
+        yield finding.judged("good", f"The contributions add up to the score, but for {words}.")
     else:
         level: Level = "doubtful" if gap <= FAR else "bad"
         yield finding.judged(

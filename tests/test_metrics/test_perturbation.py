@@ -5,6 +5,8 @@ import pytest
 from test_metrics.subjects import last, run, subject
 
 from napari_saliency.methods._baselines import empty_picture
+from napari_saliency.metrics import Finding
+from napari_saliency.metrics.perturbation import _Curves, _judged
 from napari_saliency.models import probabilities
 from tests.analytic import Convolutional, Linear, pictures
 
@@ -83,7 +85,7 @@ def test_a_map_of_what_the_model_sees_is_good_and_of_what_it_does_not_see_bad(na
     assert right.figures["gain"] > 0.3
     wrong = last(name, subject(model, "occlusion", values=-values), fill="mean", score="logit", steps=STEPS)
     assert wrong.level == "bad"
-    assert "does not use what the map shows" in wrong.verdict
+    assert "the model does not use these" in wrong.verdict
 
 
 @BOTH
@@ -93,6 +95,26 @@ def test_a_picture_that_scores_no_more_than_an_empty_one_cannot_be_judged(name):
     found = last(name, subject(model, "occlusion", values=np.arange(48).reshape(6, 8)))
     assert found.level == "not applicable"
     assert "choose another fill" in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("inserting", "mine", "random", "level"),
+    [
+        (False, [1, 0, 0], [1, 0.6, 0], "good"),
+        (False, [1, 0.55, 0], [1, 0.6, 0], "doubtful"),
+        (False, [1, 0.7, 0], [1, 0.6, 0], "bad"),
+        (False, [1, 0, 0, 0, 0, 0, 0], [1, 0.1, 0, 0, 0, 0, 0], "not applicable"),
+        (False, [0, 0.5, 0.7], [0, 0.5, 1], "not applicable"),
+        (True, [0, 1, 1], [0, 0.4, 1], "good"),
+        (True, [0, 0.45, 1], [0, 0.4, 1], "doubtful"),
+        (True, [0, 0.3, 1], [0, 0.4, 1], "bad"),
+        (True, [0, 0.9, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1], "not applicable"),
+    ],
+)
+def test_the_verdict_follows_the_gain_and_the_room_for_it(inserting, mine, random, level):
+    found = np.array([mine, random, random], float)
+    how = _Curves(inserting, "mean", len(mine) - 1, 2, "probability", 0)
+    assert _judged(Finding(1, 1), found, how).level == level
 
 
 @BOTH
