@@ -122,7 +122,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="docs", type=Path)
     parser.add_argument("--model", default="bundled:photos")
     parser.add_argument("--target", default="cat")
-    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
+    shown = [name for name, method in METHODS.items() if method.shows == "map"]
+    parser.add_argument("--only", nargs="+", choices=shown, default=shown)
     chosen = parser.parse_args()
     photo = chelsea()
     found = maps(chosen.model, chosen.target, photo, chosen.only)
