@@ -110,7 +110,9 @@ def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared:
 
 def row(name: str, explanation: Explanation) -> str:
     """A line of the table."""
-    said = [f"{key} {value:.2g}" for key, value in explanation.diagnostics.items()]
+    said = [
+        f"{key} {value:{'.0f' if value > 99 else '.2g'}}" for key, value in explanation.diagnostics.items()
+    ]
     highest = limits([reduced(explanation)], Display())[1]
     says = ", ".join([*said, *explanation.notes])
     return f"| {explanation.title} (`{name}`) | {highest:.2g} | {explanation.total} | {says} |"
