@@ -61,7 +61,9 @@ def test_the_same_network_says_the_same(in_torch, squeezenet, x):
 # Not those whose every step follows from the one before: a ReLU that rounding opens changes all that comes after.
 STEPWISE = ["guided_ig", "activation_maximization"]
 EVERY = [(name, "logit") for name in METHODS if name not in STEPWISE]
-OTHERS = [(name, score) for name in ("gradient", "grad_cam", "occlusion") for score in SCORES[1:]]
+SCORED = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "grad_cam", "guided_backprop",
+          "deconvnet", "occlusion"]  # fmt: skip
+OTHERS = [(name, score) for name in SCORED for score in SCORES[1:]]
 # They look at many pictures: somewhere rounding opens a ReLU, and float32 gives no more than this.
 UNSTEADY = ["blur_ig", "xrai"]
 
