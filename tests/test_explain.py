@@ -43,7 +43,7 @@ def with_input(model, **changes):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_map_is_the_methods_own(model, picture, name):
+def test_pitfall_normalised_map_returned_sign_and_scale_lost(model, picture, name):
     found = explain(model, picture, 2, name, **FEW.get(name, {}))
     *_, estimate = METHODS[name].function(model, picture[None], targets_of(2), **FEW.get(name, {}))
     np.testing.assert_array_equal(found.values, estimate.values[0])

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+from analytic import Spatial, pictures
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
@@ -15,6 +16,7 @@ from qtpy.QtGui import QImage, QMouseEvent, QPainter
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
 
 from napari_saliency._display import Display
+from napari_saliency._explain import explain
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
 from napari_saliency._panels import class_table, questions, run
@@ -1357,6 +1359,13 @@ def test_what_a_map_says_about_itself_is_shown(display, inspection):
     assert "completeness gap 0.012" in display.summary.text()
     inspection.explanation_changed.emit(None)
     assert display.summary.text() == ""
+
+
+def test_pitfall_integrated_gradients_without_the_x_minus_baseline_factor():
+    """Whoever looks at the map reads by how much it does not add up."""
+    model = Spatial()
+    found = explain(model, pictures(model)[0], 0, "integrated_gradients", steps=8)
+    assert f"completeness gap {found.diagnostics['completeness gap']:.2g}" in summary(found)
 
 
 @pytest.mark.parametrize("width", [300, 320])

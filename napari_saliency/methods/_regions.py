@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from napari_saliency.methods._kept import Labels, kept
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from napari_saliency._types import Array
-
-Labels = npt.NDArray[np.intp]
 
 SCALES = (1200, 500, 250, 150, 100, 50)
 """Of Felzenszwalb and Huttenlocher's segmentation, the coarsest first.
@@ -45,17 +44,10 @@ def segments(picture: Array, scale: float) -> csr_array:
     (K, h·w) sparse bool
         Which of the pixels lie in which segment.
     """
-    # They take two seconds, which nobody shall wait for who does not want regions.
-    from scipy import ndimage, sparse
-    from skimage.segmentation import felzenszwalb
+    from scipy import ndimage, sparse  # nobody shall wait for it who does not want regions
 
-    area = _area(picture.shape)
-    low, high = picture.min(), picture.max()
-    even = 2 * (picture - low) / max(high - low, np.finfo(np.float32).tiny) - 1
-    with warnings.catch_warnings():  # of more than three channels, which may well be meant
-        warnings.filterwarnings("ignore", "Got image with third dimension", RuntimeWarning)
-        labels = felzenszwalb(even, scale * area, SIGMA * area**0.5, max(1, round(SMALLEST * area)))
-    margin = EDGE * area**0.5
+    labels = _cut(picture, scale)
+    margin = EDGE * _area(picture.shape) ** 0.5
     numbers = np.arange(labels.size).reshape(labels.shape)
     members = []
     for label, where in enumerate(ndimage.find_objects(labels + 1)):
@@ -65,6 +57,20 @@ def segments(picture: Array, scale: float) -> csr_array:
     ends = np.cumsum([0, *map(len, members)])
     found = np.ones(ends[-1], bool), np.concatenate(members), ends
     return sparse.csr_array(found, shape=(len(members), labels.size))
+
+
+@kept
+def _cut(picture: Array, scale: float) -> Labels:
+    """Segments (h, w) that do not overlap, 0 to K-1."""
+    from skimage.segmentation import felzenszwalb  # takes two seconds to import
+
+    area = _area(picture.shape)
+    low, high = picture.min(), picture.max()
+    even = 2 * (picture - low) / max(high - low, np.finfo(np.float32).tiny) - 1
+    with warnings.catch_warnings():  # of more than three channels, which may well be meant
+        warnings.filterwarnings("ignore", "Got image with third dimension", RuntimeWarning)
+        labels = felzenszwalb(even, scale * area, SIGMA * area**0.5, max(1, round(SMALLEST * area)))
+    return np.asarray(labels, np.int32)
 
 
 def best_regions(attribution: Array, members: Sequence[csr_array]) -> Labels:

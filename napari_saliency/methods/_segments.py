@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from napari_saliency.methods._kept import Labels, kept
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
-
-Labels = npt.NDArray[np.intp]
 
 COMPACTNESS, SIGMA = 0.3, 1
 """How even the pieces are, for values from 0 to 1; and a blur in pixels, without which noise ends up in one piece."""
 
 
+@kept
 def segment(picture: Array, segments: int) -> Labels:
     """Cut a picture or volume into superpixels by SLIC (Achanta et al. 2012); nothing about it is random.
 
@@ -30,7 +30,7 @@ def segment(picture: Array, segments: int) -> Labels:
     Returns
     -------
     (*space) int
-        0 to K-1; each of them occurs.
+        0 to K-1; each of them occurs. Read-only: those of the last pictures are kept.
     """
     from skimage.segmentation import slic  # takes a second, which not everybody needs
 

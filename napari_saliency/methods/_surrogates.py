@@ -15,8 +15,8 @@ from napari_saliency.methods._running import EVERY, RELATIVE_ERROR, diagnostics
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
+    from napari_saliency.methods._kept import Labels
     from napari_saliency.methods._running import Doubles
-    from napari_saliency.methods._segments import Labels
 
 Coalitions = npt.NDArray[np.bool_]
 

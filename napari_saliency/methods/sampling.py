@@ -1,13 +1,13 @@
 """Maps averaged over noisy copies of the picture: wrappers of any other method.
 
 Adding noise and averaging takes away what is different a pixel further on, the speckle, and leaves what
-is there all around. Three averages are in use, and they are not the same map: the mean of the signed maps
-(SmoothGrad), of their squares, and the variance.
+is there all around. Four averages are in use, and they are not the same map: the mean of the signed maps
+(SmoothGrad), of their magnitudes, of their squares, and the variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
@@ -71,6 +71,9 @@ Seed = Annotated[
 ]
 
 
+Each = Callable[[Array], Array]
+
+
 class _Noisy(NamedTuple):
     """Noisy copies, and what is made of each."""
 
@@ -92,9 +95,15 @@ def smoothgrad(
     noise: Noise = 0.15,
     precision: Precision = 0.0,
     layer: Layer = "",
+    absolute: Annotated[bool, {"advanced": True}] = False,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
     """Mean map over noisy copies of the picture: the map without its speckle.
+
+    Parameters
+    ----------
+    absolute : bool
+        Average magnitudes: how strongly a pixel matters, for or against the class.
 
     Notes
     -----
@@ -102,7 +111,7 @@ def smoothgrad(
     same noise, so that it does not depend on its company.
     """
     noisy = _Noisy(of, samples, noise, seed, layer)
-    yield from _averaged(model, x, targets, noisy, RunningMean(precision))
+    yield from _averaged(model, x, targets, noisy, RunningMean(precision), each=np.abs if absolute else None)
 
 
 @method("SmoothGrad squared", needs="gradient", cite="Hooker et al. 2019, section 3.1")
@@ -126,7 +135,7 @@ def smoothgrad_squared(
     of SmoothGrad's mean.
     """
     noisy = _Noisy(of, samples, noise, seed, layer)
-    yield from _averaged(model, x, targets, noisy, RunningMean(precision), power=2)
+    yield from _averaged(model, x, targets, noisy, RunningMean(precision), each=np.square)
 
 
 @method("VarGrad", needs="gradient", cite="Adebayo et al. 2018, section 2.1")
@@ -153,9 +162,9 @@ def vargrad(
 
 
 def _averaged(
-    model: Model, x: Array, targets: Targets, noisy: _Noisy, running: RunningMean, *, power: int = 1
+    model: Model, x: Array, targets: Targets, noisy: _Noisy, running: RunningMean, *, each: Each | None = None
 ) -> Iterator[Estimate]:
-    """Run a method on noisy copies, and yield what has been made of its maps, raised to a power, so far."""
+    """Run a method on noisy copies, and yield what has been made of its maps, or of a function of each, so far."""
     inner = METHODS[noisy.of]
     options = inner.complete({"layer": noisy.layer} if any(o.name == "layer" for o in inner.options) else {})
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
@@ -167,7 +176,7 @@ def _averaged(
         for inside in inner.function(model, pictures, targets.repeat(copies), **options):
             done = start * inside.total + copies * inside.done
             maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:])
-            maps = maps**power if power > 1 else maps
+            maps = each(maps) if each else maps
             if inside.done == inside.total:
                 running.add(maps)
             elif not start:  # there is nothing to show yet but what is not finished

@@ -18,7 +18,7 @@ from napari_saliency.methods._surrogates import Lime, Sampling, Shapley, Surroga
 from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
-    from napari_saliency.methods._segments import Labels
+    from napari_saliency.methods._kept import Labels
     from napari_saliency.methods._surrogates import Coalitions
     from napari_saliency.models._base import Model
 

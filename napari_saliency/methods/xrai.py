@@ -10,12 +10,13 @@ import numpy as np
 from napari_saliency._types import Array, Estimate, ModelError, Targets
 from napari_saliency.methods._baselines import empty_picture
 from napari_saliency.methods._path import completeness, difference, integrate, straight
-from napari_saliency.methods._regions import SCALES, Labels, best_regions, mean_in_each, segments
+from napari_saliency.methods._regions import SCALES, best_regions, mean_in_each, segments
 from napari_saliency.methods._registry import method
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from napari_saliency.methods._kept import Labels
     from napari_saliency.models._base import Model
 
 

@@ -174,7 +174,7 @@ def test_of_pooled_channels_hires_cam_and_grad_cam_are_the_class_activation_map(
 
 
 @pytest.mark.parametrize("name", RECTIFIED)
-def test_they_have_the_layers_size_and_no_negative_values(name, model):
+def test_pitfall_class_activation_map_with_negatives(name, model):
     values = answer(name, model, pictures(model, 5), targets_of(0, 1, 2, 3, 0)).values
     assert values.shape == (5, 3, 4)
     assert (values >= 0).all()
@@ -182,7 +182,7 @@ def test_they_have_the_layers_size_and_no_negative_values(name, model):
 
 
 @pytest.mark.parametrize("name", [name for name in CAMS if name != "hires_cam"])
-def test_where_nothing_speaks_for_the_class_the_map_is_zero_and_says_so(name, never):
+def test_pitfall_class_activation_map_0_0_when_all_are_negative(name, never):
     """Not 0/0, whatever the weights are divided by."""
     estimate = answer(name, never, pictures(never, 2), targets_of(0, 1))
     assert not estimate.values[0].any()
@@ -201,7 +201,7 @@ def test_a_picture_that_the_layer_sees_nothing_in_has_an_empty_map(name, model):
 
 
 @pytest.mark.parametrize("name", [name for name in CAMS if name != "hires_cam"])
-def test_a_negative_weight_is_not_its_opposite(name, never):
+def test_pitfall_custom_score_ignored_where_negatives_are_left_out(name, never):
     """Against the second class everything speaks: the map of −f is zero, not f's map."""
     x, weights = pictures(never), targets_of(1).weights
     assert answer(name, never, x, Targets(weights)).values.any()

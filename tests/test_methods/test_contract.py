@@ -1,5 +1,7 @@
 """What holds for every registered method, shown on models whose derivatives are known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -77,7 +79,7 @@ def test_pictures_and_targets_are_left_as_they_are(name, model):
 
 
 @every_method
-def test_progress_grows_and_ends_at_exactly_the_total(name, model):
+def test_pitfall_progress_that_never_reaches_its_total(name, model):
     estimates = run(name, model, pictures(model), targets_of(0))
     done = [estimate.done for estimate in estimates]
     assert done == sorted(set(done))
@@ -114,7 +116,7 @@ def test_another_score_has_another_map(name, score, model):
 
 
 @every_method
-def test_the_opposite_target_has_another_map(name, model):
+def test_pitfall_custom_score_ignored(name, model):
     """A score that is ignored would give the same one; so do even powers."""
     x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     maps = [answer(name, model, x, Targets(sign * weights)) for sign in (1, -1)]
@@ -122,7 +124,7 @@ def test_the_opposite_target_has_another_map(name, model):
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if DEGREES.get(name, 1) is not None])
-def test_twice_the_target_is_twice_the_map_or_four_times_of_squares(name, model):
+def test_pitfall_normalised_map_returned_sign_and_scale_lost(name, model):
     x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
     np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
@@ -204,6 +206,33 @@ def test_no_call_is_larger_than_the_model_wants(name):
     model = Spatial(batch=4)
     run(name, model, pictures(model), targets_of(0))
     assert max(size for _, size in model.calls) <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, option.name)
+        for name, m in METHODS.items()
+        for option in m.options
+        if option.name in ("samples", "steps")
+    ],
+)
+def test_pitfall_out_of_memory_by_default(name, option):
+    """Ten times the samples, or steps, need no more memory; occlusion's windows have a test of their own."""
+    given = {"segments": 12, "steps": 8, **(RANDOM.get(name, {}) if option == "samples" else {})}
+    known = {found.name for found in METHODS[name].options}
+    options = {key: value for key, value in given.items() if key in known}
+    peaks = []
+    for count in (50, 50, 500):  # the first run imports and keeps what all others share
+        model = Spatial((48, 48, 3))
+        x, targets = pictures(model), targets_of(0)
+        complete = METHODS[name].complete({**options, option: count})
+        tracemalloc.start()
+        for _ in METHODS[name].function(model, x, targets, **complete):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
 
 
 @every_method

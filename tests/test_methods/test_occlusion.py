@@ -107,7 +107,7 @@ def test_probabilities_are_those_of_the_models_ending(ending, score):
 
 @pytest.mark.parametrize("name", ["none", "tf", "caffe"])
 @pytest.mark.parametrize("fill", FILLS)
-def test_what_covers_is_black_or_white_before_preprocessing_or_made_of_the_picture(fill, name):
+def test_pitfall_baseline_black_in_preprocessed_space(fill, name):
     model = preprocessed(Spatial((12, 20, 3)), name)
     x, weights = pictures(model) * 50, np.eye(4, dtype=np.float32)[:1]
     wanted = loop(model, x[0], weights[0], "logit", (5, 3, fill))
@@ -125,6 +125,28 @@ def test_a_linear_model_in_closed_form():
     np.testing.assert_allclose(found[0], blocks, rtol=1e-4, atol=1e-5)
     single = last(model, x, targets_of(2), window=1, stride=1, fill="black")
     np.testing.assert_allclose(single[0], contributions, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(50, 50), (50, 25), (50, 33), (7, 3), (300, 9)])
+def test_pitfall_occlusion_margin_never_covered_overlaps_summed(window, stride):
+    """Where all pixels contribute 1, every window takes away as many as it has, however they overlap or end."""
+    model = Linear((224, 100, 1))
+    model.weights[:] = 1
+    x = np.ones((1, *model.shape), np.float32)
+    found = last(model, x, targets_of(0), window=window, stride=stride, fill="black")[0]
+    np.testing.assert_allclose(found, min(window, 224) * min(window, 100), rtol=1e-4)
+
+
+def test_pitfall_occlusion_margin_never_covered_overlaps_summed_in_closed_form():
+    """Each pixel contributes its row's number: a window the sum of its rows', a pixel the mean over its windows."""
+    model = Linear((11, 7, 1))
+    model.weights[:] = np.arange(11)[:, None, None, None]
+    x = np.ones((1, *model.shape), np.float32)
+    found = last(model, x, targets_of(0), window=4, stride=3, fill="black")[0]
+    tops = np.array([0, 3, 6, 7])
+    sums = 4 * (4 * tops + 6)  # of 4×4 pixels of rows top .. top + 3
+    wanted = [sums[(tops <= row) & (row < tops + 4)].mean() for row in range(11)]
+    np.testing.assert_allclose(found, np.repeat(np.reshape(wanted, (-1, 1)), 7, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -276,7 +298,7 @@ def test_scores_that_would_fill_the_memory_are_not_kept(monkeypatch):
     assert len(model.calls) > known + 2
 
 
-def test_memory_does_not_grow_with_the_windows():
+def test_pitfall_out_of_memory_by_default():
     model = Linear((64, 64, 3))
     x, peaks = pictures(model), []
     for stride in (8, 1):

@@ -1,6 +1,5 @@
 """RISE, against a plain loop over the same masks, its expectation on a linear model and its axioms."""
 
-import tracemalloc
 from functools import partial
 from itertools import product
 
@@ -217,19 +216,6 @@ def test_outputs_with_space_that_would_fill_the_memory_run_again(monkeypatch):
         again = last(model, x, Targets(weights), samples=30, cells=3)
         np.testing.assert_array_equal(again.values, found.values)
     assert sum(size for _, size in model.calls) == 60
-
-
-def test_memory_does_not_grow_with_the_masks():
-    peaks = []
-    for samples in (40, 1000):
-        model = Linear((64, 64, 3))
-        x = pictures(model)
-        tracemalloc.start()
-        for _ in rise(model, x, targets_of(0), samples=samples):
-            pass
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_what_all_pixels_share_is_left_out_unless_it_is_asked_for():

@@ -103,7 +103,7 @@ def test_it_shows_something_before_it_is_done():
     assert model.calls[:2] == [("tap", 1), ("scores", 2)]
 
 
-def test_memory_does_not_grow_with_the_number_of_channels():
+def test_pitfall_out_of_memory_by_default():
     model = Spatial((60, 80, 3))
     x, targets, random = pictures(model), targets_of(0), np.random.default_rng(0)
 

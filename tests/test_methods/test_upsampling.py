@@ -36,7 +36,7 @@ def test_the_centres_of_the_places_lie_where_their_placement_says(own, space):
         np.testing.assert_allclose(found, np.broadcast_to(pixels.reshape(shape), space), atol=1e-4)
 
 
-def test_nothing_is_larger_than_in_the_map_or_smaller():
+def test_pitfall_class_activation_map_with_negatives_after_upsampling():
     maps = np.maximum(some(5, 4, 6), 0)
     found = upsampled(maps, (33, 50))
     assert found.min() >= 0

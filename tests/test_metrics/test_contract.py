@@ -39,7 +39,7 @@ def same(one, other):
 
 @every_check
 @pytest.mark.parametrize("method", ["gradient", "grad_cam", "occlusion", "integrated_gradients"])
-def test_it_ends_at_exactly_its_total_with_a_verdict_and_has_none_before(name, method):
+def test_pitfall_progress_that_never_reaches_its_total(name, method):
     *before, end = run(name, about(method))
     assert end.complete
     assert end.level in ("good", "doubtful", "bad", "not applicable")

@@ -12,7 +12,7 @@ from napari_saliency.metrics.randomisation import _of_randomness
 from tests.analytic import Convolutional, Dense, Linear
 
 
-def test_layers_below_a_step_are_bit_equal():
+def test_pitfall_randomisation_check_re_initialises_everything_at_step_one():
     """Quantus on Keras makes all layers random at step one."""
     model = Convolutional()
     before = [weights.copy() for weights in model.arrays]

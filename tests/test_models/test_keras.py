@@ -69,11 +69,32 @@ def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_logits_are_found_however_the_softmax_is_spelled(build, twin, end):
+def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(build, twin, end):
     model = build(networks.functional, networks.RELUS["activation='relu'"], end)
     assert model.info.logits
     assert model.info.ending == "softmax"
     assert_same_answers(model, twin)
+
+
+@pytest.mark.parametrize("end", ["Dense(softmax)", "layers.Activation", "layers.Softmax", "ops.softmax"])
+def test_pitfall_logits_wanted_softmax_gradient_delivered(keras, build, twin, end):
+    """Beside a plain tape on the logits of the network without its end; one on the probabilities is another map."""
+    import tensorflow as tf
+
+    relu = networks.RELUS["activation='relu'"]
+    bare = networks.with_weights(networks.functional(keras, relu, networks.LINEAR["Dense"]), twin.arrays)
+    x = pictures(twin, 2)
+    with tf.GradientTape(persistent=True) as tape:
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        logits = bare(tensor)
+        logit, probability = logits[:, 2], tf.nn.softmax(logits)[:, 2]
+    model = build(networks.functional, relu, networks.SOFTMAXES[end])
+    found = model.gradient(x, targets_of(2, 2))[1]
+    assert_same_map(found, tape.gradient(logit, tensor).numpy())
+    assert np.abs(found - tape.gradient(probability, tensor)).max() > 0.1 * np.abs(found).max()
+    asked = model.gradient(x, targets_of(2, 2, score="probability"))[1]
+    assert_same_map(asked, tape.gradient(probability, tensor).numpy())
 
 
 @pytest.mark.parametrize("end", networks.SIGMOIDS.values(), ids=networks.SIGMOIDS)
@@ -194,14 +215,14 @@ def test_half_precision_gives_the_same_logits_and_maps_within_its_precision(kera
 
 
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
-def test_every_structure_gives_the_maps_of_its_flat_twin(build, twin, structure):
+def test_pitfall_nested_transfer_learning_and_subclassed_models(build, twin, structure):
     model = build(structure)
     assert model.info.logits
     assert_same_answers(model, twin, ["logit"], [None, "guided", "deconvnet"])
 
 
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
-def test_every_structure_gives_the_class_activation_map_of_its_flat_twin(build, twin, structure):
+def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build, twin, structure):
     model = build(structure)
     x, targets = pictures(twin, 2), targets_of(0, 1)
     found = model.tap(x, targets, model.info.cam_layer)
@@ -244,7 +265,7 @@ def test_every_method_gives_the_map_of_the_numpy_twin(build, twin, way, name, sc
 
 @pytest.mark.parametrize("rule", ["guided", "deconvnet"])
 @pytest.mark.parametrize("relu", networks.RELUS.values(), ids=networks.RELUS)
-def test_a_rule_holds_for_every_spelling_of_the_relu(build, twin, relu, rule):
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient(build, twin, relu, rule):
     model = build(networks.functional, relu)
     assert_same_answers(model, twin, ["logit"], [rule])
     x, targets = pictures(twin), targets_of(0)
@@ -262,13 +283,29 @@ def saturated():
 
 
 @pytest.mark.parametrize("relu", networks.RELU6S.values(), ids=networks.RELU6S)
-def test_a_rule_holds_for_every_spelling_of_relu6(build, saturated, relu):
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_on_relu6(build, saturated, relu):
     model = build(networks.functional, relu, twin=saturated)
     assert_same_answers(model, saturated, ["logit"], [None, "guided", "deconvnet"])
+    x, targets = pictures(saturated), targets_of(0)
+    plain, *others = (model.gradient(x, targets, rule)[1] for rule in (None, "guided", "deconvnet"))
+    for other in others:
+        assert np.abs(plain - other).max() > 0.1 * np.abs(plain).max()
 
 
-def test_a_saturated_relu6_gets_nothing(saturated):
-    """The twin's ReLUs do saturate, and the rule of a ReLU without a ceiling would give another map."""
+@pytest.mark.parametrize("relu", networks.RELU6S.values(), ids=networks.RELU6S)
+def test_pitfall_guided_backprop_changes_the_network_in_a_saturated_relu6(build, saturated, relu):
+    """All units are beyond 6, or closed: nothing comes through them; deconvnet does not ask."""
+    model = build(networks.functional, relu, twin=saturated)
+    x, targets = 1e4 * pictures(saturated), targets_of(0)
+    first = saturated.before_relus(x)[0]
+    assert ((first > 6) | (first < 0)).all()
+    assert (first > 6).any()
+    for rule, any_left in ((None, False), ("guided", False), ("deconvnet", True)):
+        assert model.gradient(x, targets, rule)[1].any() == any_left
+
+
+def test_the_twins_relus_saturate(saturated):
+    """They do, and the rule of a ReLU without a ceiling would give another map."""
     x = pictures(saturated, 3)
     assert all((z > 6).any() for z in saturated.before_relus(x))
     open_ended = Convolutional()
@@ -295,12 +332,12 @@ def leaky(build):
     )
 
 
-def test_a_slope_below_zero_is_kept(leaky):
+def test_pitfall_guided_backprop_changes_the_network_by_dropping_a_slope(leaky):
     assert_same_answers(leaky, Convolutional(slope=0.3))
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconvnet"])
-def test_a_rule_without_a_relu_is_an_error_and_never_the_plain_gradient(leaky, rule):
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_without_a_relu(leaky, rule):
     with pytest.raises(
         ModelError, match=f"net has no ReLU, so {rule} backpropagation would be the plain gradient"
     ):
@@ -355,7 +392,7 @@ def test_relus_beside_the_way_to_the_classes_do_not_count(keras, opened):
         opened(network).gradient(pictures(Convolutional()), targets_of(0), "guided")
 
 
-def test_a_rule_changes_neither_the_network_nor_its_plain_gradient(keras, opened, twin):
+def test_pitfall_guided_backprop_changes_the_network(keras, opened, twin):
     network = networks.with_weights(networks.nested(keras), twin.arrays)
     x, targets = pictures(twin, 2), targets_of(0, 1)
     said = network(x).numpy()
@@ -409,7 +446,7 @@ def test_running_a_model_leaves_its_statistics_as_they_are(normalised, twin):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_runs_are_equal(normalised, twin, name):
+def test_pitfall_train_mode_left_on(normalised, twin, name):
     _, model, _ = normalised
     x, targets = pictures(twin, 2), targets_of(0, 1)
     np.testing.assert_array_equal(*(answer(name, model, x, targets) for _ in range(2)))
@@ -424,7 +461,7 @@ def hurried():
     sys.setswitchinterval(before)
 
 
-def test_threads_do_not_disturb_each_other(build, twin, hurried):
+def test_pitfall_two_threads_corrupt_each_others_maps(build, twin, hurried):
     """Another rule, another class, another picture and another layer at the same time."""
     model = build(networks.sequential, preprocessing="none")
     x = pictures(twin, 4)
@@ -468,11 +505,11 @@ SHARP = [
 
 
 @pytest.mark.parametrize("name", SHARP)
-def test_the_map_of_a_patch_lies_on_the_patch(keras, opened, name):
+def test_pitfall_channels_last_confused_with_channels_first_or_width_and_height_swapped(keras, opened, name):
     """On a picture that is wider than high, so that exchanged axes show."""
     network = keras.Sequential(
         [
-            keras.Input((32, 80, 3)),
+            keras.Input((160, 224, 3)),
             keras.layers.Conv2D(1, 3, padding="same", activation="relu", use_bias=False),
             keras.layers.GlobalMaxPooling2D(),
             keras.layers.Dense(2, activation="softmax"),
@@ -482,14 +519,14 @@ def test_the_map_of_a_patch_lies_on_the_patch(keras, opened, name):
     red[..., 0, 0] = 1 / 9
     network.set_weights([red, np.array([[1.0, -1.0]]), np.zeros(2)])
     model = opened(network, preprocessing="none")
-    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 32, 80, 3)).astype(np.float32)
-    x[:, 5:9, 61:66, 0] = 1
+    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 160, 224, 3)).astype(np.float32)
+    x[:, 30:42, 170:182, 0] = 1
     values = np.abs(answer(name, model, x, Targets(np.array([[1, 0]], np.float32))))[0]
     values = values if values.ndim == 3 else values[..., None]
     y, x = np.unravel_index(np.argmax(values.sum(-1)), values.shape[:2])
-    assert 5 <= y < 9
-    assert 61 <= x < 66
-    assert values[4:10, 60:67].mean() > 3 * values.mean()
+    assert 30 <= y < 42
+    assert 170 <= x < 182
+    assert values[28:44, 168:184].mean() > 3 * values.mean()
     if values.shape[-1] == 3:
         assert values[..., 0].sum() > 0.9 * values.sum()
 

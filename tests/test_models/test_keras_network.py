@@ -72,7 +72,7 @@ def with_noise(network, seed=0):
     return network
 
 
-def test_channels_first_gives_the_maps_of_channels_last(keras, opened, x):
+def test_pitfall_channels_last_confused_with_channels_first(keras, opened, x):
     wanted = with_noise(classifier(keras, first=False))
     network = classifier(keras, first=True)
     network.set_weights(wanted.get_weights())

@@ -49,7 +49,7 @@ def values(network):
 
 
 @every_structure
-def test_layers_below_a_step_are_bit_equal(keras, opened, twin, structure):
+def test_pitfall_randomisation_check_re_initialises_everything_at_step_one(keras, opened, twin, structure):
     """Quantus on Keras makes all layers random at step one."""
     network = built(keras, structure, twin)
     model = opened(network)

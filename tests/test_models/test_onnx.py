@@ -263,19 +263,19 @@ def test_values_beyond_the_type_are_cut_off(opened):
     np.testing.assert_allclose(model.scores(x), [[255, 0]])
 
 
-def test_wide_pictures_are_not_turned(opened):
+def test_pitfall_channels_last_confused_with_channels_first_or_width_and_height_swapped(opened):
     b = networks.Builder(onnx)
     kernel = np.zeros((2, 3, 3, 3), np.float32)
     kernel[0, 0] = 1
     peak = b("GlobalMaxPool", b("Conv", "x", kernel, pads=[1] * 4))
-    model = opened(b.model(POOLED, b("Flatten", peak)), size=(32, 80))
-    x = np.random.default_rng(0).uniform(0, 0.3, (1, 32, 80, 3)).astype(np.float32)
-    x[:, 5:9, 61:66, 0] = 1
+    model = opened(b.model(POOLED, b("Flatten", peak)), size=(160, 224))
+    x = np.random.default_rng(0).uniform(0, 0.3, (1, 160, 224, 3)).astype(np.float32)
+    x[:, 30:42, 170:182, 0] = 1
     *_, last = METHODS["occlusion"].function(
-        model, x, Targets(networks.f([1, 0])), window=6, stride=1, fill="black"
+        model, x, Targets(networks.f([1, 0])), window=20, stride=10, fill="black"
     )
     y, x = np.unravel_index(last.values[0].argmax(), last.values.shape[1:])
-    assert (5 <= y < 9, 61 <= x < 66) == (True, True)
+    assert (30 <= y < 42, 170 <= x < 182) == (True, True)
 
 
 # What it is called -------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_logits_are_found_however_the_softmax_is_spelled(twin, end):
+def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(twin, end):
     model = built(twin, end=end)
     assert model.info.logits
     assert model.info.ending == "softmax"
@@ -164,7 +164,7 @@ def test_one_output_tells_two_classes_apart(end):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
-def test_a_rule_holds_for_every_spelling_of_the_relu(twin, relu, rule):
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient(twin, relu, rule):
     model = built(twin, relu)
     assert_same_answers(model, twin, ["logit"], [None, rule])
     x, targets = pictures(twin), targets_of(0)
@@ -173,8 +173,25 @@ def test_a_rule_holds_for_every_spelling_of_the_relu(twin, relu, rule):
 
 
 @pytest.mark.parametrize("relu", RELU6S.values(), ids=RELU6S)
-def test_a_rule_holds_for_every_spelling_of_relu6(saturated, relu):
-    assert_same_answers(built(saturated, relu), saturated, ["logit"], [None, *RULES])
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_on_relu6(saturated, relu):
+    model = built(saturated, relu)
+    assert_same_answers(model, saturated, ["logit"], [None, *RULES])
+    x, targets = pictures(saturated), targets_of(0)
+    plain, *others = (model.gradient(x, targets, rule)[1] for rule in (None, *RULES))
+    for other in others:
+        assert np.abs(plain - other).max() > 0.1 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize("relu", RELU6S.values(), ids=RELU6S)
+def test_pitfall_guided_backprop_changes_the_network_in_a_saturated_relu6(saturated, relu):
+    """All units are beyond 6, or closed: nothing comes through them; deconvnet does not ask."""
+    model = built(saturated, relu)
+    x, targets = 1e4 * pictures(saturated), targets_of(0)
+    first = saturated.before_relus(x)[0]
+    assert ((first > 6) | (first < 0)).all()
+    assert (first > 6).any()
+    for rule, any_left in ((None, False), ("guided", False), ("deconvnet", True)):
+        assert model.gradient(x, targets, rule)[1].any() == any_left
 
 
 @quiet
@@ -193,7 +210,7 @@ def test_a_saved_network_gives_the_maps_of_its_twin_in_every_spelling(
 @quiet
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("form", ["traced", "exported"])
-def test_the_logits_of_a_saved_network_are_found_in_every_spelling(twin, end, form, tmp_path):
+def test_pitfall_logits_wanted_softmax_gradient_delivered_by_a_saved_network(twin, end, form, tmp_path):
     net = networks.network(torch, RELUS["nn.ReLU"], end, twin)
     model = load_model(saved(net, form, tmp_path), size=networks.SIZE)
     assert model.info.logits
@@ -338,7 +355,7 @@ def test_a_rule_leaves_other_activations_alone(name, rule):
 
 @quiet
 @pytest.mark.parametrize("form", FORMS[1:])
-def test_a_saved_network_without_a_relu_says_so(twin, form, tmp_path):
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_without_a_relu(twin, form, tmp_path):
     net = networks.sequential(torch, twin, torch.nn.LeakyReLU(0.3))
     model = load_model(saved(net, form, tmp_path), size=networks.SIZE)
     assert_same_answers(model, Convolutional(slope=0.3))
@@ -363,6 +380,17 @@ def test_relus_beside_the_way_to_the_classes_do_not_count(twin):
 # The network stays as it is ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_pitfall_guided_backprop_changes_the_network(forms, twin, form):
+    x, targets, model = pictures(twin, 2), targets_of(0, 1), forms[form]
+    scores, plain = model.scores(x), model.gradient(x, targets)[1]
+    for rule in RULES:
+        value, _ = model.gradient(x, targets, rule)
+        np.testing.assert_allclose(value, scores[[0, 1], [0, 1]], rtol=1e-5)
+        np.testing.assert_array_equal(model.scores(x), scores)
+        np.testing.assert_array_equal(model.gradient(x, targets)[1], plain)
+
+
 @pytest.fixture
 def training():
     """A network as it is in training: with chance and company in its answers."""
@@ -382,7 +410,7 @@ def in_inference(net, x):
     return outputs
 
 
-def test_inference_mode_and_no_change_of_the_network_that_was_given(training, twin):
+def test_pitfall_train_mode_left_on(training, twin):
     x = pictures(twin, 3)
     wanted = in_inference(training, x)
     before = {name: value.clone() for name, value in training.state_dict().items()}
@@ -403,7 +431,7 @@ def test_weights_are_not_copied(training):
 
 
 @quiet
-def test_an_exported_graph_that_was_left_in_training_is_switched_to_inference(training, twin, tmp_path):
+def test_pitfall_train_mode_left_on_in_an_exported_graph(training, twin, tmp_path):
     x = pictures(twin, 3)
     wanted = in_inference(training, x)
     example = torch.zeros(4, 3, *networks.SIZE)
@@ -413,7 +441,7 @@ def test_an_exported_graph_that_was_left_in_training_is_switched_to_inference(tr
 
 
 @quiet
-def test_a_scripted_network_that_was_left_in_training_is_switched_to_inference(training, twin, tmp_path):
+def test_pitfall_train_mode_left_on_in_a_scripted_network(training, twin, tmp_path):
     x = pictures(twin, 3)
     torch.jit.save(torch.jit.script(training.train()), tmp_path / "net.pt")
     model = load_model(tmp_path / "net.pt", size=networks.SIZE)
@@ -421,7 +449,7 @@ def test_a_scripted_network_that_was_left_in_training_is_switched_to_inference(t
 
 
 @quiet
-def test_a_traced_network_that_was_left_in_training_is_refused(training, tmp_path):
+def test_pitfall_train_mode_left_on_in_a_traced_network(training, tmp_path):
     traced = torch.jit.trace(training, torch.zeros(4, 3, *networks.SIZE), check_trace=False)
     torch.jit.save(traced, tmp_path / "net.pt")
     with pytest.raises(ModelError, match=r"saved as it is in training; call model\.eval\(\) before"):
@@ -479,7 +507,7 @@ def hurried():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_threads_do_not_disturb_each_other(forms, twin, hurried, form):
+def test_pitfall_two_threads_corrupt_each_others_maps(forms, twin, hurried, form):
     """Another rule, another class, another picture and another layer at the same time."""
     model = forms[form].with_settings(Settings(preprocessing="none", size=networks.SIZE))
     x = pictures(twin, 4)
@@ -542,19 +570,19 @@ def test_the_fingerprint_is_that_of_weights_and_architecture(twin):
     assert len(set(prints)) == 3
 
 
-def test_wide_pictures_are_not_turned(twin):
+def test_pitfall_channels_last_confused_with_channels_first_or_width_and_height_swapped(twin):
     net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 1, 3, bias=False), torch.nn.ReLU(), torch.nn.AdaptiveMaxPool2d(1)
     )
     net = torch.nn.Sequential(net, torch.nn.Flatten(), torch.nn.Linear(1, 2))
     with torch.no_grad():
         net[0][0].weight[:] = torch.tensor([1.0, 0, 0])[None, :, None, None] / 9
-    model = opened(net, size=(32, 80))
-    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 32, 80, 3)).astype(np.float32)
-    x[:, 5:9, 61:66, 0] = 1
+    model = opened(net, size=(160, 224))
+    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 160, 224, 3)).astype(np.float32)
+    x[:, 30:42, 170:182, 0] = 1
     values = np.abs(model.gradient(x, Targets(np.array([[1, 0]], np.float32)))[1])[0]
     y, x = np.unravel_index(np.argmax(values.sum(-1)), values.shape[:2])
-    assert (5 <= y < 9, 61 <= x < 66) == (True, True)
+    assert (30 <= y < 42, 170 <= x < 182) == (True, True)
     assert values[..., 1:].max() == 0
 
 

@@ -64,7 +64,7 @@ def weights(module):
     return {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
 
 
-def test_layers_below_a_step_are_bit_equal(model):
+def test_pitfall_randomisation_check_re_initialises_everything_at_step_one(model):
     """Quantus on Keras makes all layers random at step one."""
     own = weights(model._network.module)
     names = [*own]
