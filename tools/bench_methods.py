@@ -3,7 +3,8 @@
     python tools/bench_methods.py MODEL PREPROCESSING [METHOD ...]
 
 A method is run once to see what it asks of the model; then, in turns, the method and the same calls alone, of ready
-arrays. What the ratio is above 1 is the method's own work: masks, noise, sums. Prints ``METHOD=RATIO own calls``.
+arrays. What the ratio is above 1 is the method's own work: masks, noise, sums. Beside it, after how many plain maps'
+time the first estimate of the usual options is there. Prints ``METHOD=RATIO seconds calls first=PLAIN MAPS``.
 """
 
 from __future__ import annotations
@@ -76,14 +77,12 @@ _READY: dict[tuple[int, ...], Any] = {}
 
 def measure(model: Model, name: str) -> tuple[float, float, int]:
     """Seconds of a method over those of its calls, seconds of the method, and how many calls there are."""
-    shape = (1, *(side or 224 for side in model.info.input.shape), model.info.input.channels)
-    weights = np.eye(1, len(model.info.labels), dtype=np.float32)
-    method = METHODS[name]
+    shape, method = _shape(model), METHODS[name]
     few = {option.name: FEW[option.name] for option in method.options if option.name in FEW}
     options = method.complete(few)
 
     def run() -> None:
-        for _ in method.function(model, _pictures(shape).copy(), Targets(weights), **options):
+        for _ in method.function(model, _pictures(shape).copy(), _one_class(model), **options):
             pass
 
     calls = calls_of(model, run)
@@ -99,16 +98,42 @@ def measure(model: Model, name: str) -> tuple[float, float, int]:
     return statistics.median(ratios), statistics.median(seconds), len(calls)
 
 
+def until_first(model: Model, name: str) -> float:
+    """Time until the first estimate, in gradients of one picture, which no answer before helps with."""
+    shape = _shape(model)
+    method, targets = METHODS[name], _one_class(model)
+    ratios = []
+    for _ in range(1 + 2 * ROUNDS):  # the first one compiles
+        begun = time.perf_counter()
+        run = method.function(model, _pictures(shape).copy(), targets, **method.complete({}))
+        next(run)
+        between = time.perf_counter()
+        run.close()  # type: ignore[attr-defined] # every method is a generator
+        middle = time.perf_counter()
+        model.gradient(_pictures(shape), targets)
+        ratios.append((between - begun) / (time.perf_counter() - middle))
+    return statistics.median(ratios[1:])
+
+
+def _shape(model: Model) -> tuple[int, ...]:
+    return (1, *(side or 224 for side in model.info.input.shape), model.info.input.channels)
+
+
+def _one_class(model: Model) -> Targets:
+    return Targets(np.eye(1, len(model.info.labels), dtype=np.float32))
+
+
 def main(source: str, preprocessing: str, *names: str) -> None:
     """Print a line for each method that the model can answer."""
     model = load_model(source, preprocessing=preprocessing or None)
     for name in names or METHODS:
         try:
             ratio, seconds, calls = measure(model, name)
+            first = until_first(model, name) if "gradient" in model.info.gives else float("nan")
         except ModelError as error:
             print(f"{name}: {error}", flush=True)
         else:
-            print(f"{name}={ratio:.3f} {seconds:.2f} {calls}", flush=True)
+            print(f"{name}={ratio:.3f} {seconds:.2f} {calls} first={first:.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def chunks(total: int, pictures: int, together: int) -> Iterator[tuple[int, int]]:
+def chunks(total: int, pictures: int, together: int, *, first: int = 2) -> Iterator[tuple[int, int]]:
     """Cut ``total`` samples into ranges (start, stop): the first is small, so that something shows at once.
 
     The sizes follow from the arguments alone, not from the clock: a sum of floats depends on how it
@@ -19,9 +19,11 @@ def chunks(total: int, pictures: int, together: int) -> Iterator[tuple[int, int]
         How many there are; a range of ``m`` samples is a call of ``m`` times as many.
     together : int
         Best pictures of one call, see `ModelInfo.together`.
+    first : int
+        Samples of the first range, if a call may have so many.
     """
     most = max(1, together // pictures)
-    start, size = 0, min(2, most)
+    start, size = 0, min(first, most)
     while start < total:
         stop = min(start + size, total)
         yield start, stop

@@ -49,12 +49,12 @@ class Covered:
         masks : callable
             Makes them, (M, N, *space) or (M, 1, *space) float32 from 0 to 1; not asked if the scores are known.
         """
-        return self._weigh(self._recall.scores(step, lambda: self._scores(masks())), targets)
+        return self._weigh(self._recall.scores(step, lambda: self._under(masks())), targets)
 
     def ends(self, targets: Targets) -> tuple[Array, Array]:
         """Values of the whole pictures and of the empty ones, each (N,)."""
-        both, run = (self._x, self._empty), self._model.scores
-        scores = self._recall.scores("ends", lambda: np.concatenate([run(end) for end in both]))
+        both = np.stack([self._x, self._empty])
+        scores = self._recall.scores("ends", lambda: self._run(len(both), both.__getitem__))
         whole, empty = self._weigh(scores, targets)
         return whole, empty
 
@@ -62,17 +62,21 @@ class Covered:
         count = len(scores) // len(self._x)
         return self._model.weigh(scores, targets.repeat(count)).reshape(count, -1)
 
-    def _scores(self, masks: Array) -> Array:
-        """Scores (M·N, ...), in calls that are not larger than the model wants."""
-        most = max(1, self._model.info.together(self._x.shape[1:-1]) // len(self._x))
-        parts = (masks[start : start + most] for start in range(0, len(masks), most))
-        return np.concatenate([self._model.scores(self._under(part)) for part in parts])
-
     def _under(self, masks: Array) -> Array:
+        """Scores (M·N, ...) of the pictures under M masks."""
+        return self._run(len(masks), lambda some: self._masked(masks[some]))
+
+    def _run(self, times: int, pictures: Callable[[slice], Array]) -> Array:
+        """Scores of so many times the pictures, made as they are run, in calls not larger than the model wants."""
+        most = max(1, self._model.info.together(self._x.shape[1:-1]) // len(self._x))
+        parts = (pictures(slice(start, start + most)) for start in range(0, times, most))
+        return np.concatenate([self._model.scores(part.reshape(-1, *self._x.shape[1:])) for part in parts])
+
+    def _masked(self, masks: Array) -> Array:
         pictures = np.empty((len(masks), *self._x.shape), np.float32)
         for channel in range(
             self._x.shape[-1]
         ):  # all at once is many times as slow: loops as short as the channels
             np.multiply(self._shown[..., channel], masks, out=pictures[..., channel])
         pictures += self._empty
-        return pictures.reshape(-1, *self._x.shape[1:])
+        return pictures

@@ -34,7 +34,7 @@ def guided_ig(
     Parameters
     ----------
     steps : int
-        Gradients along the way, one after the other; more of them make the completeness gap smaller.
+        Gradients along the way, one after the other; more of them follow the score more closely.
     baseline : {"black", "white", "mean", "blur"}
         The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
     fraction : float
@@ -46,10 +46,12 @@ def guided_ig(
     Every step brings the picture nearer by the same distance (the sum of absolute differences), and takes
     it from those values whose gradient is smallest there; so steep places that happen to lie on the
     straight way, and add noise to its map, are gone around. The map so far is that of the way so far.
-    The way may go through any mixture of both pictures (the algorithm without anchors). As in the algorithm
+    The way may go through any mixture of both pictures (the algorithm without anchors; the authors' program, whose
+    maps these are if its ``max_dist`` is 1, keeps near the straight way unless told otherwise). As in the algorithm
     each step uses the gradient at its beginning, and its values were chosen for being flat there. On networks of
     ReLUs, where the score is folded, they often are steep on the other side of the fold: so the completeness gap, by
-    which the contributions do not add up to the score minus the empty picture's, stays however many the steps.
+    which the contributions do not add up to the score minus the empty picture's, stays however many the steps, in
+    the authors' program too.
     """
     before = after = model.weigh(model.scores(x), targets)
     place = empty_picture(model, x, baseline).astype(np.float64)

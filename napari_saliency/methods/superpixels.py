@@ -130,7 +130,7 @@ def _fitted(
     of = fits[0].together
     total = max(1, *(fit.samples for fit in fits))
     exact = tuple(fit.exact for fit in fits)
-    for begin, stop in chunks(total, len(fits) * of, together):
+    for begin, stop in chunks(total, len(fits) * of, together, first=2 // of):
         drawn = [fit.draw(stop - begin) for fit in fits]
         values = covered.values((begin, stop, exact), targets, partial(_masks, fits, drawn))
         for fit, coalitions, each in zip(fits, drawn, values.T, strict=True):

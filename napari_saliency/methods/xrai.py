@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -53,8 +54,8 @@ def xrai(
         )
     pictures = model.info.input.preprocessing.inverse(x)
     attributions = _attributions(model, x, targets, steps)
-    found = next(attributions)
-    yield Estimate(found.values, found.done, found.total + len(SCALES))
+    for found in islice(attributions, 2):
+        yield Estimate(found.values, found.done, found.total + len(SCALES))
     members: list[list[csr_array]] = [[] for _ in pictures]
     total = found.total + len(SCALES)
     for number, scale in enumerate(SCALES, 1):
@@ -70,10 +71,17 @@ def xrai(
 
 
 def _attributions(model: Model, x: Array, targets: Targets, steps: int) -> Iterator[Estimate]:
-    """Mean of the integrated gradients from black and from white, (N, h, w), and its completeness gap."""
+    """Mean of the integrated gradients from black and from white, (N, h, w), and its completeness gap.
+
+    The first estimate is of black alone, so that something shows at once.
+    """
     starts = (empty_picture(model, x, "black"), empty_picture(model, x, "white"))
-    ways = (integrate(model, targets, straight(model, x, start, steps, "trapezoid")) for start in starts)
-    for black, white in zip(*ways, strict=True):
+    blacks, whites = (
+        integrate(model, targets, straight(model, x, start, steps, "trapezoid")) for start in starts
+    )
+    early = next(blacks)
+    yield Estimate(early.values.sum(axis=-1), early.done, 2 * early.total)
+    for black, white in zip(chain([early], blacks), whites, strict=True):
         values = ((black.values + white.values) / 2).sum(axis=-1)
         done, total = black.done + white.done, black.total + white.total
         gap = completeness(values, (difference(black) + difference(white)) / 2) if done == total else {}

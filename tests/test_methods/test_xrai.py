@@ -114,9 +114,18 @@ def test_the_gap_that_is_reported_is_the_gap(model):
 def test_scales_come_in_one_after_the_other_and_then_steps(model):
     x, targets = scene(), targets_of(0)
     estimates = list(xrai(model, x, targets, steps=16))
-    assert [e.done for e in estimates[:7]] == [4, 5, 6, 7, 8, 9, 10]  # two gradients from each baseline
+    assert [e.done for e in estimates[:8]] == [
+        2,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+    ]  # two gradients from black, then from white
     assert estimates[-1].done == estimates[-1].total == 2 * 16 + 6
-    counts = [len(np.unique(e.values)) for e in estimates[:7]]
+    counts = [len(np.unique(e.values)) for e in estimates[1:8]]
     assert counts[1] < counts[6] < counts[0]  # of one pixel each, before they are known
     assert not any(e.diagnostics for e in estimates[:-1])
 

@@ -186,7 +186,7 @@ def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_on_relu6(s
 def test_pitfall_guided_backprop_changes_the_network_in_a_saturated_relu6(saturated, relu):
     """All units are beyond 6, or closed: nothing comes through them; deconvnet does not ask."""
     model = built(saturated, relu)
-    x, targets = 1e4 * pictures(saturated), targets_of(0)
+    x, targets = np.float32(1e6) * pictures(saturated), targets_of(0)
     first = saturated.before_relus(x)[0]
     assert ((first > 6) | (first < 0)).all()
     assert (first > 6).any()
