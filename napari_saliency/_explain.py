@@ -18,7 +18,7 @@ from napari_saliency._image import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency._placement import Placement, Region
 from napari_saliency._resolve import resolve, target_label, target_value
 from napari_saliency._types import DIRECTIONS, Array, Estimate, ModelError, Prediction, Score, Target, Targets
-from napari_saliency.methods import METHODS, Method
+from napari_saliency.methods import METHODS, Method, wrappable
 from napari_saliency.models import Model
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def answers(
     complete = chosen.complete(options)
     _check_needs(chosen, complete, model.info)
     targets = weighed([(question.target, question.prediction) for question in questions], model.info)
-    answer = _Answer(model.info, chosen, complete, x.shape[1:-1])
+    answer = _Answer(model.info, chosen, complete, x)
     for estimate in chosen.function(model, x, targets, **complete):
         yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
 
@@ -237,9 +237,13 @@ def _weights(target: Target, prediction: Prediction) -> Array:
 
 def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) -> None:
     for missing in sorted(method.needed(options) - info.gives):
-        others = ", ".join(f"{m.title} ({m.id})" for m in METHODS.values() if m.needs in info.gives)
+        able = [METHODS[name] for name in wrappable()] if method.wraps else METHODS.values()
+        others = ", ".join(f"{m.title} ({m.id})" for m in able if m.needs in info.gives)
+        inside = "one inside that does not, " if method.wraps else ""
         what = {"gradient": "derivatives", "tap": "layers"}[missing]
-        raise ModelError(f"{method.title} needs {what}, which {info.name} does not give: choose {others}")
+        raise ModelError(
+            f"{method.title} needs {what}, which {info.name} does not give: choose {inside}{others}"
+        )
 
 
 def find_method(name: str) -> Method:
@@ -256,21 +260,22 @@ class _Answer:
     info: ModelInfo
     method: Method
     options: Mapping[str, Any]
-    size: tuple[int, ...]  # of the model's input
+    x: Array
 
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
         """Everything about the ``n``-th picture's map."""
-        values = estimate.values[n]
+        values, size = estimate.values[n], self.x.shape[1:-1]
         if self.method.shows == "picture":
             values = self.info.input.preprocessing.inverse(values)
         notes = (
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
-            *_finite_note(values, len(self.size)),
+            *_even_note(self.x[n]),
+            *_finite_note(values, len(size)),
         )
         return Explanation(
             values=values,
-            placement=question.placement.coarser(self.size, values.shape[: len(self.size)]),
+            placement=question.placement.coarser(size, values.shape[: len(size)]),
             target=question.target,
             label=target_label(question.target, self.info.labels),
             score=target_value(question.target, question.prediction),
@@ -292,6 +297,15 @@ class _Answer:
     def _scores_note(self, target: Target) -> tuple[str, ...]:
         replaced = target.score == "logit" and not self.info.logits
         return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
+
+
+def _even_note(x: Array) -> tuple[str, ...]:
+    """Say that a picture (*space, C) shows nothing, as one without any number in it does."""
+    if np.ptp(x, axis=tuple(range(x.ndim - 1))).any():
+        return ()
+    return (
+        "To the model the picture is the same everywhere: the map tells of the model, not of the picture.",
+    )
 
 
 def _finite_note(values: Array, axes: int) -> tuple[str, ...]:

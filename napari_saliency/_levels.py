@@ -21,6 +21,8 @@ Range = tuple[float, float]
 _BAND = 16_000_000  # bytes at once: neighbours share few rows, and the allocator keeps blocks of this size
 _HUGE = 1e38  # as good as infinite: differences of smaller values still fit into float32
 
+VOID = "no value is a finite number"
+
 
 def bands(rows: int, bytes_per_row: float) -> Iterator[slice]:
     """Cut rows into bands of about 16 MB."""
@@ -36,6 +38,7 @@ class Extent(NamedTuple):
     high: float
     nans: int = 0
     infinite: int = 0
+    void: bool = False  # without any finite value
 
     @classmethod
     def of(cls, picture: Pixels) -> Extent:
@@ -54,7 +57,7 @@ class Extent(NamedTuple):
                 least = float(block.min(where=finite, initial=np.inf))
                 most = float(block.max(where=finite, initial=-np.inf))
             low, high = min(low, least), max(high, most)
-        return cls(low, high, nans, infinite) if low <= high else cls(0, 0, nans, infinite)
+        return cls(low, high, nans, infinite) if low <= high else cls(0, 0, nans, infinite, void=True)
 
     @property
     def natural(self) -> Range:
@@ -157,16 +160,18 @@ def _checked(value_range: Range) -> Range:
 def _untouched(picture: Pixels, extent: Extent) -> Levels:
     bounds = None if extent.flawless else (extent.low, extent.high)
     nan = min(0.0, extent.low)
-    words = f"values {extent.low:g} to {extent.high:g} taken as they are"
+    words = VOID if extent.void else f"values {extent.low:g} to {extent.high:g} taken as they are"
     return Levels(0, 255, bounds, nan, untouched=True, words=(words, *_flaws(picture, extent, f"{nan:g}")))
 
 
 def _words(picture: Pixels, black_white: Range, extent: Extent) -> tuple[str, ...]:
     low, high = black_white
     words = f"values {low:g} to {high:g} taken as black to white"
-    if low == high:
+    if extent.void:
+        words = VOID
+    elif low == high:
         words = f"all values are {low:g}, taken as black"
-    if low == 0 and high == 255:
+    elif low == 0 and high == 255:
         words = "values 0 to 255 as they are"
     return words, *_flaws(picture, extent, "black")
 

@@ -16,8 +16,10 @@ from psygnal import Signal
 
 from napari_saliency import _display
 from napari_saliency._napari_beside import PictureLayers
+from napari_saliency._napari_live import KIND, STATE
 from napari_saliency._napari_maps import MapLayers
 from napari_saliency._napari_pictures import (
+    OURS,
     Pixels,
     Reading,
     is_picture,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_saliency._explanation import Explanation
     from napari_saliency._inspection import Inspection
@@ -87,6 +90,7 @@ class Viewing:
         self._closed = False
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
+        self._dismissed = False  # the user has deleted the map that is shown
         self._space = 2  # axes that the model sees
         self.source: Image | None = None
         self.region: Drawing | None = None
@@ -96,7 +100,7 @@ class Viewing:
         self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
-        inspection.explanation_changed.connect(self._show)
+        inspection.explanation_changed.connect(self._answered)
         inspection.known_classes_changed.connect(self._prepare)
         inspection.model_changed.connect(self._model_set)
         self._model_set(inspection.model)
@@ -156,7 +160,8 @@ class Viewing:
     def display(self, display: _display.Display) -> None:
         self._display = display
         self._maps.set_display(display, self.source)
-        self._show(self._inspection.explanation)
+        if not self._dismissed:
+            self._show(self._inspection.explanation)
 
     @property
     def errors(self) -> bool:
@@ -190,7 +195,7 @@ class Viewing:
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
-        self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
+        self._inspection.explanation_changed.disconnect(self._answered, missing_ok=True)
         self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
         self._reader.shutdown(wait=False, cancel_futures=True)
 
@@ -258,6 +263,9 @@ class Viewing:
         source = self._maps.error_of(event.value)
         if source is not None:  # other layers are left alone while some are being removed
             self._post(partial(self._error_deleted, source))
+        if self._is_shown(event.value):
+            self._dismissed = True
+            self._inspection.dismiss()
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
         if event.value is self.source:
@@ -267,6 +275,12 @@ class Viewing:
         elif is_picture(event.value) or is_drawing(event.value):
             self.pictures_changed.emit()
         self._tell_map()
+
+    def _is_shown(self, layer: Layer) -> bool:
+        """Whether a layer is the map, or the picture, that was answered last."""
+        data, shown = layer.metadata, self._inspection.explanation
+        ours = shown is not None and data.get(OURS) is shown
+        return ours and data.get(KIND) != "error" and data.get(STATE) != "kept"
 
     def _error_deleted(self, source: Image) -> None:
         """Show no errors any more, unless all that belongs to the picture is gone."""
@@ -364,6 +378,11 @@ class Viewing:
         notification_manager.dispatch(Notification(message, "warning"))
 
     # Maps --------------------------------------------------------------------------------------
+
+    def _answered(self, explanation: Explanation | None) -> None:
+        """Show what is new, also where an older map was deleted."""
+        self._dismissed = False
+        self._show(explanation)
 
     def _show(self, explanation: Explanation | None) -> None:
         request = self._inspection.request

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from operator import index
 from typing import TYPE_CHECKING, cast
 
-from napari_saliency._types import DIRECTIONS, Score, Target
+from napari_saliency._types import DIRECTIONS, PLURALS, Score, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
         If there is no such class; the message names the nearest ones.
     """
     if isinstance(target, Target):
-        target.dense(len(prediction.labels))
+        _check_exists(target.weights[-1][0], prediction)
         return target
     if prediction.of_quantities:
         score = DIRECTIONS[0] if score == "logit" else score
@@ -40,21 +40,26 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
     if target is None:
         return Target.of_class(int(prediction.order()[0]), score)
     if isinstance(target, str):
-        return Target(weights_of(target, prediction.labels), score)
+        return Target(weights_of(target, prediction), score)
     try:
         number = index(target)
     except TypeError:
         number = None
     if number is None or isinstance(target, bool):  # True is not class 1
-        raise ValueError(f"a target is a class's index or label, or a Target, not {target!r}")
-    if not 0 <= number < len(prediction.labels):
-        raise ValueError(
-            f"class {number} does not exist: the model has classes 0 to {len(prediction.labels) - 1}"
-        )
+        raise ValueError(f"a target is a {prediction.noun}'s index or label, or a Target, not {target!r}")
+    _check_exists(number, prediction)
     return Target.of_class(number, score)
 
 
-def weights_of(text: str, labels: Sequence[str]) -> Weights:
+def _check_exists(number: int, prediction: Prediction) -> None:
+    if not 0 <= number < len(prediction.labels):
+        raise ValueError(
+            f"{prediction.noun} {number} does not exist: {prediction.owner} has {PLURALS[prediction.noun]} 0 to "
+            f"{len(prediction.labels) - 1}"
+        )
+
+
+def weights_of(text: str, prediction: Prediction) -> Weights:
     """Weights of a class by its label, or of a sum, as in ``cat - 0.5 dog + zebra``.
 
     Signs stand between spaces, a factor before its label; `sum_words` writes what this reads.
@@ -62,9 +67,13 @@ def weights_of(text: str, labels: Sequence[str]) -> Weights:
     Raises
     ------
     ValueError
-        If there is no such class, or nothing is left of the sum.
+        If nothing is named, there is no such class, or nothing is left of the sum.
     """
-    plain = [_plain(label) for label in labels]
+    if not text.strip():
+        raise ValueError(
+            f"nothing is named: give a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
+        )
+    plain = [_plain(label) for label in prediction.labels]
     parts = _SIGN.split(text)
     if len(parts) == 1 or _plain(text) in plain:
         terms = [("+", text)]
@@ -75,7 +84,7 @@ def weights_of(text: str, labels: Sequence[str]) -> Weights:
         ]
     found: dict[int, float] = {}
     for sign, term in terms:
-        weight, number = _term(term.strip(), plain)
+        weight, number = _term(term.strip(), plain, prediction)
         found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
     weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
     if not weights:
@@ -83,21 +92,26 @@ def weights_of(text: str, labels: Sequence[str]) -> Weights:
     return weights
 
 
-def _term(text: str, plain: list[str]) -> tuple[float, int]:
+def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, int]:
     """Weight and class of one term of a sum."""
     factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
-    return (float(factor[1]), _find_label(factor[2], plain)) if factor else (1.0, _find_label(text, plain))
+    weight, label = (float(factor[1]), factor[2]) if factor else (1.0, text)
+    return weight, _find_label(label, plain, prediction)
 
 
-def _find_label(text: str, plain: list[str]) -> int:
+def _find_label(text: str, plain: list[str], prediction: Prediction) -> int:
     matches = [i for i, label in enumerate(plain) if label == _plain(text)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise ValueError(f"{text!r} names the classes {', '.join(map(str, matches))}: give one by its index")
+        raise ValueError(
+            f"{text!r} names the {PLURALS[prediction.noun]} {', '.join(map(str, matches))}: give one by its index"
+        )
+    if not text:
+        raise ValueError(f"a sign is followed by nothing: give a {prediction.noun}, or a sum of them")
     near = get_close_matches(_plain(text), plain, 3)
     hint = f"; near it are {', '.join(near)}" if near else ""
-    raise ValueError(f"the model has no class {text!r}{hint}")
+    raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{hint}")
 
 
 def _plain(label: str) -> str:

@@ -48,6 +48,11 @@ SCORES: tuple[Score, ...] = ("logit", "probability", "log_probability")
 DIRECTIONS: tuple[Score, ...] = ("increase", "decrease")
 NEEDS: tuple[Needs, ...] = ("scores", "gradient", "tap")
 FITS: tuple[Fit, ...] = get_args(Fit)
+PLURALS: Mapping[str, str] = MappingProxyType(
+    {"class": "classes", "quantity": "quantities", "channel": "channels"}
+)
+"""What the numbers can be that a model answers with, or a layer of it."""
+
 NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
@@ -220,6 +225,16 @@ class Prediction:
     def of_quantities(self) -> bool:
         """Whether the scores are no classes'."""
         return bool(np.isnan(self.probabilities).all())
+
+    @property
+    def noun(self) -> str:
+        """What the scores are of: one of `PLURALS`."""
+        return "channel" if self.channels else "quantity" if self.of_quantities else "class"
+
+    @property
+    def owner(self) -> str:
+        """Whose they are, in words."""
+        return "the layer" if self.channels else "the model"
 
     def top(self, k: int = 5) -> list[Ranked]:
         """Return the ``k`` most probable classes, the most probable first; quantities in their order."""

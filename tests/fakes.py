@@ -223,6 +223,9 @@ class FakeInspection(Signals):
         self.progress = Progress(self.progress.done, self.progress.total, "stopping after this step")
         self.progress_changed.emit(self.progress)
 
+    def dismiss(self):
+        self.commands.append(("dismiss",))
+
     def stop_by_force(self):
         self.commands.append(("stop_by_force",))
         self.set_model(

@@ -14,7 +14,7 @@ from napari_saliency._explain import answers, explain, explain_batch
 from napari_saliency._placement import Placement
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._resolve import resolve, target_label, weights_of
-from napari_saliency._types import SCORES, ModelError, Target, Targets
+from napari_saliency._types import SCORES, ModelError, Prediction, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
 from tests.analytic import LABELS, Anything, Dense, Linear, Spatial, pictures, prediction_of, targets_of
@@ -102,6 +102,7 @@ def test_an_explanation_can_be_understood_and_repeated(model, picture):
         "noise": 0.15,
         "precision": 0.0,
         "layer": "",
+        "absolute": False,
         "seed": 3,
     }
     assert (found.done, found.total) == (5, 5)
@@ -245,12 +246,18 @@ def test_a_sum_in_words(words, weights):
         assert resolve(target_label(target, LABELS), prediction_of(1, 3, 2, 0), "probability") == target
 
 
+def named(*labels, channels=False):
+    """A prediction of these labels."""
+    values = np.zeros(len(labels), np.float32)
+    return Prediction(values, values * np.nan if channels else values, values, labels, channels=channels)
+
+
 def test_labels_may_look_like_sums_and_numbers():
     labels = ("salt - pepper", "salt", "3", "12", "jack-o'-lantern")
-    assert weights_of("salt - pepper", labels) == ((0, 1.0),)
-    assert weights_of("12", labels) == ((3, 1.0),)
-    assert weights_of("3 - 12", labels) == ((2, 1.0), (3, -1.0))
-    assert weights_of("2 3 - jack-o'-lantern", labels) == ((2, 2.0), (4, -1.0))
+    assert weights_of("salt - pepper", named(*labels)) == ((0, 1.0),)
+    assert weights_of("12", named(*labels)) == ((3, 1.0),)
+    assert weights_of("3 - 12", named(*labels)) == ((2, 1.0), (3, -1.0))
+    assert weights_of("2 3 - jack-o'-lantern", named(*labels)) == ((2, 2.0), (4, -1.0))
 
 
 @pytest.mark.parametrize(
@@ -258,12 +265,29 @@ def test_labels_may_look_like_sums_and_numbers():
     [
         ("zebra - zebra", "nothing is left of"),
         ("zebra - ber", "no class 'ber'; near it are bear"),
-        ("", "no class ''"),
+        ("", "nothing is named: give a class, or a sum of classes"),
+        ("  ", "nothing is named"),
+        ("zebra -", "the model has no class 'zebra -'"),
+        ("zebra - ", "a sign is followed by nothing: give a class"),
     ],
 )
 def test_a_sum_that_makes_no_sense_is_told(words, message):
     with pytest.raises(ValueError, match=message):
-        weights_of(words, LABELS)
+        weights_of(words, named(*LABELS))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("", "nothing is named: give a channel, or a sum of channels"),
+        ("conv[9]", r"the layer has no channel 'conv\[9\]'; near it are conv"),
+        (2, "channel 2 does not exist: the layer has channels 0 to 1"),
+        (Target.of_class(5), "channel 5 does not exist: the layer has channels 0 to 1"),
+    ],
+)
+def test_inside_a_layer_it_is_channels_that_do_not_exist(asked, message):
+    with pytest.raises(ValueError, match=message):
+        resolve(asked, named("conv[0]", "conv[1]", channels=True))
 
 
 def test_a_contrast_is_the_difference_of_the_maps(model, picture):
@@ -279,6 +303,17 @@ def test_what_a_model_cannot_do_is_told_with_what_it_can(model, picture, name, w
         explain(model, picture, 0, name)
     assert [call for call, _ in model.calls] == ["scores"]
     assert explain(model, picture, 0, "occlusion").complete
+
+
+def test_what_wraps_a_method_needs_what_that_one_needs(model, picture):
+    model.info = replace(model.info, gives=frozenset({"scores"}))
+    with pytest.raises(
+        ModelError, match=r"does not give: choose one inside that does not, Occlusion \(occlusion\)"
+    ):
+        explain(model, picture, 0, "smoothgrad")
+    found = explain(model, picture, 0, "smoothgrad", of="occlusion", samples=3)
+    assert {call for call, _ in model.calls} == {"scores"}
+    assert found.values.any()
 
 
 # Many pictures -----------------------------------------------------------------------------------
@@ -457,7 +492,7 @@ def test_given_up_after_a_step_nothing_more_runs(model, picture):
         ({"score": "prob"}, "score 'prob' is not one of logit, probability, log_probability"),
         (
             {"method": "smoothgrad", "sample": 3},
-            "smoothgrad has no option 'sample'; it has of, samples, noise, precision, layer, seed",
+            "smoothgrad has no option 'sample'; it has of, samples, noise, precision, layer, absolute, seed",
         ),
         ({"method": "smoothgrad", "samples": 1}, "samples=1 must lie between 2 and 1000"),
         ({"steps": 3}, "gradient has no option 'steps'; it has none"),
@@ -502,6 +537,19 @@ def test_a_map_that_is_not_finite_says_so(model, picture, monkeypatch, name, bad
 
 def test_a_finite_map_has_no_note(model, picture):
     assert explain(model, picture, 0).notes == ()
+
+
+@pytest.mark.parametrize("shows_nothing", [np.nan, np.inf, 0.0, 7.0])
+def test_a_picture_that_is_the_same_everywhere_is_said_to_be_so(shows_nothing):
+    """One of NaN alone looks black to the model, and its map like any other's."""
+    model = Spatial()
+    note = "To the model the picture is the same everywhere"
+    picture = np.full((6, 8, 3), shows_nothing, np.float32)
+    (said,) = explain(model, picture, 0).notes
+    assert said.startswith(note)
+    picture[2, 3, :2] = 9, 3
+    others = explain_batch(model, [picture, np.full((6, 8, 3), 200.0)], 0)
+    assert [any(said.startswith(note) for said in found.notes) for found in others] == [False, True]
 
 
 def test_a_wrong_picture_is_told(model, tmp_path):

@@ -405,6 +405,35 @@ def test_cancel_takes_effect_within_one_step_and_keeps_what_is_shown(desk):
     assert not inspection.known()
 
 
+def test_what_is_dismissed_ends_at_once_and_shows_nothing_more(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    desk.engine.run_next()
+    shown = inspection.explanation
+    inspection.dismiss()
+    assert inspection.progress is None
+    desk.settle()
+    assert inspection.explanation is shown
+    assert _engine._engine().runs == {}
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.complete
+
+
+def test_only_what_is_shown_is_dismissed(desk):
+    """Another class that was asked for since goes on, and so do maps that are fetched ahead."""
+    inspection = desk.show()
+    inspection.explain()
+    desk.settle()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.explain()
+    inspection.dismiss()  # the map of the method before
+    desk.settle()
+    assert inspection.explanation.method == "smoothgrad"
+    assert inspection.explanation.complete
+
+
 def test_cancel_while_waiting_for_the_model(desk):
     desk.inspection.open_model(MODEL)
     desk.inspection.set_picture(picture())

@@ -85,6 +85,8 @@ def test_what_is_done_to_values_is_said():
     assert words(np.array([[0, 0.5]])) == ("values 0 to 1 taken as black to white",)
     assert words(np.array([[0, 9.5]])) == ("values 0 to 255 as they are",)
     assert words(np.array([[-1, 1.5]]), "none") == ("values -1 to 1.5 taken as they are",)
+    for name in ("unit", "none"):
+        assert words(np.full((1, 3), np.nan), name)[0] == "no value is a finite number"
     assert words(np.array([[np.nan, np.inf, 0, 1]])) == (
         "values 0 to 1 taken as black to white",
         "1 of 4 pixels NaN, taken as black",

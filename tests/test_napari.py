@@ -468,6 +468,37 @@ def test_a_map_that_was_deleted_comes_back_with_its_look(viewer, inspection, vie
     assert [layer.gamma for layer in maps(viewer)] == [0.5]
 
 
+def test_a_map_that_is_deleted_while_it_is_computed_stays_away_until_the_next_one(
+    viewer, inspection, viewing
+):
+    """Whoever deletes it does not want it: no step of the run that is left brings it back, nor another display."""
+    viewer.add_image(PHOTO)
+    inspection.patient = True
+    inspection.explain()
+    inspection.finish(done=2, total=9)
+    viewer.layers.remove(maps(viewer)[0])
+    assert inspection.commands[-1] == ("dismiss",)
+    viewing.display = Display(reduction="norm")
+    assert not maps(viewer)
+    inspection.explain()
+    inspection.finish()
+    assert len(maps(viewer)) == 1
+
+
+def test_another_layer_that_is_deleted_dismisses_nothing(viewer, inspection, viewing):
+    viewer.add_image(PHOTO)
+    other = viewer.add_labels(np.zeros((3, 3), int))
+    inspection.explain()
+    (kept,) = maps(viewer)
+    viewing.keep()
+    inspection.select_class(2)
+    for layer in (kept, other):
+        viewer.layers.remove(layer)
+    assert not inspection.of("dismiss")
+    viewing.display = Display(reduction="norm")
+    assert len(maps(viewer)) == 1
+
+
 def test_a_map_whose_picture_is_gone_is_dropped(viewer, inspection, viewing):
     viewer.add_image(PHOTO)
     inspection.patient = True

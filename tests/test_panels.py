@@ -661,7 +661,7 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
         section.choose(method)
     form = section.options
     fields = [form.widgets[name].native for name in ("score", "of", "samples", "noise")]
-    folded = [form.widgets[name].native for name in ("precision", "layer", "seed")]
+    folded = [form.widgets[name].native for name in ("precision", "absolute", "seed")]  # no layer: it is grey
     form.more.setChecked(unfolded)
     focus(qtbot, section.method)
     for widget in (
@@ -688,6 +688,38 @@ def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
     inspection.set_model(ready("net.keras"))
     assert items.item(gradient).isEnabled()
     assert inspection.method == "gradient"  # which the user has chosen, or not changed
+
+
+def test_a_method_that_wraps_one_is_offered_where_any_can_be_wrapped(made, inspection):
+    section = made(MethodSection, inspection)
+    inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
+    enabled = {name for name in METHODS if section._item(name).isEnabled()}
+    assert enabled == {
+        "occlusion",
+        "rise",
+        "lime",
+        "kernel_shap",
+        "smoothgrad",
+        "smoothgrad_squared",
+        "vargrad",
+    }
+    section.choose("smoothgrad")
+    assert section.options.widgets["of"].value == inspection.options["of"] == "occlusion"
+    inspection.set_model(ready("net.keras"))
+    section.choose("smoothgrad")
+    assert section.options.widgets["of"].value == inspection.options["of"] == "gradient"
+
+
+def test_a_layer_is_grey_and_left_out_while_the_method_inside_looks_at_none(made, inspection):
+    section = made(MethodSection, inspection)
+    inspection.set_model(ready("net.keras"))
+    section.choose("smoothgrad", of="grad_cam", layer="late")
+    layer = section.options.widgets["layer"]
+    assert (layer.native.isEnabled(), inspection.options["layer"]) == (True, "late")
+    section.options.widgets["of"].value = "gradient"
+    assert (layer.native.isEnabled(), inspection.options["layer"]) == (False, "")
+    section.options.widgets["of"].value = "layer_cam"
+    assert (layer.native.isEnabled(), inspection.options["layer"]) == (True, "late")
 
 
 def test_quantities_go_up_or_down_and_show_their_values(made, inspection):
@@ -1498,10 +1530,21 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     )
     nothing = np.full(3, np.nan, np.float32)
     inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
+    inspection.prediction = inside
     inspection.prediction_changed.emit(inside)
     assert rows(section) == [1, 2, 0]
     assert section.table.classes.data(section.table.classes.index(0, 1)) == "2"
     assert section.heading.text() == "Channels"
+    assert "Click a channel" in section.table.toolTip()
+    assert "Any sum of channels" in section.sum.line.toolTip()
+    assert "(channel 1)" in section.table.classes.data(
+        section.table.classes.index(0, 0), Qt.ItemDataRole.ToolTipRole
+    )
+    section.sum.button.click()
+    assert section.sum.button.text() == "Click a channel"
+    section.sum.line.setText("")
+    section.sum.line.returnPressed.emit()
+    assert section.sum.problem.text() == "Nothing is named: give a channel, or a sum of channels."
     assert section.search.placeholderText() == "Search 3 channels"
     assert section.inside.currentText() == "of late"
     assert section.inside.count() == 3
@@ -1528,9 +1571,21 @@ def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, inspecti
 
 def test_what_is_said_of_a_model_is_said_of_the_whole(made, inspection):
     section = made(ModelSection, inspection)
-    whole = info(source="net.keras", questions=("labels",))
+    whole = info(source="net.keras", questions=("preprocessing", "labels"))
     inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
     assert section.form.isVisible()
+    assert section.form._shown() == {"preprocessing"}  # channels have no other names
+
+
+def test_what_classes_are_called_is_not_asked_inside_a_layer(made, inspection):
+    section = made(ModelSection, inspection)
+    whole = info(source="net.keras", questions=("labels",))
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
+    assert section.form._shown() == {"labels"}
+    inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
+    assert not section.form.isVisible()
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
+    assert section.form._shown() == {"labels"}
 
 
 # Check

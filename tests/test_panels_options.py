@@ -162,7 +162,7 @@ def test_what_is_seldom_changed_is_folded_away(made, qtbot):
     form = made(OptionForm)
     form.show_options(METHODS["smoothgrad"].options, {}, info())
     qtbot.wait(1)
-    folded = ["precision", "layer", "seed"]
+    folded = ["precision", "layer", "absolute", "seed"]
     assert seen(form) == ["of", "samples", "noise"]
     assert form.more.text() == MORE
     before = form.sizeHint().height()

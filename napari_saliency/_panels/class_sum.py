@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWi
 from napari_saliency._asked import Asked
 from napari_saliency._panels._style import GAP, note, row, say
 from napari_saliency._resolve import sum_words, weights_of
+from napari_saliency._types import PLURALS
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QFocusEvent
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
     from napari_saliency._panels.class_table import ClassTable
 
-RATHER, CLICK = "Rather than…", "Click a class"
+RATHER, CLICK = "Rather than…", "Click a {}"
 BUTTON_HELP = (
-    "<p>Why the chosen class <i>rather than</i> another one: press this, then click the other class "
-    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one class alone.</p>"
+    "<p>Why the chosen {0} <i>rather than</i> another one: press this, then click the other {0} "
+    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one {0} alone.</p>"
 )
 SUM_HELP = (
-    "<p>What is explained. Any sum of classes can be typed, as in<br><b>tabby + 0.5 lynx - zebra</b></p>"
+    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p>"
     "<p>with spaces around its signs.</p>"
 )
+SUMS = {
+    "class": "tabby + 0.5 lynx - zebra",
+    "channel": "conv5[3] + 0.5 conv5[7]",
+    "quantity": "age - 0.5 size",
+}
 
 
 class Line(QLineEdit):
@@ -52,15 +58,13 @@ class ClassSum(QWidget):
 
     def __init__(self, inspection: Inspection, table: ClassTable) -> None:
         super().__init__()
-        self._inspection, self._table = inspection, table
+        self._inspection, self._table, self._noun = inspection, table, "class"
         self.button = QPushButton(RATHER)
         self.button.setCheckable(True)
-        self.button.setToolTip(BUTTON_HELP)
         self.button.clicked.connect(self._press)
         self.line = Line()
         self.line.setAcceptDrops(False)
         self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.line.setToolTip(SUM_HELP)
         self.line.returnPressed.connect(self._typed)
         self.line.left.connect(self.refresh)
         self.problem = note()
@@ -69,7 +73,7 @@ class ClassSum(QWidget):
         rows.setSpacing(GAP)
         rows.addLayout(row(self.button, self.line, stretch=1))
         rows.addWidget(self.problem)
-        self.button.setFixedWidth(max(self._width_of(text) for text in (RATHER, CLICK)))
+        self.button.setFixedWidth(max(self._width_of(text) for text in (RATHER, *map(CLICK.format, SUMS))))
         table.other_chosen.connect(self._hold)
         table.other_stepped.connect(self._step)
         table.ended.connect(self._end)
@@ -80,6 +84,9 @@ class ClassSum(QWidget):
         prediction, asked = self._inspection.prediction, self._inspection.asked
         several = prediction is not None and len(prediction.labels) > 1
         self.setVisible(several)
+        self._noun = prediction.noun if prediction is not None else "class"
+        self.button.setToolTip(BUTTON_HELP.format(self._noun))
+        self.line.setToolTip(SUM_HELP.format(PLURALS[self._noun], SUMS[self._noun]))
         self._wait(False)
         self.button.setChecked(bool(asked.parts))
         say(self.problem, "")
@@ -100,7 +107,7 @@ class ClassSum(QWidget):
     def _wait(self, waiting: bool) -> None:
         """Take the next click for the other class."""
         self._table.waiting = waiting
-        self.button.setText(CLICK if waiting else RATHER)
+        self.button.setText(CLICK.format(self._noun) if waiting else RATHER)
 
     def _end(self) -> None:
         """Explain one class alone again."""
@@ -123,7 +130,7 @@ class ClassSum(QWidget):
             return
         text = self.line.text()
         try:
-            weights = weights_of(text, prediction.labels)
+            weights = weights_of(text, prediction)
         except ValueError as error:
             say(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:

@@ -110,7 +110,7 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             known = "; its map is known and shows at once" if number in self._known else ""
             value = self._prediction.logits[number] if isnan(probability) else probability
-            return f"{self._labels[number]} (class {number}): {value:.3g}{known}"
+            return f"{self._labels[number]} ({self._prediction.noun} {number}): {value:.3g}{known}"
         if role == _MARK:
             return self._marks.get(number, "")
         return number in self._known if role == _KNOWN else None

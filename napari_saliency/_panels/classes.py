@@ -11,6 +11,7 @@ from napari_saliency._panels._style import Section, row
 from napari_saliency._panels.class_sum import ClassSum
 from napari_saliency._panels.class_table import FEWEST_ROWS, ROW, ClassTable
 from napari_saliency._panels.inside import InsideChoice
+from napari_saliency._types import PLURALS
 
 if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 SETTLED = 120  # milliseconds after which a search that is being typed begins
 HELP = (
-    "<p>Click a class, or step through them with [ and ].</p>"
+    "<p>Click a {}, or step through them with [ and ].</p>"
     "<p>Ctrl-click (⌘ on a Mac) a second one: why the first <i>rather than</i> the second. "
     "Ctrl and the arrow keys step through the second one; Escape ends it.</p>"
 )
@@ -38,7 +39,6 @@ class ClassSection(Section):
         self.table = ClassTable()
         self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
-        self.table.setToolTip(HELP)
         self.sum = ClassSum(inspection, self.table)
         self.inside = InsideChoice(inspection)
         self.rows.removeWidget(self.heading)
@@ -69,10 +69,10 @@ class ClassSection(Section):
             self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
-        kind = "Channels" if prediction is not None and prediction.channels else "Classes"
-        self.heading.setText(kind)
-        many = kind.lower() if count > 1 else {"Channels": "channel", "Classes": "class"}[kind]
-        words = f"Search {count} {many}" if count else "No prediction yet"
+        noun = prediction.noun if prediction is not None else "class"
+        self.heading.setText(PLURALS[noun].capitalize())
+        self.table.setToolTip(HELP.format(noun))
+        words = f"Search {count} {PLURALS[noun] if count > 1 else noun}" if count else "No prediction yet"
         self.search.setPlaceholderText(words)
         self.search.setEnabled(count > 0)
         self._mark()

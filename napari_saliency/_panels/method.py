@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from napari_saliency._panels._style import Section, combo, row
-from napari_saliency._panels.options import OptionForm
+from napari_saliency._panels.options import OptionForm, method_choices
 from napari_saliency._panels.remembered import remember_method, remembered_method, remembered_options
 from napari_saliency._panels.run import RunBar
 from napari_saliency._panels.searching import Search, widen
@@ -112,12 +112,22 @@ class MethodSection(Section):
 
     def _take(self) -> None:
         method = self.method.currentData()
-        options = self._methods[method].complete(self._chosen.get(method, {}))
+        options = self._methods[method].complete(self._values(method))
         if (method, options) != (self._inspection.method, self._inspection.options):
             self._inspection.set_method(method, options)
             self.run.refresh()
         each = {name: _without_layers(self._methods[name], kept) for name, kept in self._chosen.items()}
         remember_method(self._preferred, each)
+
+    def _values(self, name: str) -> dict[str, Any]:
+        """What is chosen of a method's options; one that the model cannot answer is not wrapped."""
+        values, info = self._chosen.get(name, {}), self._inspection.model.info
+        for option in self._methods[name].options:
+            if option.constraints.get("choices") == "methods":
+                able = [inner for _, inner in method_choices(info)]
+                if able and values.get(option.name, option.default) not in able:
+                    values = {**values, option.name: able[0]}
+        return values
 
     def _item(self, name: str) -> QStandardItem:
         return self.method.model().item(self.method.findData(name))
@@ -127,16 +137,21 @@ class MethodSection(Section):
         self.method.setToolTip(self.method.itemData(self.method.currentIndex(), Qt.ItemDataRole.ToolTipRole))
         options = (_score(self._scores), *self._methods[name].options)
         score = self._inspection.score
-        values = {SCORE: score if score in self._scores else self._scores[0], **self._chosen.get(name, {})}
+        values = {SCORE: score if score in self._scores else self._scores[0], **self._values(name)}
         self.options.show_options(options, values, self._inspection.model.info)
         for one, next_one in pairwise((self.method, *self.options.fields, self.run.button, self.run.live)):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
 
     def _offer_methods(self, info: ModelInfo) -> None:
-        """Leave only the methods that the model can answer: the one that the user chose, or else the first."""
-        able = [name for name, method in self._methods.items() if method.needs in info.gives]
-        for name in self._methods:
-            self._item(name).setEnabled(name in able)
+        """Leave only the methods that the model can answer: the one that the user chose, or else the first.
+
+        What wraps another method than was chosen may take very long: it is offered, but not chosen for the user.
+        """
+        able = []
+        for name, method in self._methods.items():
+            self._item(name).setEnabled(method.possible(info.gives))
+            if method.needed(method.complete(self._chosen.get(name, {}))) <= info.gives:
+                able.append(name)
         best = self._preferred if self._preferred in able or not able else able[0]
         if best != self.method.currentData():
             self.method.setCurrentIndex(self.method.findData(best))

@@ -138,8 +138,7 @@ class ModelSection(Section):
         self._show_state(status)
         say(self.note, " ".join(status.info.notes) if status.info else "")
         self.trust.show_program(status)
-        whole = status.info.outer if status.info else None  # what was said of it holds inside, too
-        self.form.show_questions(replace(status, info=whole) if whole else status)
+        self.form.show_questions(_of_the_whole(status))
         own = not status.source.startswith(("bundled:", "keras:"))
         self.settings.setVisible(status.info is not None and own)
 
@@ -148,6 +147,17 @@ class ModelSection(Section):
         colour = getattr(self.colours, waiting if status.program else _DOTS.get(status.phase, waiting))
         self.dot.setText(f"<span style='color: {colour.name()}'>●</span>")
         say(self.state, status.words)
+
+
+def _of_the_whole(status: ModelStatus) -> ModelStatus:
+    """What was said of a model holds inside, too; what its answer is called does not matter there."""
+    whole = status.info.outer if status.info else None
+    if whole is None:
+        return status
+    questions = tuple(
+        question for question in whole.questions if question not in ("labels", "task", "output")
+    )
+    return replace(status, info=replace(whole, questions=questions))
 
 
 def is_model_file(source: str) -> bool:

@@ -43,6 +43,7 @@ class OptionForm(QWidget):
         self._grid.setSpacing(GAP)
         self._grid.setColumnStretch(1, 1)
         self.widgets: dict[str, ValueWidget[Any]] = {}
+        self._options: Sequence[Option] = ()
         self._advanced: dict[str, tuple[Option, QLabel]] = {}
         self.more = QToolButton(self)
         self.more.setObjectName(FOLD)
@@ -67,6 +68,7 @@ class OptionForm(QWidget):
             The model at hand, whose layers are choices of some options.
         """
         self.clear()
+        self._options = options
         for option in sorted(options, key=lambda option: option.advanced):
             widget = option_widget(option, values.get(option.name, option.default), info)
             label = QLabel(words(option.name))
@@ -88,6 +90,7 @@ class OptionForm(QWidget):
         for widget in self.widgets.values():
             widget.changed.disconnect(self._tell)
         self.widgets.clear()
+        self._options = ()
         self._advanced.clear()
         self._grid.removeWidget(self.more)
         while (item := self._grid.takeAt(0)) is not None:
@@ -102,8 +105,9 @@ class OptionForm(QWidget):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What is chosen now."""
-        return {name: widget.value for name, widget in self.widgets.items()}
+        """What is chosen now; of what has no part in it the default."""
+        unused = self._unused
+        return {name: unused.get(name, widget.value) for name, widget in self.widgets.items()}
 
     @property
     def fields(self) -> list[QWidget]:
@@ -111,6 +115,16 @@ class OptionForm(QWidget):
         fields = {name: widget.native for name, widget in self.widgets.items()}
         plain = [field for name, field in fields.items() if name not in self._advanced]
         return [*plain, self.more, *(fields[name] for name in self._advanced)]
+
+    @property
+    def _unused(self) -> dict[str, Any]:
+        """Layers that are chosen while the method inside looks at none, and what stands in their place."""
+        inner = [
+            self.widgets[o.name].value for o in self._options if o.constraints.get("choices") == "methods"
+        ]
+        if not inner or METHODS[inner[0]].looks:
+            return {}
+        return {o.name: o.default for o in self._options if o.constraints.get("choices") == "layers"}
 
     def _tell(self) -> None:
         self._fold()
@@ -122,13 +136,12 @@ class OptionForm(QWidget):
 
     def _fold(self) -> None:
         """Show what is seldom changed, or how much of it is other than usual."""
-        unfolded = self.more.isChecked()
+        unfolded, unused = self.more.isChecked(), self._unused
         for name, (_, label) in self._advanced.items():
             label.setVisible(unfolded)
             self.widgets[name].native.setVisible(unfolded)
-        changed = sum(
-            self.widgets[name].value != option.default for name, (option, _) in self._advanced.items()
-        )
+            self.widgets[name].native.setEnabled(name not in unused)
+        changed = sum(self.values[name] != option.default for name, (option, _) in self._advanced.items())
         self.more.setVisible(bool(self._advanced))
         self.more.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
         self.more.setText(f"{MORE} ({changed} changed)" if changed and not unfolded else MORE)

@@ -80,7 +80,7 @@ class Method:
     function : callable
         ``function(model, x, targets, **options)`` yields `Estimate`s.
     needs : {"scores", "gradient", "tap"}
-        Which of the model's calls it uses.
+        Which of the model's calls it uses; of a wrapper those of the method that it wraps unless told otherwise.
     cite : str
         Paper and equation.
     options : tuple of Option
@@ -107,10 +107,21 @@ class Method:
         """Whether an option names another method."""
         return any(option.constraints.get("choices") == "methods" for option in self.options)
 
+    @property
+    def looks(self) -> bool:
+        """Whether an option names a layer of the model."""
+        return any(option.constraints.get("choices") == "layers" for option in self.options)
+
     def needed(self, options: Mapping[str, Any]) -> frozenset[Needs]:
-        """Which of the model's calls it uses with some options: its own, and those of a method inside."""
-        inside = (options[o.name] for o in self.options if o.constraints.get("choices") == "methods")
-        return frozenset({self.needs, *(METHODS[name].needs for name in inside)})
+        """Which of the model's calls it uses with some options: its own, or those of the method that it wraps."""
+        wrapped = [options[o.name] for o in self.options if o.constraints.get("choices") == "methods"]
+        return frozenset(METHODS[name].needs for name in wrapped) or frozenset({self.needs})
+
+    def possible(self, gives: frozenset[Needs]) -> bool:
+        """Whether a model that gives these calls can answer it, maybe with another method inside."""
+        return (
+            any(METHODS[name].needs in gives for name in wrappable()) if self.wraps else self.needs in gives
+        )
 
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options with their values: those given, the defaults for the others.

@@ -166,7 +166,9 @@ def _averaged(
 ) -> Iterator[Estimate]:
     """Run a method on noisy copies, and yield what has been made of its maps, or of a function of each, so far."""
     inner = METHODS[noisy.of]
-    options = inner.complete({"layer": noisy.layer} if any(o.name == "layer" for o in inner.options) else {})
+    if noisy.layer and not inner.looks:
+        raise ValueError(f"layer={noisy.layer!r} is of no use: {inner.title} ({noisy.of}) looks at no layer")
+    options = inner.complete({"layer": noisy.layer} if inner.looks else {})
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
     random = np.random.default_rng(noisy.seed)
     for start, stop in chunks(noisy.samples, len(x), model.info.together(x.shape[1:-1])):

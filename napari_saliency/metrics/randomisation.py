@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from napari_saliency._types import Array, Targets
+from napari_saliency._types import PLURALS, Array, Targets
 from napari_saliency.metrics._finding import PARTS, Curve, Finding, Subject
 from napari_saliency.metrics._maps import magnitude, spearman
 from napari_saliency.metrics._registry import Cost, check
@@ -123,29 +123,29 @@ def class_randomisation(
     -----
     Alike is what has a high rank correlation, signs included.
     """
-    chosen = _other_classes(subject, classes, seed)
+    chosen, info = _other_classes(subject, classes, seed), subject.model.info
     if not len(chosen):
-        yield Finding(1, 1).judged("not applicable", "The model has no other class.")
+        yield Finding(1, 1).judged("not applicable", f"The model has no other {info.noun}.")
         return
     finding, alike = Finding(0, len(chosen) * PARTS), []
-    labels = subject.model.info.labels
     for number, index in enumerate(chosen.tolist(), 1):
         values = yield from subject.again(finding, targets=_of_class(subject, index))
         alike.append(spearman(subject.values, values))
-        named = {f"similarity to {labels[index]}": alike[-1]}
+        named = {f"similarity to {info.labels[index]}": alike[-1]}
         finding = replace(finding, done=number * PARTS, figures={**finding.figures, **named})
         if not finding.complete:
             yield finding
     mean = float(np.mean(alike))
     finding = replace(finding, figures={"similarity": mean, **finding.figures})
+    others = f"Other {PLURALS[info.noun]} have"
     if mean >= ONE_CLASS:
         yield finding.judged(
-            "bad", f"Other classes have the same map (similarity {mean:.2f}): it does not tell why this one."
+            "bad", f"{others} the same map (similarity {mean:.2f}): it does not tell why this one."
         )
     elif mean >= NEARLY:
-        yield finding.judged("doubtful", f"Other classes have nearly the same map (similarity {mean:.2f}).")
+        yield finding.judged("doubtful", f"{others} nearly the same map (similarity {mean:.2f}).")
     else:
-        yield finding.judged("good", f"Other classes have other maps (similarity {mean:.2f}).")
+        yield finding.judged("good", f"{others} other maps (similarity {mean:.2f}).")
 
 
 def _other_classes(subject: Subject, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.intp]]:

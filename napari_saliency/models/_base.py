@@ -15,6 +15,7 @@ from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._types import (
     DIRECTIONS,
     NEEDS,
+    PLURALS,
     SCORES,
     Array,
     Ending,
@@ -161,10 +162,13 @@ class ModelInfo:
         """As in ``224×224 RGB, 1000 classes``."""
         if self.inside:
             return f"{self.input.words}, {len(self.labels)} channels of {self.inside}"
-        kind = "quantities" if self.ending == "quantity" else "classes"
-        one = "one quantity" if self.ending == "quantity" else "one class"
-        count = f"{len(self.labels)} {kind}" if len(self.labels) > 1 else one
+        count = f"{len(self.labels)} {PLURALS[self.noun]}" if len(self.labels) > 1 else f"one {self.noun}"
         return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+
+    @property
+    def noun(self) -> str:
+        """What it answers with: one of `PLURALS`."""
+        return "channel" if self.inside else "quantity" if self.ending == "quantity" else "class"
 
     def together(self, space: tuple[int, ...]) -> int:
         """How many pictures of a size are best run in one call; it depends on nothing else."""

@@ -88,6 +88,17 @@ def test_the_layer_is_that_of_the_class_activation_map_inside():
         list(smoothgrad(model, x, targets, of="grad_cam", layer="nonsense"))
 
 
+def test_a_layer_where_none_is_looked_at_is_told():
+    model = Spatial()
+    x, targets = pictures(model), targets_of(0)
+    for name in ("smoothgrad", "smoothgrad_squared", "vargrad"):
+        running = METHODS[name].function(model, x, targets, layer="blocks")
+        with pytest.raises(
+            ValueError, match=r"layer='blocks' is of no use: Gradient \(gradient\) looks at no layer"
+        ):
+            next(running)
+
+
 def test_a_method_that_wraps_others_cannot_be_wrapped():
     assert not {"smoothgrad", "smoothgrad_squared", "vargrad"} & set(wrappable())
     with pytest.raises(ValueError, match="of='smoothgrad' is not one of 'gradient'"):
