@@ -5,6 +5,7 @@ import pytest
 from fakes import FakeInspection, prediction
 from napari.components import ViewerModel
 
+from napari_saliency._display import Display
 from napari_saliency._napari import Viewing
 from napari_saliency._napari_pictures import OURS
 
@@ -91,6 +92,18 @@ def test_after_it_was_kept_or_deleted_the_next_one_is_a_new_layer(viewer, inspec
     assert len(found) == (2 if end == "keep" else 1)
     assert first.data[1, 1, 0] == 10
     assert next(layer for layer in found if layer is not first).data[1, 1, 0] == 20
+
+
+def test_one_that_is_deleted_while_it_is_made_stays_away_until_the_next_one(viewer, inspection, viewing):
+    viewer.add_image(PHOTO)
+    inspection.patient = True
+    inspection.explain()
+    inspection.finish(done=2, total=9)
+    (layer,) = ours(viewer)
+    viewer.layers.remove(layer)
+    assert inspection.commands[-1] == ("dismiss",)
+    viewing.display = Display(reduction="norm")
+    assert not ours(viewer)
 
 
 def test_maps_and_made_pictures_do_not_touch_each_other(viewer, inspection, viewing):

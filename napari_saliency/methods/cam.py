@@ -38,18 +38,19 @@ def grad_cam(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> 
     yield _rectified(activations * gradients.mean(axis=_space(gradients), keepdims=True))
 
 
-@method("Grad-CAM++", needs="tap", cite="Chattopadhay et al. 2018, eq. 10 to 19")
+@method("Grad-CAM++", needs="tap", cite="Chattopadhay et al. 2018, eq. 19")
 def grad_cam_pp(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> Iterator[Estimate]:
     """Grad-CAM that finds a class in several places: gradients count more where few of them are positive.
 
     Notes
     -----
     ``relu(sum_k w_k A_k)`` with ``w_k = sum of alpha · relu(g)`` over all places, where ``g`` is the score's
-    gradient and ``alpha = g² / (2 g² + g³ · sum of A_k)``, the paper's eq. 19. That is its eq. 10 in closed
-    form under two assumptions: the class's output is the exponential of the score (eq. 13), and the score is
-    piecewise linear in the layer, which it is where only ReLUs, poolings and dense layers follow; there the
-    score is to be the logit. The factor exp(score) is left out of all weights: it is the same everywhere in
-    a map and would overflow. Where ``g`` is 0, so is what it adds. Twice the target is not twice the map.
+    gradient and ``alpha = g² / (2 g² + g³ · sum of A_k)``, the paper's eq. 19. That is its definition, a ratio of
+    second and third derivatives, in closed form under two assumptions: the class's output is the exponential
+    of the score, and the score is piecewise linear in the layer, which it is where only ReLUs, poolings and
+    dense layers follow; there the score is to be the logit. The factor exp(score) is left out of all weights: it
+    is the same everywhere in a map and would overflow. Where ``g`` is 0, so is what it adds. Twice the target is
+    not twice the map.
     """
     activations, gradients = model.tap(x, targets, layer or usual_layer(model))
     space, rising = _space(gradients), np.maximum(gradients, 0)
@@ -76,13 +77,13 @@ def hires_cam(model: Model, x: Array, targets: Targets, *, layer: Layer = "") ->
     yield Estimate(values, 1, 1, notes=notes_on(values))
 
 
-@method("LayerCAM", needs="tap", cite="Jiang et al. 2021, eq. 4 to 6")
+@method("LayerCAM", needs="tap", cite="Jiang et al. 2021")
 def layer_cam(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> Iterator[Estimate]:
     """Activations times their positive gradients: serves early layers, too, for finer maps.
 
     Notes
     -----
-    No negative values, by definition: the ReLUs of eq. 4 and 6.
+    ``relu(sum_k relu(g_k) A_k)``, where ``g`` is the score's gradient: no negative values, by definition.
     """
     activations, gradients = model.tap(x, targets, layer or usual_layer(model))
     yield _rectified(activations * np.maximum(gradients, 0))

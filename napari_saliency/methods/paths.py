@@ -106,7 +106,7 @@ def _averaged(
             return
 
 
-@method("Blur integrated gradients", needs="gradient", cite="Xu et al. 2020, section 3")
+@method("Blur integrated gradients", needs="gradient", cite="Xu et al. 2020")
 def blur_ig(
     model: Model,
     x: Array,

@@ -72,7 +72,7 @@ def test_grad_cam_is_the_rectified_sum_of_activations_weighted_by_mean_gradients
     np.testing.assert_allclose(grad_cam(model, x, targets).values, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_grad_cam_pp_has_the_weights_of_equation_10_of_the_scores_exponential(model):
+def test_grad_cam_pp_has_the_weights_of_its_definition_for_the_scores_exponential(model):
     """The derivatives of exp(score), first to third, by differences: nothing of the closed form is used."""
     x, classes, h = pictures(model, 3), (0, 1, 3), 0.02
     targets = targets_of(*classes)
