@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import skimage.segmentation
 
+from napari_saliency._check import check
 from napari_saliency._explain import explain, explain_batch
 from napari_saliency.methods import _kept
 from napari_saliency.methods._kept import kept
-from tests.analytic import Spatial, pictures
+from tests.analytic import Convolutional, Spatial, pictures
 from tests.few import few
 
 CUTTING = {"lime": 1, "kernel_shap": 1, "xrai": 6}  # scales
@@ -49,6 +50,16 @@ def test_another_class_or_score_is_not_cut_again(name, cuts, photos):
         Spatial((12, 16, 3)), photos[0], 1, name, **options
     )  # nor by another model, as checks ask
     np.testing.assert_array_equal(other.values, fresh.values)
+    assert len(cuts) == CUTTING[name]
+
+
+@pytest.mark.parametrize("name", CUTTING)
+def test_a_check_that_makes_the_map_anew_cuts_nothing(name, cuts, photos):
+    """Random weights, other classes: what they cost is runs of the model alone."""
+    model, options = Convolutional((12, 16, 3)), FEW[name]
+    found = explain(model, photos[0], 0, name, **options)
+    report = check(model, photos[0], found, ["model_randomisation", "class_randomisation"])
+    assert all(finding.complete for finding in report.findings.values())
     assert len(cuts) == CUTTING[name]
 
 
