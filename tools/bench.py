@@ -117,13 +117,17 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
 
 def methods(source: str, preprocessing: str | None) -> list[bool]:
     """What every method takes beside the model's passes, see `bench_methods.py`."""
+    from napari_saliency._engine import ENVIRONMENT
+
     command = [sys.executable, str(HERE / "bench_methods.py"), source, preprocessing or ""]
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    environment = os.environ | ENVIRONMENT
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     results = []
-    for name, _, figures in (line.partition("=") for line in lines if "=" in line):
-        ratio, seconds, calls = figures.split()
+    for name, _, figures in (line.partition("=") for line in done.stdout.splitlines() if "=" in line):
+        ratio, seconds, calls, first = figures.split()
         more = f"{float(seconds):.2f} s, {calls} calls"
         results.append(report(f"{name} / its calls of the model", float(ratio), 1.15, more=more))
+        results.append(report(f"{name}, first picture / plain map", float(first.removeprefix("first=")), 3))
     return results
 
 

@@ -172,10 +172,12 @@ def summary(explanation: Explanation) -> str:
     """Tell in one line what a map is, and how far it can be trusted."""
     score = explanation.target.score.replace("_", "-")
     parts = [f"{explanation.name}: {score} {explanation.score:.3g}"]
+    figures = dict(explanation.diagnostics)
+    samples = {SAMPLES: figures.pop(SAMPLES)} if SAMPLES in figures else {}
     if not explanation.complete:
         parts.append(f"{explanation.done} of {explanation.total} steps")
-    figures = sorted(explanation.diagnostics.items(), key=lambda figure: figure[0] == SAMPLES)  # last
-    return ", ".join([*parts, *(_in_words(name, value) for name, value in figures)])
+        samples = {}  # a picture of the way; the steps are said
+    return ", ".join([*parts, *(_in_words(name, value) for name, value in (figures | samples).items())])
 
 
 def _in_words(name: str, value: float) -> str:

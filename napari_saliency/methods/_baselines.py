@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Baseline = Literal["black", "white", "mean", "blur"]
 
+FAR = 12
+"""Standard deviations from which a Gaussian is 0 (1e-31): numbers that are nearly 0 take thirty times as long."""
+
 BLUR = 1 / 20
 """Standard deviation of the blur, as a share of the picture's longer side: 11 pixels of 224."""
 
@@ -72,10 +75,17 @@ def blurred(x: Array, sigma: float) -> Array:
     """
     if not sigma:
         return x
-    for axis, size in enumerate(x.shape[1:-1], 1):
-        places = np.arange(size)
-        weights = np.exp(-0.5 * ((places - places[:, None]) / sigma) ** 2)
-        weights /= weights.sum(axis=1, keepdims=True)
-        lines = x.reshape(math.prod(x.shape[:axis]), size, -1)
-        x = (weights.astype(np.float32) @ lines).reshape(x.shape)
-    return x
+    x = np.ascontiguousarray(np.moveaxis(x, -1, 1))  # so that all products are of large matrices
+    for axis, size in enumerate(x.shape[2:], 2):
+        weights = _gaussian(size, sigma)
+        lines = x.reshape(-1, size, math.prod(x.shape[axis + 1 :]))
+        x = (weights @ lines if lines.shape[-1] > 1 else lines[..., 0] @ weights.T).reshape(x.shape)
+    return np.moveaxis(x, 1, -1)
+
+
+def _gaussian(size: int, sigma: float) -> Array:
+    """How much each place of a line counts at each, (size, size) float32; the rows add up to 1."""
+    distances = np.arange(1 - size, size) / sigma
+    bell = np.where(np.abs(distances) < FAR, np.exp(-0.5 * distances**2), 0)
+    weights = np.lib.stride_tricks.sliding_window_view(bell, size)[::-1]
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

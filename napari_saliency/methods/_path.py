@@ -70,7 +70,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
         )
         rows = zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True)
         ends.update((step, value) for step, value in rows if step in path.ends)
-        total = total + (gradients.reshape(moves.shape) * moves).sum(axis=0, dtype=np.float64)
+        total = total + np.einsum("m...,m...->...", gradients.reshape(moves.shape), moves, dtype=np.float64)
         share, done = share + path.shares[chosen].sum(), done + len(chosen)
         so_far = np.asarray(total / share, np.float32)
         known = done == len(path.shares)

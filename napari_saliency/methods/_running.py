@@ -120,14 +120,18 @@ class RunningVariance(RunningMean):
         old, new = self._each(self._counts), self._each(added)
         both = old + new
         apart = mean - self._mean
+        unlike = apart * (old * new / both)  # all counts first: they are few, and the sums are large
         self._fourths += fourths * taken + apart * (
-            apart**3 * (old * new * (old**2 - old * new + new**2) / both**3)
-            + 6 * apart * (old**2 * taken * squares + new**2 * self._squares) / both**2
-            + 4 * (old * taken * cubes - new * self._cubes) / both
+            squares * apart * (6 * old**2 * taken / both**2)
+            + self._squares * apart * (6 * new**2 / both**2)
+            + unlike * apart**2 * ((old**2 - old * new + new**2) / both**2)
+            + cubes * (4 * old * taken / both)
+            - self._cubes * (4 * new / both)
         )
         self._cubes += cubes * taken + apart * (
-            apart**2 * (old * new * (old - new) / both**2)
-            + 3 * (old * taken * squares - new * self._squares) / both
+            unlike * apart * ((old - new) / both)
+            + squares * (3 * old * taken / both)
+            - self._squares * (3 * new / both)
         )
         super()._merge(group, added)
 
@@ -149,8 +153,9 @@ def _centred_sums(group: Array, powers: int) -> tuple[Doubles, list[Array]]:
     """Mean of some samples, and sums of the 2nd, 3rd, ... powers of what they deviate from it."""
     mean = group.mean(axis=0, dtype=np.float64)
     deviations = group - mean.astype(np.float32)
-    power, sums = deviations.copy(), []
-    for _ in range(2, powers + 1):
+    power = np.square(deviations)
+    sums = [power.sum(axis=0)]
+    for _ in range(2, powers):
         power *= deviations
         sums.append(power.sum(axis=0))
     return mean, sums

@@ -6,9 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
+
+Indices = npt.NDArray[np.intp]
 
 
 def upsampled(maps: Array, space: tuple[int, ...]) -> Array:
@@ -29,13 +32,16 @@ def upsampled(maps: Array, space: tuple[int, ...]) -> Array:
     (N, *space) float32
     """
     for axis, (fine, coarse) in enumerate(zip(space, maps.shape[1:], strict=True), 1):
-        maps = np.moveaxis(np.tensordot(_weights(fine, coarse), maps, (1, axis)), 0, axis)
+        first, share = _places(fine, coarse)
+        share = share.reshape(-1, *[1] * (maps.ndim - axis - 1))
+        before, after = maps.take(first, axis), maps.take(np.minimum(first + 1, coarse - 1), axis)
+        maps = before + share * (after - before)
     return maps
 
 
 @cache
-def _weights(fine: int, coarse: int) -> Array:
-    """How much each of ``coarse`` places counts at each of ``fine`` ones, (fine, coarse) float32."""
-    centres = (np.arange(fine) + 0.5) * coarse / fine - 0.5
-    rows = [np.interp(centres, np.arange(coarse), alone) for alone in np.eye(coarse)]
-    return np.stack(rows, axis=1).astype(np.float32)
+def _places(fine: int, coarse: int) -> tuple[Indices, Array]:
+    """Of ``coarse`` places the one before each of ``fine`` ones, and how far on to the next it lies, from 0 to 1."""
+    centres = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    first = np.floor(centres).astype(np.intp)
+    return first, (centres - first).astype(np.float32)

@@ -67,17 +67,17 @@ def activation_maximization(
     """
     black, white = (empty_picture(model, x, grey) for grey in ("black", "white"))
     space, random = tuple(range(1, x.ndim - 1)), np.random.default_rng(seed)
-    noise = 0.5 + NOISE * random.standard_normal((1, *x.shape[1:]))
-    share = np.clip(
-        (x - black) / (white - black) if start == "picture" else np.repeat(noise, len(x), 0), 0, 1
-    )
+    depth = white - black
+    noise = 0.5 + NOISE * random.standard_normal((1, *x.shape[1:]), np.float32)
+    share = np.clip((x - black) / depth if start == "picture" else np.repeat(noise, len(x), 0), 0, 1)
+    values = black + share * depth
     for step in range(steps):
         moved = tuple(random.integers(-jitter, jitter, len(space), endpoint=True).tolist())
-        there = np.roll((black + share * (white - black)).astype(np.float32), moved, space)
-        gradient = np.roll(model.gradient(there, targets)[1], [-by for by in moved], space) * (white - black)
+        there = np.roll(values, moved, space)
+        gradient = np.roll(model.gradient(there, targets)[1], [-by for by in moved], space) * depth
         uphill = _normalised(gradient) - decay * (share - 0.5) + smoothness * _towards_neighbours(share)
         share = np.clip(share + rate * (1 - step / steps) * uphill, 0, 1)
-        values = (black + share * (white - black)).astype(np.float32)
+        values = black + share * depth
         if step + 1 < steps:
             yield Estimate(values, step + 1, steps)
     notes = [() if one.any() else (NOTHING,) for one in gradient]
@@ -89,7 +89,7 @@ def _normalised(gradient: Array) -> Array:
     """Divide each picture's gradient by its root mean square; zero stays zero."""
     axes = tuple(range(1, gradient.ndim))
     size = np.sqrt(np.square(gradient, dtype=np.float64).mean(axis=axes, keepdims=True))
-    return np.asarray(gradient / np.where(size > 0, size, 1))
+    return np.asarray(gradient / np.where(size > 0, size, 1).astype(np.float32))
 
 
 def _towards_neighbours(share: Array) -> Array:

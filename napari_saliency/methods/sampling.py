@@ -174,7 +174,9 @@ def _averaged(
     for start, stop in chunks(noisy.samples, len(x), model.info.together(x.shape[1:-1])):
         copies = stop - start
         normal = random.standard_normal((copies, 1, *x.shape[1:]), np.float32)
-        pictures = (x + spread * normal).reshape(-1, *x.shape[1:])
+        pictures = spread * normal
+        pictures += x
+        pictures = pictures.reshape(-1, *x.shape[1:])
         for inside in inner.function(model, pictures, targets.repeat(copies), **options):
             done = start * inside.total + copies * inside.done
             maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:])

@@ -69,16 +69,16 @@ def _scores_seen(model: Model, x: Array, activations: Array, steps: range) -> Ar
     """Scores (M·N, K) of all N pictures of the first of M steps, then of the next; step 0 is the empty picture."""
     channels = np.moveaxis(activations[..., max(steps.start - 1, 0) : steps.stop - 1], -1, 0)
     masks = _masks(channels.reshape(-1, *activations.shape[1:-1]), x.shape[1:-1])
-    seen = masks.reshape(-1, *x.shape[:-1], 1) * x
-    empty = np.zeros_like(x)[None] if steps.start == 0 else seen[:0]
-    return model.scores(np.concatenate([empty, seen]).reshape(-1, *x.shape[1:]))
+    empty = int(steps.start == 0)
+    seen = np.zeros((len(steps), *x.shape), np.float32)
+    np.multiply(masks.reshape(-1, *x.shape[:-1], 1), x, out=seen[empty:])
+    return model.scores(seen.reshape(-1, *x.shape[1:]))
 
 
 def _masks(channels: Array, space: tuple[int, ...]) -> Array:
     """Bring channels (M, *own) to the picture's size, and then to 0..1; to 0 if they are the same everywhere."""
     axes = tuple(range(1, channels.ndim))
-    differs = np.ptp(channels, axis=axes, keepdims=True) > 0  # asked before rounding makes differences
     masks = upsampled(channels, space)
     masks -= masks.min(axis=axes, keepdims=True)
     largest = masks.max(axis=axes, keepdims=True)
-    return np.asarray(np.divide(masks, largest, out=np.zeros_like(masks), where=differs), np.float32)
+    return np.asarray(np.divide(masks, largest, out=np.zeros_like(masks), where=largest > 0), np.float32)

@@ -36,7 +36,7 @@ def loop(model, x, targets, steps, rate, smoothness, decay, jitter, seed):
     """The same, pixel by pixel, in shares of black to white."""
     random = np.random.default_rng(seed)
     height, width, _ = model.shape
-    share = np.clip(0.5 + 0.05 * random.standard_normal((1, *model.shape))[0], 0, 1)
+    share = np.clip(0.5 + 0.05 * random.standard_normal((1, *model.shape), np.float32)[0], 0, 1)
     for step in range(steps):
         down, right = random.integers(-jitter, jitter, 2, endpoint=True)
         moved = np.empty_like(share)
