@@ -184,8 +184,10 @@ class Checking:
             self._link.call(partial(_engine.drop, self._run))
         self.lose()
 
-    def forget(self) -> None:
-        """Stop, and forget what was found: another map is shown."""
+    def forget_all_but(self, shown: Explanation | None) -> None:
+        """Stop, and forget what was found, unless this is the map that it is about."""
+        if self._about is not None and self._about.explanation is shown:
+            return
         self.stop()
         if self.state.findings or self.state.left_out:
             self._set(Checks())

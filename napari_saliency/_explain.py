@@ -100,18 +100,30 @@ def explain_batch(
     found: list[Explanation] = []
     for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
         x = np.stack([prepared.x for prepared, _ in some])
-        predictions = model.predict(x, [prepared.region for prepared, _ in some])
+        where = [_region(*one) for one in some]
+        predictions = model.predict(x, where)
         questions = [
             Question(
-                prediction,
-                replace(resolve(target, prediction, score), region=prepared.region),
-                prepared.placement,
+                prediction, replace(resolve(target, prediction, score), region=region), prepared.placement
             )
-            for (prepared, target), prediction in zip(some, predictions, strict=True)
+            for (prepared, target), prediction, region in zip(some, predictions, where, strict=True)
         ]
         *_, last = answers(model, x, questions, method, options)
         found += last
     return found
+
+
+def _region(prepared: Prepared, target: object) -> Region | None:
+    """Where a picture is looked at: inside the mask, or where the target of an earlier map was."""
+    region = target.region if isinstance(target, Target) else None
+    if prepared.region is not None or region is None:
+        return prepared.region
+    if region.shape != prepared.x.shape[:-1]:
+        raise ValueError(
+            f"the target's region is one of pictures of {region.shape} pixels, as the model sees them, and this "
+            f"one has {prepared.x.shape[:-1]}: give a region"
+        )
+    return region
 
 
 def _together(

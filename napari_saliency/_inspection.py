@@ -10,7 +10,7 @@ asks any more is dropped (a map that is complete is kept, though: it may be aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._link import Later, Post
     from napari_saliency._types import Prediction, Score
+    from napari_saliency.models import ModelInfo
 
 
 class Inspection(Signals):
@@ -79,7 +80,7 @@ class Inspection(Signals):
         self._memory = Memory()
         self._closed = self._wanted = self._live = False
         self._ahead = Ahead()
-        self._fingerprint = ""
+        self._answers: Hashable = None  # what classes are those of
         self.asked = Asked()
         self.known_classes: frozenset[int] = frozenset()
         self.progress: Progress | None = None
@@ -96,7 +97,7 @@ class Inspection(Signals):
         self.checking = Checking(
             self._link, reader, self._checked, self.checks_changed.emit, self.failed.emit
         )
-        self.explanation_changed.connect(self.checking.forget, max_args=0)
+        self.explanation_changed.connect(self.checking.forget_all_but)
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
         self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
 
@@ -339,8 +340,8 @@ class Inspection(Signals):
             self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
             self._set_progress(self.progress if self._wanted else None)
             self._seen.lose()
-        elif status.info is not None and status.info.fingerprint != self._fingerprint:
-            self._fingerprint, self.asked = status.info.fingerprint, Asked()
+        elif status.info is not None and (answers := _answers(status.info)) != self._answers:
+            self._answers, self.asked = answers, Asked()
             self.class_changed.emit(None)
         self._phase = status.phase
         self.model_changed.emit(status)
@@ -424,3 +425,8 @@ class Inspection(Signals):
     def _if_open(self, answer: Callable[[], None]) -> None:
         if not self._closed:
             answer()
+
+
+def _answers(info: ModelInfo) -> Hashable:
+    """What the classes of a model are: as long as it is the same, an index means the same class."""
+    return info.fingerprint, info.inside, info.outputs[:1], len(info.labels)

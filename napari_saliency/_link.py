@@ -84,6 +84,7 @@ class EngineLink:
     ) -> None:
         self._start_engine, self._post, self._background, self._lost = start, post, background, lost
         self._executor: Executor | None = None
+        self._refusal: Exception | None = None  # of the background: why there is no executor
         self.alive = False
         self._generation = 0
         self._waiting = 0
@@ -96,7 +97,11 @@ class EngineLink:
         generation = self._generation
 
         def begin() -> None:
-            self._executor = self._start_engine()
+            self._executor = self._refusal = None
+            try:
+                self._executor = self._start_engine()
+            except Exception as error:  # noqa: BLE001 - whoever waits for the engine is told, whatever it is
+                self._refusal = error
 
         def ready(process: tuple[str, int]) -> None:
             if _engine.is_here(process):
@@ -138,13 +143,20 @@ class EngineLink:
             _engine.kill_engine(executor)
 
     def _send(self, generation: int, function: Callable[[], Any], ends: Ends) -> None:
-        if generation != self._generation or self._executor is None:
+        if generation != self._generation:
             return
         answered = partial(self._answered, generation, ends)
+        future: Future[Any] = Future()
         try:
-            future = self._executor.submit(function)
+            if self._executor is not None:
+                future = self._executor.submit(function)
+            elif self._refusal is not None:
+                future.set_exception(self._refusal)
+            else:
+                return  # it was stopped
+        except OSError as error:  # no process, or no connection, can be had
+            future.set_exception(error)
         except RuntimeError as error:  # a broken executor, or one that was shut down
-            future = Future()
             future.set_exception(error if isinstance(error, BrokenExecutor) else BrokenExecutor(str(error)))
         future.add_done_callback(lambda done: self._post(partial(answered, done)))
 

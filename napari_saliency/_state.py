@@ -82,8 +82,7 @@ class Request:
     """Exactly what a map answers: cache key, staleness test and log line."""
 
     picture: Hashable
-    model: str
-    fingerprint: Hashable
+    model: ModelInfo
     method: str
     options: tuple[tuple[str, Any], ...]
     target: Target
@@ -93,8 +92,8 @@ class Request:
         cls, picture: Picture, info: ModelInfo, method: str, options: Mapping[str, Any], target: Target
     ) -> Self:
         """Ask a model about a picture."""
-        fingerprint = info.fingerprint, info.input
-        return cls(picture.key, info.source, fingerprint, method, tuple(sorted(options.items())), target)
+        model = replace(info, questions=(), notes=())  # what is said of it changes no map
+        return cls(picture.key, model, method, tuple(sorted(options.items())), target)
 
     def is_like(self, other: Request) -> bool:
         """Whether another request differs in nothing but the class."""

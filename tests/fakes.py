@@ -190,7 +190,6 @@ class FakeInspection(Signals):
         self.request = Request(
             self.picture.key,
             self.model.source,
-            "f",
             method.id,
             tuple(sorted(self.options.items())),
             self.asked.target(self.prediction, self.score, None),

@@ -152,6 +152,21 @@ def test_another_map_forgets_what_was_found_of_the_one_before(desk):
     assert (desk.checking.state.findings, desk.checking.state.left_out) == ({}, {})
 
 
+def test_the_same_map_asked_for_again_keeps_what_was_found_and_what_runs(desk):
+    desk.checking.run()
+    for _ in range(3):
+        desk.engine.run_next()
+    waiting = desk.checking.state.waiting
+    desk.inspection.live = True
+    desk.inspection.explain()
+    assert desk.checking.state.waiting == waiting
+    desk.settle()
+    found = desk.checking.state.findings
+    desk.inspection.explain()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(found) == list(CHECKS)
+
+
 def test_another_map_while_checks_run_ends_them_and_late_answers_are_dropped(desk):
     until(desk, "insertion")
     desk.look(2)

@@ -11,7 +11,7 @@ from PIL import Image
 from napari_saliency import _explain
 from napari_saliency._explain import Question as Asked
 from napari_saliency._explain import answers, explain, explain_batch
-from napari_saliency._placement import Placement
+from napari_saliency._placement import Placement, Region
 from napari_saliency._preprocessing import PREPROCESSINGS
 from napari_saliency._resolve import resolve, target_label, weights_of
 from napari_saliency._types import SCORES, ModelError, Prediction, Target, Targets
@@ -626,6 +626,25 @@ def test_the_whole_picture_is_the_picture_without_what_was_put_around_it():
     same = explain(model, image, 1, region=np.ones((3, 8), bool))
     np.testing.assert_array_equal(whole.values, same.values)
     assert whole.score == same.score
+
+
+def test_a_map_is_made_again_by_its_own_target():
+    """Which knows its region; a region that is given counts more."""
+    model = Dense()
+    picture = pictures(model)[0]
+    region = np.zeros((6, 8), bool)
+    region[2:4, 2:6] = True
+    first = explain(model, picture, 2, region=region)
+    again = explain(model, picture, first.target)
+    np.testing.assert_array_equal(again.values, first.values)
+    assert (again.target, again.score) == (first.target, first.score)
+    everywhere = explain(model, picture, first.target, region=np.ones((6, 8), bool))
+    np.testing.assert_array_equal(
+        everywhere.values, explain(model, picture, 2, region=np.ones((6, 8), bool)).values
+    )
+    other = Region((3, 4), np.packbits(np.ones((3, 4), bool)).tobytes())
+    with pytest.raises(ValueError, match="the target's region is one of pictures of"):
+        explain(model, picture, replace(first.target, region=other))
 
 
 def test_the_top_class_is_that_of_the_region():

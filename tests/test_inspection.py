@@ -26,9 +26,10 @@ class Quadratic(Model):
     """Scores ``sum(a_k x + x² / 2)``: the gradient ``a_k + x`` depends on picture and class."""
 
     def __init__(self, source, settings):
-        self.slopes = np.arange(6, dtype=np.float32)
+        other = settings.output == "other"
+        self.slopes = -np.arange(2, dtype=np.float32) if other else np.arange(6, dtype=np.float32)
         self.calls = []
-        labels = settings.labels or tuple("abcdef")
+        labels = settings.labels or tuple("abcdef")[: len(self.slopes)]
         self.info = ModelInfo(
             source,
             source,
@@ -38,6 +39,7 @@ class Quadratic(Model):
             cam_layer="late",
             fingerprint=f"print of {source}",
             questions=() if settings.labels else ("labels",),
+            outputs=("other", "first") if other else ("first", "other"),
         )
 
     def with_settings(self, settings):
@@ -170,6 +172,55 @@ def test_explain_shows_the_top_class(desk):
     np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 100, rtol=1e-6)
     assert inspection.progress is None
     assert not inspection.stale
+
+
+def test_another_output_is_another_question_and_has_classes_of_its_own(desk):
+    """Though the file, and so its fingerprint, is the same."""
+    inspection = desk.show()
+    inspection.select_class(5)
+    desk.settle()
+    inspection.open_model(MODEL, Settings(output="other"))
+    desk.settle()
+    assert inspection.stale
+    assert (inspection.selected, desk.of("class")[-1]) == (None, None)
+    inspection.step_class(1)
+    desk.settle()
+    assert inspection.explanation.label == "b"
+    np.testing.assert_allclose(inspection.explanation.values, -1 / 255 + 100, rtol=1e-6)
+
+
+def test_names_that_are_given_later_name_the_next_map_and_the_class_stays(desk):
+    inspection = desk.show()
+    inspection.select_class(4)
+    desk.settle()
+    inspection.open_model(MODEL, Settings(labels=tuple("uvwxyz")))
+    desk.settle()
+    assert inspection.selected == 4
+    inspection.explain()
+    desk.settle()
+    assert inspection.explanation.label == "y"
+
+
+@pytest.mark.parametrize("when", ["begun", "asked"])
+def test_an_engine_that_cannot_be_had_is_told(desk, when):
+    """No process, no memory for one, or nobody at an address."""
+
+    class Unreachable(Manual):
+        def submit(self, function, /, *args, **kwargs):
+            raise OSError("no process is left")
+
+    def none():
+        raise OSError("no process is left")
+
+    problems, posted = [], []
+    inspection = Inspection(none if when == "begun" else Unreachable, posted.append, Immediate)
+    inspection.failed.connect(problems.append)
+    inspection.open_model(MODEL)
+    while posted:
+        posted.pop(0)()
+    assert inspection.model.phase is Phase.FAILED
+    assert "The engine cannot start (Explain tries again): no process is left." in problems[-1].message
+    inspection.close()
 
 
 def test_explain_before_anything_is_ready_waits_for_it(desk):

@@ -263,7 +263,7 @@ def test_a_planted_dot_is_found_where_it_was_planted(viewer, viewing, fit, trans
 
 
 def request(source, plane, index=0):
-    return Request((source.unique_id, plane, None, 0, 0), "m", "f", "gradient", (), Target.of_class(index))
+    return Request((source.unique_id, plane, None, 0, 0), "m", "gradient", (), Target.of_class(index))
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (2, 1), (0, 2), (2, 0), (0, 1)])

@@ -44,7 +44,7 @@ def shown(viewer):
 
 def lay(viewer, viewing, source, made):
     plane = visible_plane(source, viewer.dims, len(made.placement.scale))
-    asked = Request((source.unique_id, plane, None, 0, 0), "m", "f", "gradient", (), Target.of_class(0))
+    asked = Request((source.unique_id, plane, None, 0, 0), "m", "gradient", (), Target.of_class(0))
     viewing._maps.show(source, plane, made, asked)
     return shown(viewer)
 

@@ -44,7 +44,7 @@ def seen(viewer, source):
 
 def shown(viewer, viewing, source, made):
     plane = seen(viewer, source)
-    asked = Request((source.unique_id, plane, None, 0, 0), "m", "f", "gradient", (), Target.of_class(0))
+    asked = Request((source.unique_id, plane, None, 0, 0), "m", "gradient", (), Target.of_class(0))
     viewing._maps.show(source, plane, made, asked)
     (layer,) = (layer for layer in viewer.layers if OURS in layer.metadata)
     return layer

@@ -11,7 +11,7 @@ from napari_saliency._types import ModelError, Target
 
 
 def request(index=0, **changes):
-    fields = {"picture": 1, "model": "m", "fingerprint": "f", "method": "gradient", "options": ()}
+    fields = {"picture": 1, "model": "m", "method": "gradient", "options": ()}
     return Request(**{**fields, **changes}, target=Target.of_class(index))
 
 
@@ -27,7 +27,6 @@ def test_a_map_is_known_by_everything_that_it_answers():
     for change in (
         {"picture": 2},
         {"model": "n"},
-        {"fingerprint": "g"},
         {"method": "x"},
         {"options": (("a", 1),)},
     ):

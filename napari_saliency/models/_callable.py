@@ -53,6 +53,7 @@ class CallableModel(Model):
 
     def with_settings(self, settings: Settings) -> CallableModel:
         twin = copy.copy(self)
+        twin._recall = None  # the same outputs may mean something else
         twin._read(settings)
         return twin
 

@@ -66,7 +66,7 @@ class TorchModel(Model):
 
     def with_settings(self, settings: Settings) -> TorchModel:
         twin = copy.copy(self)
-        twin._kept, twin._inside = None, ""
+        twin._kept, twin._recall, twin._inside = None, None, ""
         twin._read(settings)
         return twin
 

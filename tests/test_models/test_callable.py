@@ -148,3 +148,19 @@ def test_a_gradient_of_another_shape_is_told(twin):
     function.gradient = lambda x, weights: (None, np.zeros(3))
     with pytest.raises(ModelError, match=r"the gradient of f has the shape \(3,\), not \(1, 6, 8, 3\)"):
         opened(function).gradient(pictures(twin), targets_of(0))
+
+
+def test_scores_that_were_kept_are_not_those_of_other_settings():
+    """The same file, the same outputs: but they are one quantity now, and were two classes."""
+
+    def function(x):
+        return x.mean(axis=(1, 2))[:, :1] - 0.2
+
+    x, settings = pictures(Linear()), SETTINGS.model_copy(update={"labels": ()})
+    model = opened(function, settings)
+    *_, before = METHODS["occlusion"].function(model, x, Targets(np.eye(2, dtype=np.float32)[[1]]))
+    regression = model.with_settings(settings.model_copy(update={"task": "regression"}))
+    *_, found = METHODS["occlusion"].function(regression, x, Targets(np.ones((1, 1), np.float32)))
+    assert len(regression.info.labels) == 1
+    assert np.abs(found.values).max() > 1e-3
+    np.testing.assert_allclose(found.values, before.values, rtol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 
 from napari_saliency import explain, load_model
 from napari_saliency._types import ModelError, Targets
+from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
@@ -155,6 +156,18 @@ def test_an_output_by_name(form, tmp_path, x):
     found = explain(other, x[0], 3, region=region).values
     np.testing.assert_allclose(found, np.moveaxis(wanted[0].numpy(), 0, -1), atol=1e-6)
     assert model.info.outputs[0] == "ill"
+
+
+def test_scores_that_were_kept_are_not_those_of_another_output(x):
+    model = opened(InTuple(), output="output 1")
+    *_, before = METHODS["occlusion"].function(model, x, Targets(np.eye(4, dtype=np.float32)[:2]))
+    other = model.with_settings(Settings(output="output 2", size=SIZE, preprocessing="none"))
+    targets = Targets(np.eye(2, dtype=np.float32))
+    *_, found = METHODS["occlusion"].function(other, x, targets)
+    fresh = opened(InTuple(), output="output 2")
+    *_, wanted = METHODS["occlusion"].function(fresh, x, targets)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    assert np.abs(found.values - before.values).max() > 1e-4
 
 
 @pytest.mark.parametrize("form", FORMS)
