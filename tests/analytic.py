@@ -15,6 +15,7 @@ import numpy as np
 from napari_saliency._types import Ending, ModelError, Prediction, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
 from napari_saliency.models._randomised import stages
+from tests import rules
 
 LABELS = ("tabby cat", "Egyptian cat", "zebra", "bear")
 
@@ -79,6 +80,13 @@ class Analytic(Model):
 
     def tap(self, x, targets, layer):
         raise ModelError(f"{self.info.name} has no layer {layer!r}")
+
+    def propagate(self, x, targets, rule):
+        """By `tests.rules`, of models that are `layers_with_relus`."""
+        self.calls.append(("propagate", len(x)))
+        if targets.score != "logit" or "propagate" not in self.info.gives:
+            raise ModelError(f"{self.info.name} has rules for logits alone, or none")
+        return rules.propagate(self.layers_with_relus(), x.astype(np.float64), targets.weights, rule)
 
     def with_settings(self, settings: Settings):
         return self
@@ -190,6 +198,16 @@ class Spatial(Analytic):
         self.kernel = self.normal(2, 2, channels, self.features)
         self.bias = self.normal(self.features)
         self.head = self.normal(height // 2, width // 2, self.features, len(LABELS))
+        self.info = replace(self.info, gives=self.info.gives | {"propagate"})
+
+    def layers_with_relus(self):
+        return [
+            (self.before_relu, lambda x, g: np.einsum("nhwf,yxcf->nhywxc", g, self.kernel).reshape(x.shape)),
+            (
+                lambda h: np.einsum("nhwf,hwfk->nk", h, self.head),
+                lambda h, g: np.einsum("nk,hwfk->nhwf", g, self.head),
+            ),
+        ]
 
     def before_relu(self, x):
         height, width, channels = self.shape
@@ -240,7 +258,7 @@ class Convolutional(Analytic):
             Layer("rectified", space, channels),
         )
         super().__init__(shape, **kwargs)
-        self.info = replace(self.info, gives=self.info.gives | {"cascade"})
+        self.info = replace(self.info, gives=self.info.gives | {"cascade", "propagate"})
         self.ceiling, self.slope = ceiling, slope
         edges = [3] * len(space)
         self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]
@@ -262,6 +280,19 @@ class Convolutional(Analytic):
                 twin.kernels[3 - done] = random.permutation(kernel.ravel()).reshape(kernel.shape)
             if done in wanted:
                 yield Randomised(name, done, 3, twin)
+
+    def layers_with_relus(self):
+        def convolution(n):
+            return (
+                lambda x: _convolve(x, self.kernels[n], n + 1) + self.biases[n],
+                lambda x, g: _deconvolve(g, self.kernels[n], n + 1, x.shape),
+            )
+
+        dense = (
+            lambda h: h.reshape(len(h), -1) @ self.head + self.bias,
+            lambda h, g: (g @ self.head.T).reshape(h.shape),
+        )
+        return [convolution(0), convolution(1), dense]
 
     @property
     def arrays(self):

@@ -13,6 +13,7 @@ from napari_saliency.models._base import (
     ModelInfo,
     Tap,
     as_score,
+    no_rules,
     probabilities,
 )
 from napari_saliency.models._randomised import Randomised
@@ -40,6 +41,7 @@ __all__ = [
     "catalogue",
     "load_model",
     "needs_trust",
+    "no_rules",
     "open_model",
     "parse",
     "probabilities",

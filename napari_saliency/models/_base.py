@@ -6,6 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -18,10 +19,12 @@ from napari_saliency._types import (
     SCORES,
     Array,
     Ending,
+    Epsilon,
     Fit,
     ModelError,
     Needs,
     Prediction,
+    Rescale,
     Rule,
     Score,
 )
@@ -132,7 +135,7 @@ class ModelInfo:
     work, memory : float
         Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
         they are not known.
-    gives : set of {"scores", "gradient", "tap", "cascade"}
+    gives : set of {"scores", "gradient", "tap", "propagate", "cascade"}
         Which calls it answers; a method works if its ``needs`` is among them.
     inside : str
         The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
@@ -199,6 +202,21 @@ def no_classifier(output: str, dense: str = "(pictures, height, width, classes)"
     )
 
 
+def no_rules(info: ModelInfo) -> ModelError:
+    """What `Model.propagate` raises."""
+    if info.inside:
+        return ModelError(f"captum's rules explain the answer of {info.name}, not {info.inside} inside it")
+    if find_spec("captum") is None:
+        return ModelError(
+            "this needs captum, which is not installed, and a network of PyTorch modules: pip install "
+            '"napari-saliency[captum]"'
+        )
+    return ModelError(
+        f"{info.name} is no network of PyTorch modules all of which captum has rules for: it needs one that "
+        "Python builds, of convolutions, ReLUs, pooling and the like"
+    )
+
+
 class Tap(NamedTuple):
     """A layer's output and the score's gradient with respect to it, each (N, h, w, C) or (N, z, y, x, C)."""
 
@@ -253,6 +271,32 @@ class Model(ABC):
         ModelError
             If the layer is not one of ``info.layers``.
         """
+
+    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        """Bring each target's score back to its picture, layer after layer, by a rule.
+
+        Parameters
+        ----------
+        x : (N, H, W, C) float32
+            Preprocessed pictures.
+        targets : Targets
+            N rows of weights, of the scores' shape; of logits.
+        rule : Rescale or Epsilon
+            How a layer's output is shared among its inputs.
+
+        Returns
+        -------
+        (N,) float32, (N, H, W, C) float32
+            What the values should add up to, which are the second: the score, of `Rescale` less that of the
+            empty picture.
+
+        Raises
+        ------
+        ModelError
+            If ``info.gives`` has no ``"propagate"``, the network has a layer that the rule is not for, or
+            other scores than logits are asked for.
+        """
+        raise no_rules(self.info)
 
     @abstractmethod
     def with_settings(self, settings: Settings) -> Model:

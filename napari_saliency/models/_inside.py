@@ -33,6 +33,7 @@ def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelIn
         labels=tuple(f"{layer.name}[{channel}]" for channel in range(layer.channels)),
         ending="quantity",
         space=tuple(size or None for size in layer.shape),
+        gives=info.gives - {"propagate"},
         logits=True,
         layers=layers,
         cam_layer=layers[-1].name if layers else "",

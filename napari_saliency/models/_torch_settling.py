@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from napari_saliency._types import NEEDS, Array, Ending, ModelError
+from napari_saliency._types import NEEDS, Array, Ending, ModelError, Needs
 from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sizes import Place, find_free
-from napari_saliency.models._torch_network import candidates
+from napari_saliency.models._torch_captum import followed
+from napari_saliency.models._torch_network import by_name, candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
+from napari_saliency.models._torch_steps import steps_of
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings
@@ -47,12 +50,21 @@ class Settled(NamedTuple):
         The only number of pictures that it takes at once; None where it takes any.
     which : int
         As `Pass.which`.
+    steps : Network or None
+        The same written out for captum; see `followed`.
     """
 
     network: Network
     facts: Facts
     batch: int | None
     which: int
+    steps: Network | None = None
+
+    def with_network(self, network: Network) -> Settled:
+        """Return the same of a network with other weights."""
+        module = self.steps and steps_of(network.module, ended=self.which >= 0)
+        steps = module and replace(network, module=module, call=by_name(module))
+        return self._replace(network=network, steps=steps)
 
     @property
     def quantity(self) -> bool:
@@ -81,6 +93,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     outputs_meant = _outputs_meant(network, x[:batch])
+    steps = None if spelled else followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
     facts = Facts(
         shape=place.shape,
         known=place.known,
@@ -101,9 +114,18 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         multiple=place.multiple,
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
-        gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
+        gives=_gives(network, steps),
     )
-    return Settled(network, facts, batch, done.which)
+    return Settled(network, facts, batch, done.which, steps)
+
+
+def _gives(network: Network, steps: Network | None) -> frozenset[Needs]:
+    found: set[Needs] = set(NEEDS)
+    if network.has_weights:
+        found.add("cascade")
+    if steps is not None:
+        found.add("propagate")
+    return frozenset(found)
 
 
 def find_place(network: Network, settings: Settings) -> tuple[Network, Place]:
