@@ -128,7 +128,8 @@ def propagate(network: Network, ends: list[Tensor], weights: Tensor, rule: Resca
             warnings.simplefilter("ignore")  # captum announces that it sets hooks
             if isinstance(rule, Epsilon):
                 return _lrp(network, ends[0], weights, rule.epsilon)
-            return _deep_lift(network, *ends, weights)
+            x, start = ends
+            return _deep_lift(network, x, start, weights)
     finally:
         for module in network.module.modules():
             for name in LEFT_BEHIND:

@@ -32,8 +32,10 @@ WEIGHTED = (
 )
 """Sums with weights that do not depend on the picture; batch normalisations are, in inference mode."""
 
-MOVING = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-MOVING += (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.PixelShuffle, nn.ChannelShuffle)
+MOVING = (
+    *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.PixelShuffle, nn.ChannelShuffle),
+)
 ENDINGS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, "softmax", "log_softmax", "sigmoid")
 
 ACTIVATION_OF = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}

@@ -70,7 +70,8 @@ def test_logits_are_explained_however_the_network_ends(twin, end):
 
 
 def test_one_sigmoid_tells_two_classes_apart(twin):
-    net = networks.sequential(torch, twin, end=nn.Sequential(nn.Linear(4, 1), nn.Sigmoid()))
+    top = nn.Linear(4, 1), nn.Sigmoid()
+    net = nn.Sequential(*networks.sequential(torch, twin, end=nn.Identity()), *top)
     model, x = opened(net), pictures(twin, 2)
     (classes, logits) = np.eye(2, dtype=np.float32), model.scores(x)
     for rule in both_rules(twin, x):
