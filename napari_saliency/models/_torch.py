@@ -17,7 +17,6 @@ from napari_saliency.models._description import describe
 from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._sizes import hinting
-from napari_saliency.models._torch_captum import propagate
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_random import copied, redraw, weighted_layers
@@ -123,13 +122,12 @@ class TorchModel(Model):
         self, x: Array, targets: Targets, rule: Rescale | Epsilon, row: int
     ) -> tuple[Array, Array]:
         """One picture's: logits are linear in the outputs, so their derivatives are the same everywhere."""
-        assert self._settled.steps is not None
         ends = [x[row]] if isinstance(rule, Epsilon) else [x[row], rule.start[row]]
         outputs = forward(self._settled.network, np.stack(ends), self._settled.which)
         weights = as_tensor(self._network, np.stack([targets.weights[row]] * len(ends)))
         values, cotangents = weigh(outputs, weights, "logit", self.info.ending, self._as_logits)
-        found = propagate(
-            self._settled.steps, [as_tensor(self._network, end[None]) for end in ends], cotangents[:1], rule
+        found = self._settled.propagate(
+            [as_tensor(self._network, end[None]) for end in ends], cotangents[:1], rule
         )
         value = _array(values)
         return value[:1] - value[1:] if len(ends) == 2 else value, _array(found)

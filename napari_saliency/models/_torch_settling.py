@@ -18,12 +18,13 @@ from napari_saliency.models._description import Facts, check_repeatable, find_en
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sizes import Place, find_free
-from napari_saliency.models._torch_captum import followed
+from napari_saliency.models._torch_captum import followed, propagate
 from napari_saliency.models._torch_network import by_name, candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 from napari_saliency.models._torch_steps import steps_of
 
 if TYPE_CHECKING:
+    from napari_saliency._types import Epsilon, Rescale
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._torch_network import Network
 
@@ -65,6 +66,11 @@ class Settled(NamedTuple):
         module = self.steps and steps_of(network.module, ended=self.which >= 0)
         steps = module and replace(network, module=module, call=by_name(module))
         return self._replace(network=network, steps=steps)
+
+    def propagate(self, ends: list[Tensor], weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
+        """See `_torch_captum.propagate`."""
+        assert self.steps is not None
+        return propagate(self.steps, ends, weights, rule)
 
     @property
     def quantity(self) -> bool:

@@ -7,7 +7,7 @@ from napari_saliency import _image
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import load_model
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models.torch_networks import squeezenet as build
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
@@ -58,7 +58,7 @@ def test_the_same_network_says_the_same(in_torch, squeezenet, x):
     assert in_torch.info.cam_layer == "classifier.2"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("score", SCORES)
 def test_every_method_gives_the_map_that_keras_gives(in_torch, squeezenet, x, name, score):
     targets = targets_of(285, score=score)
