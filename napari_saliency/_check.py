@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_saliency._explain import prepared_for, weighed
 from napari_saliency.metrics import CHECKS, Finding, Subject, find_check, plan
 
@@ -75,7 +77,7 @@ def check(
     Raises
     ------
     ValueError
-        If the map is not complete, or of another model or picture, or a check or option does not exist.
+        If it is no map, not complete, or of another model or picture, or a check or option does not exist.
     ModelError
         If a check that was asked for by name asks for what the model does not give.
     """
@@ -89,6 +91,7 @@ def check(
     names = [checks] if isinstance(checks, str) else list(checks)
     for name in {*names, *options}:
         find_check(name).complete(options.get(name, {}))
+    _check_same_picture(model, seen.x, explanation)
     findings = {}
     for name in names:
         *_, findings[name] = examine(model, seen.x, explanation, name, options.get(name, {}), region=drawn)
@@ -124,8 +127,16 @@ def examine(
     yield from chosen.function(Subject(model, x[None], targets, *given), **complete)
 
 
+def _check_same_picture(model: Model, x: Array, explanation: Explanation) -> None:
+    (now,) = model.predict(x[None], [explanation.target.region])
+    if not np.allclose(now.logits, explanation.prediction.logits, rtol=1e-3, atol=1e-3):
+        raise ValueError("the map is of another picture: the model says something else of this one")
+
+
 def _check_same(info: ModelInfo, seen: Prepared, explanation: Explanation) -> None:
-    """Refuse a map of another model, or of a picture of another size."""
+    """Refuse what is no map, and a map of another model or of a picture of another size."""
+    if explanation.shows != "map":
+        raise ValueError(f"{explanation.title} gives no map of the picture that could be true or not")
     if explanation.provenance.get("fingerprint") != info.fingerprint:
         raise ValueError(f"the map is not one of {info.name}, as it is now: explain the picture again")
     space = seen.x.shape[:-1]

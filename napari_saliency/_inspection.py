@@ -378,15 +378,13 @@ class Inspection(Signals):
                 self._advance()
 
     def _checked(self) -> Checked | None:
-        """What is shown, if it can be checked: complete, and of what is chosen now."""
+        """What is shown, if it can be checked: a map, complete, and of what is chosen now."""
         info, prepared, found = self.model.info, self.prepared, self.explanation
         if self.model.phase is not Phase.READY or info is None or prepared is None or self.stale:
             return None
-        return (
-            Checked(prepared.x, found, info, prepared.placement)
-            if found is not None and found.complete
-            else None
-        )
+        if found is None or not found.complete or found.shows != "map":
+            return None
+        return Checked(prepared.x, found, info, prepared.placement)
 
     def _update_known(self) -> None:
         request = self._request()

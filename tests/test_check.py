@@ -118,3 +118,14 @@ def test_a_report_keeps_the_order_in_which_checks_ran(model, explanation):
     report = check(model, PICTURE, explanation, ["sparseness", "completeness_gap"])
     assert isinstance(report, Report)
     assert list(report.findings) == ["sparseness", "completeness_gap"]
+
+
+def test_another_picture_of_the_same_size_is_refused(model, explanation):
+    with pytest.raises(ValueError, match="the map is of another picture"):
+        check(model, 255 - PICTURE, explanation, "sparseness")
+
+
+@pytest.mark.parametrize("method", ["activations", "activation_maximization"])
+def test_what_is_no_map_of_a_class_is_not_judged_as_one(model, method):
+    with pytest.raises(ValueError, match="gives no map of the picture"):
+        check(model, PICTURE, explain(model, PICTURE, method=method), "sparseness")

@@ -117,7 +117,7 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspecti
     area = panel.findChild(QScrollArea)
     assert unfolded or area.widget().height() <= area.viewport().height()
     assert area.widget().width() <= area.viewport().width()
-    assert panel.classes.table.viewport().height() >= (5 if unfolded else 7) * 22
+    assert panel.classes.table.viewport().height() >= (5 if unfolded else 6) * 22
     panel.close()
 
 

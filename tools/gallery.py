@@ -110,7 +110,9 @@ def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared:
 
 def row(name: str, explanation: Explanation) -> str:
     """A line of the table."""
-    said = [f"{key} {value:.2g}" for key, value in explanation.diagnostics.items()]
+    said = [
+        f"{key} {value:{'.0f' if value > 99 else '.2g'}}" for key, value in explanation.diagnostics.items()
+    ]
     highest = limits([reduced(explanation)], Display())[1]
     says = ", ".join([*said, *explanation.notes])
     return f"| {explanation.title} (`{name}`) | {highest:.2g} | {explanation.total} | {says} |"
@@ -122,7 +124,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="docs", type=Path)
     parser.add_argument("--model", default="bundled:photos")
     parser.add_argument("--target", default="cat")
-    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
+    shown = [name for name, method in METHODS.items() if method.shows == "map"]
+    parser.add_argument("--only", nargs="+", choices=shown, default=shown)
     chosen = parser.parse_args()
     photo = chelsea()
     found = maps(chosen.model, chosen.target, photo, chosen.only)

@@ -46,7 +46,10 @@ class CheckSection(Section):
         self.results: dict[str, Result] = {}
         self._list = QVBoxLayout()
         self._list.setSpacing(2 * GAP)
-        self.rows.addLayout(row(self.button, self.progress, self.hint, stretch=1))
+        self.rows.removeWidget(self.heading)
+        line = row(self.heading, self.button, self.progress, self.hint, stretch=2)
+        line.setAlignment(self.heading, Qt.AlignmentFlag.AlignLeft)  # also where nothing runs
+        self.rows.addLayout(line)
         self.rows.addLayout(self._list)
         inspection.checks_changed.connect(self._show)
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):

@@ -169,7 +169,7 @@ class ClassDelegate(QStyledItemDelegate):
         if sign:
             painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), sign)
             area = area.adjusted(option.fontMetrics.horizontalAdvance(sign) + 6, 0, 0, 0)
-        text = option.fontMetrics.elidedText(index.data(), Qt.TextElideMode.ElideRight, area.width())
+        text = option.fontMetrics.elidedText(index.data(), Qt.TextElideMode.ElideMiddle, area.width())
         painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)
 
     def _paint_probability(

@@ -29,6 +29,7 @@ class InsideChoice(QComboBox):
         super().__init__()
         self._inspection = inspection
         self._layers: tuple[Layer, ...] = ()
+        self._asked = ""  # the layer that was chosen last: it may still be on its way
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMaxVisibleItems(24)
         self.setToolTip(HELP)
@@ -46,12 +47,14 @@ class InsideChoice(QComboBox):
 
     def _choose(self, number: int) -> None:
         layer = self.itemData(number)
-        if layer != self.inside:
+        if layer != self._asked:
+            self._asked = layer
             self._inspection.look_inside(layer)
 
     def _follow_model(self, status: ModelStatus) -> None:
         if status.info is None:  # it is being opened, maybe only to look elsewhere in it
             return
+        self._asked = self.inside
         layers = (status.info.outer or status.info).layers
         if layers != self._layers:
             self._layers = layers

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
-from napari_saliency._panels._style import Section, combo
+from napari_saliency._panels._style import Section, combo, row
 from napari_saliency._panels.options import OptionForm
 from napari_saliency._panels.remembered import remember_method, remembered_method, remembered_options
 from napari_saliency._panels.run import RunBar
@@ -55,7 +55,8 @@ class MethodSection(Section):
         Search(self.method)
         self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
         self._fill()
-        self.rows.addWidget(self.method)
+        self.rows.removeWidget(self.heading)
+        self.rows.addLayout(row(self.heading, self.method, stretch=1))
         self.rows.addWidget(self.options)
         self.rows.addWidget(self.run)
         self._take_soon = qdebounced(self._take, timeout=SETTLED, parent=self)

@@ -30,11 +30,11 @@ def rise(
     cells: Annotated[int, {"min": 0, "max": 64}] = 0,
     probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05, "advanced": True}] = 0.5,
     fill: Baseline = "black",
-    centred: Annotated[bool, {"advanced": True}] = False,
+    centred: bool = True,
     precision: Precision = 0.0,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
-    """Mean score over random masks that leave a pixel visible; works for every model.
+    """How far the score is above its mean where random masks leave a pixel visible; works for every model.
 
     Parameters
     ----------
@@ -49,14 +49,15 @@ def rise(
     fill : {"black", "white", "mean", "blur"}
         What covers; black is the paper's product of picture and mask.
     centred : bool
-        Take away what all pixels have in common, whatever the picture shows, and much of the error with it.
+        Take away what all pixels have in common, whatever the picture shows, and much of the error with it;
+        otherwise the map is eq. 6 as it stands.
 
     Notes
     -----
-    Each value is the mean of the score times the mask there, divided by the mask's expectation, which is
-    ``probability`` everywhere: eq. 6 as it stands, and unbiased. So the map is the expected score given
-    that the pixel is visible. It has a large constant part, the expected score over all masks, which
-    also is most of its largest value and therefore of what the relative standard error is relative to.
+    Eq. 6 is the mean of the score times the mask there, divided by the mask's expectation, which is
+    ``probability`` everywhere, and unbiased: the expected score given that the pixel is visible. It has a large
+    constant part, the expected score over all masks, which also is most of its largest value and therefore of
+    what the relative standard error is relative to; shown from 0 on, it hides where the map differs.
 
     The centred map is the mean of (score − c) · (mask − probability) / probability. Its expectation is the
     uncentred one's less the expected score, whatever the constant c is; the mean of the whole and the empty

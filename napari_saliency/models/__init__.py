@@ -12,10 +12,9 @@ from napari_saliency.models._base import (
     Model,
     ModelInfo,
     Tap,
-    as_score,
     no_rules,
-    probabilities,
 )
+from napari_saliency.models._endings import as_score, probabilities
 from napari_saliency.models._randomised import Randomised
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown

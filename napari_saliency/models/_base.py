@@ -28,6 +28,7 @@ from napari_saliency._types import (
     Rule,
     Score,
 )
+from napari_saliency.models._endings import as_score, log_probabilities, probabilities
 from napari_saliency.models._inside import no_channels
 from napari_saliency.models._memory import check_memory
 from napari_saliency.models._recall import Recall
@@ -46,12 +47,6 @@ Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
 """Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
 or costs memory. Measured on processors."""
-
-SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
-"""What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
-
-Numbers of single precision cannot be told apart nearer to 1.
-"""
 
 
 @dataclass(frozen=True)
@@ -418,34 +413,6 @@ class Model(ABC):
         if self._recall is None or not self._recall.answers(x, question):
             self._recall = Recall(x, question)
         return self._recall
-
-
-def log_probabilities(logits: Array, ending: Ending) -> Array:
-    """Logarithms of `probabilities`, exact where those are nearly 0."""
-    if ending == "quantity":
-        return np.full_like(logits, np.nan)
-    if ending == "sigmoid":
-        return np.asarray(-np.logaddexp(0, -logits), np.float32)
-    return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float32)
-
-
-def as_score(logits: Array, score: Score, ending: Ending) -> Array:
-    """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
-    if score == "logit":
-        return logits
-    if score == "probability":
-        return probabilities(logits, ending)
-    return log_probabilities(logits, ending)
-
-
-def probabilities(logits: Array, ending: Ending) -> Array:
-    """Softmax over the last axis, or sigmoid of each; log-probabilities give the same softmax. NaN of quantities."""
-    if ending == "quantity":
-        return np.full_like(logits, np.nan)
-    if ending == "sigmoid":
-        return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
 def first_line(error: BaseException) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import Array, Ending, ModelError, Needs, Rule, Score, Targets
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST, Model, Tap, no_classifier, probabilities
+from napari_saliency.models._base import Model, Tap, no_classifier
 from napari_saliency.models._description import Facts, describe, find_ending, find_shape
+from napari_saliency.models._endings import SMALLEST, SMALLEST_REST, probabilities
 
 if TYPE_CHECKING:
     from napari_saliency.models._settings import Settings

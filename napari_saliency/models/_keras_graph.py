@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
+from napari_saliency.models._base import no_classifier
+from napari_saliency.models._endings import SMALLEST, SMALLEST_REST
 from napari_saliency.models._keras_rules import RELUS, is_part, override_map
 
 if TYPE_CHECKING:

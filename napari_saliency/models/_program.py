@@ -98,12 +98,22 @@ def _specs(module: str) -> Iterator[ModuleSpec]:
             break
         yield spec
         name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+        spec = _find_inner(name, list(spec.submodule_search_locations))
     if spec is None or spec.name != module:
         raise ModelError(
             f"there is no module {module!r}: install it, or set PYTHONPATH to the folder that it lies in"
         )
     yield spec
+
+
+def _find_inner(name: str, folders: list[str]) -> ModuleSpec | None:
+    try:
+        return PathFinder.find_spec(name, folders)
+    except KeyError:  # a folder without __init__.py in one that has none either, which is not imported yet
+        spec = ModuleSpec(name, None, is_package=True)
+        paths = (Path(folder, name.rpartition(".")[2]) for folder in folders)
+        spec.submodule_search_locations = [str(path) for path in paths if path.is_dir()]
+        return spec
 
 
 def _find_top(name: str) -> ModuleSpec | None:

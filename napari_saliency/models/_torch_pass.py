@@ -19,7 +19,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import SMALLEST, SMALLEST_REST, no_classifier
+from napari_saliency.models._base import no_classifier
+from napari_saliency.models._endings import SMALLEST, SMALLEST_REST
 from napari_saliency.models._sizes import NotRunError
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """RISE, against a plain loop over the same masks, its expectation on a linear model and its axioms."""
 
 import tracemalloc
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import _recall
 from tests.analytic import LABELS, Dense, Linear, Spatial, pictures, targets_of
 
-rise = METHODS["rise"].function
+rise = partial(METHODS["rise"].function, centred=False)  # eq. 6 as it stands
 
 
 def last(model, x, targets, **options):
@@ -229,3 +230,7 @@ def test_memory_does_not_grow_with_the_masks():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_what_all_pixels_share_is_left_out_unless_it_is_asked_for():
+    assert METHODS["rise"].complete({})["centred"] is True

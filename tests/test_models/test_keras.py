@@ -461,7 +461,15 @@ def test_threads_do_not_take_each_others_activations(build, twin, hurried):
 # Where things lie --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERYWHERE)
+# A few random masks or pieces do not tell a patch from what lies around it.
+SHARP = [
+    name
+    for name in EVERYWHERE
+    if METHODS[name].shows == "map" and name not in ("rise", "lime", "kernel_shap")
+]
+
+
+@pytest.mark.parametrize("name", SHARP)
 def test_the_map_of_a_patch_lies_on_the_patch(keras, opened, name):
     """On a picture that is wider than high, so that exchanged axes show."""
     network = keras.Sequential(

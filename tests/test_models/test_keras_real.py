@@ -17,6 +17,7 @@ DERIVED = [*CAMS, "score_cam", "guided_grad_cam", "activations", "gradient", "gr
            "deconvnet", "smoothgrad", "integrated_gradients", "occlusion"]  # fmt: skip
 FEW = few(samples=3) | {
     "smoothgrad": {"samples": 3, "seed": 4},
+    "integrated_gradients": {"steps": 8},
     "occlusion": {"window": 56, "stride": 40},
     "score_cam": {"layer": "conv1"},
 }

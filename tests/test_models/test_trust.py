@@ -52,6 +52,20 @@ def test_nothing_runs_without_a_yes_and_the_message_says_what_would(package, can
     assert package not in sys.modules
 
 
+def test_folders_in_folders_need_no_init(package, canary):
+    """Python takes them for packages, too; nothing of them is imported to find that out."""
+    folder = file_of(package).parent
+    (folder / "__init__.py").unlink()
+    (folder / "inner").mkdir()
+    (folder / "nets.py").rename(folder / "inner" / "nets.py")
+    with pytest.raises(ModelError, match="no module"):
+        needs_trust(f"python:{package}.other.nets:scores")
+    source = f"python:{package}.inner.nets:scores"
+    assert needs_trust(source)
+    assert not canary.exists()
+    assert load_model(source, size=(4, 4), trust=True).info.name == "scores"
+
+
 def test_a_yes_for_one_call_is_not_remembered(package, canary):
     source = f"python:{package}.nets:scores"
     assert load_model(source, size=(4, 4), trust=True).info.name == "scores"
