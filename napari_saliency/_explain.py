@@ -19,7 +19,7 @@ from napari_saliency._placement import Placement, Region
 from napari_saliency._resolve import resolve, target_label, target_value
 from napari_saliency._types import DIRECTIONS, Array, Estimate, ModelError, Prediction, Score, Target, Targets
 from napari_saliency.methods import METHODS, Method
-from napari_saliency.models import Model, no_rules
+from napari_saliency.models import Model
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
@@ -238,10 +238,7 @@ def _weights(target: Target, prediction: Prediction) -> Array:
 def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) -> None:
     for missing in sorted(method.needed(options) - info.gives):
         others = ", ".join(f"{m.title} ({m.id})" for m in METHODS.values() if m.needs in info.gives)
-        if missing == "propagate":
-            raise ModelError(f"{method.title}: {no_rules(info)}; or choose {others}")
-        what = {"gradient": "derivatives", "tap": "layers"}[missing]
-        raise ModelError(f"{method.title} needs {what}, which {info.name} does not give: choose {others}")
+        raise ModelError(f"{method.title} {info.lacks(missing)}: choose {others}")
 
 
 def find_method(name: str) -> Method:

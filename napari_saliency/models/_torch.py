@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_saliency._types import Epsilon, ModelError
-from napari_saliency.models._base import Model, Tap, no_rules
+from napari_saliency._types import ModelError, Rescale
+from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
 from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._sizes import hinting
+from napari_saliency.models._torch_captum import propagate
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_random import copied, redraw, weighted_layers
 from napari_saliency.models._torch_settling import as_tensor, channels_of, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Array, Rescale, Rule, Targets
+    from napari_saliency._types import Array, Epsilon, Rule, Targets
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
     from napari_saliency.models._torch_network import Network
@@ -109,28 +110,24 @@ class TorchModel(Model):
             return Tap(*self._in_parts(answer, x, targets))
 
     def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        if "propagate" not in self.info.gives or self._settled.steps is None:
-            raise no_rules(self.info)
+        steps, facts = self._settled.steps, self._settled.facts
+        if "propagate" not in self.info.gives or steps is None:
+            return super().propagate(x, targets, rule)
         if targets.score != "logit":
             raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
+        weights, value = targets.weights, self.weigh(self.scores(x), targets)
+        if facts.n_outputs < facts.n_classes:  # the derivative of `_as_logits`
+            weights = weights[..., 1:] - weights[..., :1]
+        starts: Sequence[Tensor | None] = [None] * len(x)
+        if isinstance(rule, Rescale):
+            value -= self.weigh(self.scores(rule.start), targets)
+            starts = self._rows(rule.start)
         with self._lock, hinting(self.info.input.shape):
-            found = [self._propagated(x, targets, rule, row) for row in range(len(x))]
-        sums, values = zip(*found, strict=True)
-        return _joined(sums), _joined(values)
+            rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
+            return value, _joined(_array(propagate(steps, *row, rule)) for row in rows)
 
-    def _propagated(
-        self, x: Array, targets: Targets, rule: Rescale | Epsilon, row: int
-    ) -> tuple[Array, Array]:
-        """One picture's: logits are linear in the outputs, so their derivatives are the same everywhere."""
-        ends = [x[row]] if isinstance(rule, Epsilon) else [x[row], rule.start[row]]
-        outputs = forward(self._settled.network, np.stack(ends), self._settled.which)
-        weights = as_tensor(self._network, np.stack([targets.weights[row]] * len(ends)))
-        values, cotangents = weigh(outputs, weights, "logit", self.info.ending, self._as_logits)
-        found = self._settled.propagate(
-            [as_tensor(self._network, end[None]) for end in ends], cotangents[:1], rule
-        )
-        value = _array(values)
-        return value[:1] - value[1:] if len(ends) == 2 else value, _array(found)
+    def _rows(self, array: Array) -> Sequence[Tensor]:
+        return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]
 
     def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
         if "cascade" not in self.info.gives:

@@ -13,17 +13,7 @@ from torch import nn
 from napari_saliency._types import Epsilon, ModelError
 from napari_saliency.models._torch_network import by_name
 from napari_saliency.models._torch_pass import channels_last, single
-from napari_saliency.models._torch_steps import (
-    MAX_POOLS,
-    RECTIFIERS,
-    WEIGHTED,
-    Apart,
-    Squeezed,
-    Step,
-    Unfollowed,
-    Windows,
-    steps_of,
-)
+from napari_saliency.models._torch_steps import ACTIVATIONS, RECTIFIERS, Step, Unfollowed, steps_of
 
 if TYPE_CHECKING:
     from napari_saliency._types import Rescale
@@ -31,14 +21,14 @@ if TYPE_CHECKING:
 
 Tensor = Any
 
-NEARLY_NOTHING = 1e-9
+NOTHING = 1e-9
 """captum's own epsilon: of steps that only pass values on, which Bach's rule is not meant for."""
 
-LEFT_BEHIND = ("activations", "input", "input_ref", "output")
+LEFT_BEHIND = ("activations", "input", "output")
 """What captum leaves in modules."""
 
 
-def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> Network | None:
+def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> tuple[Network | None, str]:
     """Write a network out as steps that captum has rules for.
 
     Parameters
@@ -52,28 +42,39 @@ def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> Net
 
     Returns
     -------
-    Network or None
-        Which computes the same logits. None if there is none, or captum is not installed.
+    Network or None, str
+        Which computes the same logits. None if there is none, or captum is not installed, and what is needed
+        then; "" for what is no network of modules.
     """
-    if find_spec("captum") is None or not network.listens or network.others:
-        return None
+    if not network.listens or network.others:
+        return None, ""
+    if find_spec("captum") is None:
+        return None, 'captum, which is not installed: pip install "napari-saliency[captum]"'
     try:
-        module = steps_of(network.module, ended=ended)
-        found = replace(network, module=module, call=by_name(module))
-        outputs = _tried(found, x)
-    except Unfollowed:
-        return None
-    if outputs.shape != logits.shape:
-        return None
-    return found if torch.allclose(outputs, logits, 1e-4, 1e-4 * float(logits.abs().max())) else None
+        found = as_steps(network, ended=ended)
+        _check(found, x, logits)
+    except Unfollowed as error:
+        return None, f"a rule for each operation, and captum has none for {error}"
+    return found, ""
 
 
-def _tried(network: Network, x: Tensor) -> Tensor:
+def as_steps(network: Network, *, ended: bool) -> Network:
+    """Write a network out as `steps_of` does; it raises what that does."""
+    module = steps_of(network.module, ended=ended)
+    return replace(network, module=module, call=by_name(module))
+
+
+def _check(network: Network, x: Tensor, logits: Tensor) -> None:
     try:
         with torch.no_grad():
-            return _answer(network, x)
-    except Exception as error:
-        raise Unfollowed("what is no tensor") from error
+            outputs = _outputs(network, _channels_first(x))
+        same = outputs.shape == logits.shape and torch.allclose(
+            outputs, logits, 1e-4, 1e-4 * float(logits.abs().max())
+        )
+    except Exception as error:  # whatever it says of a step
+        raise Unfollowed("what depends on more than its operations") from error
+    if not same:
+        raise Unfollowed("what is not seen of its operations")
 
 
 class Weighed(nn.Module):
@@ -85,32 +86,37 @@ class Weighed(nn.Module):
         From `followed`.
     weights : (1, K) or (1, *space, K) tensor
         Of its outputs.
-    one : (1, K) or (1, *space, K) tensor, optional
-        Outputs that are taken for 0, so that the sum is 1: LRP multiplies by the sum what it finds.
+    relevance : bool
+        Whether weights are to be multiplied by the outputs, and the sum to be 1: LRP multiplies by it
+        what it finds.
     """
 
-    def __init__(self, network: Network, weights: Tensor, one: Tensor | None = None) -> None:
+    def __init__(self, network: Network, weights: Tensor, *, relevance: bool) -> None:
         super().__init__()
         self.steps = network.module
-        self._network, self._weights, self._one = network, weights, one
+        self._network, self._weights, self._relevance = network, weights, relevance
 
     def forward(self, x: Tensor) -> Tensor:
-        output = channels_last(single(self._network(x), x.ndim).float())
-        if self._one is not None:
-            output = output - self._one
-        return (self._weights * output).flatten(1).sum(1) + (self._one is not None)
+        outputs = _outputs(self._network, x)
+        if not self._relevance:
+            return (self._weights * outputs).flatten(1).sum(1)
+        here = outputs.detach()
+        return (self._weights * here * (outputs - here)).flatten(1).sum(1) + 1
 
 
-def propagate(network: Network, ends: list[Tensor], weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
+def propagate(
+    network: Network, x: Tensor, start: Tensor | None, weights: Tensor, rule: Rescale | Epsilon
+) -> Tensor:
     """Bring the score of one picture back to it by a rule.
 
     Parameters
     ----------
     network : Network
         From `followed`.
-    ends : list of (1, H, W, C) or (1, Z, H, W, C) tensor
-        The picture, and for `Rescale` the empty one. One alone, as captum's rule of max pooling mixes the
-        pictures of a batch.
+    x : (1, H, W, C) or (1, Z, H, W, C) tensor
+        The picture. One alone, as captum's rule of max pooling mixes the pictures of a batch.
+    start : (1, H, W, C) or (1, Z, H, W, C) tensor or None
+        The empty one, of `Rescale`.
     weights : (1, K) or (1, *space, K) tensor
         Derivatives of the score by the outputs.
 
@@ -127,51 +133,40 @@ def propagate(network: Network, ends: list[Tensor], weights: Tensor, rule: Resca
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # captum announces that it sets hooks
             if isinstance(rule, Epsilon):
-                return _lrp(network, ends[0], weights, rule.epsilon)
-            x, start = ends
-            return _deep_lift(network, x, start, weights)
+                found = _lrp(network, _channels_first(x), weights, rule.epsilon)
+            else:
+                found = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
     finally:
         for module in network.module.modules():
             for name in LEFT_BEHIND:
                 module.__dict__.pop(name, None)
+    return channels_last(found.detach())
 
 
 def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> Tensor:
     from captum.attr import DeepLift
 
-    found = DeepLift(Weighed(network, weights)).attribute(_channels_first(x), _channels_first(start))
-    return channels_last(found.detach())
+    return DeepLift(Weighed(network, weights, relevance=False)).attribute(x, start)
 
 
 def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> Tensor:
     from captum.attr import LRP
     from captum.attr._utils.lrp_rules import EpsilonRule
 
-    for step in _leaves(network.module):
-        step.rule = EpsilonRule(_epsilon(step, epsilon))
-    with torch.no_grad():
-        logits = _answer(network, x)
-    found = LRP(Weighed(network, weights * logits, logits)).attribute(_channels_first(x))
-    return channels_last(found.detach())
+    for step in network.module.modules():
+        if isinstance(step, ACTIVATIONS) and not isinstance(step, RECTIFIERS):
+            kind = type(step).__name__
+            raise ModelError(
+                f"the epsilon rule is for networks of ReLUs, and this one has {kind}: choose DeepLIFT"
+            )
+        if not any(True for _ in step.children()):
+            summing = isinstance(step, Step) and not step.moving
+            step.rule = EpsilonRule(epsilon if summing else NOTHING)
+    return LRP(Weighed(network, weights, relevance=True)).attribute(x)
 
 
-def _leaves(module: Any) -> list[Any]:  # noqa: ANN401 - Modules
-    return [step for step in module.modules() if not any(True for _ in step.children())]
-
-
-def _epsilon(step: Any, epsilon: float) -> float:  # noqa: ANN401 - a Module
-    """What is added to a step's outputs; none but sums are to lose anything."""
-    if isinstance(step, WEIGHTED) or (isinstance(step, Step) and not step.moving):
-        return epsilon
-    if isinstance(step, (*RECTIFIERS, *MAX_POOLS, Apart, Squeezed, Step, Windows)):
-        return NEARLY_NOTHING
-    raise ModelError(
-        f"the epsilon rule is for networks of ReLUs, and this one has {type(step).__name__}: choose DeepLIFT"
-    )
-
-
-def _answer(network: Network, x: Tensor) -> Tensor:
-    return channels_last(single(network(_channels_first(x)), x.ndim).float())
+def _outputs(network: Network, x: Tensor) -> Tensor:
+    return channels_last(single(network(x), x.ndim).float())
 
 
 def _channels_first(x: Tensor) -> Tensor:

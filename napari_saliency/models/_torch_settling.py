@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,18 +12,16 @@ import numpy as np
 import torch
 
 from napari_saliency._types import NEEDS, Array, Ending, ModelError, Needs
-from napari_saliency.models._base import Layer
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
+from napari_saliency.models._info import Layer
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sizes import Place, find_free
-from napari_saliency.models._torch_captum import followed, propagate
-from napari_saliency.models._torch_network import by_name, candidates
+from napari_saliency.models._torch_captum import as_steps, followed
+from napari_saliency.models._torch_network import candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
-from napari_saliency.models._torch_steps import steps_of
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Epsilon, Rescale
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._torch_network import Network
 
@@ -63,14 +60,8 @@ class Settled(NamedTuple):
 
     def with_network(self, network: Network) -> Settled:
         """Return the same of a network with other weights."""
-        module = self.steps and steps_of(network.module, ended=self.which >= 0)
-        steps = module and replace(network, module=module, call=by_name(module))
+        steps = self.steps and as_steps(network, ended=self.which >= 0)
         return self._replace(network=network, steps=steps)
-
-    def propagate(self, ends: list[Tensor], weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
-        """See `_torch_captum.propagate`."""
-        assert self.steps is not None
-        return propagate(self.steps, ends, weights, rule)
 
     @property
     def quantity(self) -> bool:
@@ -99,7 +90,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     outputs_meant = _outputs_meant(network, x[:batch])
-    steps = None if spelled else followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
+    steps, unruled = _steps(network, done, spelled)
     facts = Facts(
         shape=place.shape,
         known=place.known,
@@ -121,8 +112,15 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
         gives=_gives(network, steps),
+        unruled=unruled,
     )
     return Settled(network, facts, batch, done.which, steps)
+
+
+def _steps(network: Network, done: Pass, spelled: Ending | None) -> tuple[Network | None, str]:
+    if spelled:
+        return None, f"logits, and how this network comes to its {spelled} is not seen"
+    return followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
 
 
 def _gives(network: Network, steps: Network | None) -> frozenset[Needs]:

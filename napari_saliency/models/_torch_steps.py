@@ -1,15 +1,17 @@
 """A PyTorch network written out as steps, each a module of its own that is run once: what captum's rules are for.
 
 captum looks at modules. What a network does beside them (``F.relu``, a sum of two branches), and what it does
-with one module twice, captum passes over without a word. So the network is traced by ``torch.fx`` and written out
-again: each operation becomes a module, each use of a module a module. An operation that no rule is known for has
-no steps at all, rather than wrong ones.
+with one module twice, captum passes over without a word. So the network is traced by ``torch.fx`` and each of its
+operations made a module. A network with an operation that no rule is known for has no steps at all, rather than
+wrong ones.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
+from threading import Lock, get_ident
 from typing import Any
 
 from torch import fx, nn
@@ -22,34 +24,41 @@ LOWEST = -1e30
 
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU)
 ACTIVATIONS = (*RECTIFIERS, nn.ELU, nn.Sigmoid, nn.Softplus, nn.Tanh)
-"""What captum's DeepLift has a rule for, beside max pooling."""
+"""What captum's DeepLIFT has a rule for, beside max pooling."""
 
-MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-WEIGHTED = (
-    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.Upsample),
+MAX_POOLS = (nn.MaxPool2d, nn.MaxPool3d)
+SUMS = (
+    *(nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Upsample),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
 )
 """Sums with weights that do not depend on the picture; batch normalisations are, in inference mode."""
 
-MOVING = (
+MOVES = (
     *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.PixelShuffle, nn.ChannelShuffle),
+    *(nn.ZeroPad2d, nn.ZeroPad3d, nn.PixelShuffle, nn.ChannelShuffle),
 )
 ENDINGS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, "softmax", "log_softmax", "sigmoid")
 
-ACTIVATION_OF = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-POOL_OF = {"max_pool1d": nn.MaxPool1d, "max_pool2d": nn.MaxPool2d, "max_pool3d": nn.MaxPool3d}
-POOL_ARGUMENTS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+LAYER_OF = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+LAYER_OF |= {"max_pool2d": nn.MaxPool2d, "max_pool3d": nn.MaxPool3d}
+"""Functions whose arguments are those of a layer."""
 
-SUMMING = {"add", "sub", "neg", "mean", "sum", "interpolate"}
-SUMMING |= {f"{kind}avg_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)}
+SUMMING = {"add", "sub", "mean", "sum", "interpolate"}
+SUMMING |= {f"{kind}avg_pool{axes}d" for kind in ("", "adaptive_") for axes in (2, 3)}
 SCALING = {"mul", "multiply", "truediv", "div"}  # by what does not depend on the picture
-MOVING_NAMES = {"cat", "concat", "clone", "contiguous", "expand", "flatten", "getitem", "movedim", "permute"}
-MOVING_NAMES |= {"reshape", "squeeze", "stack", "transpose", "unsqueeze", "view"}
+MOVING = {"cat", "concat", "clone", "contiguous", "expand", "flatten", "getitem", "movedim", "neg", "permute"}
+MOVING |= {"reshape", "squeeze", "stack", "transpose", "unsqueeze", "view"}
 DROPPING = {"dropout", "dropout1d", "dropout2d", "dropout3d"}
-SIZES = {"dim", "getattr", "size"}
-"""What says something of a tensor that is no part of the score's derivative."""
+SIZES = {"dim", "size"}
+"""What says something of a tensor that is no part of the score's derivative; so do its attributes:"""
+SAYING = {"device", "dtype", "ndim", "shape"}
 
 
 class Unfollowed(Exception):
@@ -66,7 +75,7 @@ class Step(nn.Module):
     node : torch.fx.Node
         The operation.
     moving : bool
-        Whether it only passes values on, or scales each.
+        Whether it only passes values on, or scales each; otherwise it sums them.
     """
 
     def __init__(self, function: Any, node: Node, *, moving: bool) -> None:  # noqa: ANN401 - any operation
@@ -85,61 +94,79 @@ class Step(nn.Module):
 
 
 class Apart(nn.Module):
-    """Hand a tensor on for one module alone: captum's hooks replace all of the derivative by what goes in.
+    """Hand a tensor on for one module alone: captum's hooks replace all of the derivative by what goes in."""
 
-    Parameters
-    ----------
-    layer : torch.nn.Module, optional
-        One without weights, which moves values, or returns what it is given.
-    """
-
-    def __init__(self, layer: Any = None) -> None:  # noqa: ANN401 - a Module
-        super().__init__()
-        self._move = None if layer is None else layer.forward  # so it is no module inside
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        return (self._move(tensor) if self._move else tensor).clone()
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
 
 
 class Windows(nn.Module):
-    """What each window of a max pooling sees, (N, C, h, w, values): captum's rule is wrong where windows overlap.
+    """What each window of a max pooling sees, (N, C · windows, values): captum's rule is wrong where they overlap.
 
     Parameters
     ----------
-    pool : torch.nn.MaxPool2d
+    pool : torch.nn.MaxPool2d or torch.nn.MaxPool3d
         Not dilated.
     """
 
     def __init__(self, pool: Any) -> None:  # noqa: ANN401 - a Module
         super().__init__()
-        self._pool = (pool.kernel_size, pool.stride, pool.padding, 1, pool.ceil_mode)
-        self._edges = [_pair(each) for each in self._pool[:3]]
+        axes = 2 if isinstance(pool, nn.MaxPool2d) else 3
+        self._sizes = pool.forward  # so it is no module inside
+        sides = pool.kernel_size, pool.stride or pool.kernel_size, pool.padding
+        self.kernel, self.stride, self.padding = (
+            tuple(each) if isinstance(each, Sequence) else (each,) * axes for each in sides
+        )
+        self.pooled: Any = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = nn.functional.max_pool2d(x.new_empty(x.shape, device="meta"), *self._pool)
+        self.pooled = self._sizes(x.new_empty(x.shape, device="meta")).shape
         around: list[int] = []
-        for axis in (1, 0):  # the last one first, as `pad` wants it
-            kernel, stride, before = (each[axis] for each in self._edges)
-            around += [before, (pooled.shape[2 + axis] - 1) * stride + kernel - x.shape[2 + axis] - before]
+        sides = self.kernel, self.stride, self.padding, x.shape[2:], self.pooled[2:]
+        edges = list(zip(*sides, strict=True))
+        for kernel, stride, before, size, windows in reversed(edges):  # the last one first, as `pad` wants it
+            around += [before, (windows - 1) * stride + kernel - size - before]
         x = nn.functional.pad(x, around, value=LOWEST)
-        for axis, (kernel, stride) in enumerate(zip(*self._edges[:2], strict=True), 2):
+        for axis, (kernel, stride, *_) in enumerate(edges, 2):
             x = x.unfold(axis, kernel, stride)
-        return x.flatten(-2).clone()
+        return x.reshape(len(x), self.pooled[1:].numel(), -1).clone()
 
 
-class Squeezed(nn.Module):
-    """Drop the axis of a window's values, of which one is left."""
+class Pooled(nn.Module):
+    """Lay the maxima of windows where their windows are.
+
+    Parameters
+    ----------
+    windows : Windows
+        What they are the maxima of.
+    """
+
+    def __init__(self, windows: Windows) -> None:
+        super().__init__()
+        self._windows = (windows,)  # so it is no module inside
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.squeeze(-1)
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+        return x.reshape(self._windows[0].pooled)
 
 
 class _Slot(str):
     """Where an argument belongs that is computed by another operation."""
+
+
+class _Tracer(fx.Tracer):
+    """Traces in one thread: while it does, it stands in for the calls of every module, in all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
+
+    def call_module(self, m: Any, forward: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401 - fx's signature
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+
+_TRACING = Lock()  # two at once would put the other's stand-in back in the end
 
 
 def steps_of(module: Any, *, ended: bool) -> Any:  # noqa: ANN401 - both are Modules
@@ -155,104 +182,93 @@ def steps_of(module: Any, *, ended: bool) -> Any:  # noqa: ANN401 - both are Mod
     Returns
     -------
     torch.fx.GraphModule
-        Its children are activations and max poolings, `Step`s, and other layers of PyTorch's.
+        Its children are `Step`s, and activations and max poolings, each with what goes before and after it.
 
     Raises
     ------
     Unfollowed
         If it cannot be traced, or does what no rule is known for.
     """
+    module = copy.copy(module)  # tracing leaves constants behind
     try:
-        graph = fx.symbolic_trace(module).graph
+        with _TRACING:
+            graph = _Tracer().trace(module)
+        if ended:
+            _leave_ending_out(module, graph)
+        root = nn.Module()
+        for node in graph.nodes:
+            node.meta["from picture"] = node.op == "placeholder" or (
+                bool(_from_picture(node)) and not _says(node)
+            )
+        for node in graph.nodes:
+            _write(module, node, root)
+        return fx.GraphModule(root, graph).eval()
+    except Unfollowed:
+        raise
     except Exception as error:  # whatever a network's own code says of what is not a tensor
-        raise Unfollowed("what depends on the picture's values, or is not written in Python") from error
-    if ended:
-        _leave_ending_out(module, graph)
-    root = nn.Module()
-    written = fx.Graph()
-    known: dict[Node, Node] = {}
-    for node in graph.nodes:
-        known[node] = _write(module, node, (root, written, known))
-        known[node].meta["from picture"] = node.meta["from picture"] = _depends(node)
-    return fx.GraphModule(root, written).eval()
-
-
-def _depends(node: Node) -> bool:
-    """Whether it is a tensor that depends on the picture."""
-    if node.op == "placeholder":
-        return True
-    return bool(_from_picture(node)) and not (node.op.startswith("call_") and _name(node) in SIZES)
+        raise Unfollowed("code that torch.fx cannot follow") from error
 
 
 def _from_picture(node: Node) -> list[Node]:
+    """Tensors that depend on the picture, of what goes into an operation."""
     return [one for one in node.all_input_nodes if one.meta.get("from picture")]
 
 
-def _write(module: Any, node: Node, into: tuple[Any, Any, dict[Node, Node]]) -> Node:  # noqa: ANN401
-    root, written, known = into
-    if node.op == "get_attr":
-        root.register_buffer(node.name, _at(module, node.target).detach())
-        return written.get_attr(node.name)
-    if not _depends(node) or node.op in ("placeholder", "output"):
-        if node.op == "call_module":
-            raise Unfollowed(_name(node))
-        return written.node_copy(node, known.__getitem__)
-    step = _apart(_step(module, node), _name(node))
-    root.add_module(node.name, step)
-    inputs = [known[one] for one in _from_picture(node)]
-    others = {one.name: known[one] for one in node.all_input_nodes if one not in _from_picture(node)}
-    if isinstance(step, (*ACTIVATIONS, *MAX_POOLS)):
-        root.add_module(f"{node.name}_alone", Apart())
-        inputs = [written.call_module(f"{node.name}_alone", tuple(inputs))]
-    return written.call_module(node.name, tuple(inputs), others)
+def _says(node: Node) -> bool:
+    """Whether it says of a tensor how large it is, and the like."""
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] in SAYING
+    return node.op in ("call_function", "call_method") and _name(node) in SIZES
+
+
+def _write(module: Any, node: Node, root: Any) -> None:  # noqa: ANN401 - Modules
+    """Let a node of the graph run a step that is put under ``root``."""
+    if (
+        node.op == "get_attr"
+    ):  # `data`: captum loads all weights into themselves, which others must not notice
+        root.register_buffer(node.name, _at(module, node.target).data)
+        node.target = node.name
+    elif node.meta["from picture"] and node.op not in ("placeholder", "output"):
+        root.add_module(node.name, _step(module, node))
+        inputs = _from_picture(node)
+        others = {one.name: one for one in node.all_input_nodes if one not in inputs}
+        node.op, node.target, node.args, node.kwargs = "call_module", node.name, tuple(inputs), others
+    elif node.op == "call_module":
+        raise Unfollowed(_name(node))
 
 
 def _step(module: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
     """Make a module that does what a node does, and nothing else in the network."""
     name = _name(node)
     if node.op == "call_module":
-        return _twin(module.get_submodule(node.target), name)
-    if node.op == "call_function" and not str(node.target.__module__).startswith(("torch", "_operator")):
+        return _step_of_layer(module.get_submodule(node.target), node)
+    if node.op == "call_function" and str(node.target.__module__).split(".")[0] not in ("torch", "_operator"):
         raise Unfollowed(name)
-    if name in ACTIVATION_OF:
-        return ACTIVATION_OF[name]()
-    if name in POOL_OF:
-        named = {key: value for key, value in node.kwargs.items() if key != "input"}
-        return POOL_OF[name](**dict(zip(POOL_ARGUMENTS, node.args[1:], strict=False)), **named)
+    if name in LAYER_OF:
+        named = {key: value for key, value in node.kwargs.items() if key not in ("input", "inplace")}
+        return _step_of_layer(LAYER_OF[name](*node.args[1:], **named), node)
     scales = name in SCALING and len(_from_picture(node)) == 1
-    scales &= node.args[0] in _from_picture(node) or name in ("mul", "multiply")
-    moves = name in MOVING_NAMES or (name in DROPPING and not node.kwargs.get("training", True))
+    scales = scales and (node.args[0] in _from_picture(node) or name in ("mul", "multiply"))
+    moves = name in MOVING or (name in DROPPING and not node.kwargs.get("training", True))
     if not (scales or moves or name in SUMMING):
         raise Unfollowed(name)
-    return Step(_called(node), node, moving=moves or scales or name == "neg")
+    return Step(_called(node), node, moving=moves or scales)
 
 
-def _apart(step: Any, name: str) -> Any:  # noqa: ANN401 - Modules
-    """Lay the windows of a max pooling beside each other where they overlap."""
-    if not isinstance(step, MAX_POOLS):
-        return step
-    sizes = [_pair(each) for each in (step.kernel_size, step.stride)]
-    if all(kernel <= stride for kernel, stride in zip(*sizes, strict=True)):
-        return step
-    if not isinstance(step, nn.MaxPool2d) or step.dilation not in (1, (1, 1)):
-        raise Unfollowed(name)
-    values = sizes[0][0] * sizes[0][1]
-    return nn.Sequential(Windows(step), nn.MaxPool3d((1, 1, values)), Squeezed())
-
-
-def _twin(layer: Any, name: str) -> Any:  # noqa: ANN401 - Modules
-    """Copy a layer, but for its weights, so that hooks and rules are never in the network itself."""
-    if type(layer) not in (*ACTIVATIONS, *MAX_POOLS, *WEIGHTED, *MOVING):
-        raise Unfollowed(name)
-    if getattr(layer, "track_running_stats", True) is False:  # it would depend on the picture's company
-        raise Unfollowed(name)
-    # `data` counts changes apart: captum loads the weights into themselves, which others must not notice.
-    same: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in layer.parameters()}
-    same |= {id(b): b.data for b in layer.buffers()}
-    twin = copy.deepcopy(layer, same)
-    if hasattr(twin, "inplace"):
-        twin.inplace = False
-    return Apart(twin) if isinstance(twin, MOVING) else twin
+def _step_of_layer(layer: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
+    """Make a module of a layer, but for its hooks: those of captum must never be in the network itself."""
+    kind = type(layer)
+    if kind in ACTIVATIONS:
+        layer = copy.deepcopy(layer)
+        layer.inplace = False
+        return nn.Sequential(Apart(), layer)
+    if kind in MAX_POOLS and layer.dilation in (1, (1, 1), (1, 1, 1)) and not layer.return_indices:
+        windows = Windows(layer)
+        return nn.Sequential(windows, nn.MaxPool1d(math.prod(windows.kernel)), Pooled(windows))
+    # Without running statistics, a batch normalisation depends on the picture's company.
+    if kind not in (*SUMS, *MOVES) or not getattr(layer, "track_running_stats", True):
+        raise Unfollowed(kind.__name__)
+    return Step(layer.forward, node, moving=kind in MOVES)
 
 
 def _called(node: Node) -> Any:  # noqa: ANN401 - a function
@@ -272,7 +288,7 @@ def _leave_ending_out(module: Any, graph: Any) -> None:  # noqa: ANN401 - a Modu
     """Let the network return what its last softmax or sigmoid is computed from."""
     (output,) = (node for node in graph.nodes if node.op == "output")
     ending = output.args[0]
-    while isinstance(ending, fx.Node) and _is_one_of(module, ending, (*MOVING, *MOVING_NAMES, *DROPPING)):
+    while isinstance(ending, fx.Node) and _is_one_of(module, ending, (*MOVES, *MOVING, *DROPPING)):
         ending = ending.args[0]
     if not isinstance(ending, fx.Node) or not _is_one_of(module, ending, ENDINGS):
         raise Unfollowed("its end")
