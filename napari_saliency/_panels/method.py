@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,7 @@ class MethodSection(Section):
                 self.method.insertSeparator(self.method.count())
             before = family
             self.method.addItem(method.title, name)
-            tip = f"<p>{method.summary}</p><p><i>{method.cite}</i></p>"
-            self.method.setItemData(self.method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self._item(name).setToolTip(_tip(method))
         self.method.setMaxVisibleItems(LISTED)
         self.method.setCurrentIndex(self.method.findData(self._preferred))
         widen(self.method)
@@ -137,6 +137,7 @@ class MethodSection(Section):
         able = [name for name, method in self._methods.items() if method.needs in info.gives]
         for name in self._methods:
             self._item(name).setEnabled(name in able)
+            self._item(name).setToolTip(_tip(self._methods[name], info))
         best = self._preferred if self._preferred in able or not able else able[0]
         if best != self.method.currentData():
             self.method.setCurrentIndex(self.method.findData(best))
@@ -160,6 +161,14 @@ class MethodSection(Section):
 def _score(scores: tuple[Score, ...]) -> Option:
     choices = {"choices": tuple((score.replace("_", "-"), score) for score in scores)}
     return Option(SCORE, str, scores[0], choices, DIRECTION_HELP if scores == DIRECTIONS else SCORE_HELP)
+
+
+def _tip(method: Method, info: ModelInfo | None = None) -> str:
+    """What a method shows, and what a model does not give for it."""
+    why = ""
+    if info is not None and method.needs not in info.gives:
+        why = f"<p><b>{escape(f'{method.title} {info.lacks(method.needs)}')}.</b></p>"
+    return f"<p>{method.summary}</p><p><i>{method.cite}</i></p>{why}"
 
 
 def _without_layers(method: Method, values: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 from threading import Lock, get_ident
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 Node = Any
@@ -55,7 +57,12 @@ SUMMING |= {f"{kind}avg_pool{axes}d" for kind in ("", "adaptive_") for axes in (
 SCALING = {"mul", "multiply", "truediv", "div"}  # by what does not depend on the picture
 MOVING = {"cat", "concat", "clone", "contiguous", "expand", "flatten", "getitem", "movedim", "neg", "permute"}
 MOVING |= {"reshape", "squeeze", "stack", "transpose", "unsqueeze", "view"}
-DROPPING = {"dropout", "dropout1d", "dropout2d", "dropout3d"}
+MOVING |= {
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+}  # which do nothing: others are known by their chance
 SIZES = {"dim", "size"}
 """What says something of a tensor that is no part of the score's derivative; so do its attributes:"""
 SAYING = {"device", "dtype", "ndim", "shape"}
@@ -129,7 +136,7 @@ class Windows(nn.Module):
         x = nn.functional.pad(x, around, value=LOWEST)
         for axis, (kernel, stride, *_) in enumerate(edges, 2):
             x = x.unfold(axis, kernel, stride)
-        return x.reshape(len(x), self.pooled[1:].numel(), -1).clone()
+        return x.reshape(len(x), self.pooled[1:].numel(), -1)
 
 
 class Pooled(nn.Module):
@@ -226,7 +233,7 @@ def _write(module: Any, node: Node, root: Any) -> None:  # noqa: ANN401 - Module
     if (
         node.op == "get_attr"
     ):  # `data`: captum loads all weights into themselves, which others must not notice
-        root.register_buffer(node.name, _at(module, node.target).data)
+        root.register_buffer(node.name, attrgetter(node.target)(module).data)
         node.target = node.name
     elif node.meta["from picture"] and node.op not in ("placeholder", "output"):
         root.add_module(node.name, _step(module, node))
@@ -249,10 +256,10 @@ def _step(module: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
         return _step_of_layer(LAYER_OF[name](*node.args[1:], **named), node)
     scales = name in SCALING and len(_from_picture(node)) == 1
     scales = scales and (node.args[0] in _from_picture(node) or name in ("mul", "multiply"))
-    moves = name in MOVING or (name in DROPPING and not node.kwargs.get("training", True))
-    if not (scales or moves or name in SUMMING):
+    if not (scales or name in MOVING or name in SUMMING):
         raise Unfollowed(name)
-    return Step(_called(node), node, moving=moves or scales)
+    called = node.target if node.op == "call_function" else getattr(torch.Tensor, name)  # never in place
+    return Step(called, node, moving=scales or name in MOVING)
 
 
 def _step_of_layer(layer: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
@@ -265,30 +272,23 @@ def _step_of_layer(layer: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
     if kind in MAX_POOLS and layer.dilation in (1, (1, 1), (1, 1, 1)) and not layer.return_indices:
         windows = Windows(layer)
         return nn.Sequential(windows, nn.MaxPool1d(math.prod(windows.kernel)), Pooled(windows))
-    # Without running statistics, a batch normalisation depends on the picture's company.
-    if kind not in (*SUMS, *MOVES) or not getattr(layer, "track_running_stats", True):
+    if kind not in (*SUMS, *MOVES):
         raise Unfollowed(kind.__name__)
     return Step(layer.forward, node, moving=kind in MOVES)
 
 
-def _called(node: Node) -> Any:  # noqa: ANN401 - a function
-    if node.op == "call_function":
-        return node.target
-    method = node.target.removesuffix("_")
-    return lambda tensor, *arguments, **named: getattr(tensor, method)(*arguments, **named)
-
-
 def _name(node: Node) -> str:
     """``relu`` of an operation, in whatever spelling; of a module its name in the network."""
-    name = getattr(node.target, "__name__", node.target)
-    return name if node.op == "call_module" else str(name).removesuffix("_")
+    name = str(getattr(node.target, "__name__", node.target))
+    bare = name.removesuffix("_")
+    return bare if node.op == "call_method" or bare in LAYER_OF else name
 
 
 def _leave_ending_out(module: Any, graph: Any) -> None:  # noqa: ANN401 - a Module and a Graph
     """Let the network return what its last softmax or sigmoid is computed from."""
     (output,) = (node for node in graph.nodes if node.op == "output")
     ending = output.args[0]
-    while isinstance(ending, fx.Node) and _is_one_of(module, ending, (*MOVES, *MOVING, *DROPPING)):
+    while isinstance(ending, fx.Node) and _is_one_of(module, ending, (*MOVES, *MOVING)):
         ending = ending.args[0]
     if not isinstance(ending, fx.Node) or not _is_one_of(module, ending, ENDINGS):
         raise Unfollowed("its end")
@@ -298,8 +298,3 @@ def _leave_ending_out(module: Any, graph: Any) -> None:  # noqa: ANN401 - a Modu
 
 def _is_one_of(module: Any, node: Node, kinds: Sequence[Any]) -> bool:  # noqa: ANN401 - a Module
     return (type(module.get_submodule(node.target)) if node.op == "call_module" else _name(node)) in kinds
-
-
-def _at(module: Any, path: str) -> Tensor:  # noqa: ANN401 - a Module
-    owner, _, name = path.rpartition(".")
-    return getattr(module.get_submodule(owner), name)

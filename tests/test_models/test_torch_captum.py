@@ -1,6 +1,7 @@
 """captum's rules on PyTorch networks: equal to a derivation in numpy, in every spelling, or refused."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -132,6 +133,9 @@ BODIES = {
     "pooled": lambda: (nn.ReLU(), nn.MaxPool2d(2)),
     "pooled, overlapping": lambda: (nn.MaxPool2d(3, 2, 1), nn.ReLU()),
     "pooled, to the last": lambda: (nn.MaxPool2d(3, 2, ceil_mode=True), nn.LeakyReLU(0.2)),
+    "pooled by a function": lambda: (
+        Does(lambda x: functional.max_pool2d(functional.leaky_relu(x, 0.1), 3, 1)),
+    ),
     "inception": lambda: (nn.ReLU(), Joined(nn.MaxPool2d(3, 1, 1))),
 }
 
@@ -174,25 +178,76 @@ def test_smooth_activations_are_for_deeplift_alone(layer):
         model.propagate(x, targets, Epsilon(0.01))
 
 
-class Gated(nn.Module):
+class Does(nn.Module):
+    """What a function does, in a network of its own."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
     def forward(self, x):
-        return x * x.mean((2, 3), keepdim=True)
+        return self.function(x)
 
 
-class Chosen(nn.Module):
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
+def weighed(layer):
+    """A convolution that does more than it does by itself."""
+    layer.register_forward_hook(lambda module, inputs, output: output**2)
+    return layer
 
 
-@pytest.mark.parametrize("layer", [nn.GELU, nn.ReLU6, Gated, Chosen, lambda: nn.LayerNorm([14, 16])])
-def test_what_no_rule_is_known_for_is_refused_and_never_something_else(layer):
-    model = opened(Around(layer()), (16, 18))
+REFUSED = {
+    "GELU": nn.GELU,
+    "ReLU6": nn.ReLU6,
+    "LayerNorm": lambda: nn.LayerNorm([14, 16]),
+    "MaxPool2d": lambda: nn.MaxPool2d(2, 2, dilation=2),  # whose windows overlap
+    "ParametrizedConv2d": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)),
+    "mul": lambda: Does(lambda x: x * x.mean((2, 3), keepdim=True)),
+    "truediv": lambda: Does(lambda x: 1 / (x + 9)),
+    "getattr": lambda: Does(lambda x: torch.relu(x.mT).mT),
+    "relu6": lambda: Does(functional.relu6),
+    "code that torch.fx cannot follow": lambda: Does(lambda x: x if x.sum() > 0 else -x),
+    "what is not seen of its operations": lambda: weighed(nn.Conv2d(4, 4, 1)),
+    "what is not seen of its operations, in place": lambda: Does(lambda x: (x.add_(1), x)[1]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*use of `x.mT`.*:UserWarning")
+@pytest.mark.parametrize("what", REFUSED)
+def test_pitfall_what_no_rule_is_known_for_is_refused_by_its_name_and_never_something_else(what):
+    model = opened(Around(REFUSED[what]()), (16, 18))
     assert "propagate" not in model.info.gives
+    said = f"needs a rule for each operation, and captum has none for {what.partition(',')[0]}: choose"
     for method in ("deep_lift", "lrp"):
-        with pytest.raises(
-            ModelError, match="net is no network of PyTorch modules all of which captum has rul"
-        ):
+        with pytest.raises(ModelError, match=said):
             explain(model, np.zeros((16, 18, 3), np.uint8), 0, method)
+
+
+def test_pitfall_max_pooling_in_windows_that_overlap():
+    """captum's own rule counts what two windows share once; here against a loop over windows."""
+    torch.manual_seed(0)
+    model = opened(nn.Sequential(nn.MaxPool2d(3, 2), nn.Flatten(), nn.Linear(3 * 3 * 4, 4)).eval(), (7, 9))
+    x, start = np.random.default_rng(1).normal(size=(2, 1, 7, 9, 3)).astype(np.float32)
+    top = model._network.module[2].weight.detach().numpy()[2].reshape(3, 3, 4)
+    wanted = np.zeros_like(x[0])
+    for channel, i, j in np.ndindex(top.shape):
+        inside = np.s_[2 * i : 2 * i + 3, 2 * j : 2 * j + 3, channel]
+        here, there = x[0][inside], start[0][inside]
+        most = max(here.max(), there.max())
+        wanted[inside][here == here.max()] += top[channel, i, j] * (most - there.max())
+        wanted[inside][there == there.max()] += top[channel, i, j] * (here.max() - most)
+    _, values = model.propagate(x, targets_of(2), Rescale(start))
+    np.testing.assert_allclose(values[0], wanted, atol=1e-5)
+
+
+def test_networks_are_opened_while_another_answers(twin):
+    """torch.fx stands in for the calls of all modules while it traces one network, in every thread."""
+    model, x = opened(networks.sequential(torch, twin)), pictures(twin, 2)
+    wanted = model.scores(x)
+    with ThreadPoolExecutor() as pool:
+        opening = [pool.submit(around, name) for name in (*BODIES, *BODIES)]
+        while not all(one.done() for one in opening):
+            np.testing.assert_array_equal(model.scores(x), wanted)
+    assert all("propagate" in one.result()[0].info.gives for one in opening)
 
 
 def test_files_of_graphs_and_layers_inside_are_refused(twin, tmp_path):
@@ -204,17 +259,16 @@ def test_files_of_graphs_and_layers_inside_are_refused(twin, tmp_path):
     model = opened(net)
     assert "propagate" in model.info.gives
     inside = model.inside(model.info.layers[0].name)
-    with pytest.raises(ModelError, match="captum's rules explain the answer of net, not"):
+    with pytest.raises(ModelError, match="needs the answer of net, not 0 inside it"):
         inside.propagate(pictures(twin), targets_of(0), Epsilon(0.01))
 
 
 def test_without_captum_it_is_asked_for(twin, monkeypatch):
-    from napari_saliency.models import _base, _torch_captum
+    from napari_saliency.models import _torch_captum
 
-    for module in (_base, _torch_captum):
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(_torch_captum, "find_spec", lambda name: None)
     model = opened(networks.sequential(torch, twin))
-    said = 'needs captum, which is not installed.*pip install "napari-saliency.captum."; or choose Gradient'
+    said = 'DeepLIFT needs captum, which is not installed: pip install "napari-saliency.captum.": choose Gradient'
     with pytest.raises(ModelError, match=said):
         explain(model, np.zeros((*networks.SIZE, 3), np.uint8), 0, "deep_lift")
 
