@@ -46,7 +46,7 @@ def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]
 
         return ask
 
-    names = ("scores", "gradient", "tap")
+    names = ("scores", "gradient", "tap", "propagate")
     for name in names:
         setattr(model, name, watched(name))
     try:
