@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
-LISTED = 32  # methods that are seen at once, and the lines between them
+LISTED = 40  # methods that are seen at once, and the lines between them
 SCORE = "score"
 SCORE_HELP = (
     "<p>What of the class is explained.</p>"

@@ -17,7 +17,6 @@ from napari_saliency.models._description import describe
 from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._sizes import hinting
-from napari_saliency.models._torch_captum import propagate
 from napari_saliency.models._torch_files import as_network, open_file, with_weights
 from napari_saliency.models._torch_pass import Pass, channels_last, logarithms, weigh
 from napari_saliency.models._torch_random import copied, redraw, weighted_layers
@@ -110,8 +109,8 @@ class TorchModel(Model):
             return Tap(*self._in_parts(answer, x, targets))
 
     def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        steps, facts = self._settled.steps, self._settled.facts
-        if "propagate" not in self.info.gives or steps is None:
+        settled, facts = self._settled, self._settled.facts
+        if "propagate" not in self.info.gives:
             return super().propagate(x, targets, rule)
         if targets.score != "logit":
             raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
@@ -124,7 +123,7 @@ class TorchModel(Model):
             starts = self._rows(rule.start)
         with self._lock, hinting(self.info.input.shape):
             rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
-            return value, _joined(_array(propagate(steps, *row, rule)) for row in rows)
+            return value, _joined(_array(settled.propagate(*row, rule)) for row in rows)
 
     def _rows(self, array: Array) -> Sequence[Tensor]:
         return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]

@@ -67,9 +67,10 @@ def as_steps(network: Network, *, ended: bool) -> Network:
 def _check(network: Network, x: Tensor, logits: Tensor) -> None:
     try:
         with torch.no_grad():
-            outputs = _outputs(network, _channels_first(x))
-        same = outputs.shape == logits.shape and torch.allclose(
-            outputs, logits, 1e-4, 1e-4 * float(logits.abs().max())
+            outputs = _outputs(network, _channels_first(x[:1]))
+        wanted = logits[:1]
+        same = outputs.shape == wanted.shape and torch.allclose(
+            outputs, wanted, 1e-4, 1e-4 * float(wanted.abs().max())
         )
     except Exception as error:  # whatever it says of a step
         raise Unfollowed("what depends on more than its operations") from error
@@ -105,7 +106,7 @@ class Weighed(nn.Module):
 
 
 def propagate(
-    network: Network, x: Tensor, start: Tensor | None, weights: Tensor, rule: Rescale | Epsilon
+    network: Network, ends: tuple[Tensor, Tensor | None], weights: Tensor, rule: Rescale | Epsilon
 ) -> Tensor:
     """Bring the score of one picture back to it by a rule.
 
@@ -113,10 +114,9 @@ def propagate(
     ----------
     network : Network
         From `followed`.
-    x : (1, H, W, C) or (1, Z, H, W, C) tensor
-        The picture. One alone, as captum's rule of max pooling mixes the pictures of a batch.
-    start : (1, H, W, C) or (1, Z, H, W, C) tensor or None
-        The empty one, of `Rescale`.
+    ends : two of (1, H, W, C) or (1, Z, H, W, C) tensor
+        The picture, and for `Rescale` the empty one, or None. One alone, as captum's rule of max pooling mixes
+        the pictures of a batch.
     weights : (1, K) or (1, *space, K) tensor
         Derivatives of the score by the outputs.
 
@@ -129,6 +129,7 @@ def propagate(
     ModelError
         If the network has a step that the rule is not made for.
     """
+    x, start = ends
     try:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # captum announces that it sets hooks

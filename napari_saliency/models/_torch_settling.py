@@ -17,11 +17,12 @@ from napari_saliency.models._info import Layer
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sizes import Place, find_free
-from napari_saliency.models._torch_captum import as_steps, followed
+from napari_saliency.models._torch_captum import as_steps, followed, propagate
 from napari_saliency.models._torch_network import candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
+    from napari_saliency._types import Epsilon, Rescale
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._torch_network import Network
 
@@ -62,6 +63,11 @@ class Settled(NamedTuple):
         """Return the same of a network with other weights."""
         steps = self.steps and as_steps(network, ended=self.which >= 0)
         return self._replace(network=network, steps=steps)
+
+    def propagate(self, x: Tensor, start: Tensor, weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
+        """See `_torch_captum.propagate`."""
+        assert self.steps is not None
+        return propagate(self.steps, (x, start), weights, rule)
 
     @property
     def quantity(self) -> bool:
