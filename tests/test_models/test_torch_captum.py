@@ -140,9 +140,44 @@ BODIES = {
 }
 
 
+DONE = {  # what goes in: (N, 4, 14, 16)
+    "transposed": lambda: nn.ConvTranspose2d(4, 3, 3, 2),
+    "normalised": lambda: nn.BatchNorm2d(4),
+    "averaged": lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+    "averaged to a size": lambda: nn.AdaptiveAvgPool2d((5, 3)),
+    "enlarged": lambda: nn.Upsample(scale_factor=1.5, mode="bilinear"),
+    "enlarged by a function": lambda: Does(lambda x: functional.interpolate(x, size=(9, x.shape[-1] * 2))),
+    "shuffled": lambda: nn.Sequential(nn.PixelShuffle(2), nn.ZeroPad2d(1)),
+    "shuffled channels": lambda: nn.Sequential(nn.ChannelShuffle(2), nn.Identity()),
+    "flat and back": lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(1, (4, 14, 16)), nn.Dropout(0.5)),
+    "twice the same": lambda: Does(lambda x: torch.cat([x, x, 2 * x], 1) - torch.cat([x + x] * 3, 1) / 3),
+    "taken from": lambda: Does(lambda x: torch.add(-(3 - x), x, alpha=2)),
+    "taken apart": lambda: Does(lambda x: torch.stack([x[:, :2], x[:, 2:].neg()]).sum(0) * 1.5),
+    "moved": lambda: Does(lambda x: x.permute(0, 2, 3, 1).contiguous().movedim(-1, 1).transpose(2, 3)),
+    "a scale of its own": lambda: Scaled(),
+    "in place": lambda: Does(lambda x: x.clone().mul_(2).add_(1).div_(3)),
+    "averaged by functions": lambda: Does(
+        lambda x: functional.avg_pool2d(x, 2) + functional.adaptive_avg_pool2d(x, 1).expand(-1, -1, 7, 8)
+    ),
+}
+BODIES |= {name: lambda done=done: (nn.ReLU(), done(), nn.ReLU()) for name, done in DONE.items()}
+
+
+class Scaled(nn.Module):
+    """Weights that no layer of PyTorch's knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.rand(4, 1, 1)), nn.Parameter(torch.randn(4, 1, 1))
+
+    def forward(self, x):
+        return x * torch.exp(self.scale) - self.shift
+
+
 def around(name):
     torch.manual_seed(0)
     model = opened(Around(*BODIES[name]()), (16, 18))
+    assert model.info.unruled == ""
     return model, np.random.default_rng(1).normal(size=(2, 16, 18, 3)).astype(np.float32)
 
 
