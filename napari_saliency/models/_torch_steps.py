@@ -204,9 +204,8 @@ def steps_of(module: Any, *, ended: bool) -> Any:  # noqa: ANN401 - both are Mod
             _leave_ending_out(module, graph)
         root = nn.Module()
         for node in graph.nodes:
-            node.meta["from picture"] = node.op == "placeholder" or (
-                bool(_from_picture(node)) and not _says(node)
-            )
+            depends = bool(_from_picture(node)) and not _says(node)
+            node.meta["from picture"] = depends or node.op == "placeholder"
         for node in graph.nodes:
             _write(module, node, root)
         return fx.GraphModule(root, graph).eval()
@@ -230,9 +229,8 @@ def _says(node: Node) -> bool:
 
 def _write(module: Any, node: Node, root: Any) -> None:  # noqa: ANN401 - Modules
     """Let a node of the graph run a step that is put under ``root``."""
-    if (
-        node.op == "get_attr"
-    ):  # `data`: captum loads all weights into themselves, which others must not notice
+    if node.op == "get_attr":
+        # `data`, as captum loads all weights into themselves, which others must not notice.
         root.register_buffer(node.name, attrgetter(node.target)(module).data)
         node.target = node.name
     elif node.meta["from picture"] and node.op not in ("placeholder", "output"):
