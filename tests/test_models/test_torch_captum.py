@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from napari_saliency.models._sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.test_models import torch_networks as networks
 
-pytestmark = pytest.mark.framework
+pytestmark = [
+    pytest.mark.framework,
+    pytest.mark.skipif(find_spec("captum") is None, reason="captum is not installed"),
+]
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 nn, functional = torch.nn, torch.nn.functional
