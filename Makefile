@@ -31,7 +31,7 @@ $(BIN)/python: | system
 	@touch $@
 
 .venv/.development: $(NEEDS) | $(BIN)/python
-	@$(SETUP) install pyqt5,pyqt6,test,torch,onnx
+	@$(SETUP) install pyqt5,pyqt6,test,torch,captum,onnx
 	@touch $@ .venv/.runtime
 
 .PHONY: setup

@@ -252,10 +252,7 @@ def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) ->
         able = [METHODS[name] for name in wrappable()] if method.wraps else METHODS.values()
         others = ", ".join(f"{m.title} ({m.id})" for m in able if m.needs in info.gives)
         inside = "one inside that does not, " if method.wraps else ""
-        what = {"gradient": "derivatives", "tap": "layers"}[missing]
-        raise ModelError(
-            f"{method.title} needs {what}, which {info.name} does not give: choose {inside}{others}"
-        )
+        raise ModelError(f"{method.title} {info.lacks(missing)}: choose {inside}{others}")
 
 
 def find_method(name: str) -> Method:
@@ -361,7 +358,7 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime"):
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime", "captum"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

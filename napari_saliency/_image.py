@@ -21,7 +21,7 @@ from napari_saliency._placement import Placement, Region, sized
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
-    from napari_saliency.models._base import InputSpec
+    from napari_saliency.models._info import InputSpec
 
 __all__ = [
     "MOST_PIXELS",

@@ -21,7 +21,7 @@ from napari_saliency._placement import Placement, sized
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
-    from napari_saliency.models._base import InputSpec
+    from napari_saliency.models._info import InputSpec
 
 Shape = tuple[int, ...]
 

@@ -33,8 +33,8 @@ Fit = Literal["crop", "stretch", "pad"]
 Ending = Literal["softmax", "sigmoid", "quantity"]
 """How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
-Needs = Literal["scores", "gradient", "tap", "cascade"]
-"""What a method or a check asks of a model: one of the calls of `models.Model`. Methods ask for the first three."""
+Needs = Literal["scores", "gradient", "tap", "propagate", "cascade"]
+"""What a method or a check asks of a model: one of the calls of `models.Model`. Methods ask for the first four."""
 
 Shows = Literal["map", "stack", "picture"]
 """What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
@@ -54,6 +54,30 @@ PLURALS: Mapping[str, str] = MappingProxyType(
 """What the numbers can be that a model answers with, or a layer of it."""
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+class Rescale(NamedTuple):
+    """Bring differences back: each activation's change over its input's (Shrikumar et al. 2017, section 3.5.1).
+
+    Attributes
+    ----------
+    start : (N, *space, C) float32
+        The empty pictures that these differ from, preprocessed.
+    """
+
+    start: Array
+
+
+class Epsilon(NamedTuple):
+    """Share a neuron's relevance among what it sums (Bach et al. 2015, eq. 58).
+
+    Attributes
+    ----------
+    epsilon : float
+        Added to each sum, in its direction; what sums to less loses its relevance.
+    """
+
+    epsilon: float
 
 
 class ModelError(Exception):

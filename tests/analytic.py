@@ -15,6 +15,8 @@ import numpy as np
 from napari_saliency._types import Ending, ModelError, Prediction, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
 from napari_saliency.models._randomised import stages
+from tests import rules
+from tests.convolution import convolve, deconvolve
 
 LABELS = ("tabby cat", "Egyptian cat", "zebra", "bear")
 
@@ -79,6 +81,13 @@ class Analytic(Model):
 
     def tap(self, x, targets, layer):
         raise ModelError(f"{self.info.name} has no layer {layer!r}")
+
+    def propagate(self, x, targets, rule):
+        """By `tests.rules`, of models that are `layers_with_relus`."""
+        self.calls.append(("propagate", len(x)))
+        if targets.score != "logit" or "propagate" not in self.info.gives:
+            raise ModelError(f"{self.info.name} has rules for logits alone, or none")
+        return rules.propagate(self.layers_with_relus(), x.astype(np.float64), targets.weights, rule)
 
     def with_settings(self, settings: Settings):
         return self
@@ -190,6 +199,16 @@ class Spatial(Analytic):
         self.kernel = self.normal(2, 2, channels, self.features)
         self.bias = self.normal(self.features)
         self.head = self.normal(height // 2, width // 2, self.features, len(LABELS))
+        self.info = replace(self.info, gives=self.info.gives | {"propagate"})
+
+    def layers_with_relus(self):
+        return [
+            (self.before_relu, lambda x, g: np.einsum("nhwf,yxcf->nhywxc", g, self.kernel).reshape(x.shape)),
+            (
+                lambda h: np.einsum("nhwf,hwfk->nk", h, self.head),
+                lambda h, g: np.einsum("nk,hwfk->nhwf", g, self.head),
+            ),
+        ]
 
     def before_relu(self, x):
         height, width, channels = self.shape
@@ -240,7 +259,7 @@ class Convolutional(Analytic):
             Layer("rectified", space, channels),
         )
         super().__init__(shape, **kwargs)
-        self.info = replace(self.info, gives=self.info.gives | {"cascade"})
+        self.info = replace(self.info, gives=self.info.gives | {"cascade", "propagate"})
         self.ceiling, self.slope = ceiling, slope
         edges = [3] * len(space)
         self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]
@@ -263,6 +282,19 @@ class Convolutional(Analytic):
             if done in wanted:
                 yield Randomised(name, done, 3, twin)
 
+    def layers_with_relus(self):
+        def convolution(n):
+            return (
+                lambda x: convolve(x, self.kernels[n], n + 1) + self.biases[n],
+                lambda x, g: deconvolve(g, self.kernels[n], n + 1, x.shape),
+            )
+
+        dense = (
+            lambda h: h.reshape(len(h), -1) @ self.head + self.bias,
+            lambda h, g: (g @ self.head.T).reshape(h.shape),
+        )
+        return [convolution(0), convolution(1), dense]
+
     @property
     def arrays(self):
         """The weights, in the order of the layers."""
@@ -273,8 +305,8 @@ class Convolutional(Analytic):
 
     def before_relus(self, x):
         """What goes into the two ReLUs."""
-        first = _convolve(x, self.kernels[0], 1) + self.biases[0]
-        return first, _convolve(self.relu(first), self.kernels[1], 2) + self.biases[1]
+        first = convolve(x, self.kernels[0], 1) + self.biases[0]
+        return first, convolve(self.relu(first), self.kernels[1], 2) + self.biases[1]
 
     def logits(self, x):
         return self.relu(self.before_relus(x)[1]).reshape(len(x), -1) @ self.head + self.bias
@@ -290,8 +322,8 @@ class Convolutional(Analytic):
     def pull_back(self, x, cotangents, rule=None):
         first, second = self.before_relus(x)
         gradients = self.through_relu((cotangents @ self.head.T).reshape(second.shape), second, rule)
-        gradients = self.through_relu(_deconvolve(gradients, self.kernels[1], 2, first.shape), first, rule)
-        return _deconvolve(gradients, self.kernels[0], 1, x.shape)
+        gradients = self.through_relu(deconvolve(gradients, self.kernels[1], 2, first.shape), first, rule)
+        return deconvolve(gradients, self.kernels[0], 1, x.shape)
 
     def tap(self, x, targets, layer):
         wide = x.astype(np.float64)
@@ -323,36 +355,18 @@ class InsideConvolutional(Analytic):
         first, second = self.outer.before_relus(x)
         if self.layer == "rectified":
             cotangents = self.outer.through_relu(cotangents, second, rule)
-        return _deconvolve(cotangents, self.outer.kernels[1], 2, first.shape)
+        return deconvolve(cotangents, self.outer.kernels[1], 2, first.shape)
 
     def pull_back(self, x, cotangents, rule=None):
         first = self.outer.before_relus(x)[0]
         gradients = self.outer.through_relu(self.back_to_first(x, cotangents, rule), first, rule)
-        return _deconvolve(gradients, self.outer.kernels[0], 1, x.shape)
+        return deconvolve(gradients, self.outer.kernels[0], 1, x.shape)
 
     def tap(self, x, targets, layer):
         wide = x.astype(np.float64)
         gradients = self.back_to_first(wide, self.cotangents(wide, targets))
         first = self.outer.relu(self.outer.before_relus(wide)[0])
         return Tap(first.astype(np.float32), gradients.astype(np.float32))
-
-
-def _convolve(x, kernel, stride):
-    axes = tuple(range(1, x.ndim - 1))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:-2], axes)
-    windows = windows[(slice(None), *[slice(None, None, stride)] * len(axes))]
-    return np.tensordot(windows, np.moveaxis(kernel, -2, 0), len(axes) + 1)
-
-
-def _deconvolve(gradients, kernel, stride, shape):
-    """Bring derivatives back through `_convolve` to its input of a shape."""
-    found = np.zeros(shape)
-    for offset in np.ndindex(*kernel.shape[:-2]):
-        sides = zip(offset, gradients.shape[1:-1], strict=True)
-        found[(slice(None), *(slice(o, o + stride * n, stride) for o, n in sides))] += (
-            gradients @ kernel[offset].T
-        )
-    return found
 
 
 def softmax(logits):

@@ -61,6 +61,7 @@ CONFINED = {
     "keras": "models._keras*",
     "tensorflow": "models._keras*",
     "h5py": "models._keras*",
+    "captum": "models._torch_captum",
     "torch": "models._torch*",
     "onnx": "models._onnx*",
     "onnxruntime": "models._onnx*",
@@ -220,7 +221,10 @@ def test_methods_and_metrics_know_nothing_but_numpy(arrows):
 def test_dependencies_are_what_is_imported(arrows):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *(r for name in ("torch", "onnx") for r in extras[name])]
+    requirements = [
+        *project["dependencies"],
+        *(r for name in ("torch", "captum", "onnx") for r in extras[name]),
+    ]
     declared = {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
     tops = (
         {arrow.imported.partition(".")[0] for arrow in arrows} - sys.stdlib_module_names - {"napari_saliency"}

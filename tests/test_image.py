@@ -10,7 +10,7 @@ from PIL import Image
 from napari_saliency import _image_fit, _levels
 from napari_saliency._image import as_pixels, load_image, prepare
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency.models._base import InputSpec
+from napari_saliency.models._info import InputSpec
 
 FITS = ("crop", "stretch", "pad")
 

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from napari_saliency import _levels
 from napari_saliency._image import prepare
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency.models._base import InputSpec
+from napari_saliency.models._info import InputSpec
 
 FITS = ("crop", "stretch", "pad")
 RNG = np.random.default_rng(3)

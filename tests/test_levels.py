@@ -3,7 +3,7 @@ import pytest
 
 from napari_saliency._image import display_range, prepare
 from napari_saliency._preprocessing import Preprocessing
-from napari_saliency.models._base import InputSpec
+from napari_saliency.models._info import InputSpec
 
 
 def prepared_as_it_is(picture, channels=1, preprocessing="unit", value_range=None):

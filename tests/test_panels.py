@@ -681,12 +681,15 @@ def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
     inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
     items, gradient, occlusion = section.method.model(), *map(section.method.findData, section._methods)
     assert [items.item(n).isEnabled() for n in (gradient, occlusion)] == [False, True]
+    assert "Gradient needs derivatives, which net does not give." in items.item(gradient).toolTip()
+    assert "needs" not in items.item(occlusion).toolTip()
     assert inspection.method == section.method.currentData() == "occlusion"
     section.method.setCurrentIndex(gradient)  # as when its name is typed in full
     section.method.activated.emit(gradient)
     assert inspection.method == section.method.currentData() == "occlusion"
     inspection.set_model(ready("net.keras"))
     assert items.item(gradient).isEnabled()
+    assert "needs" not in items.item(gradient).toolTip()
     assert inspection.method == "gradient"  # which the user has chosen, or not changed
 
 

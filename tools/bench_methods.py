@@ -39,19 +39,18 @@ _fresh = count(1)
 def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]]:
     """What a run asks of a model, to be asked again of arrays of the same shapes."""
     seen: list[Callable[[], object]] = []
+    names = ("scores", "gradient", "tap", "propagate")
+    calls = {name: getattr(model, name) for name in names}
 
-    def watched(name: str) -> Callable[..., Any]:
-        call = getattr(model, name)
+    def ask(name: str, x: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(partial(_again, calls[name], x.shape, rest, options))
+        before = len(seen)
+        found = calls[name](x, *rest, **options)
+        del seen[before:]  # what the model asks of itself on the way
+        return found
 
-        def ask(x: Any, *rest: Any, **options: Any) -> Any:
-            seen.append(partial(_again, call, x.shape, rest, options))
-            return call(x, *rest, **options)
-
-        return ask
-
-    names = ("scores", "gradient", "tap")
     for name in names:
-        setattr(model, name, watched(name))
+        setattr(model, name, partial(ask, name))
     try:
         run()
     finally:

@@ -114,7 +114,7 @@ def main() -> None:
     masks = np.stack([binary_dilation(mask, np.ones((5, 5))) for mask in masks])
     model = load_model("bundled:watermark")
     verdicts = {}
-    for method in chosen.only:
+    for method in (name for name in chosen.only if METHODS[name].needs in model.info.gives):
         verdicts[method] = judge(model, method, pictures, masks)
         print(row(method, verdicts[method]), flush=True)
     best = sorted(verdicts, key=lambda method: -verdicts[method].strongest.mean())

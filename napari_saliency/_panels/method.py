@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
-LISTED = 32  # methods that are seen at once, and the lines between them
+LISTED = 40  # methods that are seen at once, and the lines between them
 SCORE = "score"
 SCORE_HELP = (
     "<p>What of the class is explained.</p>"
@@ -85,8 +86,7 @@ class MethodSection(Section):
                 self.method.insertSeparator(self.method.count())
             before = family
             self.method.addItem(method.title, name)
-            tip = f"<p>{method.summary}</p><p><i>{method.cite}</i></p>"
-            self.method.setItemData(self.method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self._item(name).setToolTip(_tip(method))
         self.method.setMaxVisibleItems(LISTED)
         self.method.setCurrentIndex(self.method.findData(self._preferred))
         widen(self.method)
@@ -150,6 +150,7 @@ class MethodSection(Section):
         able = []
         for name, method in self._methods.items():
             self._item(name).setEnabled(method.possible(info.gives))
+            self._item(name).setToolTip(_tip(method, info))
             if method.needed(method.complete(self._chosen.get(name, {}))) <= info.gives:
                 able.append(name)
         best = self._preferred if self._preferred in able or not able else able[0]
@@ -175,6 +176,14 @@ class MethodSection(Section):
 def _score(scores: tuple[Score, ...]) -> Option:
     choices = {"choices": tuple((score.replace("_", "-"), score) for score in scores)}
     return Option(SCORE, str, scores[0], choices, DIRECTION_HELP if scores == DIRECTIONS else SCORE_HELP)
+
+
+def _tip(method: Method, info: ModelInfo | None = None) -> str:
+    """What a method shows, and what a model does not give for it."""
+    why = ""
+    if info is not None and not method.possible(info.gives):
+        why = f"<p><b>{escape(f'{method.title} {info.lacks(method.needs)}')}.</b></p>"
+    return f"<p>{method.summary}</p><p><i>{method.cite}</i></p>{why}"
 
 
 def _without_layers(method: Method, values: dict[str, Any]) -> dict[str, Any]:

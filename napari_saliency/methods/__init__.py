@@ -8,7 +8,8 @@ The panel, the command line and the documentation are made from its signature an
 
 # The order in which they are shown.
 from napari_saliency.methods import (  # isort: skip
-    gradients, sampling, paths, guided_ig, xrai, cam, score_cam, activations, occlusion, rise, superpixels, maximization
+    gradients, sampling, paths, guided_ig, xrai, propagation, cam, score_cam, activations, occlusion, rise, superpixels,
+    maximization
 )  # fmt: skip
 from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
 from napari_saliency.methods._running import RELATIVE_ERROR, SAMPLES
@@ -27,6 +28,7 @@ __all__ = [
     "method",
     "occlusion",
     "paths",
+    "propagation",
     "rise",
     "sampling",
     "score_cam",

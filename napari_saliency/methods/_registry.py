@@ -79,7 +79,7 @@ class Method:
         As the user reads it.
     function : callable
         ``function(model, x, targets, **options)`` yields `Estimate`s.
-    needs : {"scores", "gradient", "tap"}
+    needs : {"scores", "gradient", "tap", "propagate"}
         Which of the model's calls it uses; of a wrapper those of the method that it wraps unless told otherwise.
     cite : str
         Paper and equation.

@@ -6,14 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_saliency._types import ModelError, UntrustedError
-from napari_saliency.models._base import (
-    InputSpec,
-    Layer,
-    Model,
-    ModelInfo,
-    Tap,
-)
+from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._endings import as_score, probabilities
+from napari_saliency.models._info import InputSpec, Layer, ModelInfo
 from napari_saliency.models._randomised import Randomised
 from napari_saliency.models._settings import Scaling, Settings, read_labels, settings_path
 from napari_saliency.models._sources import FILES, catalogue, parse, shown

@@ -5,27 +5,12 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_saliency._placement import share, sized
-from napari_saliency._preprocessing import Preprocessing
-from napari_saliency._types import (
-    DIRECTIONS,
-    NEEDS,
-    PLURALS,
-    SCORES,
-    Array,
-    Ending,
-    Fit,
-    ModelError,
-    Needs,
-    Prediction,
-    Rule,
-    Score,
-)
+from napari_saliency._placement import share
+from napari_saliency._types import Array, ModelError, Prediction
 from napari_saliency.models._endings import as_score, log_probabilities, probabilities
 from napari_saliency.models._inside import no_channels
 from napari_saliency.models._memory import check_memory
@@ -35,151 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Sequence
 
     from napari_saliency._placement import Region
-    from napari_saliency._types import Targets
+    from napari_saliency._types import Epsilon, Rescale, Rule, Targets
+    from napari_saliency.models._info import ModelInfo
     from napari_saliency.models._randomised import Randomised
     from napari_saliency.models._settings import Settings
-
-Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
-"""What only the user knows of a model file."""
-
-MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
-"""Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
-or costs memory. Measured on processors."""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a model takes.
-
-    Attributes
-    ----------
-    shape : (height, width), or (z, y, x) of models that take volumes
-        In pixels; None where the model takes any size.
-    channels : int
-        1 grey, 3 RGB; others are taken as they are.
-    preprocessing : Preprocessing
-        From pictures with values 0..255, RGB, to the model's numbers.
-    fit : {"crop", "stretch", "pad"}
-        How a picture is brought to the model's size.
-    multiple : int
-        Sizes that are free must be multiples of it.
-    """
-
-    shape: tuple[int | None, ...]
-    channels: int
-    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
-    fit: Fit = "crop"
-    multiple: int = 1
-
-    @property
-    def words(self) -> str:
-        """Size and channels as the user reads them, as in ``224×224 RGB``."""
-        kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
-        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
-        return f"{sized(self.shape)}{volumes} {kind}"
-
-
-class Layer(NamedTuple):
-    """A layer whose output has space, so that a class activation map can be made of it.
-
-    Its shape has as many axes as the model's input, and 0 where the size depends on the picture's.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    channels: int
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """All that the viewer needs to know of a model; small, and pickled between processes.
-
-    Attributes
-    ----------
-    source : str
-        What `load_model` was given.
-    name : str
-        As the user reads it.
-    input : InputSpec
-        What the model takes.
-    labels : tuple of str
-        Name of each class; its length is the number of classes.
-    ending : {"softmax", "sigmoid", "quantity"}
-        How its logits become probabilities; of a regression they are quantities, and do not.
-    space : tuple of int or None
-        Size of the output, of models that answer for each place of a picture, as segmentations do; None
-        where it depends on the picture's. () of all others.
-    logits : bool
-        False where the scores before the softmax cannot be had: log-probabilities stand in.
-    layers : tuple of Layer
-        Those that a class activation map can be made of, in the order of computation.
-    cam_layer : str
-        The one that is used unless another is asked for; "" where there is none.
-    questions : tuple of {"size", "preprocessing", "input", "output", "task", "labels"}
-        What had to be guessed and only the user knows.
-    notes : tuple of str
-        Sentences that the user must read before believing the model.
-    fingerprint : str
-        SHA-256 over the architecture and the weights.
-    outputs : tuple of str
-        Names of the network's outputs, where they are several and nobody said which.
-    batch : int
-        Most pictures of one call.
-    work, memory : float
-        Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
-        they are not known.
-    gives : set of {"scores", "gradient", "tap", "cascade"}
-        Which calls it answers; a method works if its ``needs`` is among them.
-    inside : str
-        The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
-    outer : ModelInfo, optional
-        Of the whole model, then.
-    """
-
-    source: str
-    name: str
-    input: InputSpec
-    labels: tuple[str, ...]
-    ending: Ending = "softmax"
-    space: tuple[int | None, ...] = ()
-    logits: bool = True
-    layers: tuple[Layer, ...] = ()
-    cam_layer: str = ""
-    questions: tuple[Question, ...] = ()
-    notes: tuple[str, ...] = ()
-    fingerprint: str = ""
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    batch: int = MOST_PICTURES
-    work: float = 0
-    memory: float = 0
-    gives: frozenset[Needs] = frozenset(NEEDS)
-    inside: str = ""
-    outer: ModelInfo | None = None
-
-    @property
-    def words(self) -> str:
-        """As in ``224×224 RGB, 1000 classes``."""
-        if self.inside:
-            return f"{self.input.words}, {len(self.labels)} channels of {self.inside}"
-        count = f"{len(self.labels)} {PLURALS[self.noun]}" if len(self.labels) > 1 else f"one {self.noun}"
-        return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
-
-    @property
-    def noun(self) -> str:
-        """What it answers with: one of `PLURALS`."""
-        return "channel" if self.inside else "quantity" if self.ending == "quantity" else "class"
-
-    def together(self, space: tuple[int, ...]) -> int:
-        """How many pictures of a size are best run in one call; it depends on nothing else."""
-        pixels = math.prod(space)
-        by_work = BEST_WORK // max(self.work * pixels, 1)
-        return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """What of an output can be explained; the first unless another is asked for."""
-        return DIRECTIONS if self.ending == "quantity" else SCORES
 
 
 def no_classifier(output: str, dense: str = "(pictures, height, width, classes)") -> str:
@@ -252,6 +96,32 @@ class Model(ABC):
         ModelError
             If the layer is not one of ``info.layers``.
         """
+
+    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        """Bring each target's score back to its picture, layer after layer, by a rule.
+
+        Parameters
+        ----------
+        x : (N, H, W, C) float32
+            Preprocessed pictures.
+        targets : Targets
+            N rows of weights, of the scores' shape; of logits.
+        rule : Rescale or Epsilon
+            How a layer's output is shared among its inputs.
+
+        Returns
+        -------
+        (N,) float32, (N, H, W, C) float32
+            What the values should add up to, which are the second: the score, of `Rescale` less that of the
+            empty picture.
+
+        Raises
+        ------
+        ModelError
+            If ``info.gives`` has no ``"propagate"``, the network has a layer that the rule is not for, or
+            other scores than logits are asked for.
+        """
+        raise ModelError(f"this {self.info.lacks('propagate')}")
 
     @abstractmethod
     def with_settings(self, settings: Settings) -> Model:

@@ -16,14 +16,14 @@ import numpy as np
 from napari_saliency._placement import sized
 from napari_saliency._preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency._types import NEEDS, ModelError
-from napari_saliency.models._base import InputSpec, ModelInfo
+from napari_saliency.models._info import InputSpec, ModelInfo
 from napari_saliency.models._settings import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_saliency._types import Array, Ending, Fit, Needs
-    from napari_saliency.models._base import Layer, Question
+    from napari_saliency.models._info import Layer, Question
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
 
@@ -77,7 +77,7 @@ class Facts:
         Sizes that are free must be multiples of it.
     notes : tuple of str
         Further sentences for the user.
-    ending, space, inputs, outputs, gives
+    ending, space, inputs, outputs, gives, unruled
         See `ModelInfo`.
     """
 
@@ -101,6 +101,7 @@ class Facts:
     memory: float = 0
     notes: tuple[str, ...] = ()
     gives: frozenset[Needs] = field(default=frozenset(NEEDS))
+    unruled: str = ""
 
     @property
     def n_classes(self) -> int:
@@ -140,6 +141,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         work=facts.work,
         memory=facts.memory,
         gives=facts.gives,
+        unruled=facts.unruled,
     )
 
 

@@ -11,7 +11,7 @@ from napari_saliency._types import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_saliency.models._base import Layer, ModelInfo
+    from napari_saliency.models._info import Layer, ModelInfo
 
 
 def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelInfo:
@@ -33,6 +33,8 @@ def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelIn
         labels=tuple(f"{layer.name}[{channel}]" for channel in range(layer.channels)),
         ending="quantity",
         space=tuple(size or None for size in layer.shape),
+        gives=info.gives - {"propagate"},
+        unruled=f"the answer of {info.name}, not {layer.name} inside it",
         logits=True,
         layers=layers,
         cam_layer=layers[-1].name if layers else "",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import NEEDS, Array, Ending, ModelError, Rule, Targets
-from napari_saliency.models._base import Layer, Model, ModelInfo, Tap, first_line
+from napari_saliency.models._base import Model, Tap, first_line
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import Facts, describe, find_ending
+from napari_saliency.models._info import Layer, ModelInfo
 from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._keras_effort import find_effort, told
 from napari_saliency.models._keras_folding import Folding

@@ -11,7 +11,7 @@ from napari_saliency._placement import sized
 from napari_saliency._types import ModelError
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import ModelInfo
+    from napari_saliency.models._info import ModelInfo
 
 ENOUGH = 32
 """Sizes that are proposed are multiples of it: what networks halve five times then still fits."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import Array, ModelError, Rule, Targets
-from napari_saliency.models._base import InputSpec, Layer, Model, Tap
+from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._callable import as_logits
 from napari_saliency.models._description import describe
+from napari_saliency.models._info import InputSpec, Layer
 from napari_saliency.models._inside import looked_into, no_channels
 from napari_saliency.models._settings import SettingError, Settings
 from napari_saliency.models._sizes import hinting

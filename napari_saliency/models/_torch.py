@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_saliency._types import ModelError, Rescale
 from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
@@ -22,7 +23,7 @@ from napari_saliency.models._torch_random import copied, redraw, weighted_layers
 from napari_saliency.models._torch_settling import as_tensor, channels_of, fingerprint, forward, settle, start
 
 if TYPE_CHECKING:
-    from napari_saliency._types import Array, Rule, Targets
+    from napari_saliency._types import Array, Epsilon, Rule, Targets
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._sources import Source
     from napari_saliency.models._torch_network import Network
@@ -107,6 +108,26 @@ class TorchModel(Model):
         with self._lock, hinting(self.info.input.shape):
             return Tap(*self._in_parts(answer, x, targets))
 
+    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        settled, facts = self._settled, self._settled.facts
+        if "propagate" not in self.info.gives:
+            return super().propagate(x, targets, rule)
+        if targets.score != "logit":
+            raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
+        weights, value = targets.weights, self.weigh(self.scores(x), targets)
+        if facts.n_outputs < facts.n_classes:  # the derivative of `_as_logits`
+            weights = weights[..., 1:] - weights[..., :1]
+        starts: Sequence[Tensor | None] = [None] * len(x)
+        if isinstance(rule, Rescale):
+            value -= self.weigh(self.scores(rule.start), targets)
+            starts = self._rows(rule.start)
+        with self._lock, hinting(self.info.input.shape):
+            rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
+            return value, _joined(_array(settled.propagate(*row, rule)) for row in rows)
+
+    def _rows(self, array: Array) -> Sequence[Tensor]:
+        return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]
+
     def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
         if "cascade" not in self.info.gives:
             raise self.no_cascade()
@@ -122,7 +143,7 @@ class TorchModel(Model):
 
     def _with_network(self, network: Network) -> TorchModel:
         twin = copy.copy(self)
-        twin._network, twin._settled = network, self._settled._replace(network=network)
+        twin._network, twin._settled = network, self._settled.with_network(network)
         twin._lock, twin._kept, twin._recall = RLock(), None, None
         return twin
 

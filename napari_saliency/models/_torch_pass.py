@@ -282,13 +282,17 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         shape = tuple(x.shape[1:])
         raise NotRunError(f"the model could not be run on pictures of shape {shape}: {said[-1]}") from error
     if isinstance(output, torch.Tensor) and len(output) == len(x):
-        if output.ndim == x.ndim and output[0, 0].numel() == 1:
-            return output.flatten(1)
+        output = single(output, x.ndim)
         if output.ndim in (2, x.ndim):
             return output
     tensor = isinstance(output, torch.Tensor)
     what = f"of shape {tuple(output.shape)}" if tensor else f"({type(output).__name__})"
     raise ModelError(no_classifier(what, "(pictures, classes, height, width)"))
+
+
+def single(output: Tensor, ndim: int) -> Tensor:
+    """Outputs (N, K, 1, 1) are no segmentation's, but (N, K); ``ndim`` is that of pictures."""
+    return output.flatten(1) if output.ndim == ndim and output[0, 0].numel() == 1 else output
 
 
 def channels_last(outputs: Tensor) -> Tensor:

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from napari_saliency._types import NEEDS, Array, Ending, ModelError
-from napari_saliency.models._base import Layer
+from napari_saliency._types import NEEDS, Array, Ending, ModelError, Needs
 from napari_saliency.models._description import Facts, check_repeatable, find_ending, find_shape
+from napari_saliency.models._info import Layer
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sizes import Place, find_free
+from napari_saliency.models._torch_captum import as_steps, followed, propagate
 from napari_saliency.models._torch_network import candidates
 from napari_saliency.models._torch_pass import Pass, Watch, channels_last, listen, run
 
 if TYPE_CHECKING:
+    from napari_saliency._types import Epsilon, Rescale
     from napari_saliency.models._settings import Settings
     from napari_saliency.models._torch_network import Network
 
@@ -47,12 +49,25 @@ class Settled(NamedTuple):
         The only number of pictures that it takes at once; None where it takes any.
     which : int
         As `Pass.which`.
+    steps : Network or None
+        The same written out for captum; see `followed`.
     """
 
     network: Network
     facts: Facts
     batch: int | None
     which: int
+    steps: Network | None = None
+
+    def with_network(self, network: Network) -> Settled:
+        """Return the same of a network with other weights."""
+        steps = self.steps and as_steps(network, ended=self.which >= 0)
+        return self._replace(network=network, steps=steps)
+
+    def propagate(self, x: Tensor, start: Tensor, weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
+        """See `_torch_captum.propagate`."""
+        assert self.steps is not None
+        return propagate(self.steps, (x, start), weights, rule)
 
     @property
     def quantity(self) -> bool:
@@ -81,6 +96,7 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     outputs_meant = _outputs_meant(network, x[:batch])
+    steps, unruled = _steps(network, done, spelled)
     facts = Facts(
         shape=place.shape,
         known=place.known,
@@ -101,9 +117,25 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         multiple=place.multiple,
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
-        gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
+        gives=_gives(network, steps),
+        unruled=unruled,
     )
-    return Settled(network, facts, batch, done.which)
+    return Settled(network, facts, batch, done.which, steps)
+
+
+def _steps(network: Network, done: Pass, spelled: Ending | None) -> tuple[Network | None, str]:
+    if spelled:
+        return None, f"logits, and how this network comes to its {spelled} is not seen"
+    return followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
+
+
+def _gives(network: Network, steps: Network | None) -> frozenset[Needs]:
+    found: set[Needs] = set(NEEDS)
+    if network.has_weights:
+        found.add("cascade")
+    if steps is not None:
+        found.add("propagate")
+    return frozenset(found)
 
 
 def find_place(network: Network, settings: Settings) -> tuple[Network, Place]:

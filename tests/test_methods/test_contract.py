@@ -13,7 +13,14 @@ from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets
 # A derivative follows the targets linearly; rectified ones do not.
 EXACT = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "blur_ig", "occlusion"]
 LINEAR = [*EXACT, "hires_cam"]
-ADDITIVE = [*LINEAR, "rise", "lime", "kernel_shap"]  # linear in the targets, but not a derivative
+ADDITIVE = [
+    *LINEAR,
+    "deep_lift",
+    "lrp",
+    "rise",
+    "lime",
+    "kernel_shap",
+]  # linear in the targets, but not a derivative
 RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
 # By which power the map grows with the targets; 1 for the others. 0: it does not, None: by none.
 DEGREES = {
@@ -26,6 +33,7 @@ DEGREES = {
 }
 BLIND = ["activations"]  # the targets do not matter
 EVEN = ["smoothgrad_squared", "vargrad", "activations"]  # the opposite target has the same map
+RULED = [name for name, found in METHODS.items() if found.needs == "propagate"]  # of logits alone
 SEEDED = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
 SAMPLING = [name for name in SEEDED if METHODS[name].shows == "map"]  # a picture has no error
 MANY = {"samples": 20, "steps": 20, "segments": 5}
@@ -55,7 +63,7 @@ def model():
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
     x = pictures(model, count)
     layer = model.info.layers[0]
-    sizes = {"gradient": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
+    sizes = {"gradient": x.shape, "propagate": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
     own = {
         "guided_grad_cam": x.shape,
         "activations": (count, *layer.shape, layer.channels),
@@ -111,6 +119,10 @@ def test_another_class_has_another_map(name, model):
 @pytest.mark.parametrize("score", SCORES[1:])
 def test_another_score_has_another_map(name, score, model):
     x = pictures(model, 3)
+    if name in RULED:
+        with pytest.raises(ModelError, match="logits alone"):
+            run(name, model, x, targets_of(0, 0, 0, score=score))
+        return
     logit, other = (answer(name, model, x, targets_of(0, 0, 0, score=s)) for s in ("logit", score))
     assert np.allclose(logit, other) == (name in BLIND)
 
@@ -269,7 +281,7 @@ def test_a_linear_model_is_explained_exactly(name):
 @pytest.mark.parametrize("kind", [Linear, Quadratic])
 def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_something_else(name, kind):
     model = kind()
-    if METHODS[name].needs != "tap" and name not in RULES:
+    if METHODS[name].needs in ("scores", "gradient") and name not in RULES:
         assert np.isfinite(answer(name, model, pictures(model), targets_of(0))).all()
     else:
         with pytest.raises(ModelError, match=model.info.name):

@@ -61,7 +61,7 @@ def test_every_method_says_what_it_is(name):
     assert found.title
     assert found.cite
     assert found.summary.endswith(".")
-    assert found.needs in ("scores", "gradient", "tap")
+    assert found.needs in ("scores", "gradient", "tap", "propagate")
 
 
 @pytest.mark.parametrize("option", [o for m in METHODS.values() for o in m.options], ids=lambda o: o.name)

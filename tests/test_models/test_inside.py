@@ -9,6 +9,7 @@ from napari_saliency._types import ModelError, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
 from tests.analytic import Convolutional, InsideConvolutional, pictures
+from tests.few import EVERYWHERE
 from tests.test_models.test_matrix import BUILD, FEW
 
 pytestmark = pytest.mark.framework
@@ -57,7 +58,7 @@ def test_the_channels_are_what_the_layer_returns(pair):
     assert info.words.endswith(f"6 channels of {info.inside}")
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not method.wraps])
+@pytest.mark.parametrize("name", [name for name in EVERYWHERE if not METHODS[name].wraps])
 def test_every_method_explains_a_channel(pair, name):
     model, twin = pair
     x, method = pictures(twin, 2), METHODS[name]

@@ -11,7 +11,7 @@ from napari_saliency._explain import explain, explain_batch
 from napari_saliency._types import SCORES, ModelError, Targets
 from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models import networks
 
 pytestmark = pytest.mark.framework
@@ -244,8 +244,8 @@ FIVE_WAYS = {
     "Softmax": ("layers.Activation", "layers.Softmax"),
     "ops.softmax": ("activation=relu", "ops.softmax"),
 }
-CASES = [(way, name, "logit") for way in (*FIVE_WAYS, "nested") for name in METHODS]
-CASES += [("nested", name, score) for name in METHODS for score in SCORES if score != "logit"]
+CASES = [(way, name, "logit") for way in (*FIVE_WAYS, "nested") for name in EVERYWHERE]
+CASES += [("nested", name, score) for name in EVERYWHERE for score in SCORES if score != "logit"]
 
 
 @pytest.mark.parametrize(("way", "name", "score"), CASES)
@@ -439,13 +439,13 @@ def test_batch_normalisation_uses_what_it_learned(normalised):
 def test_running_a_model_leaves_its_statistics_as_they_are(normalised, twin):
     network, model, _ = normalised
     before = network.get_weights()
-    for name in METHODS:
+    for name in EVERYWHERE:
         answer(name, model, pictures(twin, 2), targets_of(0, 1))
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 def test_pitfall_train_mode_left_on(normalised, twin, name):
     _, model, _ = normalised
     x, targets = pictures(twin, 2), targets_of(0, 1)
@@ -465,7 +465,7 @@ def test_pitfall_two_threads_corrupt_each_others_maps(build, twin, hurried):
     """Another rule, another class, another picture and another layer at the same time."""
     model = build(networks.sequential, preprocessing="none")
     x = pictures(twin, 4)
-    names = [name for name in METHODS if name not in FEW]
+    names = [name for name in EVERYWHERE if name not in FEW]
     jobs = [(name, n, (n + shift) % len(LABELS)) for shift in range(4) for n in range(4) for name in names]
     wanted = {
         (name, n, index): answer(name, twin, x[n : n + 1], targets_of(index)) for name, n, index in jobs
@@ -500,7 +500,9 @@ def test_threads_do_not_take_each_others_activations(build, twin, hurried):
 
 # A few random masks or pieces do not tell a patch from what lies around it.
 SHARP = [
-    name for name in METHODS if METHODS[name].shows == "map" and name not in ("rise", "lime", "kernel_shap")
+    name
+    for name in EVERYWHERE
+    if METHODS[name].shows == "map" and name not in ("rise", "lime", "kernel_shap")
 ]
 
 

@@ -7,6 +7,7 @@ from napari_saliency._types import ModelError
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from tests.analytic import Convolutional, pictures, targets_of
+from tests.few import EVERYWHERE
 from tests.test_models import networks
 
 pytestmark = pytest.mark.framework
@@ -172,7 +173,7 @@ def test_what_scales_pictures_is_not_learnt(keras, opened):
     assert [stage.layer for stage in opened(network).cascade(9)] == ["top"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 def test_every_method_explains_a_random_network_and_its_map_is_another(keras, opened, twin, name):
     model, x, targets = opened(built(keras, networks.functional, twin)), pictures(twin), targets_of(0)
     few = {"samples": 4, "steps": 8}

@@ -14,7 +14,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models._sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models import networks, onnx_networks, torch_networks
 
 pytestmark = pytest.mark.framework
@@ -100,7 +100,7 @@ def pair(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("pair", CASES, indirect=True)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 def test_every_method_gives_the_map_of_the_numpy_twin(pair, name):
     model, twin = pair
     assert model.info.ending == twin.info.ending

@@ -13,7 +13,7 @@ from napari_saliency.models import Settings, load_model
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models import torch_networks as networks
 
 pytestmark = pytest.mark.framework
@@ -231,7 +231,7 @@ def forms(twin, tmp_path_factory):
 
 
 @quiet
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_method_gives_the_map_of_the_numpy_twin_in_every_form(forms, twin, form, name):
     model = forms[form].with_settings(Settings(preprocessing="none", size=networks.SIZE))
@@ -416,7 +416,7 @@ def test_pitfall_train_mode_left_on(training, twin):
     before = {name: value.clone() for name, value in training.state_dict().items()}
     model = opened(training)
     np.testing.assert_allclose(model.scores(x), wanted, atol=1e-6)
-    for name in METHODS:
+    for name in EVERYWHERE:
         maps = [answer(name, model, x, targets_of(0, 1, 2)) for _ in range(2)]
         np.testing.assert_array_equal(*maps)
     assert training.training
@@ -468,7 +468,7 @@ def test_a_graph_exported_for_one_picture_takes_many(twin, tmp_path):
 
 def test_a_batch_gives_what_its_pictures_give_alone(training, twin):
     model, x, targets = opened(training), pictures(twin, 5), targets_of(0, 1, 2, 3, 0)
-    for name in METHODS:
+    for name in EVERYWHERE:
         together = answer(name, model, x, targets)
         weights = targets.weights
         alone = [answer(name, model, x[n : n + 1], Targets(weights[n : n + 1])) for n in range(5)]
@@ -511,7 +511,7 @@ def test_pitfall_two_threads_corrupt_each_others_maps(forms, twin, hurried, form
     """Another rule, another class, another picture and another layer at the same time."""
     model = forms[form].with_settings(Settings(preprocessing="none", size=networks.SIZE))
     x = pictures(twin, 4)
-    names = [name for name in METHODS if name not in FEW]
+    names = [name for name in EVERYWHERE if name not in FEW]
     jobs = [(name, n, (n + shift) % len(LABELS)) for shift in range(4) for n in range(4) for name in names]
     wanted = {(name, n, i): answer(name, twin, x[n : n + 1], targets_of(i)) for name, n, i in jobs}
 

@@ -8,6 +8,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models._sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
+from tests.few import EVERYWHERE
 from tests.test_models import torch_networks as networks
 
 pytestmark = pytest.mark.framework
@@ -142,7 +143,7 @@ def test_the_same_seed_draws_the_same_weights_and_leaves_chance_as_it_was(model,
     assert not np.allclose(found[0], found[2])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERYWHERE)
 def test_every_method_explains_a_random_network_and_its_map_is_another(model, twin, name):
     x, targets = pictures(twin), targets_of(0)
     few = {"samples": 4, "steps": 8}

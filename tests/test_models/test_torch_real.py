@@ -7,7 +7,7 @@ from napari_saliency import _image
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import load_model
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models.torch_networks import squeezenet as build
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
@@ -60,7 +60,7 @@ def test_the_same_network_says_the_same(in_torch, squeezenet, x):
 
 # Not those whose every step follows from the one before: a ReLU that rounding opens changes all that comes after.
 STEPWISE = ["guided_ig", "activation_maximization"]
-EVERY = [(name, "logit") for name in METHODS if name not in STEPWISE]
+EVERY = [(name, "logit") for name in EVERYWHERE if name not in STEPWISE]
 SCORED = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "grad_cam", "guided_backprop",
           "deconvnet", "occlusion"]  # fmt: skip
 OTHERS = [(name, score) for name in SCORED for score in SCORES[1:]]

@@ -10,7 +10,7 @@ from napari_saliency.models import Settings, load_model
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import few
+from tests.few import EVERYWHERE, few
 from tests.test_models.networks import with_weights
 
 pytestmark = [
@@ -132,7 +132,7 @@ def test_gradients_are_those_of_finite_differences(model, twin):
         np.testing.assert_allclose((gradient * step[0]).sum(), (up - down) / 2, rtol=1e-3, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "xrai"])  # which refuses volumes
+@pytest.mark.parametrize("name", [name for name in EVERYWHERE if name != "xrai"])  # which refuses volumes
 def test_every_method_gives_the_map_of_the_numpy_twin(model, twin, name):
     x = pictures(twin, 2)
     found, wanted = (answer(name, one, x, targets_of(0, 3)) for one in (model, twin))

@@ -1,0 +1,83 @@
+"""Maps that bring the score back to the picture layer after layer, each by a rule of its own.
+
+They need a network whose layers are known one by one: PyTorch modules, and captum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+
+from napari_saliency._types import Array, Epsilon, Estimate, Rescale, Targets
+from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._path import completeness
+from napari_saliency.methods._registry import method
+
+if TYPE_CHECKING:
+    from napari_saliency.models._base import Model
+
+LOST = "score taken by biases and epsilon"
+
+FAR = 0.05
+"""Relative completeness gap from which a DeepLIFT map says that it does not keep its promise."""
+
+
+@method("DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule")
+def deep_lift(
+    model: Model, x: Array, targets: Targets, *, baseline: Baseline = "black"
+) -> Iterator[Estimate]:
+    """What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
+
+    Parameters
+    ----------
+    baseline : {"black", "white", "mean", "blur"}
+        The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
+
+    Notes
+    -----
+    The rescale rule: an activation passes back its own change over that of its input, where a gradient
+    takes the slope at one end. One pass, where integrated gradients takes many. The contributions add up to
+    the score minus the empty picture's; by how much they do not is reported as the completeness gap: what
+    rounding leaves, and the share of a max pooling whose maximum moves to a place that has not changed.
+    """
+    start = empty_picture(model, x, baseline)
+    difference, values = model.propagate(x, targets, Rescale(np.asarray(start, np.float32)))
+    gaps = completeness(values, difference)
+    *_, relative = gaps.values()
+    yield Estimate(values, 1, 1, diagnostics=gaps, notes=[_incomplete(gap) for gap in relative])
+
+
+@method("Layer-wise relevance propagation", needs="propagate", cite="Bach et al. 2015, eq. 58")
+def lrp(
+    model: Model,
+    x: Array,
+    targets: Targets,
+    *,
+    epsilon: Annotated[float, {"min": 0.001, "max": 100.0, "step": 0.001}] = 0.01,
+) -> Iterator[Estimate]:
+    """What each pixel is given of the score, shared out by what each layer sums. PyTorch, with captum.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to every sum: the larger, the more of what nearly cancels out is left out of the map.
+
+    Notes
+    -----
+    The epsilon rule, in every layer. As epsilon goes to 0 the map of a network of ReLUs becomes gradient ×
+    input (Ancona et al. 2018, proposition 1). Zero is what preprocessing makes zero, as there. Relevance is
+    kept but for what epsilon and the layers' biases take: how much of the score that is, is reported.
+    """
+    score, values = model.propagate(x, targets, Epsilon(epsilon))
+    kept = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
+    yield Estimate(values, 1, 1, diagnostics={LOST: np.asarray(score - kept, np.float32)})
+
+
+def _incomplete(gap: float) -> tuple[str, ...]:
+    if gap <= FAR:
+        return ()
+    return (
+        f"The contributions miss the score's difference by {gap:.0%}: the rule of max pooling loses some.",
+    )
