@@ -6,6 +6,8 @@
 BIN := .venv/bin
 ON_DISPLAY := tools/xvfb.sh
 PYTEST := $(BIN)/python -m pytest
+# Tests without a window, in two processes; a file's share its networks.
+AT_ONCE ?= -n 2 --dist loadfile
 SETUP := tools/setup.sh
 
 # TensorFlow's start-up notices, and nothing else of it.
@@ -48,11 +50,11 @@ test: setup  ## lint, types and all tests, the viewer's with PyQt5 and PyQt6
 
 .PHONY: test-quick
 test-quick: .venv/.development  ## tests that need no framework and no window
-	$(PYTEST) -m "not framework"
+	$(PYTEST) -m "not framework" $(AT_ONCE)
 
 .PHONY: test-framework
 test-framework: .venv/.development  ## tests that need TensorFlow, PyTorch or ONNX
-	$(PYTEST) -m framework
+	$(PYTEST) -m framework $(AT_ONCE)
 
 .PHONY: test-viewer
 test-viewer: system .venv/.development  ## tests that need a window, on a virtual display
