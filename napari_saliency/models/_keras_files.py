@@ -6,6 +6,8 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
 from napari_saliency.models._beside import all_settings
+from napari_saliency.models._endless import in_time
 from napari_saliency.models._keras import KerasModel
 from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import (
@@ -26,6 +29,7 @@ from napari_saliency.models._keras_damage import (
 from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
+from napari_saliency.models._sizes import SIDES
 from napari_saliency.models._sources import shown
 from napari_saliency.models._trust import import_trusted
 
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
 
 IMAGENET_CLASSES = 1000
+
+DEEPEST = 32
+"""Objects of a configuration within each other: with each, Keras takes longer."""
 
 NOT_REGISTERED = (
     "it uses {}, which is not Keras' own: name the module that registers it with "
@@ -91,11 +98,28 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> K
     if custom:  # what it registers, Keras finds
         import_trusted(custom, source, trust=trust)
     try:
-        return KerasModel(_open_file(source.path), source, settings, trained=_trained_as(source.path))
+        network = _open_file(source.path)
+        model = partial(KerasModel, network, source, settings, trained=_trained_as(source.path))
+        return _tried(model, network) if isinstance(network, SavedModel) else model()
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(damaged(error)) from error
+
+
+def _tried(model: Callable[[], KerasModel], network: SavedModel) -> KerasModel:
+    """Open a SavedModel, and run it once if it may not come to an end."""
+
+    def opened() -> KerasModel:
+        made = model()
+        sizes = made.info.input.shape
+        shape = [size or SIDES[len(sizes)] for size in sizes]
+        if network.loops:
+            with suppress(ModelError):  # whatever else is wrong is told with a picture
+                made.scores(np.zeros((1, *shape, made.info.input.channels), np.float32))
+        return made
+
+    return in_time(opened, loops=network.loops)
 
 
 def open_network(network: Any, source: Source, settings: Settings) -> KerasModel:  # noqa: ANN401 - a keras.Model
@@ -177,7 +201,11 @@ def _check_classes(config: object) -> None:
     Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
     made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
-    for found in _objects(made):
+    for found, depth in _objects(made):
+        if depth > DEEPEST:
+            raise ModelError(
+                f"its layers lie more than {DEEPEST} deep within each other: no network is built so"
+            )
         package = str(found.get("module") or "keras").partition(".")[0]
         name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
@@ -188,16 +216,20 @@ def _check_classes(config: object) -> None:
             raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
 
 
-def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
+def _objects(config: object, depth: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
+    """All objects in a configuration, and how many each lies within.
+
+    Also those that models within it were trained with: Keras makes them.
+    """
     if isinstance(config, dict):
         if "module" in config and "class_name" in config:
-            yield config
+            depth += 1
+            yield config, depth
         for value in config.values():
-            yield from _objects(value)
+            yield from _objects(value, depth)
     elif isinstance(config, list):
         for value in config:
-            yield from _objects(value)
+            yield from _objects(value, depth)
 
 
 def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
