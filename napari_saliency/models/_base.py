@@ -129,6 +129,8 @@ class ModelInfo:
         they are not known.
     gives : set of {"scores", "gradient", "tap", "cascade"}
         Which calls it answers; a method works if its ``needs`` is among them.
+    sized : bool
+        Whether the user said the size, and may take it back.
     inside : str
         The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
     outer : ModelInfo, optional
@@ -153,6 +155,7 @@ class ModelInfo:
     work: float = 0
     memory: float = 0
     gives: frozenset[Needs] = frozenset(NEEDS)
+    sized: bool = False
     inside: str = ""
     outer: ModelInfo | None = None
 

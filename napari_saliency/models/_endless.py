@@ -19,7 +19,7 @@ LONGEST = 8.0
 """Seconds that a network with loops may take for what is found out when it is opened."""
 
 
-def in_time(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] = lambda: None) -> T:
+def in_time(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] | None = None) -> T:
     """Call something that runs a network, for so long and no longer if the network has loops.
 
     Parameters
@@ -48,11 +48,12 @@ def in_time(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] = 
 
     Thread(target=run, daemon=True).start()  # Python does not wait for it when it ends
     try:
-        wait([future], timeout=LONGEST)
+        done, _ = wait([future], timeout=LONGEST)
     finally:  # also when the user does not want to wait any longer
-        if not future.done():
+        if stop and not future.done():
             stop()
-    if not future.done():
+            wait([future], timeout=1)
+    if not done:
         raise EndlessError(
             f"it has a loop, and no answer came within {LONGEST:.0f} s: it computes without an end, or far too long"
         )

@@ -201,11 +201,9 @@ def _check_classes(config: object) -> None:
     Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
     made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
-    for found, depth in _objects(made):
-        if depth > DEEPEST:
-            raise ModelError(
-                f"its layers lie more than {DEEPEST} deep within each other: no network is built so"
-            )
+    if _depth(made) > DEEPEST:
+        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
+    for found in _objects(made):
         package = str(found.get("module") or "keras").partition(".")[0]
         name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
         known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
@@ -216,20 +214,22 @@ def _check_classes(config: object) -> None:
             raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
 
 
-def _objects(config: object, depth: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """All objects in a configuration, and how many each lies within.
+def _depth(config: object) -> int:
+    """How many objects of a configuration lie within each other."""
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
 
-    Also those that models within it were trained with: Keras makes them.
-    """
+
+def _objects(config: object) -> Iterator[dict[str, Any]]:
+    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
     if isinstance(config, dict):
         if "module" in config and "class_name" in config:
-            depth += 1
-            yield config, depth
+            yield config
         for value in config.values():
-            yield from _objects(value, depth)
+            yield from _objects(value)
     elif isinstance(config, list):
         for value in config:
-            yield from _objects(value, depth)
+            yield from _objects(value)
 
 
 def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
