@@ -175,7 +175,7 @@ def test_pytorch_answers_what_a_method_asks_as_keras_does(in_torch, squeezenet, 
             assert array == 1  # the gradients: scores do not jump
             assert far <= 2 * jump(exact, question, n)
             jumps += 1
-    assert jumps <= sum(len(question[1]) for question, _ in answers) / 4
+    assert jumps <= sum(len(question[1]) for question, _ in answers) / 2  # most do not
     if name not in STEPWISE:
         *_, found = run(Answering(squeezenet.info, answers), x, targets, **options)
         assert jumps or error(found.values, wanted.values) <= CLOSE
