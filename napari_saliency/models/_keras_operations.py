@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from tensorflow.core.framework import variable_pb2
+from tensorflow.python import ops
 from tensorflow.python.framework import op_def_registry
 
 from napari_saliency._types import ModelError
@@ -117,12 +117,9 @@ def _is_harmless(name: str, functions: set[str]) -> bool:
 @cache
 def _computing() -> frozenset[str]:
     """Names of all operations in TensorFlow's modules that compute."""
-    modules = [f"gen_{part}_ops" for part in COMPUTING] + ["gen_stateless_random_ops_v2"]
-    found: set[str] = set()
-    for name in modules:
-        with suppress(ImportError):  # of another release; then its operations are refused
-            found.update(vars(import_module(f"tensorflow.python.ops.{name}")))
-    return frozenset(found)
+    names = [f"gen_{part}_ops" for part in COMPUTING] + ["gen_stateless_random_ops_v2"]
+    modules = (getattr(ops, name, None) for name in names)  # what another release lacks is refused
+    return frozenset(operation for module in modules if module for operation in vars(module))
 
 
 def _all_nodes(definition: Any) -> Iterator[Any]:  # noqa: ANN401 - a GraphDef
