@@ -11,7 +11,7 @@ from napari_saliency import _engine
 from napari_saliency._answer import Answer, for_other_port
 from napari_saliency._link import EngineLink, Later, Post, timer
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
-from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency._types import EndlessError, ModelError, UntrustedError
 from napari_saliency.models import Settings, trust
 
 if TYPE_CHECKING:
@@ -168,6 +168,12 @@ class OpenModel:
 
     def _refused(self, source: str, error: BaseException) -> None:
         self._answered += 1
+        if isinstance(error, EndlessError):  # which goes on, in that engine
+            self.link.stop()
+            if source != self.status.source:
+                self._restart("the model before does not end")
+                return
+            self._start_engine()
         self._not_opened(source, error)
 
     def _not_opened(self, source: str, error: BaseException) -> None:

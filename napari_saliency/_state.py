@@ -164,8 +164,8 @@ class Memory:
 
 
 def short_name(source: str) -> str:
-    """Name a source of a model: a file by its name, another as it is."""
-    return Path(source).name if Path(source).suffix and "?" not in source else source
+    """Name a source of a model: a file or a folder by its name, another as it is."""
+    return source if source.startswith(("bundled:", "keras:", "python:")) else Path(source).name
 
 
 def _size(explanation: Explanation) -> int:

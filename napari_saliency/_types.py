@@ -118,6 +118,10 @@ def _class_index(value: object) -> int:
     raise ValueError(f"a Target takes a class's index, not {value!r}: give a whole number from 0 on")
 
 
+class EndlessError(ModelError):
+    """A model does not come to an end; it goes on computing until its process ends."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What is explained: a weighted sum of the scores of classes.

@@ -13,7 +13,7 @@ from napari_saliency import _engine, _open_model, models
 from napari_saliency._asked import Asked
 from napari_saliency._inspection import Inspection
 from napari_saliency._state import Memory, Phase, Picture
-from napari_saliency._types import ModelError, Target, UntrustedError
+from napari_saliency._types import EndlessError, ModelError, Target, UntrustedError
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
 from napari_saliency.models._inside import looked_into
 from tests.analytic import Dense, Linear
@@ -1142,3 +1142,27 @@ def test_a_model_that_hangs_is_stopped_by_force_and_not_loaded_again_by_itself(s
     stuck.settle()
     assert inspection.model.source == MODEL
     assert inspection.explanation is not None
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_model_that_does_not_end_leaves_no_engine_that_goes_on_with_it(stuck, monkeypatch, other):
+    def endless(source, settings):
+        monkeypatch.setattr(models, "open_model", Quadratic)
+        raise EndlessError("it has a loop")
+
+    monkeypatch.setattr(models, "open_model", endless)
+    inspection, first = stuck.inspection, stuck.engine
+    if other:
+        inspection.open_model(OTHER)
+    first.run_next()
+    assert first.killed
+    stuck.settle()
+    assert len(stuck.engines) == 2
+    if other:
+        assert (inspection.model.phase, inspection.model.source) == (Phase.READY, OTHER)
+        return
+    assert inspection.model.phase is Phase.FAILED
+    assert [p.message for p in stuck.of("failed")] == ["keras:MobileNetV2 does not open: it has a loop."]
+    inspection.explain()  # tries it again
+    stuck.settle()
+    assert inspection.model.phase is Phase.READY

@@ -243,6 +243,8 @@ def test_no_more_than_a_few_files_are_remembered(tmp_path):
         ("bundled:photos", "photos (bundled)"),
         ("keras:VGG16", "VGG16 (ImageNet)"),
         ("/home/me/net.keras", "net.keras"),
+        ("python:nets.mine:build", "nets.mine:build"),
+        ("python:nets.mine:build?weights=/home/me/w.pth", "nets.mine:build (w.pth)"),
     ],
 )
 def test_sources_have_titles(source, words):
@@ -391,6 +393,31 @@ def test_a_size_that_is_free_stays_so_or_is_fixed(made, inspection, typed, size)
     else:
         ((_, settings),) = inspection.of("answer")
         assert (settings.size, settings.fit) == (size, "crop")
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_a_size_that_was_said_can_be_taken_back(made, inspection, sized):
+    section = made(ModelSection, inspection)
+    status = ready("/home/me/net.keras")
+    inspection.set_model(replace(status, info=replace(status.info, sized=sized)))
+    section.settings.click()
+    assert section.form.pixels.isVisible() == sized
+    if sized:
+        assert section.form.pixels.text()
+        section.form.pixels.clear()
+        section.form.keep.click()
+        ((_, settings),) = inspection.of("answer")
+        assert settings.size == ()
+
+
+def test_settings_that_nobody_asks_are_not_called_a_question(made, inspection):
+    section = made(ModelSection, inspection)
+    inspection.set_model(asking("preprocessing"))
+    assert section.form.question.text() == questions.ASKED["preprocessing"]
+    section.settings.click()
+    assert section.form.question.text() == questions.EVERY
+    section.settings.click()
+    assert section.form.question.text() == questions.ASKED["preprocessing"]
 
 
 @pytest.mark.parametrize(

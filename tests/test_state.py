@@ -97,6 +97,7 @@ def test_no_memory_is_said_even_if_the_error_says_nothing():
     ("source", "name"),
     [
         ("/home/me/my.model.keras", "my.model.keras"),
+        ("/home/me/folder", "folder"),
         ("bundled:photos", "bundled:photos"),
         ("keras:VGG16?weights=/tmp/w.h5", "keras:VGG16?weights=/tmp/w.h5"),
     ],

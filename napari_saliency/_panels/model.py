@@ -178,6 +178,9 @@ def title(source: str) -> str:
         return f"{name} (bundled)"
     if kind == "keras" and name:
         return f"{name} (ImageNet)"
+    if kind == "python" and name:
+        network, _, weights = name.partition("?weights=")
+        return f"{network} ({Path(weights).name})" if weights else network
     return Path(source).name
 
 

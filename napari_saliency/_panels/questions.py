@@ -54,6 +54,7 @@ ASKED = {
     "labels": "What are its classes called?",
 }
 SEVERAL = "What cannot be read off this model:"
+EVERY = "How this model is used:"
 TASK_WORDS = {"classification": "score of a class", "regression": "quantity"}
 FIT_WORDS = {
     "crop": "crop: the middle",
@@ -76,7 +77,9 @@ class QuestionForm(QFrame):
         self.preprocessing = combo()
         self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
-        self.pixels.setToolTip("Width × height of the pictures that the model was trained on.")
+        self.pixels.setToolTip(
+            "Width × height of the pictures that the model was trained on; left empty, what was said is taken back."
+        )
         self.pixels.setPlaceholderText("any size")
         self.input, self.output = combo(), combo()
         self.task = combo((words, task) for task, words in TASK_WORDS.items())
@@ -110,8 +113,8 @@ class QuestionForm(QFrame):
         """Show all that can be said of the model, or hide what nobody asks."""
         info = self._inspection.model.info
         if info is not None:
-            every = set(_sayable(info))
-            self._show(info, info.questions if self._shown() == every else every)
+            every = tuple(_sayable(info))
+            self._show(info, info.questions if self._shown() == set(every) else every)
 
     def _shown(self) -> set[str]:
         return (
@@ -129,7 +132,8 @@ class QuestionForm(QFrame):
             field.setVisible(name in names)
             self.titles[name].setVisible(name in names)
         texts = [text for name, text in ASKED.items() if name in names]
-        say(self.question, SEVERAL if len(texts) > 2 else next(iter(texts), ""))
+        asked = SEVERAL if len(texts) > 2 else next(iter(texts), "")
+        say(self.question, asked if names == info.questions else EVERY)
         _offer(self.preprocessing, info.input.preprocessing)
         for box, ports in ((self.input, info.inputs), (self.output, info.outputs)):
             box.clear()
@@ -197,9 +201,11 @@ class QuestionForm(QFrame):
         asked, shown = info.questions, self._shown()
         pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
         flat = len(info.input.shape) == 2
-        if not (any(info.input.shape) or self.pixels.text().strip()):
+        nothing = not self.pixels.text().strip()
+        if nothing and not any(info.input.shape):
             shown -= {"size"}  # it stays free
-        if "size" in shown and (len(pixels) != len(info.input.shape) or not all(pixels)):
+        taken_back = nothing and info.sized
+        if "size" in shown and not taken_back and (len(pixels) != len(info.input.shape) or not all(pixels)):
             say(
                 self.problem,
                 "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
@@ -222,7 +228,8 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
     """What can be said of a model; the others are known, or do not matter."""
     yield from ("preprocessing", "fit", "labels")
     free, file = None in info.input.shape, FILES.get(Path(info.source).suffix.lower())
-    if free or "size" in info.questions or info.source.startswith("python:") or file not in (None, "keras"):
+    python = info.source.startswith("python:")
+    if free or info.sized or "size" in info.questions or python or file not in (None, "keras"):
         yield "size"  # others know theirs
     if info.inputs:
         yield "input"

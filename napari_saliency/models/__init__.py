@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_saliency._types import ModelError, UntrustedError
+from napari_saliency._types import EndlessError, ModelError, UntrustedError
 from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._endings import as_score, probabilities
 from napari_saliency.models._info import InputSpec, Layer, ModelInfo
@@ -97,7 +97,8 @@ def load_model(
     UntrustedError
         If a module would run that nobody has said yes to.
     ModelError
-        If it cannot be opened, or is not a classifier of pictures.
+        If it cannot be opened, or is not a classifier of pictures. If it does not come to an end, an
+        `EndlessError`: it may go on in the background until Python ends.
     ValueError
         If an option is not allowed.
 
@@ -124,7 +125,8 @@ def load_model(
     except ModelError as error:
         if parsed.path is None or parsed.kind == "python":
             raise  # it names what it is about
-        raise ModelError(f"{shown(parsed.path)} could not be opened: {error}") from error
+        kind = EndlessError if isinstance(error, EndlessError) else ModelError
+        raise kind(f"{shown(parsed.path)} could not be opened: {error}") from error
 
 
 def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -> Model:

@@ -142,6 +142,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         memory=facts.memory,
         gives=facts.gives,
         unruled=facts.unruled,
+        sized=bool(settings.size),
     )
 
 
@@ -159,7 +160,7 @@ def fit_shape(settings: Settings, shape: Shape) -> Shape:
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
     said = settings.size
-    if said is None:
+    if not said:
         return shape
     if len(said) != len(own):
         kind = "volumes: size=(z, y, x)" if len(own) == 3 else "pictures: size=(height, width)"

@@ -103,6 +103,8 @@ class ModelInfo:
         Which calls it answers; a method works if its ``needs`` is among them.
     unruled : str
         Why there is no ``"propagate"``, of PyTorch modules: what is needed that is not there.
+    sized : bool
+        Whether the user said the size, and may take it back.
     inside : str
         The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
     outer : ModelInfo, optional
@@ -128,6 +130,7 @@ class ModelInfo:
     memory: float = 0
     gives: frozenset[Needs] = frozenset(NEEDS)
     unruled: str = ""
+    sized: bool = False
     inside: str = ""
     outer: ModelInfo | None = None
 

@@ -6,6 +6,8 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import first_line
 from napari_saliency.models._beside import all_settings
+from napari_saliency.models._endless import in_time
 from napari_saliency.models._keras import KerasModel
 from napari_saliency.models._keras_backend import keras
 from napari_saliency.models._keras_damage import (
@@ -26,6 +29,7 @@ from napari_saliency.models._keras_damage import (
 from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
 from napari_saliency.models._settings import Settings
+from napari_saliency.models._sizes import SIDES
 from napari_saliency.models._sources import shown
 from napari_saliency.models._trust import import_trusted
 
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from napari_saliency.models._sources import Source
 
 IMAGENET_CLASSES = 1000
+
+DEEPEST = 32
+"""Objects of a configuration within each other: with each, Keras takes longer."""
 
 NOT_REGISTERED = (
     "it uses {}, which is not Keras' own: name the module that registers it with "
@@ -91,11 +98,28 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> K
     if custom:  # what it registers, Keras finds
         import_trusted(custom, source, trust=trust)
     try:
-        return KerasModel(_open_file(source.path), source, settings, trained=_trained_as(source.path))
+        network = _open_file(source.path)
+        model = partial(KerasModel, network, source, settings, trained=_trained_as(source.path))
+        return _tried(model, network) if isinstance(network, SavedModel) else model()
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(damaged(error)) from error
+
+
+def _tried(model: Callable[[], KerasModel], network: SavedModel) -> KerasModel:
+    """Open a SavedModel, and run it once if it may not come to an end."""
+
+    def opened() -> KerasModel:
+        made = model()
+        sizes = made.info.input.shape
+        shape = [size or SIDES[len(sizes)] for size in sizes]
+        if network.loops:
+            with suppress(ModelError):  # whatever else is wrong is told with a picture
+                made.scores(np.zeros((1, *shape, made.info.input.channels), np.float32))
+        return made
+
+    return in_time(opened, loops=network.loops)
 
 
 def open_network(network: Any, source: Source, settings: Settings) -> KerasModel:  # noqa: ANN401 - a keras.Model
@@ -177,6 +201,8 @@ def _check_classes(config: object) -> None:
     Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
     """
     made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
+    if _depth(made) > DEEPEST:
+        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
     for found in _objects(made):
         package = str(found.get("module") or "keras").partition(".")[0]
         name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
@@ -186,6 +212,12 @@ def _check_classes(config: object) -> None:
         is_function = found.get("class_name") == "function" and not any(known)
         if is_function and not COMPUTING.fullmatch(str(found["module"])):
             raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
+
+
+def _depth(config: object) -> int:
+    """How many objects of a configuration lie within each other."""
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What a SavedModel may hold: operations that compute, and those that only restore its weights.
 
-An operation is known to be harmless if TensorFlow says that it has no state, less a few that read files all the
-same; and some with state are known here. Loading a folder runs parts of it: what saves may stand in none of
+An operation is known to be harmless if it stands in one of TensorFlow's modules that compute, and TensorFlow says
+that it has no state, less a few that read files all the same; and some with state are known here. What another
+release of TensorFlow brings elsewhere is refused. Loading a folder runs parts of it: what saves may stand in none of
 those, nor in a signature.
 """
 
@@ -10,13 +11,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from tensorflow.core.framework import variable_pb2
+from tensorflow.python import ops
 from tensorflow.python.framework import op_def_registry
 
 from napari_saliency._types import ModelError
 
+# Parts of TensorFlow's modules tensorflow.python.ops.gen_…_ops whose operations compute.
+COMPUTING = (
+    *("array", "math", "nn", "image", "linalg", "spectral", "special_math", "bitwise", "manip", "sparse"),
+    *(
+        "ragged_array",
+        "ragged_conversion",
+        "ragged_math",
+        "string",
+        "parsing",
+        "audio",
+        "set",
+        "count",
+        "ctc",
+    ),
+    *("rnn", "cudnn_rnn", "uniform_quant", "random", "stateless_random", "random_index_shuffle"),
+    *("candidate_sampling", "clustering", "control_flow", "functional", "list", "map", "data_flow", "lookup"),
+    *("state", "training", "composite_tensor"),
+)
 # Operations without state that read, write, send or run something; datasets hold graphs as texts.
 HARMFUL = re.compile(
     r"_.*|.*(Dataset|File|Proto|Summary|Remap|Checkpoint|Custom|Xla|Rpc|Snapshot|Remote).*"
@@ -90,7 +111,15 @@ def _is_harmless(name: str, functions: set[str]) -> bool:
         return name in functions
     if known.is_stateful:
         return bool(STATEFUL.fullmatch(name))
-    return name in ("ReadVariableOp", "CopyHost") or not HARMFUL.fullmatch(name)
+    return name in ("ReadVariableOp", "CopyHost") or (name in _computing() and not HARMFUL.fullmatch(name))
+
+
+@cache
+def _computing() -> frozenset[str]:
+    """Names of all operations in TensorFlow's modules that compute."""
+    names = [f"gen_{part}_ops" for part in COMPUTING] + ["gen_stateless_random_ops_v2"]
+    modules = (getattr(ops, name, None) for name in names)  # what another release lacks is refused
+    return frozenset(operation for module in modules if module for operation in vars(module))
 
 
 def _all_nodes(definition: Any) -> Iterator[Any]:  # noqa: ANN401 - a GraphDef

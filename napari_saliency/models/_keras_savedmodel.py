@@ -20,7 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from napari_saliency._types import ModelError, Rule
 from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_network import Picture, zeros
-from napari_saliency.models._keras_operations import check_answer, check_operations
+from napari_saliency.models._keras_operations import check_answer, check_operations, operations
 from napari_saliency.models._keras_recording import Recorded
 from napari_saliency.models._keras_rules import override_map
 from napari_saliency.models._ports import chosen_port, several
@@ -57,6 +57,8 @@ COMPUTING = (
     "Tanh",
     "Mul",
 )
+
+LOOPS = frozenset(("While", "StatelessWhile", "LoopCond"))
 
 
 class SavedModel:
@@ -95,6 +97,11 @@ class SavedModel:
         self.outputs = dict(
             zip(sorted(self._signature.structured_outputs), self._frozen.outputs, strict=True)
         )
+
+    @property
+    def loops(self) -> bool:
+        """Whether what it runs may have no end."""
+        return not LOOPS.isdisjoint(operations(self.definition))
 
     def chosen(self, settings: Settings) -> Signature:
         """Settle which input and output are meant."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._callable import as_logits
 from napari_saliency.models._description import describe
+from napari_saliency.models._endless import in_time
 from napari_saliency.models._info import InputSpec, Layer
 from napari_saliency.models._inside import looked_into, no_channels
 from napari_saliency.models._settings import SettingError, Settings
@@ -57,10 +59,11 @@ class OnnxModel(Model):
         self._source, self._lock = source, RLock()
         self._said: tuple[object, ...] = ()
         self._fingerprint, self._labels = file.fingerprint, file.labels
+        self._in_time = partial(in_time, loops=file.loops, stop=file.stop)
         whole = self._whole(settings)
         self._ports = _ports(whole)
         with naming_the_file(source.path, settings):
-            self._network = open_network(file, whole)
+            self._network = self._in_time(partial(open_network, file, whole))
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> OnnxModel:
@@ -110,7 +113,8 @@ class OnnxModel(Model):
                 raise SettingError("layer", NO_LAYERS.format(whole.layer))
             if said != self._said:
                 with self._lock:
-                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+                    found = partial(settle, self._network, whole, self._fingerprint)
+                    self._said, self._settled = said, self._in_time(found)
             self.info = describe(self._source, whole.over(self._itself()), self._settled.facts)
             _check_numbers(self.info.input, self._network.session.number)
 

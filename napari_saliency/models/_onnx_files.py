@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.inliner
+import onnxruntime
 
 from napari_saliency._types import ModelError
 from napari_saliency.models._settings import names_of
@@ -48,12 +49,24 @@ class OnnxFile:
         SHA-256 over the file, and over those that hold its weights.
     labels : tuple of str
         Names of the classes, if the file brings them.
+    running : onnxruntime.RunOptions
+        Of all of its runs, by which they can be ended.
     """
 
     model: Proto
     folder: Path
     fingerprint: str
     labels: tuple[str, ...]
+    running: Any = field(default_factory=onnxruntime.RunOptions)
+
+    def stop(self) -> None:
+        """End whatever runs."""
+        self.running.terminate = True
+
+    @property
+    def loops(self) -> bool:
+        """Whether what it runs may have no end."""
+        return any(node.op_type == "Loop" for node in _nodes(self.model.graph))
 
 
 def read_file(path: Path) -> OnnxFile:

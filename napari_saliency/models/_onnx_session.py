@@ -50,6 +50,8 @@ class Session:
         What goes into it.
     output : str
         What is looked at unless another output is named.
+    running : onnxruntime.RunOptions
+        As `OnnxFile.running`.
     order : {"NCHW", "NHWC"}, optional
         Of its axes, if it has space; by default as the input's.
     """
@@ -57,6 +59,7 @@ class Session:
     runner: Any
     ports: Ports
     output: str
+    running: Any
     order: Layout | None = None
 
     @property
@@ -81,7 +84,7 @@ class Session:
         given = {port.name: _zeros(port, len(x)) for port in self.ports.others}
         given[self.entry.name] = self._pixels(x if layout == "NHWC" else np.moveaxis(x, -1, 1))
         try:
-            found = self.runner.run(wanted, given)
+            found = self.runner.run(wanted, given, self.running)
         except Exception as error:
             raise NotRunError(
                 f"the model could not be run on pictures of {sized(x.shape[1:-1])} with {x.shape[-1]} channels: "
@@ -137,7 +140,7 @@ def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: b
         )
     except Exception as error:
         raise ModelError(f"it is damaged, or asks for what onnxruntime cannot do ({said(error)})") from error
-    return Session(runner, ports, outputs[0])
+    return Session(runner, ports, outputs[0], file.running)
 
 
 def _options(folder: Path, *, quickly: bool) -> Any:  # noqa: ANN401 - onnxruntime's own

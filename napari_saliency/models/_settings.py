@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._types import Fit, ModelError
@@ -18,6 +18,12 @@ Count = Annotated[int, Field(gt=0, le=1_000_000)]
 
 LONGEST = 10_000_000
 """Bytes of text that are read of a file beside a model."""
+
+
+def _of_no_line(size: tuple[int, ...]) -> tuple[int, ...]:
+    if len(size) == 1:
+        raise ValueError("a size has two numbers, or three")
+    return size
 
 
 class SettingError(ModelError):
@@ -64,7 +70,8 @@ class Settings(BaseModel):
     layer : str, optional
         The layer that class activation maps are made of.
     size : (height, width) or (z, y, x), optional
-        Of the pictures or volumes that the model takes, for models that do not say, or take any.
+        Of the pictures or volumes that the model takes, for models that do not say, or take any; empty
+        to take back what was said before.
     channels : int, optional
         1 grey, 3 RGB, for models that do not say.
     input, output : str, optional
@@ -85,7 +92,7 @@ class Settings(BaseModel):
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
-    size: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)] | None = None
+    size: Annotated[tuple[Count, ...], Field(max_length=3), AfterValidator(_of_no_line)] | None = None
     channels: Count | None = None
     input: str | None = None
     output: str | None = None

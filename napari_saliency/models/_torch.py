@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._batches import parts
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import describe
+from napari_saliency.models._endless import in_time
 from napari_saliency.models._inside import find_layer, looked_into
 from napari_saliency.models._randomised import Randomised, stages
 from napari_saliency.models._sizes import hinting
@@ -154,7 +156,8 @@ class TorchModel(Model):
         with naming_the_file(self._source.path, settings):
             if said != self._said:
                 with self._lock:
-                    self._said, self._settled = said, settle(self._network, whole, self._fingerprint)
+                    found = partial(settle, self._network, whole, self._fingerprint)
+                    self._said, self._settled = said, in_time(found, loops=self._network.loops)
             self.info = describe(self._source, whole, self._settled.facts)
 
     def _scores(self, part: Array) -> Array:

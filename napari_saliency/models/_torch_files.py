@@ -153,7 +153,8 @@ def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
         parameter.requires_grad_(False)
     must = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
     first, *others = map(Port, must or ["x"])
-    return Network(module, module.code, by_name(module), first, tuple(others), listens=False)
+    loops = bool(module.inlined_graph.findAllNodes("prim::Loop"))
+    return Network(module, module.code, by_name(module), first, tuple(others), listens=False, loops=loops)
 
 
 def _required(forward: Callable[..., Any]) -> tuple[Port, tuple[Port, ...]]:

@@ -94,6 +94,8 @@ class Network:
         Whether its modules can be listened to; otherwise layers go by the weights that they use.
     output : str, optional
         The one that the user wants.
+    loops : bool
+        Whether what it runs may have no end.
     """
 
     module: Any
@@ -103,6 +105,7 @@ class Network:
     others: tuple[Port, ...] = ()
     listens: bool = True
     output: str | None = None
+    loops: bool = False
 
     def __call__(self, x: Tensor) -> Any:  # noqa: ANN401 - a tensor, unless it is no classifier
         """Run it on pictures (N, C, H, W): the output that is meant, or whatever it returns.

@@ -241,6 +241,24 @@ def test_a_layer_of_an_hdf5_file_that_asks_for_gigabytes(folder, tmp_path):
     assert "which the file cannot hold: it is damaged" in assert_refused(path)
 
 
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+def test_layers_deep_within_each_other(folder, tmp_path, name):
+    """Keras takes longer with each, so that a small file would keep it busy for minutes."""
+
+    def nested(text):
+        before, after = '{"class_name": "Sequential", "config": {"name": "deep", "layers": [', "]}}"
+        return 40 * before + text + 40 * after
+
+    path = tmp_path / name
+    if name == "net.keras":
+        with_config(folder, tmp_path, nested)
+    else:
+        shutil.copy(folder / name, path)
+        with h5py.File(path, "r+") as file:
+            file.attrs["model_config"] = nested(file.attrs["model_config"])
+    assert "deep within each other: no network is built so" in assert_refused(path)
+
+
 def test_many_members_that_grow_a_thousandfold(folder, tmp_path):
     path = Path(shutil.copy(folder / "net.keras", tmp_path))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_saliency._types import ModelError, Targets
-from napari_saliency.models import Settings
+from napari_saliency.models import Settings, load_model
 
 pytestmark = pytest.mark.framework
 
@@ -264,3 +264,16 @@ def test_another_output_needs_no_other_file(keras, opened):
 def test_an_output_that_does_not_exist_is_told(keras, opened):
     with pytest.raises(ModelError, match="no output 'kinds'; it has mask, kind, ill"):
         opened(heads(keras, named=False), output="kinds")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, as it saves
+def test_a_size_that_was_said_is_taken_back_by_an_empty_one(keras, tmp_path):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    path = tmp_path / "net.keras"
+    keras.Sequential([keras.Input((None, None, 3)), *layers]).save(path)
+    Settings(size=(40, 30), preprocessing="unit").write_beside(path)
+    fixed, free = load_model(path), load_model(path, size=())
+    assert (fixed.info.input.shape, fixed.info.sized) == ((40, 30), True)
+    assert (free.info.input.shape, free.info.sized) == ((None, None), False)
+    assert fixed.with_settings(Settings(size=())).info.input.shape == (None, None)
+    assert free.info.input.preprocessing.name == "unit"

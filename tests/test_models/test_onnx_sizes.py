@@ -166,3 +166,9 @@ def test_a_picture_that_does_not_fit_is_told_with_what_to_do(opened):
     model = opened(halving(2))
     with pytest.raises(ModelError, match=r"could not be run on pictures of .*as size=\(256, 384\)$"):
         model.scores(np.zeros((1, 37, 50, 3), np.float32))
+
+
+def test_a_size_that_was_said_is_taken_back(opened):
+    model = opened(halving(1), size=(64, 48))
+    assert (model.info.input.shape, model.info.sized) == ((64, 48), True)
+    assert model.with_settings(Settings(size=())).info.input.shape == (None, None)

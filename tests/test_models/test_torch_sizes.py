@@ -236,3 +236,9 @@ def test_the_narrowest_layer_of_a_segmentation_of_any_size_is_looked_at():
     assert model.info.cam_layer == opened(Halving(2), size=(64, 64)).info.cam_layer
     assert {layer.shape for layer in model.info.layers} == {(0, 0)}
     assert explain(model, np.ones((40, 24, 3), np.uint8), 0, "grad_cam").values.shape == (10, 6)
+
+
+def test_a_size_that_was_said_is_taken_back():
+    model = opened(Halving(1), size=(64, 48))
+    assert (model.info.input.shape, model.info.sized) == ((64, 48), True)
+    assert model.with_settings(Settings(size=())).info.input.shape == (None, None)
