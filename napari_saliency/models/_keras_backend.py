@@ -9,8 +9,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # before Keras is imported
 import keras
 
 from napari_saliency._types import ModelError
+from napari_saliency.models import _triton
 
 if keras.backend.backend() != "tensorflow":
     raise ModelError(f"Keras runs on {keras.backend.backend()} here: start with KERAS_BACKEND=tensorflow")
+
+_triton.keep_out()
 
 __all__ = ["keras"]

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_saliency._types import ModelError
+from napari_saliency.models import _triton
 from napari_saliency.models._base import first_line
 from napari_saliency.models._sources import shown
 from napari_saliency.models._torch_archives import PROGRAM, check_operators, checked_graph, checked_script
 from napari_saliency.models._zips import check_sizes
+
+_triton.keep_out()
 
 try:
     import torch

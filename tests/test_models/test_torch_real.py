@@ -218,3 +218,18 @@ print(tf.nn.conv2d(tf.ones((1, 9, 9, 3)), tf.ones((3, 3, 3, 2)), 1, "SAME").nump
 print(torch.nn.functional.conv2d(torch.ones(1, 3, 9, 9), torch.ones(2, 3, 3, 3)).sum().item())
 """
     assert fresh_interpreter(code, order) == ["3750.0", "2646.0"]
+
+
+@pytest.mark.parametrize("order", ["torch_files keras_backend", "keras_backend torch_files"])
+def test_triton_is_kept_out_where_tensorflow_is(fresh_interpreter, order, tmp_path):
+    """Builds of PyTorch for GPUs bring it, and it would crash the process; here another one stands in."""
+    (tmp_path / "triton.py").write_text("import os; os._exit(139)")
+    code = """
+import sys
+from importlib import import_module
+sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]: import_module(f"napari_saliency.models._{name}")
+import torch._dynamo
+print("triton" in sys.modules, sys.modules["triton"])
+"""
+    assert fresh_interpreter(code, str(tmp_path), *order.split()) == ["True", "None"]
