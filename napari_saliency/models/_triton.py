@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def keep_out() -> None:
