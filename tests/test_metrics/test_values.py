@@ -165,6 +165,18 @@ def test_of_several_highest_points_the_nearest_counts():
     assert last("pointing_game", of(values, np.s_[:1, :1]), tolerance=0).figures["distance"] == 0
 
 
+def test_of_a_map_that_is_constant_in_pieces_every_highest_point_is_looked_at():
+    """A superpixel of 1024 pixels, of which the last rows alone reach into the region."""
+    values = np.zeros((64, 64))
+    values[10:42, 16:48] = 1
+    found = [
+        last("pointing_game", of(values, where, Linear((64, 64, 1))), tolerance=0)
+        for where in (np.s_[40:60, 40:60], np.s_[44:60, 50:60])
+    ]
+    assert [each.level for each in found] == ["good", "bad"]
+    assert [each.figures["distance"] for each in found] == [0, pytest.approx(18**0.5)]
+
+
 @pytest.mark.parametrize(("where", "level"), [(np.s_[:2, :4], "good"), (np.s_[:2, :2], "bad")])
 def test_half_a_pixel_of_a_coarse_map_is_tolerated(where, level):
     """A map of 3×4 over 6×8 pixels, highest in its third column, between the picture's 5th and 6th."""
