@@ -26,10 +26,10 @@ CONCENTRATED, EVEN = 2.0, 1.05
 
 NO_REGION = "No region was given: draw one in a Labels or Shapes layer and choose it."
 WHOLE = "The region is the whole picture, which every map lies in."
-EMPTY = "The map is empty: there is nothing to look at."
+AGAINST = "Nothing in the map speaks for the target: no value of it is positive."
 
 
-@check("Completeness gap", cite="Sundararajan et al. 2017, proposition 1")
+@check("Completeness gap", cite="Sundararajan et al. 2017, proposition 1", flat=True)
 def completeness_gap(subject: Subject) -> Iterator[Finding]:
     """Whether the contributions add up to the score, as the method promises.
 
@@ -60,9 +60,7 @@ def sparseness(subject: Subject) -> Iterator[Finding]:
     """Whether the map points anywhere, or at everything: the Gini index of its magnitudes."""
     index = gini(magnitude(subject.values, len(subject.space)))
     finding = Finding(1, 1, {"Gini index": index})
-    if not subject.values.any():
-        yield finding.judged("bad", EMPTY)
-    elif index < NOISE:
+    if index < NOISE:
         yield finding.judged("doubtful", f"The map is spread as evenly as noise (Gini index {index:.2f}).")
     else:
         yield finding.judged("good", f"The map is concentrated on some places (Gini index {index:.2f}).")
@@ -78,10 +76,10 @@ def mass(subject: Subject) -> Iterator[Finding]:
     inside counts by that part. Judged is that of what counts, as in the figure "mass".
     """
     region = subject.region
-    if region is None or not subject.values.any():
-        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
-        return
     values, note = relevance(subject)
+    if region is None or values.max() <= 0:
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else AGAINST)
+        return
     inside = region.share(values.shape).astype(np.float64) * region.size
     inside /= np.prod(subject.space) / values.size  # now 1 where all of a map's pixel lies inside
     area = region.size / float(np.prod(subject.space))
@@ -106,8 +104,7 @@ def _share(
     values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
     inside: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
 ) -> float:
-    total = values.sum(dtype=np.float64)
-    return float((values * inside).sum() / total) if total else 0.0
+    return float((values * inside).sum() / values.sum(dtype=np.float64))
 
 
 @check("Pointing game", cite="Zhang et al. 2018, section 4.2")
@@ -132,8 +129,8 @@ def pointing_game(
     """
     region = subject.region
     values, note = relevance(subject)
-    if region is None or not values.any():
-        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
+    if region is None or values.max() <= 0:
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else AGAINST)
         return
     away = _distance(region, on_grid(values, subject.space))
     finding = Finding(1, 1, {"distance": away}, notes=(note,))
