@@ -128,8 +128,8 @@ def class_randomisation(
     Alike is what has a high rank correlation, signs included. A map that is another class's with all signs turned
     shows the same places: only where its sign is shown does it tell which class it is of, so it is doubtful.
     Of two classes that share one number (one output, or the probabilities of a softmax) what speaks for one speaks
-    against the other, whatever the map: there is nothing to judge. "Decrease" is compared with other quantities' decrease,
-    and of a weighted target the other class gets the largest weight, with its sign.
+    against the other, whatever the map: there is nothing to judge. "Decrease" is compared with other quantities'
+    decrease, and of a weighted target the other class gets the largest weight, with its sign.
     """
     chosen, info = _other_classes(subject, classes, seed), subject.model.info
     if not len(chosen):
