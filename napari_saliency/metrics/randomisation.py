@@ -71,7 +71,12 @@ def model_randomisation(
             finding = replace(finding, done=number * PARTS, curves=(curve,))
             if not finding.complete:
                 yield finding
-    yield _of_randomness(finding, shares, alike)
+    if finding.done:
+        yield _of_randomness(finding, shares, alike)
+    else:
+        yield finding.judged(
+            "not applicable", "Nothing that has weights comes before the layer that is explained."
+        )
 
 
 def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) -> Finding:

@@ -62,6 +62,13 @@ def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):
     assert "Other classes have the same map" in classes.verdict
 
 
+def test_where_no_weights_come_before_what_is_explained_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(Convolutional, "cascade", lambda *_: (each for each in ()))
+    found = last("model_randomisation", subject(Convolutional()))
+    assert (found.level, found.complete) == ("not applicable", True)
+    assert "Nothing that has weights" in found.verdict
+
+
 @pytest.mark.parametrize(
     ("alike", "level"),
     [
