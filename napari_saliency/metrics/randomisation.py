@@ -22,9 +22,7 @@ people, below the second they have nothing in common but the picture's own contr
 ONE_CLASS, NEARLY = 0.9, 0.7
 """Mean rank correlations between classes: from the first on it is one map under several names."""
 
-MIRRORED = (
-    "The model has two classes that share one number: each one's map is the other's with its sign turned."
-)
+MIRRORED = "The model's two classes share one number: what speaks for one speaks against the other."
 
 Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random numbers."}]
 
