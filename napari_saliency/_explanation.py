@@ -27,9 +27,10 @@ class Explanation:
     Attributes
     ----------
     values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
-        The map, raw: signed, not normalised, in units of score per unit of model input
-        (class activation maps, which have no channels, in units of score). Of methods that make a
-        picture that picture, 0 to 255.
+        The map, raw: signed, not normalised. Derivatives are in units of score per unit of model input;
+        contributions (times the input, along a path, of what was covered) and class activation maps in units
+        of score; squares and variances in the square of the map's that they are of; activations in the layer's
+        own. Of methods that make a picture that picture, 0 to 255.
     placement : Placement
         Where the map's pixels lie in the picture.
     target : Target

@@ -152,6 +152,7 @@ def test_a_long_method_goes_step_by_step_and_can_be_dropped(engine, file):
 def test_a_check_goes_step_by_step_beside_a_method_and_can_be_dropped(engine, file):
     engine.open_model(str(file), Settings())
     explanation = ask(engine)
+    explanation.values[0] += 1  # a map that is the same everywhere is not checked
     ask(engine, run=1, method="smoothgrad", samples=20)
     first = engine.check(("check", 1), X, explanation, "deletion")
     assert (first.done, first.total, first.verdict) == (2, 145, "")

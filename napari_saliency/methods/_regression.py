@@ -1,12 +1,15 @@
-"""Weighted least squares of samples that come one after the other; memory does not grow with their number."""
+"""Weighted least squares of samples that come one after the other."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_saliency.methods._running import Doubles
+
+if TYPE_CHECKING:
+    from napari_saliency._types import Array
 
 TINY = 1e-10
 """Of the normal equations' mean diagonal: what keeps directions finite that no sample has tried yet."""
@@ -43,26 +46,31 @@ class Regression:
 
     Notes
     -----
-    With X the design, W the weights and A = XᵀWX + ridge, the coefficients are A⁻¹XᵀWy. Their standard errors are
-    the square roots of the diagonal of s² A⁻¹ (XᵀW²X) A⁻¹: the residuals are taken to have one variance, whatever
-    their weights, and s² is the residuals' weighted mean square times n / (n − K). They say how far another
-    draw of samples would lead elsewhere, not how far a penalty does. They are known once there are more samples
-    than coefficients, and these leave no choice.
+    With X the design, W the weights and A = XᵀWX + ridge, the coefficients are A⁻¹XᵀWy. With e = y − X·coefficients and
+    h the diagonal of WXA⁻¹Xᵀ, their standard errors are the square roots of the diagonal of
+    A⁻¹ (XᵀW diag(e / (1 − h))² WX) A⁻¹: HC3 of MacKinnon and White 1985. The residuals need not have one variance;
+    where superpixels interact they have not, and errors that take them to are too small by up to a third. HC3 is rather
+    too large, by some per cent. They say how far another draw of samples would lead elsewhere, not how far a
+    penalty does, and are known once there are more samples than coefficients, these leave no choice, and none of
+    them hangs on one sample alone.
+
+    The coefficients need the sums alone. For the errors the samples are kept, 4 bytes for each and coefficient: some
+    hundred kilobytes usually, 16 megabytes of 20000 samples of 200 superpixels.
     """
 
     def __init__(self, ridge: Doubles) -> None:
         count = len(ridge)
         self._ridge, self._samples = ridge, 0
-        self._normal, self._square = np.zeros((count, count)), np.zeros((count, count))
-        self._right = np.zeros(count)
+        self._taken: list[tuple[Array, Doubles, Doubles]] = []
+        self._normal, self._right = np.zeros((count, count)), np.zeros(count)
         self._weight, self._sum, self._sum_of_squares = 0.0, 0.0, 0.0
 
     def add(self, design: Doubles, responses: Doubles, weights: Doubles) -> None:
         """Take M samples: (M, K), (M,) and (M,)."""
         weighed = design * weights[:, None]
         self._samples += len(design)
+        self._taken.append((design.astype(np.float32), responses, weights))
         self._normal += weighed.T @ design
-        self._square += weighed.T @ weighed
         self._right += weighed.T @ responses
         self._weight += float(weights.sum())
         self._sum += float(weights @ responses)
@@ -78,14 +86,25 @@ class Regression:
         residual = max(self._sum_of_squares - fitted, 0.0)
         spread = self._sum_of_squares - self._sum**2 / self._weight if self._samples else 0.0
         explained = 1 - residual / spread if spread > TINY * self._sum_of_squares else 1.0
-        return Solution(found, self._errors(found, normal, residual), explained)
+        return Solution(found, self._errors(found, normal), explained)
 
-    def _errors(self, found: Doubles, normal: Doubles, residual: float) -> Doubles:
-        unknown, spare = np.full(len(found), np.inf), self._samples - len(found)
-        if spare <= 0:
+    def _errors(self, found: Doubles, normal: Doubles) -> Doubles:
+        unknown = np.full(len(found), np.inf)
+        if self._samples <= len(found):
             return unknown
         inverse = np.linalg.inv(normal)
         if np.diag(inverse).max() * np.diag(self._normal).mean() * TINY > FREE:
             return unknown
-        variance = residual / self._weight * self._samples / spare
-        return np.asarray(np.sqrt(variance * np.sum(inverse @ self._square * inverse, axis=1)))
+        self._taken = [self._joined()]
+        design, responses, weights = self._taken[0]
+        moving = design @ inverse * weights[:, None]
+        spared = 1 - np.einsum("nk,nk->n", moving, design)
+        if spared.min() < FREE:
+            return unknown
+        # By how much the coefficients would move without each sample.
+        each = moving * ((responses - design @ found) / spared)[:, None]
+        return np.asarray(np.sqrt(np.square(each).sum(axis=0)))
+
+    def _joined(self) -> tuple[Array, Doubles, Doubles]:
+        design, responses, weights = (np.concatenate(each) for each in zip(*self._taken, strict=True))
+        return design, responses, weights

@@ -100,8 +100,13 @@ class RunningMean:
         return _single(np.sqrt(self._squares * (1 / (np.maximum(counts - 1, 1) * counts))))
 
     def estimate(self, done: int, total: int) -> Estimate:
-        """What there is so far, with how far it can be trusted; it is the last one if it is precise enough."""
+        """What there is so far, with how far it can be trusted; it is the last one if it is precise enough.
+
+        After one sample nothing is known of its error, and there is none.
+        """
         values, stderr = self.values, self.stderr
+        if self._counts.min() < 2:  # one sample tells nothing of its error
+            return Estimate(values, done, total, diagnostics={SAMPLES: self._counts.astype(np.float32)})
         figures = diagnostics(self._counts, values, stderr)
         return Estimate(values, done, done if self.enough else total, stderr, figures)
 

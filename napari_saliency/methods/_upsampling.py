@@ -1,4 +1,4 @@
-"""Bringing the map of a coarse layer to the size of the picture, where a method multiplies the two."""
+"""Bringing a coarse map, or mask, to the size of the picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def upsampled(maps: Array, space: tuple[int, ...]) -> Array:
 
     Parameters
     ----------
-    maps : (N, h, w) or (N, z, y, x) float32
+    maps : (N, w), (N, h, w) or (N, z, y, x) float32
         Any number of maps.
     space : tuple of int
         Size of the picture.

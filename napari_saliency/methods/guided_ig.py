@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 NEAR = 1e-9
 """Share of the whole way that may be missing from a step's end: what rounding leaves."""
 
+STEEPEST, ARRIVED = np.float32(1e38), np.float32(3e38)
+"""Sizes of gradients: the largest, which also stands for what is no number, so that the way has an end; and more
+than that, of values that are moved no more."""
+
 
 @method("Guided integrated gradients", needs="gradient", cite="Kapishnikov et al. 2021, algorithm 1")
 def guided_ig(
@@ -73,16 +77,13 @@ def guided_ig(
 def _nearer(place: Doubles, x: Array, gradient: Array, distance: float, fraction: float) -> Doubles:
     """Bring a picture to a distance from ``x``, by those of its values that have the smallest gradients."""
     left = x - place
-    steepness = np.where(left == 0, np.inf, np.abs(gradient))  # what has arrived is moved no more
-    rank = int(fraction * (steepness.size - 1))
-    moved = place.copy()
-    near = NEAR * np.abs(left).sum()
+    steepness = np.fmin(np.abs(gradient), STEEPEST)
+    rank, near = int(fraction * (steepness.size - 1)), NEAR * np.abs(left).sum()
     while (excess := np.abs(left).sum() - distance) > near:
+        # Products with masks throughout: picking values out takes ten times as long.
+        np.maximum(steepness, ARRIVED * (left == 0), out=steepness)
         limit = np.partition(steepness, rank, axis=None)[rank]
-        chosen = (steepness <= limit) & (steepness < np.inf)
-        share = excess / np.abs(left[chosen]).sum()
-        if share < 1:
-            moved[chosen] += share * left[chosen]
-            return moved
-        moved[chosen], left[chosen], steepness[chosen] = x[chosen], 0, np.inf
-    return moved
+        going = left * (steepness <= min(limit, STEEPEST))
+        going *= min(excess / np.abs(going).sum(), 1)
+        left -= going
+    return np.asarray(x - left, np.float64)

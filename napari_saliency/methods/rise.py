@@ -14,6 +14,7 @@ from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._covered import Covered
 from napari_saliency.methods._registry import method
 from napari_saliency.methods._running import RunningMean
+from napari_saliency.methods._upsampling import upsampled
 from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
@@ -110,5 +111,4 @@ class _Grid(NamedTuple):
 def _enlarging(side: int, cells: int) -> Array:
     """Weights of bilinear interpolation, ((cells + 1) · edge, cells), of cells with an edge of pixels."""
     size = (cells + 1) * -(-side // cells)
-    places = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))), np.float32)
+    return np.ascontiguousarray(upsampled(np.eye(cells, dtype=np.float32), (size,)).T)

@@ -7,8 +7,9 @@ is there all around. Four averages are in use, and they are not the same map: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -108,7 +109,8 @@ def smoothgrad(
     Notes
     -----
     The mean of the signed maps, as in the paper's formula. Every picture of a batch gets the
-    same noise, so that it does not depend on its company.
+    same noise, so that it does not depend on its company. A method that itself draws at random (RISE, LIME, Kernel
+    SHAP) draws other numbers for each copy, so that the standard error counts its chance, too.
     """
     noisy = _Noisy(of, samples, noise, seed, layer)
     yield from _averaged(model, x, targets, noisy, RunningMean(precision), each=np.abs if absolute else None)
@@ -155,7 +157,8 @@ def vargrad(
 
     Notes
     -----
-    Unbiased (divided by the number of samples less one). Never negative, in the square of the map's units.
+    Unbiased (divided by the number of samples less one), and so 0 until there are two. Never negative, in the
+    square of the map's units. Of a method that itself draws at random its own scatter is counted, too.
     """
     noisy = _Noisy(of, samples, noise, seed, layer)
     yield from _averaged(model, x, targets, noisy, RunningVariance(precision))
@@ -165,27 +168,51 @@ def _averaged(
     model: Model, x: Array, targets: Targets, noisy: _Noisy, running: RunningMean, *, each: Each | None = None
 ) -> Iterator[Estimate]:
     """Run a method on noisy copies, and yield what has been made of its maps, or of a function of each, so far."""
-    inner = METHODS[noisy.of]
-    if noisy.layer and not inner.looks:
-        raise ValueError(f"layer={noisy.layer!r} is of no use: {inner.title} ({noisy.of}) looks at no layer")
-    options = inner.complete({"layer": noisy.layer} if inner.looks else {})
-    spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
-    random = np.random.default_rng(noisy.seed)
-    for start, stop in chunks(noisy.samples, len(x), model.info.together(x.shape[1:-1])):
-        copies = stop - start
-        normal = random.standard_normal((copies, 1, *x.shape[1:]), np.float32)
-        pictures = spread * normal
-        pictures += x
-        pictures = pictures.reshape(-1, *x.shape[1:])
+    inner, done, unit, said = METHODS[noisy.of], 0, 0, [dict[str, None]() for _ in x]
+    for start, pictures, options in _copies(model, x, noisy):
+        copies = len(pictures) // len(x)
         for inside in inner.function(model, pictures, targets.repeat(copies), **options):
-            done = start * inside.total + copies * inside.done
+            unit = unit or inside.total  # of the first, where noise changes it: progress ends where it said
+            before, done = done, start * unit + copies * unit * inside.done // inside.total
             maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:])
             maps = each(maps) if each else maps
             if inside.done == inside.total:
                 running.add(maps)
-            elif not start:  # there is nothing to show yet but what is not finished
-                yield Estimate(maps.mean(axis=0), done, noisy.samples * inside.total)
+                for number, sentences in enumerate(inside.notes):
+                    said[number % len(x)].update(dict.fromkeys(sentences))
+            elif done == before:
                 continue
-            yield running.estimate(done, noisy.samples * inside.total)
+            elif not start:  # there is nothing to show yet but what is not finished
+                unfinished = type(running)()
+                unfinished.add(maps)
+                yield Estimate(unfinished.values, done, noisy.samples * unit)
+                continue
+            notes = [tuple(each) for each in said]
+            yield replace(running.estimate(done, noisy.samples * unit), notes=notes)
         if running.enough:
             return
+
+
+def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array, Mapping[str, Any]]]:
+    """Number of the first of some noisy copies of all pictures, the copies one after the other, and how they are run.
+
+    A method that draws at random itself gets one copy at a time, each with other numbers: alike they would share
+    an error that the copies' scatter does not show.
+    """
+    options = _options(noisy)
+    spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
+    random = np.random.default_rng(noisy.seed)
+    together = 1 if "seed" in options else model.info.together(x.shape[1:-1])
+    for start, stop in chunks(noisy.samples, len(x), together):
+        pictures = spread * random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)
+        pictures += x
+        own = {"seed": int(np.random.default_rng((noisy.seed, start)).integers(2**31))}
+        yield start, pictures.reshape(-1, *x.shape[1:]), options | own if "seed" in options else options
+
+
+def _options(noisy: _Noisy) -> dict[str, Any]:
+    """Options of the method inside: its defaults, but for the layer."""
+    inner = METHODS[noisy.of]
+    if noisy.layer and not inner.looks:
+        raise ValueError(f"layer={noisy.layer!r} is of no use: {inner.title} ({noisy.of}) looks at no layer")
+    return inner.complete({"layer": noisy.layer} if inner.looks else {})

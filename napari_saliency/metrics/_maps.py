@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_saliency.methods._upsampling import upsampled
+
 if TYPE_CHECKING:
     from napari_saliency._types import Array
     from napari_saliency.metrics._finding import Subject
@@ -76,17 +78,8 @@ def on_grid(values: Array, space: tuple[int, ...]) -> Array:
     space : tuple of int
         Size of the grid; a map of this size is returned as it is.
     """
-    found = values.astype(np.float64)
-    for axis, size in enumerate(space):
-        weights = _between(values.shape[axis], size)
-        found = np.moveaxis(np.tensordot(weights, found, (1, axis)), 0, axis)
-    return found.astype(np.float32)
-
-
-def _between(coarse: int, fine: int) -> npt.NDArray[np.float64]:
-    """How much each of ``coarse`` pixels counts for each of ``fine`` ones, (fine, coarse)."""
-    places = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
-    return np.asarray(np.maximum(1 - np.abs(places[:, None] - np.arange(coarse)), 0), np.float64)
+    (found,) = upsampled(values[None], space)
+    return np.asarray(found, np.float32)
 
 
 def trapezoid(y: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -6,14 +6,18 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from napari_saliency.methods._registry import Option, completed, options_of
+from napari_saliency.metrics._finding import Finding
 
 if TYPE_CHECKING:
     from napari_saliency._types import Needs
-    from napari_saliency.metrics._finding import Finding
+    from napari_saliency.metrics._finding import Subject
     from napari_saliency.models import ModelInfo
 
 Function = Callable[..., "Iterator[Finding]"]
@@ -21,6 +25,9 @@ Function = Callable[..., "Iterator[Finding]"]
 MOST_RUNS, MOST_WORK = 2000, 4e12
 """What one check may take without being asked for by name: pictures that the model is run on, and their
 multiplications. A processor takes about half a minute for either."""
+
+EMPTY = "The map is empty: there is nothing to look at."
+FLAT = "The map is the same everywhere: it says nothing of any place."
 
 _CHECKS: dict[str, Check] = {}
 
@@ -46,7 +53,7 @@ class Check:
     title : str
         As the user reads it.
     function : callable
-        ``function(subject, **options)`` yields `Finding`s.
+        ``function(subject, **options)`` yields `Finding`s; of a map of which there is nothing to judge that alone.
     cite : str
         Paper and section.
     cost : callable
@@ -90,8 +97,16 @@ def check(
     cite: str,
     cost: Callable[[Mapping[str, Any]], Cost] = lambda _: FREE,
     needs: Needs | None = None,
+    flat: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a check; its name becomes the id.
+
+    Parameters
+    ----------
+    title, cite, cost, needs
+        See `Check`.
+    flat : bool
+        Whether it can judge a map that is the same everywhere, too.
 
     Raises
     ------
@@ -103,10 +118,33 @@ def check(
         name = function.__name__
         if name in _CHECKS:
             raise ValueError(f"a check {name!r} is registered already")
-        _CHECKS[name] = Check(name, title, function, cite, cost, needs, options_of(function))
-        return function
+        guarded, options = _guarded(function, flat), options_of(function)
+        _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options)
+        return guarded
 
     return register
+
+
+def _guarded(function: Function, flat: bool) -> Function:
+    """Keep maps from a check that it cannot judge: to it they would be like no other map, which sounds good."""
+
+    @wraps(function)
+    def judged(subject: Subject, **options: object) -> Iterator[Finding]:
+        if why := _nothing_to_judge(subject, flat):
+            yield Finding(1, 1).judged("not applicable", why)
+        else:
+            yield from function(subject, **options)
+
+    return judged
+
+
+def _nothing_to_judge(subject: Subject, flat: bool) -> str:
+    """Why a map cannot be judged; nothing if it can."""
+    if not np.isfinite(subject.values).all():
+        return "The map has values that are not finite numbers: it cannot be judged."
+    if flat or np.ptp(subject.values, axis=tuple(range(len(subject.space)))).any():
+        return ""
+    return FLAT if subject.values.any() else EMPTY
 
 
 class Plan(NamedTuple):

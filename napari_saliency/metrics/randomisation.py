@@ -22,6 +22,8 @@ people, below the second they have nothing in common but the picture's own contr
 ONE_CLASS, NEARLY = 0.9, 0.7
 """Mean rank correlations between classes: from the first on it is one map under several names."""
 
+MIRRORED = "The model's two classes share one number: what speaks for one speaks against the other."
+
 Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random numbers."}]
 
 
@@ -67,7 +69,12 @@ def model_randomisation(
             finding = replace(finding, done=number * PARTS, curves=(curve,))
             if not finding.complete:
                 yield finding
-    yield _of_randomness(finding, shares, alike)
+    if finding.done:
+        yield _of_randomness(finding, shares, alike)
+    else:
+        yield finding.judged(
+            "not applicable", "Nothing that has weights comes before the layer that is explained."
+        )
 
 
 def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) -> Finding:
@@ -121,11 +128,18 @@ def class_randomisation(
 
     Notes
     -----
-    Alike is what has a high rank correlation, signs included.
+    Alike is what has a high rank correlation, signs included. A map that is another class's with all signs turned
+    shows the same places: only where its sign is shown does it tell which class it is of, so it is doubtful.
+    Of two classes that share one number (one output, or the probabilities of a softmax) what speaks for one speaks
+    against the other, whatever the map: there is nothing to judge. "Decrease" is compared with other quantities'
+    decrease, and of a weighted target the other class gets the largest weight, with its sign.
     """
     chosen, info = _other_classes(subject, classes, seed), subject.model.info
     if not len(chosen):
         yield Finding(1, 1).judged("not applicable", f"The model has no other {info.noun}.")
+        return
+    if _is_mirrored(subject):
+        yield Finding(1, 1).judged("not applicable", MIRRORED)
         return
     finding, alike = Finding(0, len(chosen) * PARTS), []
     for number, index in enumerate(chosen.tolist(), 1):
@@ -135,17 +149,33 @@ def class_randomisation(
         finding = replace(finding, done=number * PARTS, figures={**finding.figures, **named})
         if not finding.complete:
             yield finding
-    mean = float(np.mean(alike))
+    yield _of_classes(finding, alike, f"Other {PLURALS[info.noun]} have")
+
+
+def _of_classes(finding: Finding, alike: list[float], others: str) -> Finding:
+    mean, size = float(np.mean(alike)), float(np.mean(np.abs(alike)))
     finding = replace(finding, figures={"similarity": mean, **finding.figures})
-    others = f"Other {PLURALS[info.noun]} have"
     if mean >= ONE_CLASS:
-        yield finding.judged(
+        return finding.judged(
             "bad", f"{others} the same map (similarity {mean:.2f}): it does not tell why this one."
         )
-    elif mean >= NEARLY:
-        yield finding.judged("doubtful", f"{others} nearly the same map (similarity {mean:.2f}).")
-    else:
-        yield finding.judged("good", f"{others} other maps (similarity {mean:.2f}).")
+    if mean >= NEARLY:
+        return finding.judged("doubtful", f"{others} nearly the same map (similarity {mean:.2f}).")
+    if size >= NEARLY:
+        words = f"{others} nearly the same map but for its sign (similarity ±{size:.2f})"
+        return finding.judged("doubtful", f"{words}: where that is not shown, it does not tell why this one.")
+    return finding.judged("good", f"{others} other maps (similarity {mean:.2f}).")
+
+
+def _is_mirrored(subject: Subject) -> bool:
+    """Whether what is explained is the other one of two classes, turned, whatever the picture."""
+    info = subject.model.info
+    if len(info.labels) != 2 or info.ending == "quantity":
+        return False
+    if info.ending == "softmax":  # p and 1 − p
+        return subject.targets.score != "logit" or not info.logits
+    scores = subject.model.scores(subject.x)  # one output stands for both: −z and z
+    return bool(np.array_equal(scores[..., 0], -scores[..., 1]))
 
 
 def _other_classes(subject: Subject, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -159,5 +189,6 @@ def _of_class(subject: Subject, index: int) -> Targets:
     given: Array = subject.targets.weights
     weights = np.zeros_like(given)
     # Where the output has space, the target says how much each place counts.
-    weights[..., index] = np.abs(given).max(axis=-1)
+    most, least = given.max(axis=-1), given.min(axis=-1)
+    weights[..., index] = np.where(most >= -least, most, least)
     return Targets(weights, subject.targets.score)

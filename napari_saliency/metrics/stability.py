@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from napari_saliency.metrics._finding import PARTS, Finding, Subject
-from napari_saliency.metrics._registry import Cost, check
+from napari_saliency.metrics._registry import EMPTY, Cost, check
 
 STEADY, UNSTEADY = 0.5, 1.0
 """Changes of a map, relative to its own size. As large as the map itself is what two maps that have nothing
@@ -20,6 +20,7 @@ in common differ by, or more."""
     "Max-sensitivity",
     cite="Yeh et al. 2019, definition 3",
     cost=lambda options: Cost(maps=options["samples"]),
+    flat=True,
 )
 def max_sensitivity(
     subject: Subject,
@@ -47,7 +48,7 @@ def max_sensitivity(
     random = np.random.default_rng(seed)
     size = float(np.linalg.norm(subject.values))
     if not size:
-        yield Finding(1, 1).judged("not applicable", "The map is empty.")
+        yield Finding(1, 1).judged("not applicable", EMPTY)
         return
     reach = radius * float(np.ptp(subject.x))
     finding, changes = Finding(0, samples * PARTS), []

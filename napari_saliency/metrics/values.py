@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from napari_saliency.metrics._finding import Finding, Level, Subject
 from napari_saliency.metrics._maps import gini, magnitude, on_grid, relevance
 from napari_saliency.metrics._registry import check
+
+if TYPE_CHECKING:
+    from napari_saliency._placement import Region
+    from napari_saliency._types import Array
 
 CLOSE, FAR = 0.05, 0.2
 """Gaps, relative to the difference of scores. Within the first the paper calls the integral good (section 5)."""
@@ -22,10 +26,10 @@ CONCENTRATED, EVEN = 2.0, 1.05
 
 NO_REGION = "No region was given: draw one in a Labels or Shapes layer and choose it."
 WHOLE = "The region is the whole picture, which every map lies in."
-EMPTY = "The map is empty: there is nothing to look at."
+AGAINST = "Nothing in the map speaks for the target: no value of it is positive."
 
 
-@check("Completeness gap", cite="Sundararajan et al. 2017, proposition 1")
+@check("Completeness gap", cite="Sundararajan et al. 2017, proposition 1", flat=True)
 def completeness_gap(subject: Subject) -> Iterator[Finding]:
     """Whether the contributions add up to the score, as the method promises.
 
@@ -56,9 +60,7 @@ def sparseness(subject: Subject) -> Iterator[Finding]:
     """Whether the map points anywhere, or at everything: the Gini index of its magnitudes."""
     index = gini(magnitude(subject.values, len(subject.space)))
     finding = Finding(1, 1, {"Gini index": index})
-    if not subject.values.any():
-        yield finding.judged("bad", EMPTY)
-    elif index < NOISE:
+    if index < NOISE:
         yield finding.judged("doubtful", f"The map is spread as evenly as noise (Gini index {index:.2f}).")
     else:
         yield finding.judged("good", f"The map is concentrated on some places (Gini index {index:.2f}).")
@@ -74,10 +76,10 @@ def mass(subject: Subject) -> Iterator[Finding]:
     inside counts by that part. Judged is that of what counts, as in the figure "mass".
     """
     region = subject.region
-    if region is None or not subject.values.any():
-        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
-        return
     values, note = relevance(subject)
+    if region is None or values.max() <= 0:
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else AGAINST)
+        return
     inside = region.share(values.shape).astype(np.float64) * region.size
     inside /= np.prod(subject.space) / values.size  # now 1 where all of a map's pixel lies inside
     area = region.size / float(np.prod(subject.space))
@@ -102,8 +104,7 @@ def _share(
     values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
     inside: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
 ) -> float:
-    total = values.sum(dtype=np.float64)
-    return float((values * inside).sum() / total) if total else 0.0
+    return float((values * inside).sum() / values.sum(dtype=np.float64))
 
 
 @check("Pointing game", cite="Zhang et al. 2018, section 4.2")
@@ -128,14 +129,12 @@ def pointing_game(
     """
     region = subject.region
     values, note = relevance(subject)
-    if region is None or not values.any():
-        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else EMPTY)
+    if region is None or values.max() <= 0:
+        yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else AGAINST)
         return
-    fine = on_grid(values, subject.space)
-    highest, inside = np.argwhere(fine == fine.max()), np.argwhere(region.mask)
-    away = min(float(np.sqrt(((inside - point) ** 2).sum(axis=1).min())) for point in highest[:MOST_TIES])
+    away = _distance(region, on_grid(values, subject.space))
     finding = Finding(1, 1, {"distance": away}, notes=(note,))
-    if len(inside) == fine.size:
+    if region.mask.all():
         yield finding.judged("not applicable", WHOLE)
     elif away <= tolerance * max(subject.space) + _half_a_pixel(values.shape, subject.space):
         where = "lies in the region" if not away else f"lies {away:.0f} pixels beside the region"
@@ -144,11 +143,14 @@ def pointing_game(
         yield finding.judged("bad", f"The map's highest point lies {away:.0f} pixels away from the region.")
 
 
+def _distance(region: Region, fine: Array) -> float:
+    """How far the nearest of a map's highest points lies from a region on the same grid; 0 inside of it."""
+    from scipy import ndimage  # nobody shall wait for it who has no region
+
+    return float(ndimage.distance_transform_edt(~region.mask)[fine == fine.max()].min())
+
+
 def _half_a_pixel(coarse: tuple[int, ...], space: tuple[int, ...]) -> float:
     """Half the width of a map's pixel, in the picture's; 0 of maps of the picture's size."""
     widest = max(fine / wide for fine, wide in zip(space, coarse, strict=True))
     return widest / 2 if widest > 1 else 0.0
-
-
-MOST_TIES = 256
-"""Highest points that are looked at: a map that has more of them has none."""

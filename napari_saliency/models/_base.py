@@ -165,8 +165,9 @@ class Model(ABC):
         Yields
         ------
         Randomised
-            Layers below those that are random have the model's own weights, bit for bit. A layer's weights
-            are drawn by its own initialisers, where they are known; the others are its own in random order.
+            Layers below those that are random have the model's own weights, bit for bit; those that come after the
+            layer that was looked into are none of them. A layer's weights are drawn by its own initialisers,
+            where they are known; the others are its own in random order.
 
         Raises
         ------

@@ -151,7 +151,12 @@ class KerasModel(Model):
             raise self.no_cascade()
         with self.lock:
             graph = self._other(None)
-        layers = weighted_layers(self._raw, graph.called)
+            seen = self._seen(graph)
+        layers = [
+            layer
+            for layer in weighted_layers(self._raw, graph.called)
+            if any(map(seen.depends_on, own_weights(layer)))
+        ]
         weights: Weights = {}
         wanted = stages(len(layers), steps)
         for done, layer in enumerate(reversed(layers), 1):

@@ -154,6 +154,11 @@ class Graph:
             del twin._tensors[layer]
         return self._insides[layer]
 
+    def depends_on(self, variable: Any) -> bool:  # noqa: ANN401 - Keras has no types
+        """Whether the logits are computed from a layer's variable."""
+        captured = self._answer.graph.captures
+        return any(given is variable.value.handle and taken.op in self.ops for given, taken in captured)
+
     def evaluate(self, key: str, build: Callable[[], Any], x: Array) -> Any:  # noqa: ANN401 - what is built
         """Value of what is built once, in this graph, from its operations."""
         return self._function(key, lambda: (self._x, build()))(tf.constant(x))

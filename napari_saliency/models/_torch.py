@@ -136,7 +136,8 @@ class TorchModel(Model):
         with self._lock:
             network = copied(self._settled.network)
         shape = [size or 64 for size in self._settled.facts.shape]
-        layers = weighted_layers(network, np.zeros((self._settled.batch or 1, *shape), np.float32))
+        pictures = np.zeros((self._settled.batch or 1, *shape), np.float32)
+        layers = weighted_layers(network, pictures, self._inside)
         wanted = stages(len(layers), steps)
         for done, (name, layer) in enumerate(reversed(layers), 1):
             redraw(layer, seed + done)

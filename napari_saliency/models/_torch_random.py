@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_saliency.models._torch_network import by_name
-from napari_saliency.models._torch_settling import forward
+from napari_saliency.models._torch_pass import Watch, listen, run
+from napari_saliency.models._torch_settling import as_tensor
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
@@ -24,26 +25,31 @@ def copied(network: Network) -> Network:
     return replace(network, module=module, call=by_name(module))
 
 
-def weighted_layers(network: Network, x: Array) -> list[Named]:
+def weighted_layers(network: Network, x: Array, inside: str = "") -> list[Named]:
     """Layers with weights of their own, and their names, in the order in which pictures come through them.
 
-    Those that no picture comes through stand first.
+    Those that no picture comes through stand first; those that come after ``inside``, a layer, are left out.
     """
     found = [
         (name, part) for name, part in network.module.named_modules() if [*part.parameters(recurse=False)]
     ]
     order: dict[int, int] = {}
+    watch, after = Watch(None, (inside,)), set[int]()
 
     def come(part: Any, _given: Any) -> None:  # noqa: ANN401 - PyTorch's
+        if id(part) not in order and inside in watch.kept:
+            after.add(id(part))
         order.setdefault(id(part), len(order))
 
     hooks = [part.register_forward_pre_hook(come) for _, part in found]
     try:
-        forward(network, x)
+        with torch.no_grad(), listen(network.module, watch):
+            run(network, as_tensor(network, x), watch)
     finally:
         for hook in hooks:
             hook.remove()
-    return sorted(found, key=lambda named: order.get(id(named[1]), -1))
+    before = [named for named in found if id(named[1]) not in after]
+    return sorted(before, key=lambda named: order.get(id(named[1]), -1))
 
 
 def redraw(layer: Any, seed: int) -> None:  # noqa: ANN401 - a Module

@@ -6,6 +6,7 @@ import pytest
 from napari_saliency._types import SCORES
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._baselines import empty_picture
+from napari_saliency.methods.guided_ig import _nearer
 from tests.analytic import Linear, Quadratic, Spatial, pictures, targets_of
 
 guided_ig = METHODS["guided_ig"].function
@@ -171,3 +172,30 @@ def test_every_run_of_the_model_is_counted():
     done = [estimate.done for estimate in guided_ig(model, pictures(model, 3), targets_of(0, 1, 2), steps=9)]
     assert done == list(range(2, 11))
     assert model.calls == [("scores", 3), *[("gradient", 3)] * 9]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("fraction", [0.01, 0.25, 1.0])
+def test_a_derivative_that_is_no_number_goes_last_and_the_way_has_an_end(bad, fraction):
+    gradient = np.ones((4, 4, 3), np.float32)
+    gradient[0, 1, 2] = bad
+    place, x = np.zeros(gradient.shape), np.ones_like(gradient)
+    moved = _nearer(place, x, gradient, 1.0, fraction)
+    if fraction < 1:
+        assert moved.sum() == pytest.approx(47)
+        assert moved[0, 1, 2] == 0
+    np.testing.assert_array_equal(_nearer(place, x, gradient, 0.0, fraction), x)
+
+
+def test_a_map_that_is_not_finite_comes_to_its_end():
+    class Broken(Linear):
+        def pull_back(self, x, cotangents, rule=None):
+            found = super().pull_back(x, cotangents, rule)
+            found[:, 0, 0] = np.nan
+            return found
+
+    model = Broken()
+    estimates = list(guided_ig(model, pictures(model), targets_of(0), steps=8))
+    assert estimates[-1].done == estimates[-1].total
+    assert np.isnan(estimates[-1].values[0, 0, 0]).all()
+    assert np.isfinite(estimates[-1].values[0, 1:]).all()

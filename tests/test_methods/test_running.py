@@ -26,12 +26,17 @@ def test_moments_do_not_depend_on_how_samples_are_grouped(group):
     np.testing.assert_allclose(variance.stderr, np.sqrt(spread), rtol=1e-5)
 
 
-def test_one_sample_has_no_error_yet():
-    mean = RunningMean()
-    mean.add(samples(1))
-    np.testing.assert_array_equal(mean.values, samples(1)[0])
-    assert not mean.stderr.any()
-    assert not mean.enough
+@pytest.mark.parametrize("kind", [RunningMean, RunningVariance])
+def test_one_sample_has_no_error_yet(kind):
+    running = kind()
+    running.add(samples(1))
+    wanted = samples(1)[0] if kind is RunningMean else 0
+    np.testing.assert_array_equal(running.values, np.broadcast_to(wanted, (3, 4, 5)))
+    assert not running.enough
+    first = running.estimate(1, 9)
+    assert (first.stderr, first.diagnostics.keys()) == (None, {"samples"})
+    running.add(samples(1, 1))
+    assert running.estimate(2, 9).stderr.any()
 
 
 @pytest.mark.parametrize("kind", [RunningMean, RunningVariance])

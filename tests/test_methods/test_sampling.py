@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_saliency._types import ModelError
+from napari_saliency._types import Estimate, ModelError
 from napari_saliency.methods import METHODS, _registry, wrappable
-from tests.analytic import Quadratic, Spatial, pictures, targets_of
+from tests.analytic import Linear, Quadratic, Spatial, pictures, targets_of
 
 smoothgrad = METHODS["smoothgrad"].function
 
@@ -37,9 +37,12 @@ def maps_of(of, model, x, targets, samples, noise=0.15, seed=0):
     random = np.random.default_rng(seed)
     spread = noise * (x.max() - x.min())
     found = []
-    for _ in range(samples):
+    for number in range(samples):
         copy = (x + spread * random.standard_normal(x.shape, np.float32)).astype(np.float32)
-        *_, last = METHODS[of].function(model, copy, targets, **METHODS[of].complete({}))
+        options = METHODS[of].complete({})
+        if "seed" in options:
+            options["seed"] = int(np.random.default_rng((seed, number)).integers(2**31))
+        *_, last = METHODS[of].function(model, copy, targets, **options)
         found.append(last.values[0])
     return np.array(found, np.float64)
 
@@ -158,6 +161,70 @@ def test_the_standard_error_is_that_of_the_mean():
     runs = [list(smoothgrad(model, x, targets, samples=16, seed=seed))[-1] for seed in range(300)]
     scatter = np.std([run.values for run in runs], axis=0, ddof=1)
     np.testing.assert_allclose(scatter, np.mean([run.stderr for run in runs], axis=0), rtol=0.15)
+
+
+@pytest.mark.usefixtures("few_samples_inside")
+@pytest.mark.parametrize("of", ["rise", "lime", "kernel_shap"])
+def test_the_standard_error_counts_the_chance_of_the_method_inside(of):
+    """Without noise there is no other: the means of many runs scatter by what each says."""
+    model = Linear((4, 4, 1))
+    x, targets = pictures(model), targets_of(0)
+    runs = [
+        list(smoothgrad(model, x, targets, of=of, samples=8, noise=0.0, seed=seed))[-1] for seed in range(40)
+    ]
+    scatter = np.std([run.values for run in runs], axis=0, ddof=1)
+    said = np.sqrt(np.mean([run.stderr**2 for run in runs], axis=0))
+    assert scatter.min() > 0
+    assert np.mean(said) == pytest.approx(np.mean(scatter), rel=0.2)
+
+
+@pytest.mark.usefixtures("few_samples_inside")
+@pytest.mark.parametrize("of", ["rise", "lime", "kernel_shap"])
+def test_pictures_do_not_depend_on_their_company_whatever_the_method_inside_draws(of):
+    model = Spatial()
+    x = pictures(model, 2)
+    *_, both = smoothgrad(model, x, targets_of(0, 1), of=of, samples=4)
+    for n in range(2):
+        *_, alone = smoothgrad(model, x[n : n + 1], targets_of(n), of=of, samples=4)
+        np.testing.assert_allclose(both.values[n], alone.values[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(both.stderr[n], alone.stderr[0], rtol=1e-3, atol=1e-5)
+
+
+def noted(model, x, targets):
+    """Takes three steps of the second copy on; says something of each picture, once or again."""
+    total = 2 + (x[0, 0, 0, 0] > 0)
+    for done in range(1, total):
+        yield Estimate(x, done, total)
+    words = [("always", f"of {int(weights.argmax())}") for weights in targets.weights]
+    yield Estimate(x, total, total, notes=words)
+
+
+@pytest.mark.parametrize("name", ["smoothgrad", "smoothgrad_squared", "vargrad"])
+def test_what_the_method_inside_says_is_passed_on_once(name, monkeypatch):
+    found = _registry.Method("noted", "Noted", noted, "scores", "nobody", ())
+    monkeypatch.setitem(_registry._METHODS, "noted", found)
+    model = Spatial()
+    *_, last = METHODS[name].function(model, pictures(model, 2), targets_of(2, 3), of="noted", samples=5)
+    assert last.notes == [("always", "of 2"), ("always", "of 3")]
+
+
+def test_progress_ends_where_it_said_although_noise_changes_how_long_the_method_inside_takes(monkeypatch):
+    found = _registry.Method("noted", "Noted", noted, "scores", "nobody", ())
+    monkeypatch.setitem(_registry._METHODS, "noted", found)
+    model = Spatial(batch=1)
+    estimates = list(smoothgrad(model, pictures(model), targets_of(0), of="noted", samples=9, noise=1.0))
+    done = [estimate.done for estimate in estimates]
+    assert done == sorted(set(done))
+    assert {estimate.total for estimate in estimates} == {done[-1]}
+
+
+@pytest.mark.parametrize("of", ["occlusion", "integrated_gradients"])
+def test_a_variance_is_one_from_the_first_picture_on(of):
+    model = Spatial()
+    x, targets = pictures(model), targets_of(0)
+    estimates = list(METHODS["vargrad"].function(model, x, targets, of=of, samples=6))
+    assert len(estimates) > 6
+    assert all((estimate.values >= 0).all() for estimate in estimates)
 
 
 def test_a_picture_of_one_value_has_no_range_and_its_map_is_the_gradient():

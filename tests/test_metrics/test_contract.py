@@ -1,5 +1,7 @@
 """What holds for every registered check."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_metrics.subjects import FEW, last, run, subject
@@ -8,6 +10,9 @@ from napari_saliency._placement import Region
 from napari_saliency._types import ModelError
 from napari_saliency.metrics import CHECKS
 from tests.analytic import Convolutional, Spatial
+
+WORDS = {"empty": "is empty", "even": "same everywhere", "nan": "not finite", "inf": "not finite"}
+FLAT = {"completeness_gap": ("empty", "even"), "max_sensitivity": ("even",)}  # which they can judge
 
 every_check = pytest.mark.parametrize("name", CHECKS)
 RUNNING = [name for name, check in CHECKS.items() if check.runs(1)]
@@ -113,6 +118,35 @@ def test_no_call_is_larger_than_the_model_wants(name):
     given = subject(Convolutional(batch=3), region=region())
     run(name, given)
     assert max(size for _, size in given.model.calls) <= 3
+
+
+def unusable(kind):
+    """A map of which there is nothing to judge."""
+    given = about()
+    values = {"empty": np.zeros_like, "even": np.ones_like}.get(kind, np.array)(given.values)
+    if kind not in ("empty", "even"):
+        values[0, 0, 0] = float(kind)
+    if kind == "even":
+        values[...] = [1, -2, 3]  # each channel is
+    return replace(given, values=values, diagnostics={"relative completeness gap": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [(name, *each) for name in CHECKS for each in WORDS.items() if each[0] not in FLAT.get(name, ())],
+)
+def test_of_a_map_that_says_nothing_nothing_is_said(name, kind, words):
+    """Such a map is like no other, which sounds good."""
+    given = unusable(kind)
+    given.model.calls.clear()
+    (found,) = run(name, given)
+    assert found.level == "not applicable"
+    assert words in found.verdict
+    assert not given.model.calls
+
+
+def test_that_an_empty_map_misses_the_score_is_told():
+    assert last("completeness_gap", unusable("empty")).level == "bad"
 
 
 @pytest.mark.parametrize("name", RUNNING)

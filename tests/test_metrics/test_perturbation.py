@@ -155,6 +155,7 @@ def test_probabilities_are_drawn_and_random_orders_beside_them(name):
 def test_pixels_of_equal_value_come_in_an_order_that_the_seed_chooses():
     model = Linear()
     values = np.zeros((6, 8))
+    values[0] = 1
     curves = [
         last("deletion", subject(model, "occlusion", values=values), seed=seed).curves[0].y
         for seed in (0, 0, 1)

@@ -1,15 +1,17 @@
 """Randomised weights and classes: what changes must change, and what must not stays bit-equal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_metrics.subjects import last, subject, weighted
 
 from napari_saliency._types import Targets
 from napari_saliency.methods import METHODS
-from napari_saliency.metrics import Finding
+from napari_saliency.metrics import Finding, Subject
 from napari_saliency.metrics._maps import magnitude, spearman
-from napari_saliency.metrics.randomisation import _of_randomness
-from tests.analytic import Convolutional, Dense, Linear
+from napari_saliency.metrics.randomisation import _of_class, _of_randomness
+from tests.analytic import Convolutional, Dense, Linear, pictures
 
 
 def test_pitfall_randomisation_check_re_initialises_everything_at_step_one():
@@ -60,6 +62,13 @@ def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):
     assert "Other classes have the same map" in classes.verdict
 
 
+def test_where_no_weights_come_before_what_is_explained_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(Convolutional, "cascade", lambda *_: (each for each in ()))
+    found = last("model_randomisation", subject(Convolutional()))
+    assert (found.level, found.complete) == ("not applicable", True)
+    assert "Nothing that has weights" in found.verdict
+
+
 @pytest.mark.parametrize(
     ("alike", "level"),
     [
@@ -96,9 +105,67 @@ def test_a_model_of_one_class_has_no_other():
     assert (found.level, found.verdict) == ("not applicable", "The model has no other class.")
 
 
-def test_another_class_of_an_output_with_space_is_asked_for_in_the_same_places():
-    from napari_saliency.metrics.randomisation import _of_class
+class Two(Linear):
+    """Two classes, which one output tells apart or which have one each."""
 
+    def __init__(self, kind):
+        super().__init__(ending="softmax" if "softmax" in kind else "sigmoid")
+        self.info = replace(self.info, labels=("a", "b"), logits="unknown" not in kind)
+        self.weights, self.bias = self.weights[..., :2].copy(), self.bias[:2].copy()
+        if kind == "one sigmoid":
+            self.weights[..., 0], self.bias[0] = -self.weights[..., 1], -self.bias[1]
+
+
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad_squared", "rise"])
+@pytest.mark.parametrize(
+    ("kind", "score", "mirrored"),
+    [
+        ("one sigmoid", "logit", True),
+        ("one sigmoid", "probability", True),
+        ("two sigmoids", "logit", False),
+        ("softmax", "logit", False),
+        ("softmax", "probability", True),
+        ("softmax", "log_probability", True),
+        ("softmax of unknown logits", "logit", True),
+    ],
+)
+def test_two_classes_that_share_one_number_are_not_compared(method, kind, score, mirrored):
+    model, options = Two(kind), METHODS[method].complete({})
+    x, targets = pictures(model), Targets(np.float32([[0, 1]]), score)
+    *_, made = METHODS[method].function(model, x, targets, **options)
+    found = last("class_randomisation", Subject(model, x, targets, made.values[0], method, options))
+    assert ("share one number" in found.verdict) == mirrored
+    assert (found.level == "not applicable") == mirrored
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_decrease_is_compared_with_decrease(sign):
+    model = Linear(ending="quantity")
+    model.weights[...] = model.weights[..., :1]
+    about = subject(model, values=sign * model.weights[..., 0])
+    about = replace(about, targets=Targets(sign * about.targets.weights))
+    found = last("class_randomisation", about)
+    assert (found.level, found.figures["similarity"]) == ("bad", pytest.approx(1))
+
+
+@pytest.mark.parametrize(("given", "wanted"), [([1, -1, 0], 1), ([-1, 1, 0], 1), ([-2, 1, 0], -2)])
+def test_another_class_gets_the_largest_weight_with_its_sign(given, wanted):
+    about = replace(subject(Linear()), targets=Targets(np.float32([given])))
+    np.testing.assert_array_equal(_of_class(about, 2).weights, [[0, 0, wanted]])
+
+
+@pytest.mark.parametrize(("factors", "level"), [([-1, -1, -1], "doubtful"), ([1, -1, -1], "doubtful")])
+def test_a_map_that_differs_by_its_sign_alone_is_doubtful(factors, level):
+    model = Linear()
+    for index, factor in enumerate(factors, 1):
+        model.weights[..., index] = factor * model.weights[..., 0]
+    found = last("class_randomisation", subject(model), classes=3)
+    assert found.level == level
+    assert "but for its sign (similarity ±1.00)" in found.verdict
+    assert found.figures["similarity"] == pytest.approx(np.mean(factors))
+
+
+def test_another_class_of_an_output_with_space_is_asked_for_in_the_same_places():
     model = Dense()
     about = subject(Linear())
     places = np.random.default_rng(0).random((1, *model.info.space))

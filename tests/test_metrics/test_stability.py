@@ -60,4 +60,7 @@ def test_the_verdict_follows_the_largest_change(wanted, level):
 
 def test_an_empty_map_cannot_change():
     found = last("max_sensitivity", subject(Linear(), values=np.zeros((6, 8, 3))))
-    assert (found.level, found.verdict) == ("not applicable", "The map is empty.")
+    assert (found.level, found.verdict) == (
+        "not applicable",
+        "The map is empty: there is nothing to look at.",
+    )

@@ -114,6 +114,34 @@ def test_layers_come_from_the_top_and_one_that_is_used_twice_at_its_lowest_place
     ]
 
 
+@pytest.mark.parametrize(
+    ("inside", "wanted"),
+    [
+        ("depthwise", ["depthwise", "shared", "first_bn", "first"]),
+        ("first_bn", ["first_bn", "first"]),
+        ("first", ["first"]),
+    ],
+)
+def test_inside_a_layer_those_that_come_after_it_are_left_out(keras, opened, inside, wanted):
+    model = opened(trained(normalised(keras))).inside(inside)
+    x = pictures(Convolutional())
+    own = model.scores(x)
+    stages = list(model.cascade(20))
+    assert [(stage.layer, stage.total) for stage in stages] == [(name, len(wanted)) for name in wanted]
+    for stage in model.cascade(20):
+        assert not np.allclose(stage.model.scores(x), own)
+
+
+def test_inside_a_branch_the_other_one_is_left_out(keras, opened):
+    x = keras.Input((9, 13, 3))
+    stem = keras.layers.Conv2D(4, 3, name="stem")(x)
+    branches = [keras.layers.Conv2D(4, 3, name=name)(stem) for name in ("left", "right")]
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(branches))
+    model = opened(keras.Model(x, keras.layers.Dense(4, "softmax")(mean)))
+    for name in ("left", "right"):
+        assert [stage.layer for stage in model.inside(name).cascade(9)] == [name, "stem"]
+
+
 def test_few_steps_are_spread_from_one_layer_to_all(keras, opened):
     model = opened(trained(normalised(keras)))
     assert [stage.done for stage in model.cascade(3)] == [1, 4, 7]

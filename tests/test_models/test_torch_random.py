@@ -114,6 +114,26 @@ def test_layers_come_from_the_top_as_pictures_come_through_them():
     assert layers == ["top", "scale", "shared", "norm", "first", "unused"]
 
 
+@pytest.mark.parametrize(
+    ("inside", "wanted"),
+    [
+        ("shared", ["shared", "norm", "first", "unused"]),
+        ("norm", ["norm", "first", "unused"]),
+        ("first", ["first", "unused"]),
+    ],
+)
+def test_inside_a_layer_those_that_come_after_it_are_left_out(twin, inside, wanted):
+    net = Mixed()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.5)  # so that what a layer draws is something else
+    model, x = opened(net).inside(inside), pictures(twin)
+    own = model.scores(x)
+    for stage, name in zip(model.cascade(9), wanted, strict=True):
+        assert (stage.layer, stage.total) == (name, len(wanted))
+        assert not np.allclose(stage.model.scores(x), own)
+
+
 def test_few_steps_are_spread_from_one_layer_to_all():
     assert [stage.done for stage in opened(Mixed()).cascade(3)] == [1, 4, 6]
 
