@@ -6,21 +6,19 @@ needs an event loop comes in as ``post`` and ``delay``.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import Notification, notification_manager
 from psygnal import Signal
 
 from napari_saliency import _display
 from napari_saliency._napari_beside import PictureLayers
+from napari_saliency._napari_files import Files, show_instead
 from napari_saliency._napari_live import KIND, STATE
 from napari_saliency._napari_maps import MapLayers
 from napari_saliency._napari_pictures import (
     OURS,
-    Pixels,
     Reading,
     is_picture,
     owner,
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from napari_saliency._napari_pictures import Plane
     from napari_saliency._napari_regions import Drawing, Drawn
     from napari_saliency._placement import Inside
-    from napari_saliency._state import ModelStatus, Problem
+    from napari_saliency._state import ModelStatus
 
 NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
 NO_PICTURE = Reading("Drop a picture into the window.")
@@ -86,7 +84,7 @@ class Viewing:
     def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
         self._viewer, self._inspection, self._post = viewer, inspection, post
         self._look_soon = delay(self._look)
-        self._reader = ThreadPoolExecutor(1, "saliency-files")
+        self._files = Files(post)
         self._closed = False
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
@@ -119,7 +117,7 @@ class Viewing:
             if layer is not None:
                 for emitter, callback in self._layer_events(layer):
                     emitter.connect(callback)
-                self._in_background(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
+                self._files.read(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
         self.pictures_changed.emit()
         self._tell_map()
         self._look()
@@ -142,7 +140,7 @@ class Viewing:
         """Show the picture as it should have been read, in a layer of its own."""
         source, corrected = self.source, self.reading.corrected
         if source is not None and corrected is not None:
-            self._in_background(corrected, partial(self._corrected, source))
+            self._files.read(corrected, partial(show_instead, self._viewer.layers, source))
 
     def keep(self) -> None:
         """Leave the map as a layer of its own; the next one goes into a new one."""
@@ -197,7 +195,7 @@ class Viewing:
             emitter.disconnect(callback)
         self._inspection.explanation_changed.disconnect(self._answered, missing_ok=True)
         self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._files.close()
 
     # Which picture -----------------------------------------------------------------------------
 
@@ -350,32 +348,10 @@ class Viewing:
             self.reading = reading
             self.reading_changed.emit(reading)
 
-    # Files that napari reads otherwise -----------------------------------------------------------
-
-    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        def run() -> None:
-            try:
-                answer = partial(then, work())
-            except (OSError, ValueError) as error:
-                answer = partial(self._notify_plainly, str(error))
-            self._post(lambda: None if self._closed else answer())
-
-        self._reader.submit(run)
-
     def _read_otherwise(self, layer: Image, reading: Reading) -> None:
         if layer is self.source:
             self._otherwise = reading
             self._look()
-
-    def _corrected(self, wrong: Image, pixels: Pixels) -> None:
-        if wrong in self._viewer.layers:
-            flat = pixels.ndim == 2
-            right = Image(pixels, rgb=not flat, name=wrong.name)
-            wrong.visible = False
-            self._viewer.layers.insert(self._viewer.layers.index(wrong) + 1, right)
-
-    def _notify_plainly(self, message: str) -> None:
-        notification_manager.dispatch(Notification(message, "warning"))
 
     # Maps --------------------------------------------------------------------------------------
 
@@ -416,9 +392,3 @@ class Viewing:
 
     def _contrast_by_hand(self, by_hand: bool) -> None:
         self.contrast_changed.emit(by_hand)
-
-
-def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
-    """Show a problem as napari's notification, what lies behind it on a button's press."""
-    actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
-    notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))

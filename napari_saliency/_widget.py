@@ -12,8 +12,9 @@ from superqt.utils import qdebounced
 
 from napari_saliency import _engine
 from napari_saliency._inspection import Inspection
-from napari_saliency._napari import Viewing, notify
+from napari_saliency._napari import Viewing
 from napari_saliency._napari_keys import Keys
+from napari_saliency._napari_notices import notify
 from napari_saliency._panels._style import MARGIN, Colours, Section, sheet
 from napari_saliency._panels.check import CheckSection
 from napari_saliency._panels.classes import ClassSection

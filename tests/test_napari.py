@@ -19,8 +19,9 @@ from PIL import Image as Pillow
 
 from napari_saliency._display import Display
 from napari_saliency._image import prepare
-from napari_saliency._napari import NO_PICTURE, Viewing, notify
+from napari_saliency._napari import NO_PICTURE, Viewing
 from napari_saliency._napari_maps import geometry, pinned
+from napari_saliency._napari_notices import notify
 from napari_saliency._napari_pictures import OURS, Plane, owner, picture, read_otherwise, visible_plane
 from napari_saliency._state import Problem, Request
 from napari_saliency._types import Target
@@ -56,7 +57,7 @@ def viewing(viewer, inspection):
 
 def settle(viewing):
     """Wait for the thread that looks at files, and for its answers."""
-    viewing._reader.submit(lambda: None).result(10)
+    viewing._files._reader.submit(lambda: None).result(10)
     posted = viewing._post.__self__
     while posted:
         posted.pop(0)()
@@ -593,7 +594,7 @@ def test_three_planes_may_be_colours(viewer, viewing):
 
 def test_a_file_that_is_gone_is_a_sentence(viewer, inspection, viewing, tmp_path):
     before = len(notification_manager.records)
-    viewing._in_background(lambda: Pillow.open(tmp_path / "gone.png"), lambda _answer: None)
+    viewing._files.read(lambda: Pillow.open(tmp_path / "gone.png"), lambda _answer: None)
     settle(viewing)
     (record,) = notification_manager.records[before:]
     assert "gone.png" in record.message
@@ -690,7 +691,7 @@ def closed(viewer, inspection):
     inspection.explain()
     viewing.close()
     viewing.close()
-    viewing._reader.shutdown()
+    viewing._files._reader.shutdown()
     return weakref.ref(viewing)
 
 
@@ -711,7 +712,7 @@ def test_answers_that_come_after_closing_are_dropped(viewer, inspection):
     posted = []
     viewing = Viewing(viewer, inspection, posted.append, at_once)
     viewer.add_image(RNG.integers(0, 255, (28, 28, 3), np.uint8))
-    viewing._reader.shutdown()
+    viewing._files._reader.shutdown()
     assert posted
     viewing.close()
     for call in posted:

@@ -1,0 +1,23 @@
+"""What the user is told in a corner of napari's window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import Notification, notification_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_saliency._state import Problem
+
+
+def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
+    """Show a problem, and what lies behind it on a button's press."""
+    actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
+    notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))
+
+
+def warn(message: str) -> None:
+    """Show a sentence."""
+    notification_manager.dispatch(Notification(message, "warning"))
