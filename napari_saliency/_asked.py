@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Self
 from napari_saliency._types import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from napari_saliency._placement import Region
     from napari_saliency._types import Prediction, Score, Weights
+    from napari_saliency.models import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,8 @@ class Asked:
     def target(self, prediction: Prediction, score: Score, region: Region | None) -> Target:
         """What is explained of a picture."""
         return Target(self.weights or Asked.one(self.selected_in(prediction)).weights, score, region)
+
+
+def meaning(info: ModelInfo) -> Hashable:
+    """What the indices of a model's classes mean: the same as long as this is."""
+    return info.fingerprint, info.inside, info.outputs[:1], len(info.labels)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_saliency._ahead import Ahead
-from napari_saliency._asked import Asked
+from napari_saliency._asked import Asked, meaning
 from napari_saliency._checking import Checked, Checking
 from napari_saliency._explain import Question
 from napari_saliency._link import ThreadLink
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_saliency._image import Prepared
     from napari_saliency._link import Later, Post
     from napari_saliency._types import Prediction, Score
-    from napari_saliency.models import ModelInfo
 
 
 class Inspection(Signals):
@@ -340,7 +339,7 @@ class Inspection(Signals):
             self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
             self._set_progress(self.progress if self._wanted else None)
             self._seen.lose()
-        elif status.info is not None and (answers := _answers(status.info)) != self._answers:
+        elif status.info is not None and (answers := meaning(status.info)) != self._answers:
             self._answers, self.asked = answers, Asked()
             self.class_changed.emit(None)
         self._phase = status.phase
@@ -425,8 +424,3 @@ class Inspection(Signals):
     def _if_open(self, answer: Callable[[], None]) -> None:
         if not self._closed:
             answer()
-
-
-def _answers(info: ModelInfo) -> Hashable:
-    """What the classes of a model are: as long as it is the same, an index means the same class."""
-    return info.fingerprint, info.inside, info.outputs[:1], len(info.labels)
