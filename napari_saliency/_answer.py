@@ -37,7 +37,7 @@ class Answer:
         path = settings_path(model)
         beside = Settings.beside(model)
         text = path.read_text(encoding="utf-8") if path.exists() else None
-        settings.over(for_other_port(beside, settings)).write_beside(model)
+        joined(beside, settings).write_beside(model)
         self._kept = path, text
 
     def undo(self) -> None:
@@ -52,7 +52,15 @@ class Answer:
                 path.write_text(text, encoding="utf-8")
 
 
-def for_other_port(before: Settings, now: Settings) -> Settings:
-    """What was said before and still holds: names belong to one output, and to one kind of number."""
-    other = any(getattr(now, name) not in (None, getattr(before, name)) for name in ("output", "task"))
-    return before.model_copy(update={"labels": None}) if other else before
+def joined(before: Settings, now: Settings) -> Settings:
+    """What is said now, and of what was said before what still holds.
+
+    Names belong to one output and to one kind of number, and the kind to one output: the form still shows that
+    of the output before.
+    """
+    if now.output not in (None, before.output):
+        now = now.model_copy(update={"task": None})
+        before = before.model_copy(update={"labels": None, "task": None})
+    elif now.task not in (None, before.task):
+        before = before.model_copy(update={"labels": None})
+    return now.over(before)

@@ -129,6 +129,8 @@ class Engine:
             self.opened = version
         else:
             self.model = self.model.with_settings(settings)
+        if settings.size:
+            self.model.try_size()
         self.seen = self.model.inside(inside) if inside else self.model
         info, program = self.seen.info, version[-1]
         return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info

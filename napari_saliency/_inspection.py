@@ -222,12 +222,14 @@ class Inspection(Signals):
             self._set_progress(Progress(self.progress.done, self.progress.total, "stopping after this step"))
 
     def dismiss(self) -> None:
-        """Stop computing what is shown, at once: nobody wants to see it."""
+        """Stop computing what is shown, at once, and show nothing: nobody wants to see it."""
         run = self._runner.run
         if run is not None and not run.quiet and run.request == self.request:
             self._wanted = False
             self._runner.stop()
             self._set_progress(None)
+        self.request = self.explanation = None
+        self.explanation_changed.emit(None)
 
     def stop_by_force(self) -> None:
         """End the engine in the middle of a step, or of loading a model, and start another."""

@@ -88,7 +88,6 @@ class Viewing:
         self._closed = False
         self._version: dict[object, int] = {}
         self._otherwise = Reading()
-        self._dismissed = False  # the user has deleted the map that is shown
         self._space = 2  # axes that the model sees
         self.source: Image | None = None
         self.region: Drawing | None = None
@@ -98,7 +97,7 @@ class Viewing:
         self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
-        inspection.explanation_changed.connect(self._answered)
+        inspection.explanation_changed.connect(self._show)
         inspection.known_classes_changed.connect(self._prepare)
         inspection.model_changed.connect(self._model_set)
         self._model_set(inspection.model)
@@ -158,8 +157,7 @@ class Viewing:
     def display(self, display: _display.Display) -> None:
         self._display = display
         self._maps.set_display(display, self.source)
-        if not self._dismissed:
-            self._show(self._inspection.explanation)
+        self._show(self._inspection.explanation)
 
     @property
     def errors(self) -> bool:
@@ -193,7 +191,7 @@ class Viewing:
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
-        self._inspection.explanation_changed.disconnect(self._answered, missing_ok=True)
+        self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
         self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
         self._files.close()
 
@@ -262,7 +260,6 @@ class Viewing:
         if source is not None:  # other layers are left alone while some are being removed
             self._post(partial(self._error_deleted, source))
         if self._is_shown(event.value):
-            self._dismissed = True
             self._inspection.dismiss()
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
@@ -354,11 +351,6 @@ class Viewing:
             self._look()
 
     # Maps --------------------------------------------------------------------------------------
-
-    def _answered(self, explanation: Explanation | None) -> None:
-        """Show what is new, also where an older map was deleted."""
-        self._dismissed = False
-        self._show(explanation)
 
     def _show(self, explanation: Explanation | None) -> None:
         request = self._inspection.request

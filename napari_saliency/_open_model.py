@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_saliency import _engine
-from napari_saliency._answer import Answer, for_other_port
+from napari_saliency._answer import Answer, joined
 from napari_saliency._link import EngineLink, Later, Post, timer
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
 from napari_saliency._types import EndlessError, ModelError, UntrustedError
@@ -96,7 +96,7 @@ class OpenModel:
             self._answer.write(settings)
         except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
             self._failed(Problem.of("This could not be kept beside the model", error))
-        self.open(source, settings.over(for_other_port(before, settings)))
+        self.open(source, joined(before, settings))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""

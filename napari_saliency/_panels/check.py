@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_saliency.metrics import Finding, Level
 
 MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not applicable": "–"}
+TOLD: tuple[Level, ...] = ("bad", "doubtful", "good")
+"""What is counted beside the button, what must not be overlooked first."""
+
 START, CANCEL, STOPPING = "Check this map", "Cancel", "Stopping…"
 BUTTON, INDENT = 130, 18  # pixels; all of the button's texts fit, so that it stays as it is
 _TIPS = {
@@ -96,8 +99,8 @@ class CheckSection(Section):
         self.hint.setVisible(progress is None)
         if progress is None:
             levels = [finding.level for finding in checks.findings.values()]
-            said = [f"{MARKS[level]} {levels.count(level)}" for level in MARKS if level in levels]
-            say(self.hint, "   ".join(said[:3]))
+            said = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
+            say(self.hint, " ".join(said))
             return
         self.progress.setRange(0, progress.total or 1)  # never without a total; see `run`
         self.progress.setValue(progress.done)

@@ -183,10 +183,15 @@ def summary(explanation: Explanation) -> str:
 def _in_words(name: str, value: float) -> str:
     """Write one of a map's diagnostics for people."""
     if name == RELATIVE_ERROR:
-        return f"standard error {100 * value:.2g} % of the maximum"
+        return f"standard error {_brief(100 * value)} % of the maximum"
     if name == SAMPLES:
         return f"{value:.0f} samples"
-    return f"{name.replace('_', ' ')} {value:.2g}"
+    return f"{name.replace('_', ' ')} {_brief(value)}"
+
+
+def _brief(value: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def _choice(name: str, choices: Any) -> ComboBox:  # noqa: ANN401 - names, or names with their words

@@ -172,7 +172,7 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
     way = whole - empty
     figures = {"area": area, "random area": random, "random spread": spread}
     if way <= FLAT * np.abs(found).max():
-        words = f"The score is as high without the picture ({how.fill}): choose another fill."
+        words = f"The score is as high without the picture ({how.fill}): this fill tells nothing here."
         return replace(so_far, figures=figures).judged("not applicable", words)
     ended = replace(so_far, figures=figures | {"gain": float(gain / way)})
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
@@ -181,7 +181,9 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {verb} sooner than at random ({numbers}).")
     if room < ROOM * way:
-        words = f"The score {verb} at once whichever pixels come first ({numbers}): choose another fill."
+        words = (
+            f"The score {verb} at once whichever pixels come first ({numbers}): this fill tells nothing here."
+        )
         return ended.judged("not applicable", words)
     if gain > 0:
         return ended.judged("doubtful", f"The score {verb} hardly sooner than at random ({numbers}).")

@@ -202,6 +202,18 @@ class Model(ABC):
         scores = self.scores(x)
         return [self.prediction(*one) for one in zip(scores, regions or [None] * len(scores), strict=True)]
 
+    def try_size(self) -> None:
+        """Run an empty picture of the size that the user said.
+
+        Raises
+        ------
+        ModelError
+            If the network cannot be run on such pictures, or memory would not suffice.
+        """
+        shape = (1, *(side or 1 for side in self.info.input.shape), self.info.input.channels)
+        check_memory(self.info, shape)
+        self.scores(np.zeros(shape, np.float32))
+
     def prediction(self, logits: Array, region: Region | None = None) -> Prediction:
         """Name and weigh the logits (K,), or (*space, K), of one picture.
 
@@ -246,8 +258,12 @@ class Model(ABC):
         return self._recall
 
 
+PREFACES = ("Exception encountered when calling", "Graph execution error")
+"""What Keras and TensorFlow say before they say what is wrong."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a framework's error that says something, without Keras' preface and bold type."""
     lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
-    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    said = (line for line in lines if line and not line.startswith(PREFACES))
     return next(said, type(error).__name__)[:300]

@@ -137,7 +137,10 @@ class Settings(BaseModel):
         if not path.exists():
             return cls()
         try:
-            return cls(**json.loads(read_text(path)))
+            content = json.loads(read_text(path))
+            if isinstance(content, dict):
+                content.pop("file", None)  # see `settings_path`
+            return cls(**content)
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path.name} beside the model is not valid: {error}; correct or delete it"
@@ -145,13 +148,30 @@ class Settings(BaseModel):
 
     def write_beside(self, model: Path) -> None:
         """Keep these settings beside a model's file."""
-        text = json.dumps(self.given(), indent=1, ensure_ascii=False, default=list)
+        content = {**self.given(), "file": model.name}
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=list)
         settings_path(model).write_text(text + "\n", encoding="utf-8")
 
 
 def settings_path(model: Path) -> Path:
-    """Where the settings of a model's file are kept."""
-    return model.with_name(model.name.removesuffix(model.suffix) + ".saliency.json")
+    """Where the settings of a model's file are kept.
+
+    ``NAME.saliency.json``; or ``NAME.ENDING.saliency.json`` if the former says that it is of another file, as
+    of ``net.keras`` where this one is ``net.pth``, and that file is there.
+    """
+    path = model.with_name(model.name.removesuffix(model.suffix) + ".saliency.json")
+    of = _file_of(path)
+    other = of != model.name and bool(of) and model.with_name(of).exists()
+    return model.with_name(model.name + ".saliency.json") if other else path
+
+
+def _file_of(path: Path) -> str:
+    """The name of the model's file that settings say they are of; "" where they do not."""
+    try:
+        content = json.loads(read_text(path))
+        return Path(content["file"]).name
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def read_text(path: Path, encoding: str = "utf-8", longest: int = LONGEST) -> str:

@@ -338,7 +338,7 @@ def test_it_can_be_run_forward_alone_and_says_what_works(opened, twin):
         if method.needs == "scores":
             assert explain(model, x[0], 0, method.id).complete
             continue
-        with pytest.raises(ModelError, match=r"which net does not give: choose .*Occlusion \(occlusion\)"):
+        with pytest.raises(ModelError, match=r"net .*: choose .*Occlusion \(occlusion\)"):
             explain(model, x[0], 0, method.id)
     for call in (lambda: model.gradient(x, targets), lambda: model.tap(x, targets, "conv")):
         with pytest.raises(ModelError, match="net is an ONNX file, which can only be run forward"):

@@ -47,7 +47,7 @@ def test_settings_come_back_as_they_were_written(model, settings):
 def test_a_settings_file_is_readable_and_holds_nothing_that_was_not_said(model):
     Settings(labels=("cat", "dög"), fit="pad").write_beside(model)
     text = settings_path(model).read_text(encoding="utf-8")
-    assert json.loads(text) == {"labels": ["cat", "dög"], "fit": "pad"}
+    assert json.loads(text) == {"labels": ["cat", "dög"], "fit": "pad", "file": model.name}
     assert "dög" in text
 
 
@@ -206,5 +206,30 @@ def test_the_readme_lists_every_field():
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     table = text[text.index("| field | |") :].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()))) == {
-        *Settings.model_fields
-    }
+        *Settings.model_fields, "file",
+    }  # fmt: skip
+
+
+def test_files_that_share_a_name_have_settings_of_their_own(tmp_path):
+    """As the networks of two frameworks do: their preprocessing need not be the same."""
+    keras, torch = tmp_path / "net.keras", tmp_path / "net.pth"
+    for path in (keras, torch):
+        path.touch()
+    Settings(preprocessing="caffe").write_beside(keras)
+    assert Settings.beside(torch) == Settings()
+    Settings(preprocessing="torch").write_beside(torch)
+    assert Settings.beside(keras) == Settings(preprocessing="caffe")
+    assert Settings.beside(torch) == Settings(preprocessing="torch")
+    assert {path.name for path in tmp_path.glob("*.json")} == {
+        "net.saliency.json", "net.pth.saliency.json",
+    }  # fmt: skip
+    keras.unlink()  # it was given another ending, say: what was said goes with the name
+    (tmp_path / "net.pth.saliency.json").unlink(missing_ok=True)
+    assert settings_path(torch).name == "net.saliency.json"
+
+
+def test_settings_that_somebody_wrote_are_those_of_every_file_of_the_name(tmp_path):
+    (tmp_path / "net.saliency.json").write_text('{"preprocessing": "unit"}')
+    for name in ("net.keras", "net.pth"):
+        (tmp_path / name).touch()
+        assert Settings.beside(tmp_path / name) == Settings(preprocessing="unit")
