@@ -224,6 +224,8 @@ class FakeInspection(Signals):
 
     def dismiss(self):
         self.commands.append(("dismiss",))
+        self.request = self.explanation = None
+        self.explanation_changed.emit(None)
 
     def stop_by_force(self):
         self.commands.append(("stop_by_force",))

@@ -1680,11 +1680,11 @@ def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, leve
     assert getattr(check.colours, colour).name() in result.mark.styleSheet()
 
 
-def test_the_levels_are_counted(check, inspection):
+def test_the_levels_are_counted_the_worst_first(check, inspection):
     levels = ("good", "good", "bad", "not applicable")
     names = ("mass", "sparseness", "deletion", "insertion")
     inspection.checking.set(findings={n: found(level) for n, level in zip(names, levels, strict=True)})
-    assert check.hint.text().split() == ["✓", "2", "✗", "1", "–", "1"]
+    assert check.hint.text().split() == ["✗1", "✓2"]
 
 
 def test_what_was_left_out_says_why_and_can_be_run(check, inspection, qtbot):
