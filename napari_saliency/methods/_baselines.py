@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -83,6 +84,7 @@ def blurred(x: Array, sigma: float) -> Array:
     return np.moveaxis(x, 1, -1)
 
 
+@lru_cache(maxsize=3)  # the axes of a picture are often as long
 def _gaussian(size: int, sigma: float) -> Array:
     """How much each place of a line counts at each, (size, size) float32; the rows add up to 1."""
     distances = np.arange(1 - size, size) / sigma

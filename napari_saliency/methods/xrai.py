@@ -40,8 +40,9 @@ def xrai(
     integrated gradients from black and from white, and that of a pixel the sum over its channels (the authors' code
     takes the largest), so that the map adds up to the score minus the mean of those of black and white; by how
     much it does not is the completeness gap. Segments are those of the authors' code, with its numbers: of
-    Felzenszwalb and Huttenlocher 2004, widened over their edges. While steps come in, scales
-    are added to what begins with regions of one pixel, and the regions are chosen anew at the end.
+    Felzenszwalb and Huttenlocher 2004, widened over their edges. The first pictures
+    have regions of one pixel, the next ones those of the first scale; then come all scales, whose regions are chosen
+    anew at the end.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def xrai(
     for number, scale in enumerate(SCALES, 1):
         for picture, some in zip(pictures, members, strict=True):
             some.append(segments(picture, scale))
-        regions = list(map(best_regions, found.values, members))
+        if number in (1, len(SCALES)):  # it takes as long as a gradient
+            regions = list(map(best_regions, found.values, members))
         yield Estimate(_means(found.values, regions), found.done + number, total)
     for found in attributions:
         if found.done == found.total:
