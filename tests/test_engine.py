@@ -97,6 +97,31 @@ def test_other_settings_describe_the_same_model_anew(engine, file):
     assert Constant.opened == 1
 
 
+def test_a_size_that_is_said_is_tried_before_the_model_is_ready(engine, file, monkeypatch):
+    """So that an answer which the network, or the memory, does not bear is taken back."""
+
+    class Sized(Constant):
+        def __init__(self, source, settings):
+            space = InputSpec(settings.size or (None, None), 1)
+            self.info = ModelInfo(str(source), "sized", space, ("a", "b"), memory=8.0)
+
+        def with_settings(self, settings):
+            return Sized(self.info.source, settings)
+
+        def scores(self, x):
+            if min(x.shape[1:3]) < 4:
+                raise ModelError(f"too small: {x.shape}")
+            return super().scores(x)
+
+    monkeypatch.setattr(models, "open_model", Sized)
+    engine.open_model(str(file), Settings())
+    assert engine.open_model(str(file), Settings(size=(6, 8))).input.shape == (6, 8)
+    with pytest.raises(ModelError, match=r"too small: \(1, 3, 3, 1\)"):
+        engine.open_model(str(file), Settings(size=(3, 3)))
+    with pytest.raises(ModelError, match=r"sized needs about 8000\.0 GB of memory"):
+        engine.open_model(str(file), Settings(size=(1_000_000, 1_000_000)))
+
+
 @pytest.mark.parametrize("edited", ["net.py", "helper.py"])
 @pytest.mark.parametrize("custom", [False, True], ids=["python", "custom"])
 def test_a_model_is_opened_again_when_its_program_has_changed(
