@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_saliency._explain import prepared_for, weighed
-from napari_saliency.metrics import CHECKS, Finding, Subject, find_check, plan
+from napari_saliency.metrics import (
+    CHECKS,
+    Finding,
+    Subject,
+    TooLongError,
+    affordable,
+    find_check,
+    plan,
+)
 
 if TYPE_CHECKING:
     from napari_saliency._explain import Mask
@@ -64,7 +72,8 @@ def check(
     explanation : Explanation
         From `explain`.
     checks : str or iterable of str, optional
-        Ids out of `CHECKS`; by default all that can be afforded.
+        Ids out of `CHECKS`; by default all that can be afforded: what turns out to take longer than
+        `MOST_SECONDS` is left out. What is asked for by name runs to its end.
     region : (h, w) or (z, y, x) bool array, optional
         Pixels of the picture that the map ought to point at, for ``mass`` and ``pointing_game``.
     options : mapping of str to mapping, optional
@@ -85,16 +94,22 @@ def check(
     seen = prepared_for(model.info, image, region)
     drawn = None if region is None else seen.region
     _check_same(model.info, seen, explanation)
-    left_out: Mapping[str, str] = {}
+    left_out: dict[str, str] = {}
+    asked = checks is not None
     if checks is None:
-        checks, left_out = plan(model.info, seen.x.shape[:-1], explanation.total)
+        checks, unaffordable = plan(model.info, seen.x.shape[:-1], explanation.total)
+        left_out.update(unaffordable)
     names = [checks] if isinstance(checks, str) else list(checks)
     for name in {*names, *options}:
         find_check(name).complete(options.get(name, {}))
     _check_same_picture(model, seen.x, explanation)
     findings = {}
     for name in names:
-        *_, findings[name] = examine(model, seen.x, explanation, name, options.get(name, {}), region=drawn)
+        found = examine(model, seen.x, explanation, name, options.get(name, {}), region=drawn)
+        try:
+            *_, findings[name] = found if asked else affordable(found)
+        except TooLongError as error:
+            left_out[name] = str(error)
     return Report(findings, left_out)
 
 
@@ -106,7 +121,7 @@ def examine(
     options: Mapping[str, Any],
     *,
     region: Region | None = None,
-) -> Iterator[Finding]:
+) -> Generator[Finding]:
     """Run one check of a map of a preprocessed picture (H, W, C); yield findings, the last with a verdict.
 
     Raises

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from napari_saliency import _engine
 from napari_saliency._placement import Region
 from napari_saliency._state import Problem, Progress
-from napari_saliency.metrics import CHECKS, Finding, plan
+from napari_saliency.metrics import CHECKS, Finding, TooLongError, plan
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -83,8 +84,11 @@ class Checks:
         return Progress(done, total, "stopping after this step" if self.cancelled else CHECKS[name].title)
 
 
+NOTHING = Checks()
+
+
 class Checking:
-    """Runs checks, one at a time.
+    """Runs checks, one at a time; what they found is remembered for as long as their map is.
 
     Parameters
     ----------
@@ -102,7 +106,7 @@ class Checking:
     Attributes
     ----------
     state : Checks
-        What is known of the map at hand.
+        What is known of the map that is shown.
     """
 
     def __init__(
@@ -117,8 +121,10 @@ class Checking:
         self._on_change, self._on_failure = changed, failed
         self._count = 0
         self._run: Hashable = None  # names the check under way in the engine
-        self._about: Checked | None = None
-        self.state = Checks()
+        self._asked: frozenset[str] = frozenset()  # by name: of those that wait, what runs whatever it takes
+        self._about: Checked | None = None  # since checks of it were begun
+        self._kept: WeakKeyDictionary[Explanation, Checks] = WeakKeyDictionary()
+        self.state = NOTHING
 
     @property
     def possible(self) -> bool:
@@ -159,7 +165,7 @@ class Checking:
             return
         self.stop()
         chosen = plan(about.info, about.x.shape[:-1], about.explanation.total)
-        self._about = about
+        self._about, self._asked = about, frozenset()
         self._set(Checks(left_out=chosen.left_out, waiting=chosen.run))
         self._next()
 
@@ -168,6 +174,7 @@ class Checking:
         if name in self.state.waiting:
             return
         idle, self._about = not self.state.waiting, about
+        self._asked |= {name}
         left_out = {other: why for other, why in self.state.left_out.items() if other != name}
         self._set(replace(self.state, left_out=left_out, waiting=(*self.state.waiting, name)))
         if idle:
@@ -184,13 +191,15 @@ class Checking:
             self._link.call(partial(_engine.drop, self._run))
         self.lose()
 
-    def forget_all_but(self, shown: Explanation | None) -> None:
-        """Stop, and forget what was found, unless this is the map that it is about."""
+    def turn_to(self, shown: Explanation | None) -> None:
+        """Stop, unless this is the map that is checked, and tell what was found of this one before."""
         if self._about is not None and self._about.explanation is shown:
             return
         self.stop()
-        if self.state.findings or self.state.left_out:
-            self._set(Checks())
+        self._about = None  # it goes when nothing else remembers it
+        known = NOTHING if shown is None else self._kept.get(shown, NOTHING)
+        if known is not self.state:
+            self._set(known)
 
     def lose(self) -> None:
         """Forget what is under way in an engine that is no more."""
@@ -206,7 +215,8 @@ class Checking:
         self._count += 1
         run = self._run = ("check", self._count)
         about, name = self._about, self.state.waiting[0]
-        call = partial(_engine.check, run, about.x, about.explanation, name, about.region)
+        begin = partial(_engine.check, region=about.region, asked=name in self._asked)
+        call = partial(begin, run, about.x, about.explanation, name)
         self._link.call(call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name))
 
     def _stepped(self, run: Hashable, name: str, finding: Finding) -> None:
@@ -224,15 +234,24 @@ class Checking:
             self._set(replace(self.state, findings={**self.state.findings, name: finding}))
 
     def _failed(self, run: Hashable, name: str, error: BaseException) -> None:
-        if run == self._run:
+        if run != self._run:
+            return
+        if isinstance(error, TooLongError):
+            so_far = {other: found for other, found in self.state.findings.items() if other != name}
+            left_out = {**self.state.left_out, name: str(error)}
+            self._go_on(replace(self.state, findings=so_far, left_out=left_out))
+        else:
             reason = Problem.of("It could not be made", error).message
             self._found(name, Finding(1, 1).judged("not applicable", reason))
 
     def _found(self, name: str, finding: Finding) -> None:
-        """Keep what a check has found, and go on with the next one."""
+        """Keep what a check has found."""
+        self._go_on(replace(self.state, findings={**self.state.findings, name: finding}))
+
+    def _go_on(self, known: Checks) -> None:
+        """Begin the next one after the one that has ended."""
         self._run = None
-        findings, waiting = {**self.state.findings, name: finding}, self.state.waiting[1:]
-        self._set(replace(self.state, findings=findings, waiting=waiting))
+        self._set(replace(known, waiting=known.waiting[1:]))
         if self.state.cancelled:
             self._end()
         else:
@@ -245,5 +264,7 @@ class Checking:
         self._set(Checks(findings, left_out))
 
     def _set(self, state: Checks) -> None:
+        if self._about is not None:
+            self._kept[self._about.explanation] = state
         self.state = state
         self._on_change(state)

@@ -150,12 +150,24 @@ class Engine:
         return cast("Explanation", self._step(run))
 
     def check(
-        self, run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None = None
+        self,
+        run: Hashable,
+        x: Array,
+        explanation: Explanation,
+        name: str,
+        *,
+        region: Region | None = None,
+        asked: bool = True,
     ) -> Finding:
-        """Begin a check of one picture's map and take its first steps."""
-        from napari_saliency._check import examine
+        """Begin a check of one picture's map and take its first steps.
 
-        self.runs[run] = examine(self._opened_model(), x, explanation, name, {}, region=region)
+        One that was not asked for by name ends with a `TooLongError` if it cannot be afforded.
+        """
+        from napari_saliency._check import examine
+        from napari_saliency.metrics import affordable
+
+        findings = examine(self._opened_model(), x, explanation, name, {}, region=region)
+        self.runs[run] = findings if asked else affordable(findings)
         return cast("Finding", self.step(run))
 
     def step(self, run: Hashable) -> Answer:
@@ -217,10 +229,16 @@ def start(run: int, x: Array, question: Question, method: str, options: Mapping[
 
 
 def check(
-    run: Hashable, x: Array, explanation: Explanation, name: str, region: Region | None = None
+    run: Hashable,
+    x: Array,
+    explanation: Explanation,
+    name: str,
+    *,
+    region: Region | None = None,
+    asked: bool = True,
 ) -> Finding:
     """See `Engine.check`."""
-    return _engine().check(run, x, explanation, name, region)
+    return _engine().check(run, x, explanation, name, region=region, asked=asked)
 
 
 def step(run: Hashable) -> Answer:

@@ -96,7 +96,7 @@ class Inspection(Signals):
         self.checking = Checking(
             self._link, reader, self._checked, self.checks_changed.emit, self.failed.emit
         )
-        self.explanation_changed.connect(self.checking.forget_all_but)
+        self.explanation_changed.connect(self.checking.turn_to)
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
         self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
 

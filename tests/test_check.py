@@ -8,6 +8,7 @@ import pytest
 
 from napari_saliency import CHECKS, ModelError, Report, check, explain
 from tests.analytic import Anything, Convolutional, Dense, Linear, Spatial
+from tests.slow import make_slow
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype(np.uint8)
 
@@ -94,6 +95,22 @@ def test_what_is_not_asked_for_by_name_is_left_out_and_what_is_asked_for_refused
     model = Spatial()
     with pytest.raises(ModelError, match="spatial keeps its weights to itself"):
         check(model, PICTURE, explain(model, PICTURE), "model_randomisation")
+
+
+def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(model, explanation, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    report = check(model, PICTURE, explanation)
+    assert list(report.left_out) == ["deletion"]
+    assert report.left_out["deletion"].startswith("It would take about 90 seconds;")
+    assert list(report.findings) == [name for name in CHECKS if name != "deletion"]
+    assert "Left out: It would take about 90 seconds" in str(report)
+
+
+def test_what_is_asked_for_by_name_runs_whatever_it_takes(model, explanation, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    report = check(model, PICTURE, explanation, ["deletion", "sparseness"])
+    assert report.findings["deletion"].verdict == "It took long."
+    assert not report.left_out
 
 
 def test_wrong_names_and_options_are_told_before_anything_runs(model, explanation):

@@ -1,5 +1,7 @@
 """Checks behind an engine that waits to be told: one after the other, stopped, lost, forgotten."""
 
+import gc
+
 import numpy as np
 import pytest
 from executors import Immediate, Manual
@@ -10,6 +12,7 @@ from napari_saliency._inspection import Inspection
 from napari_saliency._state import Phase, Picture
 from napari_saliency.metrics import CHECKS
 from tests.analytic import Convolutional
+from tests.slow import make_slow
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (9, 13, 3), np.uint8)
 
@@ -145,11 +148,124 @@ def test_asked_again_it_begins_anew(desk):
     assert not _engine._engine().runs
 
 
-def test_another_map_forgets_what_was_found_of_the_one_before(desk):
+def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    desk.checking.run()
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == [name for name in CHECKS if name != "deletion"]
+    assert list(state.left_out) == ["deletion"]
+    assert state.left_out["deletion"].startswith("It would take about 90 seconds;")
+    assert any("deletion" in checks.findings for checks in desk.told)  # while it was tried
+    assert (state.waiting, desk.problems, _engine._engine().runs) == ((), [], {})
+
+
+def test_what_is_asked_for_by_name_runs_whatever_it_takes(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    for _ in range(2):  # by name, it is; unasked, it is left out again
+        desk.checking.run()
+        desk.settle()
+        assert "deletion" in desk.checking.state.left_out
+        desk.checking.run(name="deletion")
+        desk.settle()
+        assert desk.checking.state.findings["deletion"].verdict == "It took long."
+        assert not desk.checking.state.left_out
+
+
+def test_what_is_asked_for_by_name_while_others_run_is_not_cut_either(desk, monkeypatch):
+    make_slow(monkeypatch, "model_randomisation", [1] * 90)
+    until(desk, "insertion")
+    assert "model_randomisation" in desk.checking.state.left_out
+    desk.checking.run(name="model_randomisation")
+    desk.settle()
+    assert desk.checking.state.findings["model_randomisation"].complete
+    assert not desk.checking.state.left_out
+
+
+def test_cancelled_in_a_trial_that_ends_nothing_else_is_begun(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1, 40, *[1] * 90])
+    until(desk, "deletion", calls=1)
+    desk.checking.cancel()
+    desk.settle()
+    state = desk.checking.state
+    assert state.left_out["deletion"].startswith("It would take about")
+    assert state.left_out["max_sensitivity"] == STOPPED
+    assert not state.waiting
+
+
+def test_another_map_has_findings_of_its_own(desk):
     desk.checking.run()
     desk.settle()
     desk.look(1, "occlusion")
     assert (desk.checking.state.findings, desk.checking.state.left_out) == ({}, {})
+
+
+def test_the_same_map_shown_again_has_what_was_found_of_it(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    desk.checking.run()
+    desk.settle()
+    found = desk.checking.state
+    desk.look(1, "occlusion")
+    desk.checking.run(name="sparseness")
+    desk.settle()
+    desk.look(1, "gradient")
+    assert desk.checking.state is found
+    assert desk.told[-1] is found
+    desk.look(1, "occlusion")
+    assert list(desk.checking.state.findings) == ["sparseness"]
+
+
+def test_what_had_not_ended_when_another_map_was_shown_was_stopped(desk):
+    until(desk, "deletion")
+    assert "deletion" in desk.checking.state.findings
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    state = desk.checking.state
+    assert all(finding.complete for finding in state.findings.values())
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert (state.waiting, state.cancelled) == ((), False)
+    desk.checking.run(name="deletion")
+    desk.settle()
+    assert "deletion" in desk.checking.state.findings
+    assert list(desk.checking.state.left_out) == ["insertion", "max_sensitivity"]
+
+
+def test_what_is_added_to_findings_of_before_has_the_region_of_now(desk):
+    desk.checking.run()
+    desk.settle()
+    before = desk.checking.state.findings
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    desk.checking.run(lambda points: points[:, 1] < 6, "mass")
+    desk.settle()
+    after = desk.checking.state.findings
+    assert after["mass"].figures["area"] == pytest.approx(6 / 13)
+    assert {name: after[name] for name in after if name != "mass"} == {
+        name: before[name] for name in before if name != "mass"
+    }
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    assert desk.checking.state.findings["mass"] is after["mass"]
+
+
+def test_findings_go_with_their_map(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.inspection._memory._most = 0  # but for the last one
+    desk.look(1, "occlusion")
+    gc.collect()
+    assert not len(desk.checking._kept)
+    desk.look(1, "gradient")
+    assert not desk.checking.state.findings
+
+
+def test_a_map_that_nobody_wants_to_see_and_that_is_shown_again_has_its_findings(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.inspection.dismiss()
+    assert not desk.checking.state.findings
+    desk.look(1)
+    assert list(desk.checking.state.findings) == list(CHECKS)
 
 
 def test_the_same_map_asked_for_again_keeps_what_was_found_and_what_runs(desk):
@@ -212,6 +328,29 @@ def test_an_engine_that_dies_ends_them_and_they_can_be_run_again(desk):
     desk.checking.run()
     desk.settle()
     assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_stopped_by_force_what_was_found_stays_and_they_can_be_run_again(desk):
+    until(desk, "deletion")
+    shown, found = desk.inspection.explanation, dict(desk.checking.state.findings)
+    desk.checking.cancel()
+    desk.inspection.stop_by_force()
+    state = desk.checking.state
+    assert desk.engines[0].killed
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert dict(state.findings) == {name: each for name, each in found.items() if each.complete}
+    assert (state.waiting, state.cancelled, desk.checking.possible) == ((), False, False)
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+    assert desk.inspection.explanation is shown
+    assert desk.checking.possible
+    desk.checking.run(name="deletion")
+    desk.settle()
+    assert desk.checking.state.findings["deletion"].complete
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert not desk.problems
 
 
 def test_a_model_that_is_opened_ends_them(desk):

@@ -8,10 +8,21 @@ stands beside it with its reason. `napari_saliency.check` runs them.
 # The order in which they are run and shown: what costs nothing first, then what can refute a map.
 from napari_saliency.metrics import values, randomisation, perturbation, stability  # isort: skip
 from napari_saliency.metrics._finding import Curve, Finding, Level, Subject
-from napari_saliency.metrics._registry import CHECKS, Check, Cost, Plan, check, find_check, plan
+from napari_saliency.metrics._pace import TooLongError, affordable
+from napari_saliency.metrics._registry import (
+    CHECKS,
+    MOST_SECONDS,
+    Check,
+    Cost,
+    Plan,
+    check,
+    find_check,
+    plan,
+)
 
 __all__ = [
     "CHECKS",
+    "MOST_SECONDS",
     "Check",
     "Cost",
     "Curve",
@@ -19,6 +30,8 @@ __all__ = [
     "Level",
     "Plan",
     "Subject",
+    "TooLongError",
+    "affordable",
     "check",
     "find_check",
     "perturbation",

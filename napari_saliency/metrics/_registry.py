@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 Function = Callable[..., "Iterator[Finding]"]
 
+MOST_SECONDS = 30
+"""How long one check may take without being asked for by name; `_pace` measures it."""
+
 MOST_RUNS, MOST_WORK = 2000, 4e12
-"""What one check may take without being asked for by name: pictures that the model is run on, and their
-multiplications. A processor takes about half a minute for either."""
+"""The same, foretold: pictures that the model is run on, and their multiplications. A processor takes about
+`MOST_SECONDS` for either."""
 
 EMPTY = "The map is empty: there is nothing to look at."
 FLAT = "The map is the same everywhere: it says nothing of any place."
@@ -155,7 +158,7 @@ class Plan(NamedTuple):
 
 
 def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
-    """Choose the checks that can be afforded.
+    """Choose the checks that can be afforded, as far as can be said beforehand.
 
     Parameters
     ----------
