@@ -22,7 +22,7 @@ from napari_saliency._napari import Viewing
 from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
 from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
-from napari_saliency._panels.check import MARKS, CheckSection
+from napari_saliency._panels.check import MARKS, START, CheckSection
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
@@ -32,6 +32,7 @@ from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
+from napari_saliency._panels.stopping import CANCEL, FORCE, STOPPING
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
 from napari_saliency._types import Prediction, Target
@@ -813,7 +814,7 @@ def test_explain_needs_a_picture_and_a_model(made, inspection):
 
 def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._patience.setInterval(30)
+    bar._patience.timer.setInterval(30)
     look(inspection)
     inspection.patient = True
     bar.button.click()
@@ -832,7 +833,7 @@ def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, inspection, 
 
 def test_a_model_that_does_not_end_loading_can_be_stopped(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._loading.setInterval(30)
+    bar._loading.timer.setInterval(30)
     look(inspection)
     inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
     assert bar.button.text() == "Explain"  # it may be asked for before the model is there
@@ -850,7 +851,7 @@ def test_a_model_that_does_not_end_loading_can_be_stopped(made, inspection, qtbo
 
 def test_a_model_that_loads_in_time_is_not_offered_to_be_stopped(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._loading.setInterval(10)
+    bar._loading.timer.setInterval(10)
     look(inspection)
     inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
     inspection.set_model(ready())
@@ -860,7 +861,7 @@ def test_a_model_that_loads_in_time_is_not_offered_to_be_stopped(made, inspectio
 
 def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stopped(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._loading.setInterval(10)
+    bar._loading.timer.setInterval(10)
     look(inspection)
     inspection.patient = True
     inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
@@ -873,7 +874,7 @@ def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stop
 
 def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._patience.setInterval(10)
+    bar._patience.timer.setInterval(10)
     look(inspection)
     inspection.patient = True
     bar.button.click()
@@ -885,7 +886,7 @@ def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
 
 def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, inspection, qtbot):
     bar = made(run.RunBar, inspection)
-    bar._patience.setInterval(30)
+    bar._patience.timer.setInterval(30)
     look(inspection)
     inspection.patient = True
     bar.button.click()
@@ -1659,6 +1660,41 @@ def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot
     assert not check.button.isEnabled()
     inspection.checking.set()
     assert not check.progress.isVisible()
+
+
+def test_a_check_that_does_not_end_can_be_stopped_by_force(check, inspection, qtbot):
+    check._patience.timer.setInterval(30)
+    inspection.checking.set(waiting=("deletion",), cancelled=True)
+    assert check.button.text() == STOPPING
+    qtbot.waitUntil(lambda: check.button.text() == FORCE)
+    assert check.button.isEnabled()
+    assert "ends the engine" in check.button.toolTip()
+    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
+    assert inspection.of("stop_by_force")
+    assert not inspection.checking.commands
+    inspection.checking.set(left_out={"deletion": "It was stopped."})
+    assert check.button.text() == START
+    inspection.checking.set(waiting=("deletion",))
+    assert check.button.text() == CANCEL  # another one has its own time
+
+
+def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, inspection, qtbot):
+    check._patience.timer.setInterval(10)
+    inspection.checking.set(waiting=("deletion",), cancelled=True)
+    inspection.checking.set(left_out={"deletion": "It was stopped."})
+    qtbot.wait(40)
+    assert check.button.text() == START
+
+
+@pytest.mark.parametrize(
+    ("section", "texts"),
+    [("check", (START, CANCEL, STOPPING, FORCE)), ("run", run._TIPS)],
+)
+def test_a_button_is_wide_enough_for_all_that_it_says(made, viewing, inspection, section, texts):
+    of = made(CheckSection, viewing, inspection) if section == "check" else made(run.RunBar, inspection)
+    for text in texts:
+        of.button.setText(text)
+        assert of.button.sizeHint().width() <= of.button.width(), text
 
 
 def test_check_never_shows_a_bar_without_a_total(check, inspection):

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSize
 
 from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
 from napari_saliency._panels.curve import CurveView
-from napari_saliency.metrics import CHECKS
+from napari_saliency._panels.stopping import CANCEL, FORCE, STOP_TIPS, Patience
+from napari_saliency.metrics import CHECKS, MOST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +25,13 @@ MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not ap
 TOLD: tuple[Level, ...] = ("bad", "doubtful", "good")
 """What is counted beside the button, what must not be overlooked first."""
 
-START, CANCEL, STOPPING = "Check this map", "Cancel", "Stopping…"
+START = "Check this map"
 BUTTON, INDENT = 130, 18  # pixels; all of the button's texts fit, so that it stays as it is
 _TIPS = {
-    START: "Run every check that takes less than about half a minute: does the map depend on the model, does the "
-    "model use what the map shows?",
+    **STOP_TIPS,
+    START: f"Run every check that takes less than about {MOST_SECONDS} seconds: does the map depend on the model, "
+    "does the model use what the map shows? The others can be run one by one.",
     CANCEL: "Stop after the step that is under way; what was found stays.",
-    STOPPING: "The step that is under way is the last one.",
 }
 
 
@@ -43,6 +44,7 @@ class CheckSection(Section):
         self.button = QPushButton(START)
         self.button.setFixedWidth(BUTTON)
         self.button.clicked.connect(self._press)
+        self._patience = Patience(self, self.refresh)
         self.progress = QProgressBar()
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.hint = small_print()
@@ -68,10 +70,11 @@ class CheckSection(Section):
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
         checks, possible = self._inspection.checking.state, self._inspection.checking.possible
-        text = (STOPPING if checks.cancelled else CANCEL) if checks.waiting else START
+        self._patience.have(checks.cancelled)
+        text = self._word()
         self.button.setText(text)
         self.button.setToolTip(_TIPS[text])
-        self.button.setEnabled(text == CANCEL or (text == START and possible))
+        self.button.setEnabled(text in (CANCEL, FORCE) or (text == START and possible))
         for result in self.results.values():
             result.run.setEnabled(possible)
         self._show_progress(checks)
@@ -106,11 +109,17 @@ class CheckSection(Section):
         self.progress.setValue(progress.done)
         self.progress.setFormat(progress.words)
 
+    def _word(self) -> str:
+        return self._patience.word if self._inspection.checking.state.waiting else START
+
     def _press(self) -> None:
-        if self._inspection.checking.state.waiting:
-            self._inspection.checking.cancel()
-        else:
+        word = self._word()
+        if word == START:
             self._run("")
+        elif word == CANCEL:
+            self._inspection.checking.cancel()
+        elif word == FORCE:
+            self._inspection.stop_by_force()
 
     def _run(self, name: str) -> None:
         self._inspection.checking.run(self._viewing.looked_for(), name)

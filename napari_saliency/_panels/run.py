@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QProgressBar,
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency._panels._style import MAIN_BUTTON, row, say, small_print
+from napari_saliency._panels.stopping import CANCEL, STOP_TIPS, STOPPING, Patience
 from napari_saliency._state import Phase
 
 if TYPE_CHECKING:
@@ -23,20 +24,17 @@ if TYPE_CHECKING:
     from napari_saliency._inspection import Inspection
     from napari_saliency._state import Progress
 
-PATIENCE = 2000
-"""Milliseconds after which a step that was cancelled, or loading a model, may be stopped by force."""
-
+EXPLAIN, STOP_LOADING = "Explain", "Stop loading"
 BUTTON = 104  # pixels; all of its texts fit, so that the button stays where it is
 
 OUTDATED = "map is outdated"  # as long as fits beside the button
 OUTDATED_TIP = "The map that is shown is of an earlier choice."
 
 _TIPS = {
-    "Explain": "Compute the map of the selected class.",
-    "Cancel": "Stop after the step that is under way; what is shown stays.",
-    "Stopping…": "The step that is under way is the last one.",
-    "Stop by force": "The step does not end. This ends the engine and starts it again; nothing else is lost.",
-    "Stop loading": "The model takes long. This ends the engine and starts it again without a model.",
+    **STOP_TIPS,
+    EXPLAIN: "Compute the map of the selected class.",
+    CANCEL: "Stop after the step that is under way; what is shown stays.",
+    STOP_LOADING: "The model takes long. This ends the engine and starts it again without a model.",
 }
 
 
@@ -54,8 +52,7 @@ class RunBar(QWidget):
     def __init__(self, inspection: Inspection, settle: Callable[[], object] = lambda: None) -> None:
         super().__init__()
         self._inspection, self._settle = inspection, settle
-        self._cancelling = False
-        self.button = QPushButton("Explain")
+        self.button = QPushButton(EXPLAIN)
         self.button.setObjectName(MAIN_BUTTON)
         self.button.clicked.connect(self._press)
         self.live = QCheckBox("Live")
@@ -66,8 +63,7 @@ class RunBar(QWidget):
         self.progress.setRange(0, 1)
         self.hint = small_print()
         self._beside = QStackedWidget()
-        self._patience, self._loading = self._timer(), self._timer()
-        self._loads = ""  # the model that is being loaded
+        self._patience, self._loading = Patience(self, self.refresh), Patience(self, self.refresh)
         self._lay_out()
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
             getattr(inspection, f"{signal}_changed").connect(self.refresh)
@@ -75,13 +71,15 @@ class RunBar(QWidget):
 
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
-        self._follow_cancelling()
-        self._follow_loading()
+        inspection = self._inspection
+        # Another run that was asked for since is not the one that was cancelled; each model has its own time.
+        self._patience.have(inspection.progress is not None and inspection.cancelling)
+        self._loading.have(inspection.model.source if inspection.model.phase is Phase.LOADING else "")
         state = self._state()
         self.button.setText(state)
         self.button.setToolTip(_TIPS[state])
-        self.button.setEnabled(state != "Stopping…" and (state != "Explain" or self._can_explain()))
-        self._show_progress(self._inspection.progress)
+        self.button.setEnabled(state != STOPPING and (state != EXPLAIN or self._can_explain()))
+        self._show_progress(inspection.progress)
         hint = self._hint()
         say(self.hint, hint, tooltip=OUTDATED_TIP if hint else "")
 
@@ -95,20 +93,18 @@ class RunBar(QWidget):
 
     def _state(self) -> str:
         if self._inspection.progress is None:
-            return "Stop loading" if self._loads and not self._loading.isActive() else "Explain"
-        if not self._cancelling:
-            return "Cancel"
-        return "Stopping…" if self._patience.isActive() else "Stop by force"
+            return STOP_LOADING if self._loading.over else EXPLAIN
+        return self._patience.word
 
     def _can_explain(self) -> bool:
         return self._inspection.picture is not None and bool(self._inspection.model.source)
 
     def _press(self) -> None:
         state = self._state()
-        if state == "Explain":
+        if state == EXPLAIN:
             self._settle()
             self._inspection.explain()
-        elif state == "Cancel":
+        elif state == CANCEL:
             self._inspection.cancel()
             self.refresh()
         else:
@@ -117,34 +113,6 @@ class RunBar(QWidget):
     def _set_live(self, live: bool) -> None:
         self._settle()
         self._inspection.live = live
-
-    def _follow_cancelling(self) -> None:
-        """Be patient with a run that was cancelled; another one that was asked for since is not."""
-        cancelling = self._inspection.progress is not None and self._inspection.cancelling
-        if cancelling != self._cancelling:
-            self._cancelling = cancelling
-            if cancelling:
-                self._patience.start()
-            else:
-                self._patience.stop()
-
-    def _follow_loading(self) -> None:
-        """Be patient with each model that is loaded."""
-        model = self._inspection.model
-        loads = model.source if model.phase is Phase.LOADING else ""
-        if loads != self._loads:
-            self._loads = loads
-            if loads:
-                self._loading.start()
-            else:
-                self._loading.stop()
-
-    def _timer(self) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(PATIENCE)
-        timer.timeout.connect(self.refresh)
-        return timer
 
     def _show_progress(self, progress: Progress | None) -> None:
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
