@@ -32,6 +32,7 @@ from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
+from napari_saliency._panels.progress import ProgressBar
 from napari_saliency._panels.stopping import CANCEL, FORCE, STOPPING
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progress
@@ -1695,6 +1696,19 @@ def test_a_button_is_wide_enough_for_all_that_it_says(made, viewing, inspection,
     for text in texts:
         of.button.setText(text)
         assert of.button.sizeHint().width() <= of.button.width(), text
+
+
+def test_a_bars_words_end_where_its_room_does(made, qtbot):
+    bar = made(ProgressBar, width=280)
+    words = "stopping after this step, whatever it is, and however long it takes " * 3
+    bar.show_progress(Progress(1, 3, words))
+    assert (bar.value(), bar.maximum(), bar.toolTip()) == (1, 3, words)
+    assert bar.format().endswith("…")
+    assert bar.fontMetrics().horizontalAdvance(bar.format()) <= 280
+    bar.resize(60, bar.height())
+    qtbot.waitUntil(lambda: bar.fontMetrics().horizontalAdvance(bar.format()) <= 60)
+    bar.resize(4000, bar.height())
+    qtbot.waitUntil(lambda: bar.format() == words)
 
 
 def test_check_never_shows_a_bar_without_a_total(check, inspection):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
 from napari_saliency._panels.curve import CurveView
+from napari_saliency._panels.progress import ProgressBar
 from napari_saliency._panels.stopping import CANCEL, FORCE, STOP_TIPS, Patience
 from napari_saliency.metrics import CHECKS, MOST_SECONDS
 
@@ -45,8 +46,7 @@ class CheckSection(Section):
         self.button.setFixedWidth(BUTTON)
         self.button.clicked.connect(self._press)
         self._patience = Patience(self, self.refresh)
-        self.progress = QProgressBar()
-        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.progress = ProgressBar()
         self.hint = small_print()
         self.results: dict[str, Result] = {}
         self._list = QVBoxLayout()
@@ -104,10 +104,8 @@ class CheckSection(Section):
             levels = [finding.level for finding in checks.findings.values()]
             said = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
             say(self.hint, " ".join(said))
-            return
-        self.progress.setRange(0, progress.total or 1)  # never without a total; see `run`
-        self.progress.setValue(progress.done)
-        self.progress.setFormat(progress.words)
+        else:
+            self.progress.show_progress(progress)
 
     def _word(self) -> str:
         return self._patience.word if self._inspection.checking.state.waiting else START

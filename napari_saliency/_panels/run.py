@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QStackedWidget,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QPushButton, QStackedWidget, QWidget
 
 from napari_saliency._panels._style import MAIN_BUTTON, row, say, small_print
+from napari_saliency._panels.progress import ProgressBar
 from napari_saliency._panels.stopping import CANCEL, STOP_TIPS, STOPPING, Patience
 from napari_saliency._state import Phase
 
@@ -59,8 +52,7 @@ class RunBar(QWidget):
         self.live.setToolTip("Explain every new picture, plane, method and option without being asked.")
         self.live.setChecked(inspection.live)
         self.live.toggled.connect(self._set_live)
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 1)
+        self.progress = ProgressBar()
         self.hint = small_print()
         self._beside = QStackedWidget()
         self._patience, self._loading = Patience(self, self.refresh), Patience(self, self.refresh)
@@ -85,7 +77,6 @@ class RunBar(QWidget):
 
     def _lay_out(self) -> None:
         self.button.setFixedWidth(BUTTON)
-        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._beside.addWidget(self.hint)
         self._beside.addWidget(self.progress)
         self._beside.setFixedHeight(self.progress.sizeHint().height())
@@ -116,18 +107,9 @@ class RunBar(QWidget):
 
     def _show_progress(self, progress: Progress | None) -> None:
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
-        if progress is None:
-            return
-        # Never without a total: such a bar is animated, and each of its pictures makes Qt compose the whole
-        # window again, canvas included, which costs a core that the engine needs.
-        self.progress.setRange(0, progress.total or 1)
-        self.progress.setValue(progress.done)
-        words = f"{progress.done} of {progress.total}" if progress.total else progress.words
-        self.progress.setToolTip(progress.words)
-        metrics = self.progress.fontMetrics()
-        self.progress.setFormat(
-            metrics.elidedText(words, Qt.TextElideMode.ElideRight, self._beside.width() - 8)
-        )
+        if progress is not None:
+            words = f"{progress.done} of {progress.total}" if progress.total else ""
+            self.progress.show_progress(progress, words)
 
     def _hint(self) -> str:
         inspection = self._inspection
