@@ -1665,8 +1665,9 @@ def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot
 
 def test_a_check_that_does_not_end_can_be_stopped_by_force(check, inspection, qtbot):
     check._patience.timer.setInterval(30)
-    inspection.checking.set(waiting=("deletion",), cancelled=True)
+    inspection.checking.set(left_out={"insertion": "Long."}, waiting=("deletion",), cancelled=True)
     assert check.button.text() == STOPPING
+    assert not check.results["insertion"].run.isEnabled()  # it would be stopped, too
     qtbot.waitUntil(lambda: check.button.text() == FORCE)
     assert check.button.isEnabled()
     assert "ends the engine" in check.button.toolTip()

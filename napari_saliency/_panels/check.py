@@ -76,7 +76,7 @@ class CheckSection(Section):
         self.button.setToolTip(_TIPS[text])
         self.button.setEnabled(text in (CANCEL, FORCE) or (text == START and possible))
         for result in self.results.values():
-            result.run.setEnabled(possible)
+            result.run.setEnabled(possible and not checks.cancelled)  # it would be stopped with the others
         self._show_progress(checks)
 
     def _show(self, checks: Checks) -> None:
