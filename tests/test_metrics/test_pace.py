@@ -83,7 +83,8 @@ def test_only_what_passes_inside_its_steps_counts():
 def test_it_is_closed_when_it_is_left_off(leave):
     """A check may hold a model with random weights."""
     clock, closed = Clock(), []
-    findings = affordable(steps(clock, [1] * 90, closed), clock=clock)
+    inner = steps(clock, [1] * 90, closed)  # held: nothing but the rule closes it
+    findings = affordable(inner, clock=clock)
     if leave == "dropped":
         next(findings)
         assert not closed
