@@ -37,7 +37,8 @@ def empty_picture(model: Model, x: Array, baseline: Baseline) -> Array:
     (N, *space, C) float32
     """
     if baseline == "blur":
-        return blurred(x, BLUR * max(x.shape[1:-1]))
+        (found,) = blurred(x, BLUR * max(x.shape[1:-1]))
+        return np.asarray(found)
     if baseline == "mean":
         return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
     grey = np.full(x.shape, 255.0 if baseline == "white" else 0.0, np.float32)
@@ -61,27 +62,34 @@ def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:
     return np.broadcast_to(noise, x.shape)
 
 
-def blurred(x: Array, sigma: float) -> Array:
-    """Convolve with a Gaussian along each axis in space; at the edge the weights left over are scaled up.
+def blurred(x: Array, *sigmas: float) -> Array:
+    """Convolve with Gaussians along each axis in space; at the edge the weights left over are scaled up.
 
     Parameters
     ----------
     x : (N, *space, C) float32
-    sigma : float
-        Its standard deviation in pixels; 0 leaves the pictures as they are.
+    sigmas : float
+        M standard deviations in pixels; 0 leaves the pictures as they are.
 
     Returns
     -------
-    (N, *space, C) float32
+    (M, N, *space, C) float32
     """
-    if not sigma:
-        return x
-    x = np.ascontiguousarray(np.moveaxis(x, -1, 1))  # so that all products are of large matrices
-    for axis, size in enumerate(x.shape[2:], 2):
+    planes = np.ascontiguousarray(np.moveaxis(x, -1, 1))  # so that all products are of large matrices
+    found = np.empty((len(sigmas), *x.shape), np.float32)
+    for pictures, sigma in zip(found, sigmas, strict=True):
+        pictures[...] = np.moveaxis(_convolved(planes, sigma), 1, -1) if sigma else x
+    return found
+
+
+def _convolved(planes: Array, sigma: float) -> Array:
+    """Convolve (N, C, *space) along each axis in space."""
+    for axis, size in enumerate(planes.shape[2:], 2):
         weights = _gaussian(size, sigma)
-        lines = x.reshape(-1, size, math.prod(x.shape[axis + 1 :]))
-        x = (weights @ lines if lines.shape[-1] > 1 else lines[..., 0] @ weights.T).reshape(x.shape)
-    return np.moveaxis(x, 1, -1)
+        lines = planes.reshape(-1, size, math.prod(planes.shape[axis + 1 :]))
+        lines = weights @ lines if lines.shape[-1] > 1 else lines[..., 0] @ weights.T
+        planes = lines.reshape(planes.shape)
+    return planes
 
 
 @lru_cache(maxsize=3)  # the axes of a picture are often as long
@@ -89,5 +97,6 @@ def _gaussian(size: int, sigma: float) -> Array:
     """How much each place of a line counts at each, (size, size) float32; the rows add up to 1."""
     distances = np.arange(1 - size, size) / sigma
     bell = np.where(np.abs(distances) < FAR, np.exp(-0.5 * distances**2), 0)
-    weights = np.lib.stride_tricks.sliding_window_view(bell, size)[::-1]
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view
+    sums = windows(bell, size).sum(axis=1)
+    return np.asarray(windows(bell.astype(np.float32), size) / sums.astype(np.float32)[:, None])[::-1]

@@ -43,7 +43,7 @@ class Path(NamedTuple):
     parts: Sequence[Indices]
     shares: Doubles
     ends: tuple[int, int]
-    at: Callable[[Indices], tuple[Array, Array | Doubles]]
+    at: Callable[[Indices], tuple[Array, Array]]
 
 
 def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
@@ -61,7 +61,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
     Estimate
         Values (N, *space, C); the last one with the completeness gap.
     """
-    total: float | Doubles = 0.0
+    total = np.zeros(1)  # of double precision, as many are added
     share, done, ends = 0.0, 0, dict[int, Array]()
     for chosen in path.parts:
         pictures, moves = path.at(chosen)
@@ -70,7 +70,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
         )
         rows = zip(chosen.tolist(), values.reshape(len(chosen), -1), strict=True)
         ends.update((step, value) for step, value in rows if step in path.ends)
-        total = total + np.einsum("m...,m...->...", gradients.reshape(moves.shape), moves, dtype=np.float64)
+        total = total + np.einsum("m...,m...->...", gradients.reshape(moves.shape), moves)
         share, done = share + path.shares[chosen].sum(), done + len(chosen)
         so_far = np.asarray(total / share, np.float32)
         known = done == len(path.shares)
@@ -109,9 +109,9 @@ def straight(model: Model, x: Array, start: Array, steps: int, rule: Rule) -> Pa
     places, shares = _nodes(steps, rule)
     whole = x - start
 
-    def at(chosen: Indices) -> tuple[Array, Doubles]:
+    def at(chosen: Indices) -> tuple[Array, Array]:
         pictures = start + np.multiply.outer(places[chosen].astype(np.float32), whole)
-        return pictures, np.multiply.outer(shares[chosen], whole)
+        return pictures, np.multiply.outer(shares[chosen].astype(np.float32), whole)
 
     ranges = chunks(len(places), len(x), model.info.together(x.shape[1:-1]))
     parts = [np.arange(*one) for one in ranges]

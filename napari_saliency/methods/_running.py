@@ -29,54 +29,52 @@ Doubles = npt.NDArray[np.float64]  # sums of many samples need them
 class RunningMean:
     """Mean of the samples of each picture of a batch, and its standard error.
 
+    What is added up are powers of how far samples lie from the first one, which is among them, so that nothing is
+    lost when the moments about the mean are made of the sums (Chan, Golub and LeVeque 1983, section 3: shifted data).
+
     Parameters
     ----------
     precision : float
         A picture whose `relative_error` is not larger takes no more samples; 0 for all that come.
     """
 
+    POWERS = 2
+
     def __init__(self, precision: float = 0.0) -> None:
         self._precision = precision
         self._count = 0
         self._counts, self._open = np.zeros(0), np.zeros(0, bool)
-        self._mean = self._squares = np.zeros(0)
+        self._first = np.zeros(0, np.float32)
+        self._sums: list[Doubles] = []
 
     def add(self, samples: Array) -> None:
         """Take some samples, (M, N, ...) of N pictures."""
         if not self._count:
-            self._begin(samples.shape[1:])
+            self._begin(samples[0])
         while len(samples):
             group = samples[: EVERY - self._count % EVERY] if self._precision else samples
             samples = samples[len(group) :]
             self._count += len(group)
-            self._merge(group, len(group) * self._open)
+            self._counts += len(group) * self._open
+            taken = self._each(self._open)
+            for total, part in zip(self._sums, _power_sums(group - self._first, self.POWERS), strict=True):
+                total += part * taken
             if self._precision and self._count % EVERY == 0:
                 self._open = self._open & (relative_error(self.values, self.stderr) > self._precision)
 
-    def _begin(self, shape: tuple[int, ...]) -> None:
-        self._counts, self._open = np.zeros(shape[0]), np.ones(shape[0], bool)
-        self._mean, self._squares = np.zeros(shape), np.zeros(shape)
-
-    def _merge(self, group: Array, added: Doubles) -> None:
-        """Join the sums of some samples with those of all before (Chan, Golub and LeVeque 1983, eq. 2.1).
-
-        Parameters
-        ----------
-        group : (M, N, ...) float32
-            The samples.
-        added : (N,)
-            How many of them each picture takes: M or none.
-        """
-        mean, (squares,) = _centred_sums(group, 2)
-        old, new = self._each(self._counts), self._each(added)
-        apart = mean - self._mean
-        self._squares += squares * (new > 0) + apart**2 * (old * new / (old + new))
-        self._mean += apart * (new / (old + new))
-        self._counts += added
+    def _begin(self, first: Array) -> None:
+        self._counts, self._open = np.zeros(len(first)), np.ones(len(first), bool)
+        self._first = first.copy()
+        self._sums = [np.zeros(first.shape) for _ in range(self.POWERS)]
 
     def _each(self, numbers: npt.ArrayLike) -> Doubles:
         """One number for each picture, to be used with all of its values."""
-        return np.reshape(np.asarray(numbers, np.float64), (-1, *[1] * (self._mean.ndim - 1)))
+        return np.reshape(np.asarray(numbers, np.float64), (-1, *[1] * (self._first.ndim - 1)))
+
+    def _means(self) -> list[Doubles]:
+        """Means of the powers of how far the samples lie from the first one."""
+        share = 1 / self._each(self._counts)
+        return [total * share for total in self._sums]
 
     @property
     def counts(self) -> Doubles:
@@ -91,13 +89,13 @@ class RunningMean:
     @property
     def values(self) -> Array:
         """The mean, (N, ...) float32."""
-        return _single(self._mean)
+        return _single(self._first + self._sums[0] / self._each(self._counts))
 
     @property
     def stderr(self) -> Array:
         """Standard error of the mean, (N, ...) float32; 0 after one sample, which tells nothing of it."""
-        counts = self._each(self._counts)
-        return _single(np.sqrt(self._squares * (1 / (np.maximum(counts - 1, 1) * counts))))
+        shift, square = self._means()[:2]
+        return _single(np.sqrt(_variance(shift, square) / np.maximum(self._each(self._counts) - 1, 1)))
 
     def estimate(self, done: int, total: int) -> Estimate:
         """What there is so far, with how far it can be trusted; it is the last one if it is precise enough.
@@ -114,56 +112,44 @@ class RunningMean:
 class RunningVariance(RunningMean):
     """Variance of the samples of each picture of a batch, unbiased, and its standard error."""
 
-    def _begin(self, shape: tuple[int, ...]) -> None:
-        super()._begin(shape)
-        self._cubes, self._fourths = np.zeros(shape), np.zeros(shape)
-
-    def _merge(self, group: Array, added: Doubles) -> None:
-        """The same of the third and fourth powers of the deviations (Pébay 2008, eq. 1.5 and 1.6)."""
-        mean, (squares, cubes, fourths) = _centred_sums(group, 4)
-        taken = self._each(added) > 0
-        old, new = self._each(self._counts), self._each(added)
-        both = old + new
-        apart = mean - self._mean
-        unlike = apart * (old * new / both)  # all counts first: they are few, and the sums are large
-        self._fourths += fourths * taken + apart * (
-            squares * apart * (6 * old**2 * taken / both**2)
-            + self._squares * apart * (6 * new**2 / both**2)
-            + unlike * apart**2 * ((old**2 - old * new + new**2) / both**2)
-            + cubes * (4 * old * taken / both)
-            - self._cubes * (4 * new / both)
-        )
-        self._cubes += cubes * taken + apart * (
-            unlike * apart * ((old - new) / both)
-            + squares * (3 * old * taken / both)
-            - self._squares * (3 * new / both)
-        )
-        super()._merge(group, added)
+    POWERS = 4
 
     @property
     def values(self) -> Array:
         """The variance, (N, ...) float32; 0 after one sample."""
-        return _single(self._squares / np.maximum(self._each(self._counts) - 1, 1))
+        return _single(self._unbiased(*self._means()[:2]))
 
     @property
     def stderr(self) -> Array:
         """Standard error of the variance, (N, ...) float32, from the fourth moment."""
+        shift, square, cube, fourth = self._means()
         counts = self._each(self._counts)
-        variance = self._squares / np.maximum(counts - 1, 1)
-        spread = self._fourths / counts - variance**2 * (counts - 3) / np.maximum(counts - 1, 1)
+        central = fourth + shift * (shift * (6 * square - 3 * shift**2) - 4 * cube)
+        ratio = (counts - 3) / np.maximum(counts - 1, 1)
+        spread = central - self._unbiased(shift, square) ** 2 * ratio
         return _single(np.sqrt(np.maximum(spread, 0) / counts))
 
+    def _unbiased(self, shift: Doubles, square: Doubles) -> Doubles:
+        counts = self._each(self._counts)
+        return _variance(shift, square) * (counts / np.maximum(counts - 1, 1))
 
-def _centred_sums(group: Array, powers: int) -> tuple[Doubles, list[Array]]:
-    """Mean of some samples, and sums of the 2nd, 3rd, ... powers of what they deviate from it."""
-    mean = group.mean(axis=0, dtype=np.float64)
-    deviations = group - mean.astype(np.float32)
-    power = np.square(deviations)
-    sums = [power.sum(axis=0)]
-    for _ in range(2, powers):
-        power *= deviations
-        sums.append(power.sum(axis=0))
-    return mean, sums
+
+def _power_sums(deviations: Array, powers: int) -> list[Array]:
+    """Sums over samples (M, N, ...) of their first, second, ... power, each (N, ...): two of them, or four."""
+    if powers == 2:
+        return [deviations.sum(axis=0), _dot(deviations, deviations)]
+    squares = np.square(deviations)
+    return [deviations.sum(axis=0), squares.sum(axis=0), _dot(squares, deviations), _dot(squares, squares)]
+
+
+def _dot(one: Array, other: Array) -> Array:
+    """Sums over samples of products, with no array of all of them."""
+    return np.asarray(np.einsum("m...,m...->...", one, other))
+
+
+def _variance(shift: Doubles, square: Doubles) -> Doubles:
+    """Mean square distance from the mean, of the mean distance and mean square distance from a sample."""
+    return np.maximum(square - shift**2, 0)  # but for rounding it is never less
 
 
 def _single(values: Doubles) -> Array:

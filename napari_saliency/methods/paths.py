@@ -12,7 +12,6 @@ from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline, blurred, empty_picture, noise_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._path import (
-    Doubles,
     Indices,
     Path,
     Rule,
@@ -136,10 +135,10 @@ def blur_ig(
     """
     sigmas = blur * max(x.shape[1:-1]) * np.linspace(1, 0, steps) ** 2
 
-    def at(chosen: Indices) -> tuple[Array, Array | Doubles]:
+    def at(chosen: Indices) -> tuple[Array, Array]:
         around = np.clip(np.arange(chosen[0] - 1, chosen[-1] + 2), 0, steps - 1)
-        pictures = np.stack([blurred(x, sigma) for sigma in sigmas[around]])
-        return pictures[1:-1], (pictures[2:] - pictures[:-2]) / 2
+        pictures = blurred(x, *sigmas[around])
+        return pictures[1:-1], (pictures[2:] - pictures[:-2]) / np.float32(2)
 
     # Neighbours are taken together, as they are each other's step.
     parts = [np.arange(*one) for one in chunks(steps, len(x), model.info.together(x.shape[1:-1]))]

@@ -204,7 +204,8 @@ def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array,
     random = np.random.default_rng(noisy.seed)
     together = 1 if "seed" in options else model.info.together(x.shape[1:-1])
     for start, stop in chunks(noisy.samples, len(x), together):
-        pictures = spread * random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)
+        draws = random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)
+        pictures = np.multiply(draws, spread, out=draws if len(x) == 1 else None)
         pictures += x
         own = {"seed": int(np.random.default_rng((noisy.seed, start)).integers(2**31))}
         yield start, pictures.reshape(-1, *x.shape[1:]), options | own if "seed" in options else options

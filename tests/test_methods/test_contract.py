@@ -273,7 +273,7 @@ def test_a_linear_model_is_explained_exactly(name):
     if name == "occlusion":  # one pixel after the other, all of its channels
         wanted = (weight * (x - x.mean((1, 2), keepdims=True))).sum(-1)
     if name == "blur_ig":  # test_blur_ig.py derives the blur a second time
-        wanted = weight * (x - blurred(x, 0.2 * 8))
+        wanted = weight * (x - blurred(x, 0.2 * 8)[0])
     np.testing.assert_allclose(answer(name, model, x, targets_of(2)), wanted, rtol=1e-5, atol=2e-6)
 
 
