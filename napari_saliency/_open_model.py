@@ -90,13 +90,14 @@ class OpenModel:
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
-        before, source = self.settings, self.status.source
-        self._answer = Answer(source, before)
+        before, source, info = self.settings, self.status.source, self.status.info
+        shown = next(iter((info.outer or info).outputs), None) if info is not None else None
+        self._answer = Answer(source, before, shown)
         try:
             self._answer.write(settings)
         except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
             self._failed(Problem.of("This could not be kept beside the model", error))
-        self.open(source, joined(before, settings))
+        self.open(source, joined(before, settings, shown))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
