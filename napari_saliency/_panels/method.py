@@ -150,12 +150,16 @@ class MethodSection(Section):
 
     def _tell_cost(self, _change: object = None) -> None:
         """Say how often the model will be run, if that is often and known: sizes may be free."""
-        method, info = self._methods[self.method.currentData()], self._inspection.model.info
-        prepared = self._inspection.prepared
-        space = prepared.x.shape[:-1] if prepared is not None else info.input.shape if info else ()
-        known = info is not None and bool(space) and None not in space
+        info, prepared = self._inspection.model.info, self._inspection.prepared
+        if info is None:
+            say(self.cost, "")
+            return
+        sizes = info.input.shape if prepared is None else prepared.x.shape[:-1]
+        space = tuple(size for size in sizes if size is not None)
         values = {name: value for name, value in self.options.values.items() if name != SCORE}
-        say(self.cost, cost_words(method.passes(values, info, space), values) if known else "")
+        method = self._methods[self.method.currentData()]
+        passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
+        say(self.cost, cost_words(passes, values))
 
     def _offer_methods(self, info: ModelInfo) -> None:
         """Leave only the methods that the model can answer: the one that the user chose, or else the first.
