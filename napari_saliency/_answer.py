@@ -17,10 +17,12 @@ class Answer:
         The model that it is about.
     before : Settings
         What was said until then.
+    shown : str, optional
+        The output that is explained, of several.
     """
 
-    def __init__(self, source: str, before: Settings) -> None:
-        self.before, self._source = before, source
+    def __init__(self, source: str, before: Settings, shown: str | None = None) -> None:
+        self.before, self._source, self._shown = before, source, shown
         self._kept: tuple[Path, str | None] | None = None
 
     def write(self, settings: Settings) -> None:
@@ -37,7 +39,7 @@ class Answer:
         path = settings_path(model)
         beside = Settings.beside(model)
         text = path.read_text(encoding="utf-8") if path.exists() else None
-        joined(beside, settings).write_beside(model)
+        joined(beside, settings, self._shown).write_beside(model)
         self._kept = path, text
 
     def undo(self) -> None:
@@ -52,15 +54,21 @@ class Answer:
                 path.write_text(text, encoding="utf-8")
 
 
-def joined(before: Settings, now: Settings) -> Settings:
+def joined(before: Settings, now: Settings, shown: str | None = None) -> Settings:
     """What is said now, and of what was said before what still holds.
 
     Names belong to one output and to one kind of number, and the kind to one output: the form still shows that
-    of the output before.
+    of the output before. They are kept, and come back with their output.
+
+    Parameters
+    ----------
+    shown : str, optional
+        The output that is explained while this is said, of several.
     """
+    if now.output is not None:
+        before = before.model_copy(update={"output": before.output or shown})
     if now.output not in (None, before.output):
         now = now.model_copy(update={"task": None})
-        before = before.model_copy(update={"labels": None, "task": None})
     elif now.task not in (None, before.task):
         before = before.model_copy(update={"labels": None})
     return now.over(before)

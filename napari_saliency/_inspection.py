@@ -19,7 +19,7 @@ from napari_saliency._ahead import Ahead
 from napari_saliency._asked import Asked, meaning
 from napari_saliency._checking import Checked, Checking
 from napari_saliency._explain import Question
-from napari_saliency._link import ThreadLink
+from napari_saliency._link import EngineLink, ThreadLink, timer
 from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
 from napari_saliency._seen import SeenPicture
@@ -89,9 +89,9 @@ class Inspection(Signals):
         self.method = next(iter(METHODS))
         self.options: dict[str, Any] = METHODS[self.method].complete({})
         self._phase = Phase.NONE  # before the one at hand
-        feeder, status = self._threads[1], self._model_set
-        self._open_model = OpenModel(engine, self._post, feeder, status, self._fail, later)
-        self._link = self._open_model.link
+        self._link = EngineLink(engine, self._post, self._threads[1])
+        later = later or timer(self._post)
+        self._open_model = OpenModel(self._link, self._model_set, self._fail, later)
         reader = ThreadLink(self._threads[0], self._post)
         self.checking = Checking(
             self._link, reader, self._checked, self.checks_changed.emit, self.failed.emit

@@ -19,6 +19,9 @@ Post = Callable[[Callable[[], None]], None]
 Later = Callable[[float, Callable[[], None]], None]
 """Runs a callable in the window's thread, after some seconds."""
 
+Lost = Callable[[bool], None]
+"""``lost(busy)`` is told that an engine has ended, and whether it was working on a call."""
+
 Ends = tuple[Callable[[Any], None] | None, Callable[[BaseException], None] | None]
 """What is done with an answer, and with an error."""
 
@@ -74,24 +77,24 @@ class EngineLink:
         Brings answers to the window's thread.
     background : Executor
         One thread in which engines are started and calls are sent: neither is free.
-    lost : callable
-        Called once for each engine that ends without being asked to; ``lost(busy)`` says whether
-        it was working on a call.
     """
 
-    def __init__(
-        self, start: Callable[[], Executor], post: Post, background: Executor, lost: Callable[[bool], None]
-    ) -> None:
-        self._start_engine, self._post, self._background, self._lost = start, post, background, lost
+    def __init__(self, start: Callable[[], Executor], post: Post, background: Executor) -> None:
+        self._start_engine, self._post, self._background = start, post, background
+        self._lost: Lost = lambda _: None
         self._executor: Executor | None = None
         self._refusal: Exception | None = None  # of the background: why there is no executor
         self.alive = False
         self._generation = 0
         self._waiting = 0
 
-    def start(self, then: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        """Start an engine; one of the two is called when it is ready for its first call, or cannot be."""
+    def start(self, then: Callable[[], None], failed: Callable[[BaseException], None], lost: Lost) -> None:
+        """Start an engine; one of the first two is called when it is ready for its first call, or cannot be.
+
+        The third is called if it ends later without being asked to.
+        """
         self._generation += 1
+        self._lost = lost
         self._waiting = 0
         self.alive = True
         generation = self._generation

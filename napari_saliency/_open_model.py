@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_saliency import _engine
 from napari_saliency._answer import Answer, joined
-from napari_saliency._link import EngineLink, Later, Post, timer
 from napari_saliency._state import ModelStatus, Phase, Problem, short_name
 from napari_saliency._types import EndlessError, ModelError, UntrustedError
 from napari_saliency.models import Settings, trust
 
 if TYPE_CHECKING:
+    from napari_saliency._link import EngineLink, Later
     from napari_saliency.models import ModelInfo
 
 PATIENCE = 3.0
@@ -26,17 +25,13 @@ class OpenModel:
 
     Parameters
     ----------
-    engine : callable
-        Starts an engine: an executor of one worker.
-    post : callable
-        Brings answers to the window's thread.
-    background : Executor
-        One thread, for `EngineLink`.
+    link : EngineLink
+        For calls to the engine.
     changed : callable
         ``changed(status)`` is called with every new status.
     failed : callable
         ``failed(problem)`` is called when something went wrong.
-    later : callable, optional
+    later : callable
         ``later(seconds, call)`` calls something in the window's thread after a while.
 
     Attributes
@@ -47,26 +42,21 @@ class OpenModel:
         What was said about the model since it was opened.
     inside : str
         The layer of it that is looked into, if any.
-    link : EngineLink
-        For calls to the engine.
     """
 
     def __init__(
         self,
-        engine: Callable[[], Executor],
-        post: Post,
-        background: Executor,
+        link: EngineLink,
         changed: Callable[[ModelStatus], None],
         failed: Callable[[Problem], None],
-        later: Later | None = None,
+        later: Later,
     ) -> None:
-        self._changed, self._failed, self._later = changed, failed, later or timer(post)
+        self._link, self._changed, self._failed, self._later = link, changed, failed, later
         self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
         self.settings, self.inside = Settings(), ""
         self._answer: Answer | None = None  # until the model has taken it
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
-        self.link = EngineLink(engine, post, background, self._lost)
         self._start_engine()
 
     def open(self, source: str, settings: Settings, inside: str = "") -> None:
@@ -76,7 +66,7 @@ class OpenModel:
             self._answer = None
         info = self.status.info if same else None  # what is known of it holds while it is opened again
         self.settings, self.inside = settings, inside
-        if not self.link.alive:
+        if not self._link.alive:
             self._start_engine()
         phase, verb = (
             (Phase.LOADING, "loading") if self._ready else (Phase.STARTING, "starting the engine for")
@@ -86,17 +76,18 @@ class OpenModel:
             self._be_patient()
         self._asked += 1
         call = partial(_engine.open_model, source, settings, inside)
-        self.link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
+        self._link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
-        before, source = self.settings, self.status.source
-        self._answer = Answer(source, before)
+        before, source, info = self.settings, self.status.source, self.status.info
+        shown = next(iter((info.outer or info).outputs), None) if info is not None else None
+        self._answer = Answer(source, before, shown)
         try:
             self._answer.write(settings)
         except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
             self._failed(Problem.of("This could not be kept beside the model", error))
-        self.open(source, joined(before, settings))
+        self.open(source, joined(before, settings, shown))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
@@ -120,7 +111,7 @@ class OpenModel:
 
         A model that was being loaded may be what hangs, so it waits until it is asked for again.
         """
-        self.link.stop()
+        self._link.stop()
         if self.status.phase is not Phase.LOADING:
             self._restart("stopped by force")
             return
@@ -135,10 +126,10 @@ class OpenModel:
         self._later(PATIENCE, partial(self._leave_stuck, self._engines, self._answered, self._ready))
 
     def _leave_stuck(self, engine: int, answered: int, ready: bool) -> None:
-        if engine != self._engines or not self.link.alive or self._answered >= self._asked - 1:
+        if engine != self._engines or not self._link.alive or self._answered >= self._asked - 1:
             return  # what loads now, if anything, is what was asked for last
         if ready and answered == self._answered:
-            self.link.stop()
+            self._link.stop()
             self._restart("loading the model before does not end")
         else:
             self._be_patient()
@@ -147,7 +138,7 @@ class OpenModel:
         self._ready = False
         self._engines += 1
         self._asked = self._answered = 0
-        self.link.start(self._started, self._cannot_start)
+        self._link.start(self._started, self._cannot_start, self._lost)
 
     def _started(self) -> None:
         self._ready = True
@@ -157,7 +148,7 @@ class OpenModel:
             self._set(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source, self.status.info))
 
     def _cannot_start(self, error: BaseException) -> None:
-        self.link.stop()
+        self._link.stop()
         self._fail(Problem.of("The engine cannot start (Explain tries again)", error))
 
     def _opened(self, source: str, info: ModelInfo) -> None:
@@ -169,7 +160,7 @@ class OpenModel:
     def _refused(self, source: str, error: BaseException) -> None:
         self._answered += 1
         if isinstance(error, EndlessError):  # which goes on, in that engine
-            self.link.stop()
+            self._link.stop()
             if source != self.status.source:
                 self._restart("the model before does not end")
                 return

@@ -996,7 +996,10 @@ def test_names_go_with_the_output_that_they_were_given_for(desk, own_file):
     desk.settle()
     desk.inspection.answer(Settings(output="age"))
     desk.settle()
-    assert Settings.beside(own_file).given() == {"output": "age", "fit": "pad"}
+    own = {
+        "first": {"labels": tuple("uvwxyz")}
+    }  # nobody had said which output, so it is the one that was shown
+    assert Settings.beside(own_file).given() == {"output": "age", "fit": "pad", "outputs": own}
 
 
 # Programs

@@ -3,18 +3,21 @@
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from analytic import Spatial, pictures
+from analytic import Linear, Spatial, pictures
+from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
 
+from napari_saliency import _engine, models
 from napari_saliency._display import Display
 from napari_saliency._explain import explain
 from napari_saliency._inspection import Inspection
@@ -28,7 +31,7 @@ from napari_saliency._panels.classes import ClassSection
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection, summary
 from napari_saliency._panels.inside import WHOLE
-from napari_saliency._panels.method import MethodSection
+from napari_saliency._panels.method import MethodSection, cost_words
 from napari_saliency._panels.model import ModelSection, RecentFiles, dropped_model, is_model_file, title
 from napari_saliency._panels.options import OptionForm, layer_choices
 from napari_saliency._panels.picture import PictureSection, thumbnail
@@ -40,7 +43,7 @@ from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, options_of
 from napari_saliency.metrics import Curve, Finding
-from napari_saliency.models import InputSpec, catalogue
+from napari_saliency.models import InputSpec, Settings, catalogue
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
@@ -507,6 +510,82 @@ def test_names_are_not_kept_for_another_output(made, inspection):
     pick(form.output, "age")
     form.keep.click()
     assert inspection.of("answer")[0][1].given() == {"output": "age"}
+
+
+class TwoOutputs(Linear):
+    """Explains one of two outputs, with the names that are said of it."""
+
+    def __init__(self, source, settings):
+        super().__init__()
+        whole = settings.over(Settings.beside(Path(source)))
+        outputs = sorted(["kind", "age"], key=lambda name: name != (whole.output or "kind"))
+        questions = () if whole.labels else ("output", "labels")
+        labels = whole.labels or tuple("0123")
+        self.info = replace(
+            self.info, source=source, outputs=tuple(outputs), labels=labels, questions=questions
+        )
+
+    def with_settings(self, settings):
+        return TwoOutputs(self.info.source, settings)
+
+
+def test_names_of_both_outputs_are_kept(made, monkeypatch, tmp_path):
+    monkeypatch.setattr(_engine, "FRAMEWORKS", ())
+    monkeypatch.setattr(models, "open_model", TwoOutputs)
+    _engine._engine.cache_clear()
+    (tmp_path / "net.keras").touch()
+    inspection = Inspection(Immediate, lambda call: call(), Immediate, lambda *_: None)
+    form = made(ModelSection, inspection).form
+    inspection.open_model(str(tmp_path / "net.keras"))
+    for output, names in (("kind", "abcd"), ("age", "wxyz")):
+        if not form.isVisible():
+            form.toggle()
+        pick(form.output, output)
+        (tmp_path / "names.txt").write_text("\n".join(names))
+        form.read_names(tmp_path / "names.txt")
+        form.keep.click()
+        assert inspection.model.info.labels == tuple(names)
+    for output, names in (("kind", "abcd"), ("age", "wxyz")):
+        form.toggle()
+        pick(form.output, output)
+        form.keep.click()
+        assert inspection.model.info.outputs[0] == output
+        assert inspection.model.info.labels == tuple(names)
+        assert "labels" not in inspection.model.info.questions
+    inspection.close()
+    _engine._engine.cache_clear()
+
+
+def test_what_takes_long_says_so_before_it_is_run(made, inspection):
+    section = made(MethodSection, inspection)
+    cost, of_one = section.cost, METHODS["kernel_shap"].complete({})["samples"] + 2
+    assert not cost.isVisible()  # a single pass
+    section.choose("smoothgrad", of="kernel_shap", samples=100)
+    assert cost.text() == f"About {round(of_one * 100, -4):,} passes of the model."
+    section.options.widgets["samples"].value = 200
+    assert cost.text() == f"About {round(of_one * 200, -4):,} passes of the model."
+    section.options.widgets["precision"].value = 0.1
+    assert cost.text().startswith("At most")
+    section.choose("smoothgrad")
+    assert not cost.isVisible()
+
+
+def test_what_depends_on_the_size_of_the_picture_is_said_once_that_is_known(made, inspection):
+    section = made(MethodSection, inspection)
+    inspection.set_model(ready(input=InputSpec((None, None), 3)))
+    section.choose("occlusion", window=2, stride=2)
+    assert not section.cost.isVisible()
+    inspection.set_picture(Picture(1, "photo", lambda: (PHOTO, None)))
+    height, width = inspection.prepared.x.shape[:2]
+    passes = 1 + -(-height // 2) * -(-width // 2)
+    assert section.cost.text() == f"About {round(passes, 2 - len(str(passes))):,} passes of the model."
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"), [(499, ""), (500, "About 500"), (4002, "About 4,000"), (204_999, "About 200,000")]
+)
+def test_passes_are_said_in_two_digits_if_they_are_many(passes, words):
+    assert cost_words(passes, {}) == (words and f"{words} passes of the model.")
 
 
 def test_a_program_runs_after_a_yes_alone(made, inspection):

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
-from napari_saliency._panels._style import Section, combo, row
+from napari_saliency._panels._style import Section, combo, note, row, say
 from napari_saliency._panels.options import OptionForm, method_choices
 from napari_saliency._panels.remembered import remember_method, remembered_method, remembered_options
 from napari_saliency._panels.run import RunBar
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
+MANY = 500  # passes of the model from which it is said, before anything is run, how many there will be
 LISTED = 40  # methods that are seen at once, and the lines between them
 SCORE = "score"
 SCORE_HELP = (
@@ -55,15 +56,18 @@ class MethodSection(Section):
         self.method = combo()
         Search(self.method)
         self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
+        self.cost = note()
         self._fill()
         self.rows.removeWidget(self.heading)
         self.rows.addLayout(row(self.heading, self.method, stretch=1))
         self.rows.addWidget(self.options)
+        self.rows.addWidget(self.cost)
         self.rows.addWidget(self.run)
         self._take_soon = qdebounced(self._take, timeout=SETTLED, parent=self)
         self.method.activated.connect(self._choose_method)
         self.options.changed.connect(self._keep_options)
         inspection.model_changed.connect(self._follow_model)
+        inspection.prepared_changed.connect(self._tell_cost)
         self._show_options()
         self._take()
 
@@ -105,6 +109,7 @@ class MethodSection(Section):
             self._inspection.set_score(score)
             self.run.refresh()
         self._chosen[self.method.currentData()] = values
+        self._tell_cost()
         if self._inspection.live:  # each number on the way would begin a run
             self._take_soon()
         else:
@@ -141,6 +146,20 @@ class MethodSection(Section):
         self.options.show_options(options, values, self._inspection.model.info)
         for one, next_one in pairwise((self.method, *self.options.fields, self.run.button, self.run.live)):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
+        self._tell_cost()
+
+    def _tell_cost(self, _change: object = None) -> None:
+        """Say how often the model will be run, if that is often and known: sizes may be free."""
+        info, prepared = self._inspection.model.info, self._inspection.prepared
+        if info is None:
+            say(self.cost, "")
+            return
+        sizes = info.input.shape if prepared is None else prepared.x.shape[:-1]
+        space = tuple(size for size in sizes if size is not None)
+        values = {name: value for name, value in self.options.values.items() if name != SCORE}
+        method = self._methods[self.method.currentData()]
+        passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
+        say(self.cost, cost_words(passes, values))
 
     def _offer_methods(self, info: ModelInfo) -> None:
         """Leave only the methods that the model can answer: the one that the user chose, or else the first.
@@ -171,6 +190,15 @@ class MethodSection(Section):
             }
             self._show_options()
             self._take()
+        self._tell_cost()
+
+
+def cost_words(passes: int, options: Mapping[str, Any]) -> str:
+    """Say how often a method runs the model, in two digits; nothing if that is not often."""
+    if passes < MANY:
+        return ""
+    about = round(passes, 2 - len(str(passes)))
+    return f"{'At most' if options.get('precision') else 'About'} {about:,} passes of the model."
 
 
 def _score(scores: tuple[Score, ...]) -> Option:

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 if TYPE_CHECKING:
     from napari_saliency._types import Estimate, Needs, Shows
+    from napari_saliency.models import ModelInfo
 
 Function = Callable[..., "Iterator[Estimate]"]
+
+Passes = Callable[[Mapping[str, Any], "ModelInfo", tuple[int, ...]], int]
+"""How often the model is run, forward or back, for one picture: by options, model, and the picture's size."""
 
 NUMBERS: Mapping[type, type] = {int: Integral, float: Real}
 """Numbers that are as good as Python's own, numpy's among them."""
@@ -87,6 +91,8 @@ class Method:
         Its keyword options.
     shows : {"map", "stack", "picture"}
         What its values are; see `Shows`.
+    passes : callable
+        ``passes(options, info, space)``: about how often the model is run for one picture, at most.
     """
 
     id: str
@@ -96,6 +102,7 @@ class Method:
     cite: str
     options: tuple[Option, ...]
     shows: Shows = "map"
+    passes: Passes = lambda *_: 1
 
     @property
     def summary(self) -> str:
@@ -153,7 +160,9 @@ def wrappable() -> tuple[str, ...]:
     return tuple(name for name, found in METHODS.items() if found.shows == "map" and not found.wraps)
 
 
-def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Callable[[Function], Function]:
+def method(
+    title: str, *, needs: Needs, cite: str, shows: Shows = "map", passes: Passes = lambda *_: 1
+) -> Callable[[Function], Function]:
     """Register a function as a method; its name becomes the id.
 
     Raises
@@ -166,7 +175,7 @@ def method(title: str, *, needs: Needs, cite: str, shows: Shows = "map") -> Call
         name = function.__name__
         if name in _METHODS:
             raise ValueError(f"a method {name!r} is registered already")
-        _METHODS[name] = Method(name, title, function, needs, cite, options_of(function), shows)
+        _METHODS[name] = Method(name, title, function, needs, cite, options_of(function), shows, passes)
         return function
 
     return register

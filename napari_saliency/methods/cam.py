@@ -89,7 +89,12 @@ def layer_cam(model: Model, x: Array, targets: Targets, *, layer: Layer = "") ->
     yield _rectified(activations * np.maximum(gradients, 0))
 
 
-@method("Guided Grad-CAM", needs="tap", cite="Selvaraju et al. 2017, section 3, Guided Grad-CAM")
+@method(
+    "Guided Grad-CAM",
+    needs="tap",
+    cite="Selvaraju et al. 2017, section 3, Guided Grad-CAM",
+    passes=lambda *_: 2,
+)
 def guided_grad_cam(model: Model, x: Array, targets: Targets, *, layer: Layer = "") -> Iterator[Estimate]:
     """Guided backpropagation where Grad-CAM is high: crisp outlines of what belongs to the class.
 

@@ -23,7 +23,12 @@ STEEPEST, ARRIVED = np.float32(1e38), np.float32(3e38)
 than that, of values that are moved no more."""
 
 
-@method("Guided integrated gradients", needs="gradient", cite="Kapishnikov et al. 2021, algorithm 1")
+@method(
+    "Guided integrated gradients",
+    needs="gradient",
+    cite="Kapishnikov et al. 2021, algorithm 1",
+    passes=lambda options, *_: options["steps"] + 1,
+)
 def guided_ig(
     model: Model,
     x: Array,

@@ -26,6 +26,7 @@ NOTHING = "Nothing raises this score: its derivative is zero everywhere."
     needs="gradient",
     cite="Simonyan et al. 2014, eq. 1; regularised as in Mahendran and Vedaldi 2016, section 3",
     shows="picture",
+    passes=lambda options, *_: options["steps"] + 1,
 )
 def activation_maximization(
     model: Model,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
-from math import gcd
-from typing import TYPE_CHECKING, Annotated
+from math import gcd, prod
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -16,12 +16,18 @@ from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._registry import method
 
 if TYPE_CHECKING:
+    from napari_saliency.models import ModelInfo
     from napari_saliency.models._base import Model
 
 Window = tuple[slice, ...]
 
 
-@method("Occlusion", needs="scores", cite="Zeiler and Fergus 2014, section 4.2")
+def _passes(options: Mapping[str, Any], _: ModelInfo, space: tuple[int, ...]) -> int:
+    """One for the whole picture, and one for each window."""
+    return 1 + prod(map(len, _starts(space, *_sides(space, options["window"], options["stride"]))))
+
+
+@method("Occlusion", needs="scores", cite="Zeiler and Fergus 2014, section 4.2", passes=_passes)
 def occlusion(
     model: Model,
     x: Array,
@@ -52,8 +58,7 @@ def occlusion(
     that covers a pixel has been tried its value is 0; a coarse grid of windows is tried first.
     """
     space = x.shape[1:-1]
-    window = window or max(1, min(space) // (8 if len(space) == 2 else 4))
-    windows = _windows(space, window, stride or max(1, window // 2))
+    windows = _windows(space, *_sides(space, window, stride))
     empty = empty_picture(model, x, fill)
     run = model.recall(x, "occlusion", window, stride, fill)
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
@@ -68,6 +73,17 @@ def occlusion(
         yield Estimate((falls / np.maximum(times, 1)).astype(np.float32), stop, len(windows))
 
 
+def _sides(space: tuple[int, ...], window: int, stride: int) -> tuple[int, int]:
+    """A window's side and stride, chosen by the picture's size where they are 0."""
+    window = window or max(1, min(space) // (8 if len(space) == 2 else 4))
+    return window, stride or max(1, window // 2)
+
+
+def _starts(space: tuple[int, ...], window: int, stride: int) -> list[list[int]]:
+    """Where windows begin along each axis; the last one ends at the far edge."""
+    return [[*range(0, max(side - window, 0), stride), max(side - window, 0)] for side in space]
+
+
 def _windows(space: tuple[int, ...], window: int, stride: int) -> list[Window]:
     """All places of a window, those of coarse grids first.
 
@@ -80,8 +96,7 @@ def _windows(space: tuple[int, ...], window: int, stride: int) -> list[Window]:
         raise ValueError(
             f"stride={stride} is more than window={window}: pixels between the windows would never be covered"
         )
-    sizes = [min(window, side) for side in space]
-    starts = [[*range(0, side - size, stride), side - size] for side, size in zip(space, sizes, strict=True)]
+    sizes, starts = [min(window, side) for side in space], _starts(space, window, stride)
     grid = list(product(*(range(len(some)) for some in starts)))
     grid.sort(key=lambda place: -min(gcd(number, 1 << 30) for number in place))
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 Start = Literal[Baseline, "random"]
 
 
-@method("Integrated gradients", needs="gradient", cite="Sundararajan et al. 2017, eq. 1")
+def _passes(options: Mapping[str, Any], *_: object) -> int:
+    """Of each baseline as many as there are steps; Gauss and Legendre's have none at the ends."""
+    baselines = options["samples"] if options["baseline"] == "random" else 1
+    return int(baselines * (options["steps"] + 2 * (options["rule"] == "gauss_legendre")))
+
+
+@method("Integrated gradients", needs="gradient", cite="Sundararajan et al. 2017, eq. 1", passes=_passes)
 def integrated_gradients(
     model: Model,
     x: Array,
@@ -105,7 +111,12 @@ def _averaged(
             return
 
 
-@method("Blur integrated gradients", needs="gradient", cite="Xu et al. 2020")
+@method(
+    "Blur integrated gradients",
+    needs="gradient",
+    cite="Xu et al. 2020",
+    passes=lambda options, *_: options["steps"],
+)
 def blur_ig(
     model: Model,
     x: Array,

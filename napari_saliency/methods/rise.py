@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
 
-@method("RISE", needs="scores", cite="Petsiuk et al. 2018, eq. 6")
+@method(
+    "RISE",
+    needs="scores",
+    cite="Petsiuk et al. 2018, eq. 6",
+    passes=lambda options, *_: options["samples"] + 2 * options["centred"],
+)
 def rise(
     model: Model,
     x: Array,

@@ -19,6 +19,7 @@ from napari_saliency.methods._registry import METHODS, method
 from napari_saliency.methods._running import RunningMean, RunningVariance
 
 if TYPE_CHECKING:
+    from napari_saliency.models import ModelInfo
     from napari_saliency.models._base import Model
 
 Of = Annotated[
@@ -85,7 +86,12 @@ class _Noisy(NamedTuple):
     layer: str
 
 
-@method("SmoothGrad", needs="gradient", cite="Smilkov et al. 2017, section 2")
+def _passes(options: Mapping[str, Any], info: ModelInfo, space: tuple[int, ...]) -> int:
+    inner, inside = METHODS[options["of"]], _options(options["of"], options["layer"])
+    return int(options["samples"]) * inner.passes(inside, info, space)
+
+
+@method("SmoothGrad", needs="gradient", cite="Smilkov et al. 2017, section 2", passes=_passes)
 def smoothgrad(
     model: Model,
     x: Array,
@@ -116,7 +122,7 @@ def smoothgrad(
     yield from _averaged(model, x, targets, noisy, RunningMean(precision), each=np.abs if absolute else None)
 
 
-@method("SmoothGrad squared", needs="gradient", cite="Hooker et al. 2019, section 3.1")
+@method("SmoothGrad squared", needs="gradient", cite="Hooker et al. 2019, section 3.1", passes=_passes)
 def smoothgrad_squared(
     model: Model,
     x: Array,
@@ -140,7 +146,7 @@ def smoothgrad_squared(
     yield from _averaged(model, x, targets, noisy, RunningMean(precision), each=np.square)
 
 
-@method("VarGrad", needs="gradient", cite="Adebayo et al. 2018, section 2.1")
+@method("VarGrad", needs="gradient", cite="Adebayo et al. 2018, section 2.1", passes=_passes)
 def vargrad(
     model: Model,
     x: Array,
@@ -199,7 +205,7 @@ def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array,
     A method that draws at random itself gets one copy at a time, each with other numbers: alike they would share
     an error that the copies' scatter does not show.
     """
-    options = _options(noisy)
+    options = _options(noisy.of, noisy.layer)
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
     random = np.random.default_rng(noisy.seed)
     together = 1 if "seed" in options else model.info.together(x.shape[1:-1])
@@ -211,9 +217,9 @@ def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array,
         yield start, pictures.reshape(-1, *x.shape[1:]), options | own if "seed" in options else options
 
 
-def _options(noisy: _Noisy) -> dict[str, Any]:
+def _options(of: str, layer: str) -> dict[str, Any]:
     """Options of the method inside: its defaults, but for the layer."""
-    inner = METHODS[noisy.of]
-    if noisy.layer and not inner.looks:
-        raise ValueError(f"layer={noisy.layer!r} is of no use: {inner.title} ({noisy.of}) looks at no layer")
-    return inner.complete({"layer": noisy.layer} if inner.looks else {})
+    inner = METHODS[of]
+    if layer and not inner.looks:
+        raise ValueError(f"layer={layer!r} is of no use: {inner.title} ({of}) looks at no layer")
+    return inner.complete({"layer": layer} if inner.looks else {})

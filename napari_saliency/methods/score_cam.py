@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,12 +16,19 @@ from napari_saliency.methods._upsampling import upsampled
 
 if TYPE_CHECKING:
     from napari_saliency.methods._running import Doubles
+    from napari_saliency.models import ModelInfo
     from napari_saliency.models._base import Model
 
 Weights = Literal["increase", "softmax"]
 
 
-@method("Score-CAM", needs="tap", cite="Wang et al. 2020, section 3 and algorithm 1")
+def _passes(options: Mapping[str, Any], info: ModelInfo, _: tuple[int, ...]) -> int:
+    """One for the layer, one for the empty picture, and one for each channel."""
+    name = options["layer"] or info.cam_layer
+    return 2 + sum(layer.channels for layer in info.layers if layer.name == name)
+
+
+@method("Score-CAM", needs="tap", cite="Wang et al. 2020, section 3 and algorithm 1", passes=_passes)
 def score_cam(
     model: Model, x: Array, targets: Targets, *, layer: Layer = "", weights: Weights = "increase"
 ) -> Iterator[Estimate]:

@@ -46,7 +46,12 @@ Fill = Annotated[
 ]
 
 
-@method("LIME", needs="scores", cite="Ribeiro et al. 2016, eq. 1 and 2")
+@method(
+    "LIME",
+    needs="scores",
+    cite="Ribeiro et al. 2016, eq. 1 and 2",
+    passes=lambda options, *_: options["samples"],
+)
 def lime(
     model: Model,
     x: Array,
@@ -86,7 +91,12 @@ def lime(
     yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
 
 
-@method("Kernel SHAP", needs="scores", cite="Lundberg and Lee 2017, theorem 2")
+@method(
+    "Kernel SHAP",
+    needs="scores",
+    cite="Lundberg and Lee 2017, theorem 2",
+    passes=lambda options, *_: 2 + min(options["samples"] // 2 * 2, 2 ** options["segments"] - 2),
+)
 def kernel_shap(
     model: Model,
     x: Array,

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
 
-@method("XRAI", needs="gradient", cite="Kapishnikov et al. 2019, algorithm 1")
+@method(
+    "XRAI",
+    needs="gradient",
+    cite="Kapishnikov et al. 2019, algorithm 1",
+    passes=lambda options, *_: 2 * options["steps"],
+)
 def xrai(
     model: Model, x: Array, targets: Targets, *, steps: Annotated[int, {"min": 8, "max": 512}] = 64
 ) -> Iterator[Estimate]:

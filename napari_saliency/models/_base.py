@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -256,14 +255,3 @@ class Model(ABC):
         if self._recall is None or not self._recall.answers(x, question):
             self._recall = Recall(x, question)
         return self._recall
-
-
-PREFACES = ("Exception encountered when calling", "Graph execution error")
-"""What Keras and TensorFlow say before they say what is wrong."""
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a framework's error that says something, without Keras' preface and bold type."""
-    lines = (line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines())
-    said = (line for line in lines if line and not line.startswith(PREFACES))
-    return next(said, type(error).__name__)[:300]

@@ -53,7 +53,7 @@ def all_settings(source: Source, said: Settings) -> Settings:
     ValueError
         If a file is not valid; the message names it and what is wrong.
     """
-    return said.over(settings_beside(source.path)) if source.path else said
+    return _over_files(said, source.path) if source.path else said
 
 
 def settings_beside(model: Path) -> Settings:
@@ -64,10 +64,13 @@ def settings_beside(model: Path) -> Settings:
     ValueError
         If a file is not valid; the message names it and what is wrong.
     """
-    found = Settings()
-    for settings in _files_beside(model).values():
-        found = found.over(settings)
-    return found
+    return _over_files(Settings(), model)
+
+
+def _over_files(said: Settings, model: Path) -> Settings:
+    for beside in _files_beside(model).values():
+        said = said.over(beside)
+    return said
 
 
 @contextmanager
@@ -90,7 +93,9 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
         yield
     except SettingError as error:
         files = {} if model is None or error.field in settings.given() else _files_beside(model)
-        name = next((name for name, said in files.items() if error.field in said.given()), None)
+        name = next(
+            (name for name, said in files.items() if error.field in settings.over(said).given()), None
+        )
         if name is None:
             raise
         raise SettingError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import NEEDS, Array, Ending, ModelError, Rule, Targets
-from napari_saliency.models._base import Model, Tap, first_line
+from napari_saliency.models._base import Model, Tap
 from napari_saliency.models._beside import all_settings, naming_the_file
 from napari_saliency.models._description import Facts, describe, find_ending
 from napari_saliency.models._info import Layer, ModelInfo
@@ -25,6 +25,7 @@ from napari_saliency.models._keras_random import RandomKeras, Weights, drawn, ow
 from napari_saliency.models._keras_recording import all_layers
 from napari_saliency.models._ports import notes_on_ports
 from napari_saliency.models._randomised import Randomised, stages
+from napari_saliency.models._reasons import reason
 from napari_saliency.models._settings import Settings
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class KerasModel(Model):
             raise
         except Exception as error:
             raise ModelError(
-                f"the model could not be run on pictures of shape {self._shape}: {first_line(error)}"
+                f"the model could not be run on pictures of shape {self._shape}: {reason(error)}"
             ) from error
 
     def _settle(self) -> Ending | None:

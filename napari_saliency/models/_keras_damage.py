@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_backend import keras
+from napari_saliency.models._reasons import reason
 from napari_saliency.models._zips import HARMLESS, MOST_EXPANSION, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -150,7 +150,7 @@ def _size(item: h5py.Group | h5py.Dataset) -> int:
 
 def damaged(error: BaseException) -> str:
     """Say that a file could not be read, as far as it is known why."""
-    return f"it is damaged, or not a model of Keras ({first_line(error)[:150]}): save the model again"
+    return f"it is damaged, or not a model of Keras ({reason(error)[:150]}): save the model again"
 
 
 def _part(path: Path) -> ModelError:

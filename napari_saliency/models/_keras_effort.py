@@ -11,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_graph import PASSING
-from napari_saliency.models._sizes import HINT, Effort, trials
+from napari_saliency.models._sizes import Effort, hinting, not_run, trials
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
@@ -83,14 +82,12 @@ def _of_pixels(found: tuple[int, int], shape: tuple[int | None, ...], multiple: 
 @contextmanager
 def told(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
     """Say in a sentence why a network of a shape could not be run on pictures (N, *size, C)."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise ModelError(
-            f"memory does not suffice for pictures of shape {x.shape[1:]}: give smaller ones"
-        ) from error
-    except tf.errors.OpError as error:
-        raise ModelError(
-            f"the model could not be run on pictures of shape {x.shape[1:]}: "
-            f"{first_line(error)}{HINT if None in shape else ''}"
-        ) from error
+    with hinting(shape):
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            raise ModelError(
+                f"memory does not suffice for pictures of shape {x.shape[1:]}: give smaller ones"
+            ) from error
+        except tf.errors.OpError as error:
+            raise not_run(x.shape[1:], error) from error

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency._types import ModelError
-from napari_saliency.models._base import first_line
 from napari_saliency.models._beside import all_settings
 from napari_saliency.models._endless import in_time
 from napari_saliency.models._keras import KerasModel
@@ -28,6 +27,7 @@ from napari_saliency.models._keras_damage import (
 )
 from napari_saliency.models._keras_legacy import read_config, read_training, readable
 from napari_saliency.models._keras_savedmodel import SavedModel
+from napari_saliency.models._reasons import reason
 from napari_saliency.models._settings import Settings
 from napari_saliency.models._sizes import SIDES
 from napari_saliency.models._sources import shown
@@ -135,7 +135,7 @@ def open_network(network: Any, source: Source, settings: Settings) -> KerasModel
             _load_weights(network, source.path)
         except Exception as error:
             raise ModelError(
-                f"{shown(source.path)} does not hold the weights of {source.name}: {first_line(error)}"
+                f"{shown(source.path)} does not hold the weights of {source.name}: {reason(error)}"
             ) from error
     return KerasModel(network, source, settings)
 
@@ -243,7 +243,7 @@ def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
         _load_weights(network, Path(source.weights).expanduser())
     except Exception as error:
         raise ModelError(
-            f"weights of {source.name} could not be had ({first_line(error)}); "
+            f"weights of {source.name} could not be had ({reason(error)}); "
             f"with a file of them, open keras:{source.name}?weights=FILE"
         ) from error
     return network
@@ -256,9 +256,7 @@ def _application_settings(source: Source, network: Any) -> Settings:  # noqa: AN
     try:
         return Settings(labels=_imagenet_labels())
     except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
-        return Settings(
-            note=f"Class names could not be had ({first_line(error)}): classes go by their numbers."
-        )
+        return Settings(note=f"Class names could not be had ({reason(error)}): classes go by their numbers.")
 
 
 def _imagenet_labels() -> tuple[str, ...]:

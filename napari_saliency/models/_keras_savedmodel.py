@@ -18,12 +18,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from napari_saliency._types import ModelError, Rule
-from napari_saliency.models._base import first_line
 from napari_saliency.models._keras_network import Picture, zeros
 from napari_saliency.models._keras_operations import check_answer, check_operations, operations
 from napari_saliency.models._keras_recording import Recorded
 from napari_saliency.models._keras_rules import override_map
 from napari_saliency.models._ports import chosen_port, several
+from napari_saliency.models._reasons import reason
 
 if TYPE_CHECKING:
     from napari_saliency.models._keras_folding import Folding
@@ -82,7 +82,7 @@ class SavedModel:
             loaded = tf.saved_model.load(str(folder))
         except Exception as error:
             raise ModelError(
-                f"TensorFlow could not load it ({first_line(error)[:150]}): export it again"
+                f"TensorFlow could not load it ({reason(error)[:150]}): export it again"
             ) from error
         signatures = dict(loaded.signatures)
         if not signatures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from napari_saliency._placement import sized
 from napari_saliency._types import Array, ModelError
 from napari_saliency.models._base import no_classifier
-from napari_saliency.models._sizes import NotRunError
+from napari_saliency.models._reasons import reason
+from napari_saliency.models._sizes import not_run
 
 if TYPE_CHECKING:
     from napari_saliency.models._onnx_files import OnnxFile
@@ -86,10 +85,7 @@ class Session:
         try:
             found = self.runner.run(wanted, given, self.running)
         except Exception as error:
-            raise NotRunError(
-                f"the model could not be run on pictures of {sized(x.shape[1:-1])} with {x.shape[-1]} channels: "
-                f"{said(error)}"
-            ) from error
+            raise not_run(x.shape[1:], error) from error
         return [
             _of_classes(each, x, self.order or layout) if name == self.output else each
             for name, each in zip(wanted, found, strict=True)
@@ -139,7 +135,9 @@ def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: b
             model.SerializeToString(), _options(file.folder, quickly=quickly), ["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise ModelError(f"it is damaged, or asks for what onnxruntime cannot do ({said(error)})") from error
+        raise ModelError(
+            f"it is damaged, or asks for what onnxruntime cannot do ({reason(error)})"
+        ) from error
     return Session(runner, ports, outputs[0], file.running)
 
 
@@ -181,11 +179,3 @@ def _of_classes(output: Any, x: Array, layout: Layout) -> Array:  # noqa: ANN401
 def channels_last(array: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
     """Bring what a graph of a layout computes (N, …) to the order of this project, if it has axes of space."""
     return np.moveaxis(array, 1, -1) if array.ndim in (4, 5) and layout == "NCHW" else array
-
-
-def said(error: Exception) -> str:
-    """What onnxruntime says, in one line and without its own places."""
-    text = re.sub(
-        r"^\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\(.*?\) |\s+", " ", str(error)
-    )
-    return " ".join(text.split())[:200]

@@ -56,6 +56,18 @@ class Scaling(BaseModel):
     bgr: bool = False
 
 
+Task = Literal["classification", "regression"]
+
+
+class OfOutput(BaseModel):
+    """What is said of one of several outputs; see `Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    task: Task | None = None
+
+
 class Settings(BaseModel):
     """What a user says about a model; all of it optional, and nothing else allowed.
 
@@ -79,6 +91,9 @@ class Settings(BaseModel):
         explained, where there are several.
     task : {"classification", "regression"}, optional
         Whether outputs are classes' scores or quantities, where the model does not tell.
+    outputs : mapping of str to OfOutput, optional
+        Labels and task of other outputs, by their names. They take the place of ``labels`` and ``task`` when
+        that output is explained.
     custom : str, optional
         Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
         runs it, after somebody's yes; see `models.trust`.
@@ -96,14 +111,15 @@ class Settings(BaseModel):
     channels: Count | None = None
     input: str | None = None
     output: str | None = None
-    task: Literal["classification", "regression"] | None = None
+    task: Task | None = None
+    outputs: dict[str, OfOutput] | None = None
     custom: str | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:
         """Raise ValueError, in one sentence, for a value that is not allowed."""
         try:
-            super().__init__(**values)
+            super().__init__(**_brought_out(values))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
@@ -117,8 +133,24 @@ class Settings(BaseModel):
         return Preprocessing.named(self.preprocessing) if self.preprocessing is not None else None
 
     def over(self, other: Settings) -> Settings:
-        """These settings, and those of ``other`` where these say nothing."""
-        return Settings(**{**other.given(), **self.given()})
+        """These settings, and those of ``other`` where these say nothing: of the output that these are of."""
+        if self.output is not None:
+            other = other.turned_to(self.output)
+        outputs = {**(other.outputs or {}), **(self.outputs or {})}
+        return Settings(**{**other.given(), **self.given(), "outputs": outputs or None})
+
+    def turned_to(self, output: str) -> Settings:
+        """The same when another output is explained: what was said of the one before is kept, and comes back with it.
+
+        What was said of no output in particular holds for every one of which nothing is said.
+        """
+        said = {**self.given(), "output": output}
+        own = {name: said.pop(name) for name in OfOutput.model_fields if name in said}
+        if self.output in (None, output):
+            return Settings(**own, **said)
+        return Settings(
+            **{**said, "outputs": {**(self.outputs or {}), **({self.output: own} if own else {})}}
+        )
 
     def given(self) -> dict[str, object]:
         """What is set, as it is written to a file."""
@@ -151,6 +183,16 @@ class Settings(BaseModel):
         content = {**self.given(), "file": model.name}
         text = json.dumps(content, indent=1, ensure_ascii=False, default=list)
         settings_path(model).write_text(text + "\n", encoding="utf-8")
+
+
+def _brought_out(values: dict[str, object]) -> dict[str, object]:
+    """Put what is said of the output that is explained where it is looked for."""
+    outputs, name = values.get("outputs"), values.get("output")
+    if not isinstance(outputs, dict) or not isinstance(name, str) or name not in outputs:
+        return values
+    own = OfOutput.model_validate(outputs[name]).model_dump(exclude_none=True)
+    others = {other: said for other, said in outputs.items() if other != name}
+    return {**values, **own, "outputs": others or None}
 
 
 def settings_path(model: Path) -> Path:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from napari_saliency._placement import sized
 from napari_saliency._types import Array, ModelError
+from napari_saliency.models._reasons import is_too_small, reason
 from napari_saliency.models._settings import SettingError
 
 Shape = tuple[int | None, ...]
@@ -24,10 +26,29 @@ MORE = {2: (32, 64), 3: (32, 32, 0)}
 """What is added for a second look: pictures that are not square, and that a network halves to another size."""
 
 HINT = "; networks that take any size often want multiples of 32: say one, as size=(256, 384)"
+LARGER = ": give a larger one, or say which size it was trained on, as size=(256, 384)"
 
 
 class NotRunError(ModelError):
     """A network could not be run on a picture."""
+
+    hint = HINT
+    """What may help, if the network takes any size."""
+
+
+class TooSmallError(NotRunError):
+    """Nothing is left of a picture before the network's end."""
+
+    hint = LARGER
+
+
+def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
+    """Say in a sentence why a framework could not run a network on a picture of a shape (*size, C)."""
+    *space, _ = shape
+    if is_too_small(error):
+        kind = "picture of {} pixels" if len(space) == 2 else "volume of {} voxels"
+        return TooSmallError(f"a {kind.format(sized(space))} is too small for this model")
+    return NotRunError(f"the model could not be run on pictures of shape {tuple(shape)}: {reason(error)}")
 
 
 class Effort(NamedTuple):
@@ -114,4 +135,4 @@ def hinting(shape: Shape) -> Iterator[None]:
     try:
         yield
     except NotRunError as error:
-        raise ModelError(f"{error}{HINT if None in shape else ''}") from error
+        raise ModelError(f"{error}{error.hint if None in shape else ''}") from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_saliency._types import ModelError
 from napari_saliency.models import _triton
-from napari_saliency.models._base import first_line
+from napari_saliency.models._reasons import reason
 from napari_saliency.models._sources import shown
 from napari_saliency.models._torch_archives import PROGRAM, check_operators, checked_graph, checked_script
 from napari_saliency.models._zips import check_sizes
@@ -51,7 +51,7 @@ def open_file(path: Path) -> Network:
     except ModelError:
         raise
     except Exception as error:
-        said = first_line(error)[:200]
+        said = reason(error)[:200]
         raise ModelError(f"it is damaged, or of another version of PyTorch ({said})") from error
 
 
@@ -62,7 +62,8 @@ def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
     """
     module = getattr(module, "_orig_mod", module)  # what torch.compile was given
     if isinstance(module, torch.jit.ScriptModule):
-        return _script(copy.deepcopy(module))
+        with torch.no_grad():  # or else weights that can be trained are copied with where they come from
+            return _script(copy.deepcopy(module))
     same: dict[int, Any] = {
         id(p): torch.nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()
     }

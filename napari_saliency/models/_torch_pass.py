@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from napari_saliency._types import ModelError
 from napari_saliency.models._base import no_classifier
 from napari_saliency.models._endings import SMALLEST, SMALLEST_REST
-from napari_saliency.models._sizes import NotRunError
+from napari_saliency.models._sizes import not_run
 
 if TYPE_CHECKING:
     from napari_saliency._types import Ending, Rule, Score
@@ -93,6 +93,8 @@ class Watch(TorchDispatchMode):
         Bytes of all that was computed.
     kept : dict of str to tensor
         Values of the layers that are kept.
+    failed : Exception or None
+        What the last operation raised: TorchScript forgets what was said.
     """
 
     def __init__(
@@ -104,17 +106,20 @@ class Watch(TorchDispatchMode):
         self.kinds: dict[str, str] = {}
         self.kept: dict[str, Tensor] = {}
         self.threes: list[Tensor] = []
-        self.work = self.held = 0
-        self.ndim = 4
-        self._names, self._keep = names, keep
-        self._last = "input"
+        self.failed: Exception | None = None
+        self.work, self.held, self.ndim = 0, 0, 4
+        self._names, self._keep, self._last = names, keep, "input"
         self._pending: list[tuple[str, Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         self.settle()
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
         before = _before(args[0], copied="_." in str(func)) if name in ENDINGS else None
-        output = func(*args, **(kwargs or {}))
+        try:
+            output, self.failed = func(*args, **(kwargs or {})), None
+        except Exception as error:
+            self.failed = error
+            raise
         if before:
             axis = args[1] if len(args) > 1 else 1
             self.endings.append(Ended(*before, output, ENDINGS[name], axis))
@@ -278,9 +283,7 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
     except ModelError:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        shape = tuple(x.shape[1:])
-        raise NotRunError(f"the model could not be run on pictures of shape {shape}: {said[-1]}") from error
+        raise not_run(tuple(x.shape[1:]), watch.failed or error) from error
     if isinstance(output, torch.Tensor) and len(output) == len(x):
         output = single(output, x.ndim)
         if output.ndim in (2, x.ndim):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_saliency._types import SCORES, ModelError, Targets
-from napari_saliency.methods import METHODS
+from napari_saliency.methods import METHODS, wrappable
 from napari_saliency.methods._baselines import blurred
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 
@@ -286,3 +286,46 @@ def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_somethi
     else:
         with pytest.raises(ModelError, match=model.info.name):
             run(name, model, pictures(model), targets_of(0))
+
+
+def counted(name, model, **options):
+    """How often it says that a model is run, and how often it is."""
+    complete, x = METHODS[name].complete(options), pictures(model)
+    for _ in METHODS[name].function(model, x, targets_of(0), **complete):
+        pass
+    said = METHODS[name].passes(complete, model.info, x.shape[1:-1])
+    return said, sum(size for _, size in model.calls)
+
+
+@every_method
+@pytest.mark.parametrize("shape", [(6, 8, 3), (24, 16, 3)])
+def test_what_a_method_says_that_it_costs_is_what_the_model_counts(name, shape):
+    said, found = counted(name, Spatial(shape), **_given(name))
+    assert said == found
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("integrated_gradients", {"rule": "gauss_legendre", "steps": 9}),
+        ("integrated_gradients", {"baseline": "random", "steps": 9, "samples": 4}),
+        ("occlusion", {"window": 3, "stride": 2}),
+        ("occlusion", {"window": 100}),
+        ("rise", {"samples": 10, "centred": False}),
+        ("kernel_shap", {"samples": 11}),
+        ("kernel_shap", {"segments": 6}),
+        ("score_cam", {"layer": "blocks"}),
+        ("vargrad", {"of": "grad_cam", "samples": 3, "layer": "blocks"}),
+    ],
+)
+def test_what_a_method_says_that_it_costs_follows_its_options(name, options):
+    said, found = counted(name, Spatial(), **options)
+    assert said == found
+
+
+@pytest.mark.parametrize("inner", wrappable())
+def test_a_wrapper_costs_what_it_wraps_times_the_copies(inner):
+    said, found = counted("smoothgrad", Spatial(batch=64), of=inner, samples=2)
+    assert said == found
+    once, _ = counted(inner, Spatial(batch=64))
+    assert said == 2 * once

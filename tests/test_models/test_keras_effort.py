@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_saliency._explain import explain, explain_batch
-from napari_saliency._types import ModelError
+from napari_saliency._types import ModelError, Targets
 from napari_saliency.models import Settings
 
 pytestmark = pytest.mark.framework
@@ -111,3 +111,33 @@ def test_a_network_of_any_size_without_convolutions(keras, opened):
     model = opened(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inputs))))
     assert model.info.work == 0
     assert explain(model, np.zeros((9, 7, 3), np.uint8), 0).values.shape == (9, 7, 3)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_picture_that_is_too_small_is_told_so(keras, opened, axes):
+    k, sizes = keras.layers, (8, 9, 7)[:axes]
+    conv, pool = (k.Conv2D, k.MaxPooling2D) if axes == 2 else (k.Conv3D, k.MaxPooling3D)
+    mean = (k.GlobalAveragePooling2D if axes == 2 else k.GlobalAveragePooling3D)()
+    network = keras.Sequential(
+        [keras.Input((*[None] * axes, 3)), conv(4, 5), pool(3), conv(4, 3), mean, k.Dense(3)]
+    )
+    words = "picture of 9×8 pixels" if axes == 2 else "volume of 8×9×7 voxels"
+    model = opened(network)
+    x = np.zeros((1, *sizes, 3), np.float32)
+    for run in (model.scores, lambda x: model.gradient(x, Targets(np.eye(1, 3, dtype=np.float32)))):
+        with pytest.raises(ModelError, match=f"a {words} is too small for this model: give a larger one"):
+            run(x)
+    with pytest.raises(ModelError, match=f"a {words} is too small for this model"):
+        model.with_settings(Settings(size=sizes)).try_size()
+
+
+def test_another_reason_is_told_without_where_it_was_found(keras, opened):
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Reshape((16,))(keras.layers.Conv2D(4, 3)(inputs))
+    model = opened(keras.Model(inputs, keras.layers.Dense(2)(x)))
+    with pytest.raises(
+        ModelError, match=r"\(8, 8, 3\): Input to reshape is a tensor with 144 values"
+    ) as raised:
+        model.scores(np.zeros((1, 8, 8, 3), np.float32))
+    assert "node" not in str(raised.value)
+    assert "File" not in str(raised.value)

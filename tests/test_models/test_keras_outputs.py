@@ -305,3 +305,22 @@ def test_damaged_training_does_not_matter_where_it_says_nothing(keras, tmp_path)
         for name, content in parts.items():
             archive.writestr(name, content)
     assert load_model(path).info.ending == "softmax"
+
+
+def test_names_beside_the_file_are_those_of_the_output_that_is_asked_for(keras, tmp_path):
+    k = keras.layers
+    inputs = keras.Input(SHAPE)
+    x = k.GlobalAveragePooling2D()(k.Conv2D(4, 3)(inputs))
+    path = saved(
+        keras.Model(inputs, {"kind": k.Dense(3, name="kind")(x), "age": k.Dense(1, name="age")(x)}), tmp_path
+    )
+    said = {
+        "output": "kind",
+        "labels": ["a", "b", "c"],
+        "outputs": {"age": {"task": "regression", "labels": ["years"]}},
+    }
+    path.with_name("net.saliency.json").write_text(json.dumps(said))
+    kind, age = (load_model(path, preprocessing="unit", **which) for which in ({}, {"output": "age"}))
+    assert (kind.info.labels, kind.info.ending) == (("a", "b", "c"), "softmax")
+    assert (age.info.labels, age.info.ending) == (("years",), "quantity")
+    assert age.with_settings(Settings(output="kind")).info.labels == ("a", "b", "c")

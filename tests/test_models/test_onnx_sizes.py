@@ -172,3 +172,18 @@ def test_a_size_that_was_said_is_taken_back(opened):
     model = opened(halving(1), size=(64, 48))
     assert (model.info.input.shape, model.info.sized) == ((64, 48), True)
     assert model.with_settings(Settings(size=())).info.input.shape == (None, None)
+
+
+def test_a_picture_that_is_too_small_is_told_so(opened):
+    b = networks.Builder(onnx)
+    x = b("Relu", b("Conv", "x", kernels(4, 3, 5, 5)))
+    x = b("Conv", b("MaxPool", x, kernel_shape=[3, 3], strides=[3, 3]), kernels(3, 4, 3, 3))
+    net = b.model(("x", FLOAT, FREE[2]), b("Flatten", b("GlobalAveragePool", x)))
+    model = opened(net)
+    for size in ((3, 60), (8, 9)):
+        with pytest.raises(
+            ModelError, match=f"^a picture of {size[1]}×{size[0]} pixels is too small.*larger one"
+        ):
+            model.scores(np.zeros((1, *size, 3), np.float32))
+    with pytest.raises(ModelError, match="a picture of 9×8 pixels is too small for this model"):
+        model.with_settings(Settings(size=(8, 9))).try_size()

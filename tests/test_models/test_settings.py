@@ -18,6 +18,8 @@ WHOLE = Settings(
     size=(224, 160),
     channels=3,
     note="Knows two things.",
+    output="kind",
+    outputs={"size": {"labels": ["small", "large"], "task": "classification"}},
 )
 
 
@@ -74,6 +76,10 @@ def test_without_a_file_nothing_is_said(model):
         ({"size": [224]}, "size"),
         ({"size": [0, 224]}, "size"),
         ({"channels": 0}, "channels"),
+        ({"outputs": {"kind": ["cat"]}}, "outputs.kind"),
+        ({"outputs": {"kind": {"fit": "pad"}}}, "outputs.kind.fit"),
+        ({"output": "kind", "outputs": {"kind": {"labels": "cat"}}}, "labels"),
+        ({"output": ["kind"], "outputs": {"kind": {}}}, "output"),
         ({"size": [10**400, 5]}, "size"),
         ("[" * 200_000, "recursion"),
         (" " * 10_000_001, "longer than 10,000,000 bytes"),
@@ -129,6 +135,20 @@ def test_what_is_said_goes_over_what_was_said_before():
     before = Settings(labels=("a", "b"), preprocessing=Scaling(), fit="pad")
     after = Settings(labels=("c", "d"), layer="x").over(before)
     assert after == Settings(labels=("c", "d"), preprocessing=Scaling(), fit="pad", layer="x")
+
+
+def test_names_are_those_of_the_output_that_is_explained():
+    """Also of files that people write, who name all outputs alike; what was said of none holds for all others."""
+    of = {"kind": {"labels": ("a", "b")}, "size": {"labels": ("x",), "task": "regression"}}
+    beside = Settings(output="kind", outputs=of, fit="pad")
+    assert (beside.labels, beside.task) == (("a", "b"), None)
+    other = Settings(output="size").over(beside)
+    assert (other.labels, other.task, other.fit) == (("x",), "regression", "pad")
+    assert Settings(output="kind").over(other) == beside
+    third = Settings(output="age").over(beside)
+    assert (third.labels, third.task) == (None, None)
+    assert Settings(output="age").over(Settings(labels=("a",))).labels == ("a",)
+    assert Settings(output="size").over(Settings(labels=("a",), outputs=of)).labels == ("x",)
 
 
 @pytest.mark.parametrize(

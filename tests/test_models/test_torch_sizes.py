@@ -197,9 +197,11 @@ def test_a_graph_that_was_exported_for_one_size_keeps_it(form, tmp_path):
 
 def test_a_picture_that_is_too_small_is_told_with_what_to_do():
     net = nn.Sequential(nn.Conv2d(3, 4, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(ModelError, match=r"run on pictures of shape \(8, 9, 3\): .*") as said:
+    with pytest.raises(ModelError, match="a picture of 9×8 pixels is too small for this model") as said:
         explain(opened(net), np.zeros((8, 9, 3), np.uint8), 0)
-    assert "often want multiples of 32: say one, as size=(256, 384)" in str(said.value)
+    assert str(said.value).endswith(
+        "give a larger one, or say which size it was trained on, as size=(256, 384)"
+    )
     with pytest.raises(ModelError) as said:
         explain(opened(net, size=(20, 20)), np.zeros((8, 9, 3), np.uint8), 0, "guided_backprop")
     assert "multiples of 32" not in str(said.value)
@@ -242,3 +244,42 @@ def test_a_size_that_was_said_is_taken_back():
     model = opened(Halving(1), size=(64, 48))
     assert (model.info.input.shape, model.info.sized) == ((64, 48), True)
     assert model.with_settings(Settings(size=())).info.input.shape == (None, None)
+
+
+class Valid(nn.Sequential):
+    """Convolutions that add no edges, and a pooling."""
+
+    def __init__(self) -> None:
+        pool = nn.AdaptiveAvgPool2d(1)
+        super().__init__(
+            nn.Conv2d(3, 4, 5), nn.ReLU(), nn.MaxPool2d(3), nn.Conv2d(4, 3, 3), pool, nn.Flatten()
+        )
+
+
+@pytest.mark.parametrize("form", ["module", "scripted", "traced"])
+def test_a_picture_that_is_too_small_is_told_so_in_every_form(form, tmp_path):
+    model = in_form(Valid(), form, tmp_path)
+    for size in ((3, 60), (8, 9)):
+        words = f"a picture of {size[1]}×{size[0]} pixels is too small for this model: give a larger one"
+        with pytest.raises(ModelError, match=words):
+            model.scores(np.zeros((1, *size, 3), np.float32))
+    with pytest.raises(ModelError, match="a picture of 9×8 pixels is too small for this model"):
+        model.with_settings(Settings(size=(8, 9))).try_size()
+
+
+def test_an_exported_graph_says_how_small_is_too_small(tmp_path):
+    sizes = {n: torch.export.Dim(word, min=16, max=500) for n, word in ((2, "h"), (3, "w"))}
+    sizes[0] = torch.export.Dim("n")
+    graph = torch.export.export(Valid().eval(), (torch.zeros(2, 3, 96, 97),), dynamic_shapes=(sizes,))
+    torch.export.save(graph, tmp_path / "net.pt2")
+    model = load_model(tmp_path / "net.pt2", preprocessing="unit")
+    with pytest.raises(ModelError, match="a picture of 40×12 pixels is too small for this model"):
+        model.scores(np.zeros((1, 12, 40, 3), np.float32))
+
+
+def test_another_reason_is_told_without_where_it_was_found():
+    net = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 3)).eval())
+    with pytest.raises(ModelError, match=r"shape \(40, 40, 3\): mat1 and mat2 shapes cannot be") as raised:
+        opened(net, size=(40, 40))
+    assert "Traceback" not in str(raised.value)
+    assert ".py" not in str(raised.value)

@@ -1,0 +1,49 @@
+"""Why something failed: what frameworks say, without their tracebacks, files and nodes."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 300
+
+PREFACES = re.compile(
+    r"Exception encountered when calling|Graph execution error|Detected at node|<stack traces|File \"|\[\[|"
+    r"\d+ root error|Arguments received by"
+)
+"""How lines begin in which Keras and TensorFlow say where something is wrong, before and after what it is."""
+
+CLUTTER = re.compile(
+    r"\x1b\[\d*m"  # bold type, of Keras
+    r"|^\(\d+\) [\w ]+: | for '{{node .*|\s*\[\[{{node.*|\s*\[Op:\w+\]"  # TensorFlow
+    r"|\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\(.*?\) |\S+\.(?:h|cc):\d+ "
+    r"|Non-zero status code returned while running \w+ node\. Name:'.*?' Status Message: "
+)
+
+CONDITION = re.compile(r"^.* was false\. ")
+"""What onnxruntime's own program looked at, before it says what that means."""
+
+RAISED = re.compile(r"[\w.]*(?:Error|Exception): (.+)")
+"""The end of a traceback, of Python's or TorchScript's."""
+
+TOO_SMALL = re.compile(
+    r"Computed output size would be (?:zero or )?negative|Negative dimension size caused by"  # Keras
+    r"|Kernel size can't be greater than actual input size|Output size is too small"  # PyTorch
+    r"|Padding size should be less than the corresponding input dimension"
+    r"|Guard failed: .*size\(\)\[\d+\] >=? \d+$|shape\[\d+\] to be >=? \d+"  # torch.export's
+    r"|running \w*Conv node\..*Invalid input shape"  # onnxruntime, of a convolution with nowhere to stand
+)
+
+
+def reason(error: BaseException) -> str:
+    """The line of a framework's error that says what is wrong; the error's type if none does."""
+    lines = [CLUTTER.sub("", line.strip()).strip() for line in str(error).splitlines()]
+    raised = (
+        [match[1] for line in lines if (match := RAISED.match(line))] if "Traceback" in str(error) else []
+    )
+    said = raised[::-1] or [line for line in lines if line and not PREFACES.match(line)]
+    return CONDITION.sub("", next(iter(said), type(error).__name__))[:LONGEST]
+
+
+def is_too_small(error: BaseException) -> bool:
+    """Whether a framework says that nothing is left of a picture before the network's end."""
+    return bool(TOO_SMALL.search(str(error)))
