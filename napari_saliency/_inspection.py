@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_saliency._ahead import Ahead
 from napari_saliency._asked import Asked, meaning
-from napari_saliency._checking import Checked, Checking
+from napari_saliency._checking import Checking
 from napari_saliency._explain import Question
 from napari_saliency._link import EngineLink, ThreadLink, timer
+from napari_saliency._looking import Looking
 from napari_saliency._open_model import OpenModel
 from napari_saliency._runner import Run, Runner
 from napari_saliency._seen import SeenPicture
-from napari_saliency._signals import Signals
 from napari_saliency._state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Prediction, Score
 
 
-class Inspection(Signals):
+class Inspection(Looking):
     """State and commands of the panel.
 
     Signals carry the new value; the attribute of the same name holds it.
@@ -149,26 +149,6 @@ class Inspection(Signals):
         self._chosen()
 
     @property
-    def model(self) -> ModelStatus:
-        """The model and how it stands."""
-        return self._open_model.status
-
-    @property
-    def picture(self) -> Picture | None:
-        """What was given to look at."""
-        return self._seen.picture
-
-    @property
-    def prepared(self) -> Prepared | None:
-        """What the model sees of it."""
-        return self._seen.prepared
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """What the model says of it."""
-        return self._seen.prediction
-
-    @property
     def live(self) -> bool:
         """Explain without being asked."""
         return self._live
@@ -177,11 +157,6 @@ class Inspection(Signals):
     def live(self, live: bool) -> None:
         self._live = live
         self._chosen()
-
-    @property
-    def selected(self) -> int | None:
-        """The class that is explained, rather than others if there are any; None for the top class."""
-        return self.asked.selected
 
     def ask(self, asked: Asked) -> None:
         """Explain other classes."""
@@ -236,20 +211,6 @@ class Inspection(Signals):
         if not self._closed:
             self._wanted = False
             self._open_model.stop_by_force()
-
-    def known(self) -> list[Explanation]:
-        """Return known maps that differ from what is shown in nothing but the class."""
-        return self._memory.alike(self.request) if self.request else []
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether what runs is to stop after the step that is under way."""
-        return self._runner.run is not None and self._runner.run.cancelled
-
-    @property
-    def stale(self) -> bool:
-        """Whether what is shown does not answer what is chosen now."""
-        return self.request is None or self.request != self._request()
 
     def close(self) -> None:
         """End the engine and forget everything; nothing is posted or emitted any more."""
@@ -320,17 +281,6 @@ class Inspection(Signals):
         if not quiet:
             self._waiting("computing")
 
-    def _request(self, index: int | None = None) -> Request | None:
-        """Exactly what is chosen now, of the selected class or another one."""
-        info = self.model.info
-        if self.picture is None or info is None or self.prediction is None:
-            return None
-        score = self.score if self.score in info.scores else info.scores[0]
-        region = self.prepared.region if self.prepared else None
-        asked = self.asked if index is None else Asked.one(index)
-        target = asked.target(self.prediction, score, region)
-        return Request.of(self.picture, info, self.method, self.options, target)
-
     # Answers -----------------------------------------------------------------------------------
 
     def _model_set(self, status: ModelStatus) -> None:
@@ -386,15 +336,6 @@ class Inspection(Signals):
             self._wanted = True
             if self.picture is not None:
                 self._advance()
-
-    def _checked(self) -> Checked | None:
-        """What is shown, if it can be checked: a map, complete, and of what is chosen now."""
-        info, prepared, found = self.model.info, self.prepared, self.explanation
-        if self.model.phase is not Phase.READY or info is None or prepared is None or self.stale:
-            return None
-        if found is None or not found.complete or found.shows != "map":
-            return None
-        return Checked(prepared.x, found, info, prepared.placement)
 
     def _update_known(self) -> None:
         request = self._request()

@@ -45,7 +45,7 @@ ROOMS = {
     "show": Room("_show", f"{_PLAIN} image display explanation"),
     "engine": Room("_engine", f"{_EXPLAIN} explain check"),
     "inspection": Room(
-        "_inspection _ahead _answer _asked _checking _link _open_model _runner _seen _signals _state",
+        "_inspection _ahead _answer _asked _checking _link _looking _open_model _runner _seen _signals _state",
         f"{_EXPLAIN} explain engine",
     ),
     "napari": Room("_napari*", _VIEWER),
