@@ -132,7 +132,9 @@ class Checking:
         return self._shown() is not None
 
     def run(self, inside: Inside | None = None, name: str = "") -> None:
-        """Check the map that is shown: one check, or by default, anew, all that can be afforded.
+        """Check the map that is shown: one check, or by default all that can be afforded and is not known yet.
+
+        What costs nothing is looked at anew: what it ought to point at may be another thing now.
 
         Parameters
         ----------
@@ -164,9 +166,12 @@ class Checking:
             self._add(name, about)
             return
         self.stop()
-        chosen = plan(about.info, about.x.shape[:-1], about.explanation.total)
+        chosen, found = plan(about.info, about.x.shape[:-1], about.explanation.total), self.state.findings
+        tried = {name: why for name, why in self.state.left_out.items() if why != STOPPED}
+        left_out = {name: why for name, why in {**chosen.left_out, **tried}.items() if name not in found}
+        known = {name for name in found if CHECKS[name].runs(1)} | left_out.keys()
         self._about, self._asked = about, frozenset()
-        self._set(Checks(left_out=chosen.left_out, waiting=chosen.run))
+        self._set(Checks(found, left_out, tuple(name for name in chosen.run if name not in known)))
         self._next()
 
     def _add(self, name: str, about: Checked) -> None:
@@ -259,9 +264,9 @@ class Checking:
 
     def _end(self) -> None:
         """Leave out what was not run to its end."""
-        left_out = {**self.state.left_out, **dict.fromkeys(self.state.waiting, STOPPED)}
         findings = {name: found for name, found in self.state.findings.items() if found.complete}
-        self._set(Checks(findings, left_out))
+        stopped = {name: STOPPED for name in self.state.waiting if name not in findings}
+        self._set(Checks(findings, {**self.state.left_out, **stopped}))
 
     def _set(self, state: Checks) -> None:
         if self._about is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ class OpenModel:
         self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
         self.settings, self.inside = Settings(), ""
         self._answer: Answer | None = None  # until the model has taken it
+        self._objection = ""  # to the last one
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
         self._start_engine()
@@ -63,7 +65,7 @@ class OpenModel:
         """Open a model in place of the one before, or look into a layer of it."""
         same = (source, settings, inside) == (self.status.source, self.settings, self.inside)
         if source != self.status.source:
-            self._answer = None
+            self._answer, self._objection = None, ""
         info = self.status.info if same else None  # what is known of it holds while it is opened again
         self.settings, self.inside = settings, inside
         if not self._link.alive:
@@ -82,7 +84,7 @@ class OpenModel:
         """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
         before, source, info = self.settings, self.status.source, self.status.info
         shown = next(iter((info.outer or info).outputs), None) if info is not None else None
-        self._answer = Answer(source, before, shown)
+        self._answer, self._objection = Answer(source, before, shown), ""
         try:
             self._answer.write(settings)
         except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
@@ -173,8 +175,11 @@ class OpenModel:
         if isinstance(error, UntrustedError):
             words = f"{short_name(source)} is a program: it waits for your yes"
             self._set(ModelStatus(Phase.FAILED, words, source, program=error.program))
-        else:
+        elif self._answer is None:
             self._fail(Problem.of(f"{short_name(source)} does not open", error))
+        else:
+            self._fail(Problem.of(f"{short_name(source)} does not take this", error))
+            self._objection = f"{self.status.words} What was said before holds."
         if self._answer is not None:
             answer, self._answer = self._answer, None
             answer.undo()
@@ -196,7 +201,9 @@ class OpenModel:
             self._not_opened(self.status.source, reason)
         else:
             doing, again = (
-                (" while it was computing", " Press Explain to send the request again.") if busy else ("", "")
+                (" while it was computing", " Press Explain, or Check this map, to ask again.")
+                if busy
+                else ("", "")
             )
             text = f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
             self._failed(Problem(text, _engine.last_words()))
@@ -214,5 +221,5 @@ class OpenModel:
         self._failed(problem)
 
     def _set(self, status: ModelStatus) -> None:
-        self.status = status
-        self._changed(status)
+        self.status = replace(status, objection=self._objection)
+        self._changed(self.status)

@@ -45,6 +45,8 @@ class ModelStatus:
         For the user.
     program : str
         Path of the program that opening it runs, where that waits for the user's yes.
+    objection : str
+        Why the model does not take what was said of it last; what was said before holds.
     """
 
     phase: Phase
@@ -52,6 +54,7 @@ class ModelStatus:
     source: str = ""
     info: ModelInfo | None = None
     program: str = ""
+    objection: str = ""
 
 
 @dataclass(frozen=True, eq=False)

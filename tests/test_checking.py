@@ -140,12 +140,37 @@ def test_what_was_left_out_can_be_run_by_itself(desk):
     assert "sparseness" in state.findings
 
 
-def test_asked_again_it_begins_anew(desk):
+def test_asked_again_it_runs_what_is_missing_and_what_costs_nothing(desk):
     until(desk, "deletion")
+    before = desk.checking.state.findings
+    desk.told.clear()
+    desk.checking.run()
+    assert desk.checking.state.waiting == (
+        "completeness_gap",
+        "sparseness",
+        "mass",
+        "pointing_game",
+        "deletion",
+        "insertion",
+        "max_sensitivity",
+    )
+    desk.settle()
+    state = desk.checking.state
+    assert set(state.findings) == set(CHECKS)
+    assert state.findings["model_randomisation"] is before["model_randomisation"]
+    assert state.findings["mass"] is not before["mass"]
+    assert all(checks.findings.keys() >= {"sparseness", "model_randomisation"} for checks in desk.told)
+    assert not _engine._engine().runs
+
+
+def test_asked_again_and_cancelled_what_was_found_stays(desk):
     desk.checking.run()
     desk.settle()
-    assert list(desk.checking.state.findings) == list(CHECKS)
-    assert not _engine._engine().runs
+    desk.checking.run()
+    desk.checking.cancel()
+    desk.settle()
+    state = desk.checking.state
+    assert (set(state.findings), state.left_out) == (set(CHECKS), {})
 
 
 def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkeypatch):
@@ -162,14 +187,17 @@ def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkey
 
 def test_what_is_asked_for_by_name_runs_whatever_it_takes(desk, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
-    for _ in range(2):  # by name, it is; unasked, it is left out again
+    for _ in range(2):  # unasked it is not tried a second time
         desk.checking.run()
         desk.settle()
         assert "deletion" in desk.checking.state.left_out
-        desk.checking.run(name="deletion")
-        desk.settle()
+    desk.checking.run(name="deletion")
+    desk.settle()
+    for _ in range(2):
         assert desk.checking.state.findings["deletion"].verdict == "It took long."
         assert not desk.checking.state.left_out
+        desk.checking.run()  # and what was found is not thrown away
+        desk.settle()
 
 
 def test_what_is_asked_for_by_name_while_others_run_is_not_cut_either(desk, monkeypatch):

@@ -967,9 +967,13 @@ def test_an_answer_that_the_model_refuses_is_taken_back(desk, own_file, before):
     desk.settle()
     assert "9 class names are given" in desk.of("failed")[0].message
     assert inspection.model.phase is Phase.READY
+    assert inspection.model.objection == (
+        "net.keras does not take this: 9 class names are given for a model with 6 classes. What was said before holds."
+    )
     assert inspection.model.info == known
     assert (beside.read_text() if beside.exists() else None) == text
     inspection.answer(Settings(labels=tuple("abcdef")))
+    assert not inspection.model.objection
     desk.settle()
     assert Settings.beside(own_file).labels == tuple("abcdef")
 

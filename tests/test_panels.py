@@ -493,9 +493,15 @@ def test_an_answer_that_is_refused_can_be_corrected(made, inspection):
     assert form.isVisible()
     assert not form.isEnabled()
     inspection.set_model(ModelStatus(Phase.FAILED, "could not be run", "/home/me/net.pt"))
-    inspection.set_model(first)  # as it was before
+    inspection.set_model(replace(first, objection="3×3 is too small."))  # as it was before
     assert form.isEnabled()
-    assert form.pixels.text() == "3 × 3"
+    assert (form.pixels.text(), form.problem.text()) == ("3 × 3", "3×3 is too small.")
+    form.pixels.setText("3")
+    form.keep.click()
+    assert form.problem.text().startswith("Give two numbers")
+    form.pixels.setText("9 × 9")
+    form.keep.click()
+    assert not form.problem.text()
     inspection.set_model(ready("/home/me/net.pt"))
     assert not form.isVisible()
 

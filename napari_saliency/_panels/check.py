@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_saliency._panels._style import GAP, Section, note, row, say, small_print
 from napari_saliency._panels.curve import CurveView
@@ -48,13 +48,15 @@ class CheckSection(Section):
         self._patience = Patience(self, self.refresh)
         self.progress = ProgressBar()
         self.hint = small_print()
+        self._beside = QStackedWidget()  # so that the button stays where it is
         self.results: dict[str, Result] = {}
         self._list = QVBoxLayout()
         self._list.setSpacing(2 * GAP)
         self.rows.removeWidget(self.heading)
-        line = row(self.heading, self.button, self.progress, self.hint, stretch=2)
-        line.setAlignment(self.heading, Qt.AlignmentFlag.AlignLeft)  # also where nothing runs
-        self.rows.addLayout(line)
+        for widget in (self.hint, self.progress):
+            self._beside.addWidget(widget)
+        self._beside.setFixedHeight(self.progress.sizeHint().height())
+        self.rows.addLayout(row(self.heading, self.button, self._beside, stretch=2))
         self.rows.addLayout(self._list)
         inspection.checks_changed.connect(self._show)
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
@@ -98,8 +100,7 @@ class CheckSection(Section):
 
     def _show_progress(self, checks: Checks) -> None:
         progress = checks.progress
-        self.progress.setVisible(progress is not None)
-        self.hint.setVisible(progress is None)
+        self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
         if progress is None:
             levels = [finding.level for finding in checks.findings.values()]
             said = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]

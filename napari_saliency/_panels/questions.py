@@ -108,6 +108,8 @@ class QuestionForm(QFrame):
         self.setEnabled(status.info is not None)
         if taken or not (same and status.info in (None, self._info)):
             self._show(status.info, status.info.questions if status.info else ())
+        if status.objection:
+            say(self.problem, status.objection)
 
     def toggle(self) -> None:
         """Show all that can be said of the model, or hide what nobody asks."""
@@ -220,6 +222,7 @@ class QuestionForm(QFrame):
             "size": tuple(pixels[::-1] if flat else pixels),
         }
         settings = Settings(**{name: said[name] for name in shown})
+        say(self.problem, "")
         self._answered = True
         self._inspection.answer(settings)
 

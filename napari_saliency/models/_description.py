@@ -324,8 +324,13 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
         yield "output"
     if facts.plain and facts.n_outputs == 1 and settings.task is None:
         yield "task"
-    elif not settings.labels and source.kind != "application":
+    elif not (settings.labels or source.kind == "application" or _is_one_quantity(facts)):
         yield "labels"
+
+
+def _is_one_quantity(facts: Facts) -> bool:
+    """Whether there is nothing that names would tell apart."""
+    return facts.ending == "quantity" and facts.n_outputs == 1
 
 
 def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], guess: str) -> Iterator[str]:

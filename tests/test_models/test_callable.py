@@ -164,3 +164,10 @@ def test_scores_that_were_kept_are_not_those_of_other_settings():
     assert len(regression.info.labels) == 1
     assert np.abs(found.values).max() > 1e-3
     np.testing.assert_allclose(found.values, before.values, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("outputs", "asked"), [(1, False), (2, True)])
+def test_names_of_quantities_are_asked_for_where_there_are_several(outputs, asked):
+    quantities = Settings(size=(6, 8), preprocessing="none", task="regression")
+    model = opened(lambda x: np.resize(x.mean((1, 2, 3)), (len(x), outputs)), quantities)
+    assert (model.info.ending, "labels" in model.info.questions) == ("quantity", asked)
