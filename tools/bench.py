@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import count
@@ -246,9 +247,12 @@ def window(source: str, preprocessing: str | None) -> list[bool]:
 
 
 def _window(*model: str) -> dict[str, float]:
-    """Figures of `bench_window.py`."""
+    """Figures of `bench_window.py`, with settings of its own: the panel remembers what somebody chose last."""
     command = [sys.executable, str(HERE / "bench_window.py"), *model]
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    with tempfile.TemporaryDirectory() as home:
+        own = {**os.environ, "XDG_CONFIG_HOME": home, "NAPARI_CONFIG": str(Path(home, "napari.yaml"))}
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=own).stdout
+    lines = output.splitlines()
     figures = (line.split("=") for line in lines if "=" in line)
     return {name: float(value) for name, value in figures if name != "worst"}
 

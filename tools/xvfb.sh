@@ -52,6 +52,8 @@ fi
 
 unset WAYLAND_DISPLAY
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$scratch}"
+# Nobody's settings: what is photographed and shown there is what a first start shows.
+export XDG_CONFIG_HOME="$scratch/config" NAPARI_CONFIG="$scratch/napari.yaml"
 export DISPLAY=":$number" QT_QPA_PLATFORM=xcb XDG_SESSION_TYPE=x11 LIBGL_ALWAYS_SOFTWARE=1
 code=0
 "$@" || code=$?
