@@ -29,8 +29,9 @@ COLUMNS, SIDE, TITLE, GAP = 5, 224, 34, 8
 GROUND, INK = (24, 24, 28), (235, 235, 235)
 PAGE = """# Gallery
 
-The cat of scikit-image as `{model}` sees it: why *{label}*? Made by `python tools/gallery.py`, every method with its
-default options. Colours begin at 0, where the map is transparent, and end at the 99.5th percentile of the magnitudes.
+The cat of scikit-image as `{model}` sees it: why *{label}*? Made by `python tools/gallery.py`, every method that it can
+answer (DeepLIFT and LRP are for PyTorch networks alone) with its default options. Colours begin at 0, where the map
+is transparent, and end at the 99.5th percentile of the magnitudes.
 
 Each on a scale of its own, as the panel shows a map (contrast *per class*):
 
