@@ -38,8 +38,12 @@ if TYPE_CHECKING:
 FRAMEWORKS = ("napari_saliency.models._keras",)
 """What the engine imports while nobody waits for it."""
 
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENBLAS_NUM_THREADS": "1"}
-"""Of the engine. NumPy's own threads would wait for those of the framework, ten times as long as they save."""
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's would wait for those of the framework, ten times as long as they save
+    "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's keep the processor while they wait, which others want: the window
+}
+"""Of the engine."""
 
 ANSWER = 0.1
 """Seconds that steps are collected for one answer: each is drawn, which takes longer than a fast step."""
