@@ -241,13 +241,12 @@ class Checking:
     def _failed(self, run: Hashable, name: str, error: BaseException) -> None:
         if run != self._run:
             return
-        if isinstance(error, TooLongError):
-            so_far = {other: found for other, found in self.state.findings.items() if other != name}
-            left_out = {**self.state.left_out, name: str(error)}
-            self._go_on(replace(self.state, findings=so_far, left_out=left_out))
-        else:
-            reason = Problem.of("It could not be made", error).message
-            self._found(name, Finding(1, 1).judged("not applicable", reason))
+        why = str(error)
+        if not isinstance(error, TooLongError):
+            why = Problem.of("It could not be made", error).message
+        so_far = {other: found for other, found in self.state.findings.items() if other != name}
+        left_out = {**self.state.left_out, name: why}
+        self._go_on(replace(self.state, findings=so_far, left_out=left_out))
 
     def _found(self, name: str, finding: Finding) -> None:
         """Keep what a check has found."""
