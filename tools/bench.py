@@ -45,7 +45,7 @@ def ratio(ours: list[float], limit: list[float]) -> float:
 def report(name: str, value: float, must: float, unit: str = "", more: str = "") -> bool:
     """Print a figure beside what it must be; return whether it is."""
     good = value <= must
-    print(f"{'ok  ' if good else 'MISS'} {name:<46} {value:8.2f} ≤ {must:g} {unit} {more}", flush=True)
+    print(f"{'ok  ' if good else 'MISS'} {name:<52} {value:8.2f} ≤ {must:g} {unit} {more}", flush=True)
     return good
 
 
@@ -136,27 +136,45 @@ def methods(source: str, preprocessing: str | None) -> list[bool]:
 
 
 def memory(source: str, preprocessing: str | None) -> list[bool]:
-    """Peak memory of SmoothGrad, of few and of many samples."""
+    """Peak memory of methods that may take any number of samples, masks or steps: of few, and of many."""
 
-    def peak(samples: int) -> float:
-        code = _SMOOTH_MEMORY.format(source=source, preprocessing=preprocessing, samples=samples)
-        return float(_python(code).split()[-1])
+    def peak(method: str, options: dict[str, object]) -> float:
+        said = {"source": source, "preprocessing": preprocessing, "method": method, "options": options}
+        return float(_python(_MEMORY.format(**said)).split()[-1])
 
-    few, many = peak(20), peak(200)
-    return [report("peak memory, SmoothGrad 200 / 20", many / few, 1.1, more=f"{many:.0f} / {few:.0f} MB")]
+    results = []
+    for method, counted, few, many in COUNTED:
+        ends = [peak(method, {counted: count}) for count in (few, many)]
+        name = f"peak memory, {method}, {counted} {many} / {few}"
+        results.append(report(name, ends[1] / ends[0], 1.1, more=f"{ends[1]:.0f} / {ends[0]:.0f} MB"))
+    return results
 
 
-_SMOOTH_MEMORY = """
+COUNTED = (
+    ("smoothgrad", "samples", 20, 200),
+    ("vargrad", "samples", 20, 200),
+    ("integrated_gradients", "steps", 50, 500),
+    ("blur_ig", "steps", 50, 500),
+    ("guided_ig", "steps", 20, 200),
+    ("xrai", "steps", 25, 250),
+    ("rise", "samples", 400, 4000),
+    ("lime", "samples", 400, 4000),
+    ("kernel_shap", "samples", 400, 4000),
+)
+"""Methods, and what of them is counted: few of it, and ten times as many."""
+
+_MEMORY = """
 import resource
 from napari_saliency import load_model
 from napari_saliency._types import Targets
 from napari_saliency.methods import METHODS
 import numpy as np
 model = load_model({source!r}, preprocessing={preprocessing!r})
-taken = model.info.input
-x = np.zeros((1, *(side or 224 for side in taken.shape), taken.channels), np.float32)
-weights = np.ones((1, len(model.info.labels)), np.float32)
-for _ in METHODS["smoothgrad"].function(model, x, Targets(weights), samples={samples}): pass
+taken, method = model.info.input, METHODS[{method!r}]
+shape = (1, *(side or 224 for side in taken.shape), taken.channels)
+x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+weights = np.eye(1, len(model.info.labels), dtype=np.float32)
+for _ in method.function(model, x, Targets(weights), **method.complete({options!r})): pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

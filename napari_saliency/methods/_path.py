@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
     """
     total = np.zeros(1)  # of double precision, as many are added
     share, done, ends = 0.0, 0, dict[int, Array]()
-    for chosen in path.parts:
-        pictures, moves = path.at(chosen)
+    for chosen, (pictures, moves) in beforehand((chosen, path.at(chosen)) for chosen in path.parts):
         values, gradients = model.gradient(
             pictures.reshape(-1, *pictures.shape[2:]), targets.repeat(len(chosen))
         )

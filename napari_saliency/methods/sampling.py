@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._registry import METHODS, method
 from napari_saliency.methods._running import RunningMean, RunningVariance
@@ -175,7 +176,7 @@ def _averaged(
 ) -> Iterator[Estimate]:
     """Run a method on noisy copies, and yield what has been made of its maps, or of a function of each, so far."""
     inner, done, unit, said = METHODS[noisy.of], 0, 0, [dict[str, None]() for _ in x]
-    for start, pictures, options in _copies(model, x, noisy):
+    for start, pictures, options in beforehand(_copies(model, x, noisy)):
         copies = len(pictures) // len(x)
         for inside in inner.function(model, pictures, targets.repeat(copies), **options):
             unit = unit or inside.total  # of the first, where noise changes it: progress ends where it said

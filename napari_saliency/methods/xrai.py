@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, ModelError, Targets
 from napari_saliency.methods._baselines import empty_picture
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._path import completeness, difference, integrate, straight
 from napari_saliency.methods._regions import SCALES, best_regions, mean_in_each, segments
 from napari_saliency.methods._registry import method
@@ -45,9 +46,9 @@ def xrai(
     integrated gradients from black and from white, and that of a pixel the sum over its channels (the authors' code
     takes the largest), so that the map adds up to the score minus the mean of those of black and white; by how
     much it does not is the completeness gap. Segments are those of the authors' code, with its numbers: of
-    Felzenszwalb and Huttenlocher 2004, widened over their edges. The first pictures
-    have regions of one pixel, the next ones those of the first scale; then come all scales, whose regions are chosen
-    anew at the end.
+    Felzenszwalb and Huttenlocher 2004, widened over their edges. They are cut while
+    the model runs: the first picture has regions of one pixel, the next ones those of the first scale; then come
+    those of all scales, which are chosen anew at the end.
 
     Raises
     ------
@@ -60,21 +61,19 @@ def xrai(
         )
     pictures = model.info.input.preprocessing.inverse(x)
     attributions = _attributions(model, x, targets, steps)
-    for found in islice(attributions, 2):
-        yield Estimate(found.values, found.done, found.total + len(SCALES))
-    members: list[list[csr_array]] = [[] for _ in pictures]
+    found = next(attributions)
     total = found.total + len(SCALES)
-    for number, scale in enumerate(SCALES, 1):
-        for picture, some in zip(pictures, members, strict=True):
-            some.append(segments(picture, scale))
-        if number in (1, len(SCALES)):  # it takes as long as a gradient
+    yield Estimate(found.values, found.done, total)
+    members: list[list[csr_array]] = [[] for _ in pictures]
+    cuts = beforehand([segments(picture, scale) for picture in pictures] for scale in SCALES)
+    for attributed, cut in zip_longest(attributions, cuts):
+        found = attributed or found
+        for some, new in zip(members, cut or (), strict=bool(cut)):
+            some.append(new)
+        done = found.done + len(members[0])
+        if (cut and len(members[0]) in (1, len(SCALES))) or done == total:  # it takes as long as a gradient
             regions = list(map(best_regions, found.values, members))
-        yield Estimate(_means(found.values, regions), found.done + number, total)
-    for found in attributions:
-        if found.done == found.total:
-            regions = list(map(best_regions, found.values, members))
-        values = _means(found.values, regions)
-        yield Estimate(values, found.done + len(SCALES), total, diagnostics=found.diagnostics)
+        yield Estimate(_means(found.values, regions), done, total, diagnostics=found.diagnostics)
 
 
 def _attributions(model: Model, x: Array, targets: Targets, steps: int) -> Iterator[Estimate]:

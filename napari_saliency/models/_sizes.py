@@ -25,8 +25,8 @@ SIDES = {2: 96, 3: 32}
 MORE = {2: (32, 64), 3: (32, 32, 0)}
 """What is added for a second look: pictures that are not square, and that a network halves to another size."""
 
-HINT = "; networks that take any size often want multiples of 32: say one, as size=(256, 384)"
-LARGER = ": give a larger one, or say which size it was trained on, as size=(256, 384)"
+HINT = "; networks that take any size often want multiples of 32: say one, in Settings or as size=(256, 384)"
+LARGER = ": give a larger one, or say which size it was trained on, in Settings or as size=(256, 384)"
 
 
 class NotRunError(ModelError):

@@ -114,20 +114,19 @@ def test_the_gap_that_is_reported_is_the_gap(model):
 def test_scales_come_in_one_after_the_other_and_then_steps(model):
     x, targets = scene(), targets_of(0)
     estimates = list(xrai(model, x, targets, steps=16))
-    assert [e.done for e in estimates[:8]] == [
-        2,
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-        10,
-    ]  # two gradients from black, then from white
+    found = [e.done for e in estimates]
+    assert found == [2, 5, 22, 35, 36, 37, 38]  # black; white and a scale; both; both; scales alone
     assert estimates[-1].done == estimates[-1].total == 2 * 16 + 6
-    counts = [len(np.unique(e.values)) for e in estimates[1:8]]
-    assert counts[1] < counts[6] < counts[0]  # of one pixel each, before they are known
-    assert not any(e.diagnostics for e in estimates[:-1])
+    first, *coarse, whole = (len(np.unique(e.values)) for e in estimates)
+    assert max(coarse[:2]) < whole < first  # of one pixel each, before they are known
+    assert not any(e.diagnostics for e in estimates[:3])
+    assert estimates[-1].diagnostics
+
+
+@pytest.mark.parametrize("steps", [8, 100])
+def test_there_may_be_fewer_steps_than_scales_or_more(model, steps):
+    *_, found = xrai(model, scene(), targets_of(0), steps=steps)
+    assert found.done == found.total == 2 * steps + 6
 
 
 def test_a_patch_that_speaks_for_the_class_is_the_first_region():

@@ -76,7 +76,7 @@ def test_a_size_that_does_not_fit_is_told_with_what_to_do(keras, opened):
             ModelError, match=r"could not be run on pictures of shape \(37, 50, 3\): .*"
         ) as said:
             explain(model, np.zeros((37, 50, 3), np.uint8), 0, run)
-        assert "often want multiples of 32: say one, as size=(256, 384)" in str(said.value)
+        assert "often want multiples of 32: say one, in Settings or as size=(256, 384)" in str(said.value)
         assert "\n" not in str(said.value)
 
 

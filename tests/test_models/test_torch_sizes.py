@@ -200,7 +200,7 @@ def test_a_picture_that_is_too_small_is_told_with_what_to_do():
     with pytest.raises(ModelError, match="a picture of 9×8 pixels is too small for this model") as said:
         explain(opened(net), np.zeros((8, 9, 3), np.uint8), 0)
     assert str(said.value).endswith(
-        "give a larger one, or say which size it was trained on, as size=(256, 384)"
+        "give a larger one, or say which size it was trained on, in Settings or as size=(256, 384)"
     )
     with pytest.raises(ModelError) as said:
         explain(opened(net, size=(20, 20)), np.zeros((8, 9, 3), np.uint8), 0, "guided_backprop")

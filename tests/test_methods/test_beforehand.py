@@ -1,0 +1,57 @@
+"""What comes next is made while what came before is in use."""
+
+import threading
+
+import pytest
+
+from napari_saliency.methods._beforehand import beforehand
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10])
+def test_the_same_parts_in_the_same_order(count):
+    assert list(beforehand(iter(range(count)))) == list(range(count))
+
+
+def test_the_next_part_is_made_while_one_is_in_use():
+    made = [threading.Event() for _ in range(3)]
+
+    def parts():
+        for event in made:
+            event.set()
+            yield event
+
+    for number, _ in enumerate(beforehand(parts())):
+        assert made[min(number + 1, 2)].wait(10)
+
+
+def test_no_more_than_one_part_is_waiting():
+    made = []
+    parts = beforehand(made.append(number) or number for number in range(10))
+    for number in parts:
+        if number == 5:
+            break
+    parts.close()  # ends once nothing is being made any more
+    assert made == list(range(7))
+
+
+def test_what_goes_wrong_is_raised_in_its_place():
+    def parts():
+        yield 1
+        raise MemoryError("no room")
+
+    found = beforehand(parts())
+    assert next(found) == 1
+    with pytest.raises(MemoryError, match="no room"):
+        next(found)
+
+
+def test_nothing_is_made_before_it_is_asked_for():
+    beforehand(pytest.fail("made") for _ in range(3))
+
+
+def test_no_thread_is_left_when_it_is_given_up():
+    parts = beforehand(range(10))
+    next(parts)
+    before = threading.active_count()
+    del parts
+    assert threading.active_count() == before - 1
