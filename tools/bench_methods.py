@@ -3,13 +3,13 @@
     python tools/bench_methods.py MODEL PREPROCESSING [METHOD ...]
 
 A method is run once to see what it asks of the model; then, in turns, the method and the same calls alone, of ready
-arrays. What the ratio is above 1 is the method's own work: masks, noise, sums. The shortest times of each are
-compared, since whatever else a machine does only adds to them. Beside it, after how many plain maps' time the first
-estimate of the usual options is there. Prints ``METHOD=RATIO seconds calls first=PLAIN MAPS``.
+arrays. What the ratio is above 1 is the method's own work: masks, noise, sums. Beside it, after how many plain maps'
+time the first estimate of the usual options is there. Prints ``METHOD=RATIO seconds calls first=PLAIN MAPS``.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from functools import partial
@@ -91,23 +91,23 @@ def measure(model: Model, name: str) -> tuple[float, float, int]:
             pass
 
     calls = calls_of(model, run)
-    ours, limit = list[float](), list[float]()
-    while len(ours) < ROUNDS or sum(ours) < LONG:
+    ratios, seconds = list[float](), list[float]()
+    while len(ratios) < ROUNDS or sum(seconds) < LONG:
         begun = time.perf_counter()
         run()
         between = time.perf_counter()
         for call in calls:
             call()
-        ours.append(between - begun)
-        limit.append(time.perf_counter() - between)
-    return min(ours) / min(limit), min(ours), len(calls)
+        seconds.append(between - begun)
+        ratios.append(seconds[-1] / (time.perf_counter() - between))
+    return statistics.median(ratios), statistics.median(seconds), len(calls)
 
 
 def until_first(model: Model, name: str) -> float:
     """Time until the first estimate, in gradients of one picture, which no answer before helps with."""
     shape = _shape(model)
     method, targets = METHODS[name], _one_class(model)
-    ours, limit = list[float](), list[float]()
+    ratios = []
     for _ in range(1 + 2 * ROUNDS):  # the first one compiles
         begun = time.perf_counter()
         run = method.function(model, _pictures(shape).copy(), targets, **method.complete({}))
@@ -116,9 +116,8 @@ def until_first(model: Model, name: str) -> float:
         run.close()  # type: ignore[attr-defined] # every method is a generator
         middle = time.perf_counter()
         model.gradient(_pictures(shape), targets)
-        ours.append(between - begun)
-        limit.append(time.perf_counter() - middle)
-    return min(ours) / min(limit)
+        ratios.append((between - begun) / (time.perf_counter() - middle))
+    return statistics.median(ratios[1:])
 
 
 def _shape(model: Model) -> tuple[int, ...]:

@@ -39,8 +39,8 @@ class Covered:
         self._shown = x - self._empty
         self._recall = model.recall(x, *question, fill)
 
-    def values(self, step: Hashable, targets: Targets, masks: Callable[[], Array]) -> Array:
-        """Values (M, N) of the pictures' targets under each of M masks.
+    def pictures(self, step: Hashable, masks: Callable[[], Array]) -> Array:
+        """Pictures (M·N, *space, C) under each of M masks; none if their scores are known.
 
         Parameters
         ----------
@@ -49,34 +49,31 @@ class Covered:
         masks : callable
             Makes them, (M, N, *space) or (M, 1, *space) float32 from 0 to 1; not asked if the scores are known.
         """
-        return self._weigh(self._recall.scores(step, lambda: self._under(masks())), targets)
+        return self._recall.needed(step, lambda: self._masked(masks()))
+
+    def values(self, step: Hashable, targets: Targets, pictures: Array) -> Array:
+        """Values (M, N) of the targets of a step's pictures."""
+        return self._weigh(self._recall.scores(step, lambda: self._scores(pictures)), targets)
 
     def ends(self, targets: Targets) -> tuple[Array, Array]:
         """Values of the whole pictures and of the empty ones, each (N,)."""
-        both = np.stack([self._x, self._empty])
-        scores = self._recall.scores("ends", lambda: self._run(len(both), both.__getitem__))
-        whole, empty = self._weigh(scores, targets)
+        both = np.concatenate([self._x, self._empty])
+        whole, empty = self._weigh(self._recall.scores("ends", lambda: self._scores(both)), targets)
         return whole, empty
+
+    def _scores(self, pictures: Array) -> Array:
+        """Scores of pictures, in calls not larger than the model wants."""
+        most = max(len(self._x), self._model.info.together(self._x.shape[1:-1]))
+        parts = [pictures[start : start + most] for start in range(0, len(pictures), most)]
+        return np.concatenate(list(map(self._model.scores, parts)))
 
     def _weigh(self, scores: Array, targets: Targets) -> Array:
         count = len(scores) // len(self._x)
         return self._model.weigh(scores, targets.repeat(count)).reshape(count, -1)
 
-    def _under(self, masks: Array) -> Array:
-        """Scores (M·N, ...) of the pictures under M masks."""
-        return self._run(len(masks), lambda some: self._masked(masks[some]))
-
-    def _run(self, times: int, pictures: Callable[[slice], Array]) -> Array:
-        """Scores of so many times the pictures, made as they are run, in calls not larger than the model wants."""
-        most = max(1, self._model.info.together(self._x.shape[1:-1]) // len(self._x))
-        parts = (pictures(slice(start, start + most)) for start in range(0, times, most))
-        return np.concatenate([self._model.scores(part.reshape(-1, *self._x.shape[1:])) for part in parts])
-
     def _masked(self, masks: Array) -> Array:
-        pictures = np.empty((len(masks), *self._x.shape), np.float32)
-        for channel in range(
-            self._x.shape[-1]
-        ):  # all at once is many times as slow: loops as short as the channels
-            np.multiply(self._shown[..., channel], masks, out=pictures[..., channel])
+        channels = self._x.shape[-1]
+        # Written out for each channel first: an axis of three that is broadcast takes many times as long.
+        pictures = np.repeat(masks, channels, axis=-1).reshape(*masks.shape, channels) * self._shown
         pictures += self._empty
-        return pictures
+        return pictures.reshape(-1, *self._x.shape[1:])

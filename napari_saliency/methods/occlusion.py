@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._registry import method
 
@@ -63,9 +64,11 @@ def occlusion(
     run = model.recall(x, "occlusion", window, stride, fill)
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
     falls, times = np.zeros(x.shape[:-1]), np.zeros(space)
-    for begin, stop in chunks(len(windows), len(x), model.info.together(space)):
+    steps = chunks(len(windows), len(x), model.info.together(space))
+    made = ((step, run.needed(step, partial(_covered, x, empty, windows[slice(*step)]))) for step in steps)
+    for (begin, stop), pictures in beforehand(made):
         some = windows[begin:stop]
-        scores = run.scores((begin, stop), partial(_scores_covered, model, x, empty, some))
+        scores = run.scores((begin, stop), partial(model.scores, pictures))
         values = model.weigh(scores, targets.repeat(len(some))).reshape(len(some), len(x))
         for where, value in zip(some, values, strict=True):
             falls[:, *where] += np.reshape(before - value, (-1, *(1 for _ in where)))
@@ -105,9 +108,9 @@ def _windows(space: tuple[int, ...], window: int, stride: int) -> list[Window]:
     ]
 
 
-def _scores_covered(model: Model, x: Array, empty: Array, windows: Sequence[Window]) -> Array:
-    """Scores (M·N, K): of all N pictures with the first of M windows covered, then with the second."""
+def _covered(x: Array, empty: Array, windows: Sequence[Window]) -> Array:
+    """Pictures (M·N, *space, C): all N with the first of M windows covered, then with the second."""
     covered = np.repeat(x[None], len(windows), axis=0)
     for pictures, where in zip(covered, windows, strict=True):
         pictures[:, *where] = empty[:, *where]
-    return model.scores(covered.reshape(-1, *x.shape[1:]))
+    return covered.reshape(-1, *x.shape[1:])

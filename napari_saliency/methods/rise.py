@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._covered import Covered
 from napari_saliency.methods._registry import method
@@ -78,9 +79,14 @@ def rise(
     middle = np.mean(covered.ends(targets), axis=0) if centred else np.zeros(len(x), np.float32)
     expected = probability if centred else 0.0
     random, running = np.random.default_rng(seed), RunningMean(precision)
-    for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
-        masks = np.stack([grid.mask(random) for _ in range(begin, stop)])[:, None]
-        values = covered.values((begin, stop), targets, partial(np.asarray, masks)) - middle
+
+    def drawn() -> Iterator[tuple[int, int, Array, Array]]:
+        for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
+            masks = np.stack([grid.mask(random) for _ in range(begin, stop)])[:, None]
+            yield begin, stop, masks, covered.pictures((begin, stop), partial(np.asarray, masks))
+
+    for begin, stop, masks, pictures in beforehand(drawn()):
+        values = covered.values((begin, stop), targets, pictures) - middle
         shares = (values / probability).reshape(*values.shape, *(1 for _ in grid.space))
         running.add(shares * (masks - expected))
         yield running.estimate(stop, samples)

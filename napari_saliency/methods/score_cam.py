@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._layers import Layer, notes_on, usual_layer
 from napari_saliency.methods._registry import method
@@ -54,8 +55,10 @@ def score_cam(
     activations = run.scores("activations", lambda: model.tap(x, targets, layer).activations)
     total = 1 + activations.shape[-1]
     found, passes = np.zeros((total, len(x))), np.full(len(x), total, np.float32)
-    for start, stop in chunks(total, len(x), model.info.together(x.shape[1:-1])):
-        scores = run.scores((start, stop), partial(_scores_seen, model, x, activations, range(start, stop)))
+    steps = chunks(total, len(x), model.info.together(x.shape[1:-1]))
+    made = ((step, run.needed(step, partial(_seen, x, activations, range(*step)))) for step in steps)
+    for (start, stop), pictures in beforehand(made):
+        scores = run.scores((start, stop), partial(model.scores, pictures))
         found[start:stop] = model.weigh(scores, targets.repeat(stop - start)).reshape(-1, len(x))
         channels = np.einsum("kn,n...k->n...", _weigh(found[:stop], weights), activations[..., : stop - 1])
         values = np.maximum(channels, 0).astype(np.float32)
@@ -72,14 +75,14 @@ def _weigh(found: Doubles, weights: Weights) -> Doubles:
     return np.asarray(powers / powers.sum(axis=0), np.float64)
 
 
-def _scores_seen(model: Model, x: Array, activations: Array, steps: range) -> Array:
-    """Scores (M·N, K) of all N pictures of the first of M steps, then of the next; step 0 is the empty picture."""
+def _seen(x: Array, activations: Array, steps: range) -> Array:
+    """Pictures (M·N, *space, C): all N of the first of M steps, then of the next; step 0 is the empty picture."""
     channels = np.moveaxis(activations[..., max(steps.start - 1, 0) : steps.stop - 1], -1, 0)
     masks = _masks(channels.reshape(-1, *activations.shape[1:-1]), x.shape[1:-1])
     empty = int(steps.start == 0)
     seen = np.zeros((len(steps), *x.shape), np.float32)
     np.multiply(masks.reshape(-1, *x.shape[:-1], 1), x, out=seen[empty:])
-    return model.scores(seen.reshape(-1, *x.shape[1:]))
+    return seen.reshape(-1, *x.shape[1:])
 
 
 def _masks(channels: Array, space: tuple[int, ...]) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._covered import Covered
 from napari_saliency.methods._registry import method
@@ -140,10 +141,16 @@ def _fitted(
     of = fits[0].together
     total = max(1, *(fit.samples for fit in fits))
     exact = tuple(fit.exact for fit in fits)
-    for begin, stop in chunks(total, len(fits) * of, together, first=2 // of):
-        drawn = [fit.draw(stop - begin) for fit in fits]
-        values = covered.values((begin, stop, exact), targets, partial(_masks, fits, drawn))
-        for fit, coalitions, each in zip(fits, drawn, values.T, strict=True):
+
+    def drawn() -> Iterator[tuple[int, int, Sequence[Coalitions], Array]]:
+        for begin, stop in chunks(total, len(fits) * of, together, first=2 // of):
+            coalitions = [fit.draw(stop - begin) for fit in fits]
+            pictures = covered.pictures((begin, stop, exact), partial(_masks, fits, coalitions))
+            yield begin, stop, coalitions, pictures
+
+    for begin, stop, drawings, pictures in beforehand(drawn()):
+        values = covered.values((begin, stop, exact), targets, pictures)
+        for fit, coalitions, each in zip(fits, drawings, values.T, strict=True):
             fit.add(coalitions, each)
         enough = all(fit.enough for fit in fits)
         yield _estimate(fits, stop * of, (stop if enough else total) * of)
@@ -153,7 +160,12 @@ def _fitted(
 
 def _masks(fits: Sequence[Surrogate], drawn: Sequence[Coalitions]) -> Array:
     """Masks (M, N, *space) of M coalitions of each of N pictures."""
-    each = [coalitions.astype(np.float32)[:, fit.labels] for fit, coalitions in zip(fits, drawn, strict=True)]
+    each = [
+        coalitions.astype(np.float32).take(
+            fit.labels, axis=1, mode="clip"
+        )  # which is faster than to check them
+        for fit, coalitions in zip(fits, drawn, strict=True)
+    ]
     return np.stack(each, axis=1)
 
 
