@@ -42,6 +42,9 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's would wait for those of the framework, ten times as long as they save
     "OMP_WAIT_POLICY": "PASSIVE",  # PyTorch's keep the processor while they wait, which others want: the window
+    # Arrays come and go: glibc's malloc shall not hand back each one's memory, to be cleared anew for the next.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
 """Of the engine."""
 

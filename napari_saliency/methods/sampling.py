@@ -208,7 +208,7 @@ def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array,
     """
     options = _options(noisy.of, noisy.layer)
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
-    random = np.random.default_rng(noisy.seed)
+    random = np.random.Generator(np.random.SFC64(noisy.seed))  # noise in two thirds of the usual one's time
     together = 1 if "seed" in options else model.info.together(x.shape[1:-1])
     for start, stop in chunks(noisy.samples, len(x), together):
         draws = random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)

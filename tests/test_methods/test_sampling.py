@@ -14,7 +14,7 @@ smoothgrad = METHODS["smoothgrad"].function
 
 def loop(model, x, targets, samples, noise=0.15, seed=0):
     """Gradients at noisy copies of one picture, one after the other."""
-    random = np.random.default_rng(seed)
+    random = np.random.Generator(np.random.SFC64(seed))
     spread = noise * (x.max() - x.min())
     noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
     return np.array([model.gradient(copy.astype(np.float32), targets)[1][0] for copy in noisy], np.float64)
@@ -34,7 +34,7 @@ def test_it_is_the_mean_of_the_signed_gradients_and_its_standard_error(samples):
 
 def maps_of(of, model, x, targets, samples, noise=0.15, seed=0):
     """The same with the maps of another method, each picture on its own."""
-    random = np.random.default_rng(seed)
+    random = np.random.Generator(np.random.SFC64(seed))
     spread = noise * (x.max() - x.min())
     found = []
     for number in range(samples):
