@@ -1850,6 +1850,15 @@ def test_what_was_left_out_comes_last(check, inspection):
     assert listed == ["Insertion", "Mass in the region"]
 
 
+def test_one_that_is_stopped_goes_back_to_its_place(check, inspection):
+    long = {"max_sensitivity": "Long."}
+    inspection.checking.set(left_out={"insertion": "Long.", **long})
+    inspection.checking.set(left_out=long, waiting=("insertion",))
+    inspection.checking.set(left_out={**long, "insertion": "It was stopped."})
+    places = {check._list.indexOf(result): name for name, result in check.results.items()}
+    assert [places[place] for place in sorted(places)] == ["insertion", "max_sensitivity"]
+
+
 def test_curves_are_drawn_in_the_themes_colours(check, inspection, qtbot):
     inspection.checking.set(findings={"deletion": found(curves=LINES)})
     curve = check.results["deletion"].curve

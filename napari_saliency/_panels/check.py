@@ -82,7 +82,10 @@ class CheckSection(Section):
         self._show_progress(checks)
 
     def _show(self, checks: Checks) -> None:
-        known = {**checks.findings, **checks.left_out}
+        left_out = [
+            name for name in CHECKS if name in checks.left_out
+        ]  # one that is stopped goes back to its place
+        known = dict.fromkeys([*checks.findings, *left_out])
         for name in [name for name in self.results if name not in known]:
             gone = self.results.pop(name)
             self._list.removeWidget(gone)

@@ -26,8 +26,11 @@ def beforehand(parts: Iterable[Part]) -> Iterator[Part]:
         Whatever making a part raises, in its place.
     """
     made, end = iter(parts), object()
-    with ThreadPoolExecutor(1, "saliency-beforehand") as worker:
+    worker = ThreadPoolExecutor(1, "saliency-beforehand")
+    try:
         coming = worker.submit(next, made, end)
         while (part := coming.result()) is not end:
             coming = worker.submit(next, made, end)
             yield part  # type: ignore[misc] # it is not the end
+    finally:  # whoever gives up does not wait for what is being made
+        worker.shutdown(wait=False, cancel_futures=True)
