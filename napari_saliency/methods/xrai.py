@@ -46,9 +46,8 @@ def xrai(
     integrated gradients from black and from white, and that of a pixel the sum over its channels (the authors' code
     takes the largest), so that the map adds up to the score minus the mean of those of black and white; by how
     much it does not is the completeness gap. Segments are those of the authors' code, with its numbers: of
-    Felzenszwalb and Huttenlocher 2004, widened over their edges. They are cut while
-    the model runs: the first picture has regions of one pixel, the next ones those of the first scale; then come
-    those of all scales, which are chosen anew at the end.
+    Felzenszwalb and Huttenlocher 2004, widened over their edges. They are cut while the model runs: the first picture
+    has regions of one pixel, the next ones those of the first scale, the last one those of all scales.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def xrai(
         for some, new in zip(members, cut or (), strict=bool(cut)):
             some.append(new)
         done = found.done + len(members[0])
-        if (cut and len(members[0]) in (1, len(SCALES))) or done == total:  # it takes as long as a gradient
+        if len(members[0]) == 1 or done == total:  # it takes as long as a gradient
             regions = list(map(best_regions, found.values, members))
         yield Estimate(_means(found.values, regions), done, total, diagnostics=found.diagnostics)
 
