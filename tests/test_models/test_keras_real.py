@@ -138,7 +138,7 @@ class SqueezeNet:
         return np.maximum(total, 0)[None]
 
     def smoothgrad(self, x, targets, samples, seed):
-        random = np.random.default_rng(seed)
+        random = np.random.Generator(np.random.SFC64(seed))
         spread = np.float32(0.15) * (x.max() - x.min())
         noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
         return np.mean([self.gradient(copy, targets) for copy in noisy], 0)
