@@ -229,7 +229,7 @@ def test_no_call_is_larger_than_the_model_wants(name):
         if option.name in ("samples", "steps")
     ],
 )
-def test_pitfall_out_of_memory_by_default(name, option):
+def test_pitfall_out_of_memory_by_default(name, option, one_thread):
     """Ten times the samples, or steps, need no more memory; occlusion's windows have a test of their own."""
     given = {"segments": 12, "steps": 8, **(RANDOM.get(name, {}) if option == "samples" else {})}
     known = {found.name for found in METHODS[name].options}

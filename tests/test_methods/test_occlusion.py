@@ -298,7 +298,7 @@ def test_scores_that_would_fill_the_memory_are_not_kept(monkeypatch):
     assert len(model.calls) > known + 2
 
 
-def test_pitfall_out_of_memory_by_default():
+def test_pitfall_out_of_memory_by_default(one_thread):
     model = Linear((64, 64, 3))
     x, peaks = pictures(model), []
     for stride in (8, 1):

@@ -101,7 +101,7 @@ def test_it_shows_something_before_it_is_done():
     assert model.calls[:2] == [("tap", 1), ("scores", 2)]
 
 
-def test_pitfall_out_of_memory_by_default():
+def test_pitfall_out_of_memory_by_default(one_thread):
     model = Spatial((60, 80, 3))
     x, targets, random = pictures(model), targets_of(0), np.random.default_rng(0)
 
