@@ -82,9 +82,8 @@ class CheckSection(Section):
         self._show_progress(checks)
 
     def _show(self, checks: Checks) -> None:
-        left_out = [
-            name for name in CHECKS if name in checks.left_out
-        ]  # one that is stopped goes back to its place
+        # In the order of the checks, so that one that is stopped goes back to its place.
+        left_out = [name for name in CHECKS if name in checks.left_out]
         known = dict.fromkeys([*checks.findings, *left_out])
         for name in [name for name in self.results if name not in known]:
             gone = self.results.pop(name)

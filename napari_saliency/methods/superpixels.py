@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,9 +122,11 @@ def kernel_shap(
     values are exact; else pairs of a coalition and its complement are drawn by the kernel's weights. The
     standard errors are those of the regression, see `Regression`.
     """
-    labels = _superpixels(model, x, segments)
     covered = Covered(model, x, fill, "kernel_shap", segments, seed)
-    gains = np.subtract(*covered.ends(targets), dtype=np.float64)
+    with ThreadPoolExecutor(1, "saliency-superpixels") as worker:  # the model runs meanwhile
+        cut = worker.submit(_superpixels, model, x, segments)
+        gains = np.subtract(*covered.ends(targets), dtype=np.float64)
+    labels = cut.result()
     sampling = Sampling(samples, precision, seed)
     fits = [Shapley(each, sampling, float(gain)) for each, gain in zip(labels, gains, strict=True)]
     yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
@@ -160,10 +163,9 @@ def _fitted(
 
 def _masks(fits: Sequence[Surrogate], drawn: Sequence[Coalitions]) -> Array:
     """Masks (M, N, *space) of M coalitions of each of N pictures."""
+    # To clip is faster than to check, and there is nothing to clip.
     each = [
-        coalitions.astype(np.float32).take(
-            fit.labels, axis=1, mode="clip"
-        )  # which is faster than to check them
+        coalitions.astype(np.float32).take(fit.labels, axis=1, mode="clip")
         for fit, coalitions in zip(fits, drawn, strict=True)
     ]
     return np.stack(each, axis=1)
