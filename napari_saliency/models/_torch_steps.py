@@ -134,9 +134,12 @@ class Windows(nn.Module):
         for kernel, stride, before, size, windows in reversed(edges):  # the last one first, as `pad` wants it
             around += [before, (windows - 1) * stride + kernel - size - before]
         x = nn.functional.pad(x, around, value=LOWEST)
-        for axis, (kernel, stride, *_) in enumerate(edges, 2):
-            x = x.unfold(axis, kernel, stride)
-        return x.reshape(len(x), self.pooled[1:].numel(), -1)
+        places = torch.arange(x[0, 0].numel(), device=x.device).reshape(x.shape[2:])
+        for axis, (kernel, stride, *_) in enumerate(edges):
+            places = places.unfold(axis, kernel, stride)
+        # Gathered by their places: the derivative of `unfold` takes eight times as long.
+        values = x.flatten(2).gather(2, places.reshape(1, 1, -1).expand(*x.shape[:2], -1))
+        return values.reshape(len(x), self.pooled[1:].numel(), -1)
 
 
 class Pooled(nn.Module):
