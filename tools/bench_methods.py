@@ -130,7 +130,7 @@ def _one_class(model: Model) -> Targets:
 
 def main(source: str, preprocessing: str, *names: str) -> None:
     """Print a line for each method that the model can answer."""
-    model = load_model(source, preprocessing=preprocessing or None)
+    model = load_model(source, preprocessing=preprocessing or None, trust=True)  # who says which, trusts it
     for name in names or METHODS:
         try:
             ratio, seconds, calls = measure(model, name)
