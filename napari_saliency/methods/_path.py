@@ -21,6 +21,10 @@ Rule = Literal["trapezoid", "gauss_legendre"]
 """How an integral is made of values at some places."""
 
 GAP = "completeness gap"
+RELATIVE_GAP = f"relative {GAP}"
+
+FAR = 0.05
+"""Relative completeness gap from which a map whose contributions should add up says that they do not."""
 
 Indices = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
@@ -84,8 +88,14 @@ def completeness(values: Array, difference: Array | Doubles) -> Mapping[str, Arr
     scale = np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
     return {
         GAP: gap.astype(np.float32),
-        f"relative {GAP}": (np.abs(gap) / scale).astype(np.float32),
+        RELATIVE_GAP: (np.abs(gap) / scale).astype(np.float32),
     }
+
+
+def incomplete(gaps: Mapping[str, Array], why: str) -> list[tuple[str, ...]]:
+    """For each of N maps the sentence that must be read with it if it is far from adding up."""
+    said = "The contributions miss the score's difference by {:.0%}: {}"
+    return [(said.format(gap, why),) if gap > FAR else () for gap in gaps[RELATIVE_GAP]]
 
 
 def difference(estimate: Estimate) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._baselines import Baseline, empty_picture
-from napari_saliency.methods._path import Doubles, completeness
+from napari_saliency.methods._path import Doubles, completeness, incomplete
 from napari_saliency.methods._registry import method
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 NEAR = 1e-9
 """Share of the whole way that may be missing from a step's end: what rounding leaves."""
+
+FOLDED = (
+    "the way led through places where the score is folded. What many neighbouring pixels share can be read, "
+    "single pixels follow rounding."
+)
 
 STEEPEST, ARRIVED = np.float32(1e38), np.float32(3e38)
 """Sizes of gradients: the largest, which also stands for what is no number, so that the way has an end; and more
@@ -60,7 +65,9 @@ def guided_ig(
     each step uses the gradient at its beginning, and its values were chosen for being flat there. On networks of
     ReLUs, where the score is folded, they often are steep on the other side of the fold: so the completeness gap, by
     which the contributions do not add up to the score minus the empty picture's, stays however many the steps, in
-    the authors' program too.
+    the authors' program too. On such a network the order in which values go, and so the map pixel by pixel, follows
+    rounding: a picture changed by a millionth has another map, which is alike only where it is smoothed. The map says
+    so if its gap is large.
     """
     before = after = model.weigh(model.scores(x), targets)
     place = empty_picture(model, x, baseline).astype(np.float64)
@@ -75,8 +82,10 @@ def guided_ig(
             total[n] += (moved - place[n]) * gradient
             place[n] = moved
         so_far = total.astype(np.float32)
-        gap = completeness(so_far, after - before) if step == steps - 1 else {}
-        yield Estimate(so_far, step + 2, steps + 1, diagnostics=gap)  # 1 for the score of the whole picture
+        if step < steps - 1:
+            yield Estimate(so_far, step + 2, steps + 1)  # 1 for the score of the whole picture
+    gaps = completeness(so_far, after - before)
+    yield Estimate(so_far, steps + 1, steps + 1, diagnostics=gaps, notes=incomplete(gaps, FOLDED))
 
 
 def _nearer(place: Doubles, x: Array, gradient: Array, distance: float, fraction: float) -> Doubles:

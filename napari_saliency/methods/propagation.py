@@ -12,16 +12,14 @@ import numpy as np
 
 from napari_saliency._types import Array, Epsilon, Estimate, Rescale, Targets
 from napari_saliency.methods._baselines import Baseline, empty_picture
-from napari_saliency.methods._path import completeness
+from napari_saliency.methods._path import completeness, incomplete
 from napari_saliency.methods._registry import method
 
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
 LOST = "score taken by biases and epsilon"
-
-FAR = 0.05
-"""Relative completeness gap from which a DeepLIFT map says that it does not keep its promise."""
+POOLED = "the rule of max pooling loses some."
 
 
 @method("DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule")
@@ -45,8 +43,7 @@ def deep_lift(
     start = empty_picture(model, x, baseline)
     difference, values = model.propagate(x, targets, Rescale(np.asarray(start, np.float32)))
     gaps = completeness(values, difference)
-    *_, relative = gaps.values()
-    yield Estimate(values, 1, 1, diagnostics=gaps, notes=[_incomplete(gap) for gap in relative])
+    yield Estimate(values, 1, 1, diagnostics=gaps, notes=incomplete(gaps, POOLED))
 
 
 @method("Layer-wise relevance propagation", needs="propagate", cite="Bach et al. 2015, eq. 58")
@@ -73,11 +70,3 @@ def lrp(
     score, values = model.propagate(x, targets, Epsilon(epsilon))
     kept = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
     yield Estimate(values, 1, 1, diagnostics={LOST: np.asarray(score - kept, np.float32)})
-
-
-def _incomplete(gap: float) -> tuple[str, ...]:
-    if gap <= FAR:
-        return ()
-    return (
-        f"The contributions miss the score's difference by {gap:.0%}: the rule of max pooling loses some.",
-    )
