@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_saliency._types import Array
 
 EVERY = 8
-"""Samples after which it is asked whether a mean is precise enough; also the fewest of them.
+"""Samples after which it is asked whether a mean is precise enough.
 
 Whatever the size of a call: so a picture takes as many beside others as alone.
 """
@@ -39,6 +39,8 @@ class RunningMean:
     """
 
     POWERS = 2
+    FEWEST = EVERY
+    """Samples without which its standard error is not believed."""
 
     def __init__(self, precision: float = 0.0) -> None:
         self._precision = precision
@@ -59,7 +61,7 @@ class RunningMean:
             taken = self._each(self._open)
             for total, part in zip(self._sums, _power_sums(group - self._first, self.POWERS), strict=True):
                 total += part * taken
-            if self._precision and self._count % EVERY == 0:
+            if self._precision and self._count >= self.FEWEST and self._count % EVERY == 0:
                 self._open = self._open & (relative_error(self.values, self.stderr) > self._precision)
 
     def _begin(self, first: Array) -> None:
@@ -113,6 +115,7 @@ class RunningVariance(RunningMean):
     """Variance of the samples of each picture of a batch, unbiased, and its standard error."""
 
     POWERS = 4
+    FEWEST = 32  # of fewer, fourth moments are too small: the error of 8 comes out a quarter too small
 
     @property
     def values(self) -> Array:
