@@ -35,8 +35,9 @@ def usual_layer(model: Model) -> str:
         If no layer has space.
     """
     if not model.info.cam_layer:
+        before = f" before {model.info.inside}" if model.info.inside else ""
         raise ModelError(
-            f"{model.info.name} has no layer whose output has space, so there is no class activation map"
+            f"{model.info.name} has no layer{before} whose output has space, so there is no class activation map"
         )
     return model.info.cam_layer
 
