@@ -23,8 +23,9 @@ ROOM = 0.2
 """Share of that way that random orders must leave for being better: of less, even a perfect map could hardly
 take a clear part. Many networks fail as soon as a few pixels are missing anywhere."""
 
-FLAT = 0.01
-"""Change of the score, as a share of its largest value, below which there is no way to go."""
+FLAT = 0.1
+"""Change of the score, as a share of its largest value, below which there is no way to go: networks are as sure of
+many a blurred picture, and then the curves show noise."""
 
 Steps = Annotated[
     int, {"min": 4, "max": 256, "help": "Into how many equal shares of the area the picture is cut."}
@@ -176,7 +177,7 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
         return replace(so_far, figures=figures).judged("not applicable", words)
     ended = replace(so_far, figures=figures | {"gain": float(gain / way)})
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
-    numbers = f"area {area:.2f}, at random {random:.2f}\u00a0±\u00a0{spread:.2f}"
+    numbers = f"fill: {how.fill}; area {area:.2g}, at random {random:.2g}\u00a0±\u00a0{spread:.1g}"
     verb = "rises" if how.inserting else "falls"
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {verb} sooner than at random ({numbers}).")

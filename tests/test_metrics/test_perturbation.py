@@ -105,6 +105,8 @@ def test_a_picture_that_scores_no_more_than_an_empty_one_cannot_be_judged(name):
         (False, [1, 0.7, 0], [1, 0.6, 0], "bad"),
         (False, [1, 0, 0, 0, 0, 0, 0], [1, 0.1, 0, 0, 0, 0, 0], "not applicable"),
         (False, [0, 0.5, 0.7], [0, 0.5, 1], "not applicable"),
+        (False, [1, 0.91, 0.91], [1, 1, 0.91], "not applicable"),
+        (True, [0.985, 1, 1], [0.985, 0.99, 1], "not applicable"),
         (True, [0, 1, 1], [0, 0.4, 1], "good"),
         (True, [0, 0.45, 1], [0, 0.4, 1], "doubtful"),
         (True, [0, 0.3, 1], [0, 0.4, 1], "bad"),
