@@ -13,7 +13,7 @@ from analytic import Linear, Spatial, pictures
 from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
+from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
 
@@ -692,8 +692,19 @@ def test_layers_are_named_with_their_size():
         ("samples", "1", 2),
         ("samples", "-", 7),
         ("samples", "²", 7),
+        ("samples", "20 or so", 7),
+        ("samples", "9.6", 10),
+        ("samples", "9,6", 10),
+        ("samples", "-3", 2),
+        ("samples", "999999", 100),
+        ("samples", "1e1", 10),
         ("seed", "-30", -30),
+        ("seed", "2,000", 2000),
         ("noise", "0.25", 0.25),
+        ("noise", "0,25", 0.25),
+        ("noise", "0,120", 0.12),
+        ("noise", "5", 1.0),
+        ("noise", "1e-1", 0.1),
         ("share", "1.5", 1.5),
     ],
 )
@@ -704,6 +715,7 @@ def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value,
     heard = []
     form.changed.connect(lambda values: heard.append(values[option]))
     field = form.widgets[option].native
+    field.setLocale(QLocale(QLocale.Language.English))
     focus(qtbot, field)
     field.selectAll()
     qtbot.keyClicks(field, typed)
@@ -711,6 +723,19 @@ def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value,
     qtbot.keyClick(field, end)
     assert form.values[option] == value
     assert heard == ([] if value == 7 else [value])
+
+
+@pytest.mark.parametrize(("typed", "value"), [("0,25", 0.25), ("0.25", 0.25), ("0.120", 0.12)])
+def test_numbers_may_be_typed_as_elsewhere(made, qtbot, typed, value):
+    form = made(OptionForm)
+    form.show_options(EVERY.options, {}, info())
+    field = form.widgets["noise"].native
+    field.setLocale(QLocale(QLocale.Language.German))
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert form.values["noise"] == value
 
 
 def test_each_method_keeps_its_options(made, inspection, qtbot):
