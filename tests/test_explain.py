@@ -252,6 +252,16 @@ def named(*labels, channels=False):
     return Prediction(values, values * np.nan if channels else values, values, labels, channels=channels)
 
 
+def test_a_word_finds_the_labels_that_contain_it_the_most_probable_first():
+    labels = ("crate", "oxcart", "castle", "tabby", "catamaran", "tiger_cat", "Persian cat", "Egyptian cat")
+    probable = replace(named(*labels), probabilities=np.float32([0.2, 0, 0, 0.1, 0, 0.1, 0.2, 0.4]))
+    near = r"near it are Egyptian cat, Persian cat, tiger_cat, catamaran, crate$"
+    with pytest.raises(ValueError, match=near):
+        weights_of("Cat", probable)
+    with pytest.raises(ValueError, match=r"near it are catamaran$"):
+        weights_of("amaran", probable)
+
+
 def test_labels_may_look_like_sums_and_numbers():
     labels = ("salt - pepper", "salt", "3", "12", "jack-o'-lantern")
     assert weights_of("salt - pepper", named(*labels)) == ((0, 1.0),)
