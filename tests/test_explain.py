@@ -80,6 +80,24 @@ def test_a_picture_may_be_a_path(model, tmp_path, kind):
     np.testing.assert_array_equal(found.values, explain(model, image, 0).values)
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "score", "name"),
+    [
+        ("smoothgrad", {"of": "grad_cam"}, "logit", "zebra · SmoothGrad of Grad-CAM"),
+        ("vargrad", {"of": "occlusion"}, "probability", "zebra · VarGrad of Occlusion · probability"),
+        ("smoothgrad", {}, "log_probability", "zebra · SmoothGrad · log-probability"),
+        ("gradient", {}, "logit", "zebra · Gradient"),
+    ],
+)
+def test_a_name_says_what_is_wrapped_and_what_is_explained_if_it_is_not_the_usual(
+    model, picture, method, options, score, name
+):
+    samples = {} if method == "gradient" else {"samples": 2}
+    found = explain(model, picture, "zebra", method, score, **options, **samples)
+    assert found.name == name
+    assert found.error_name == f"{name} · standard error"
+
+
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
 def test_the_score_is_the_targets_value(score, ending):

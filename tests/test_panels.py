@@ -1493,6 +1493,13 @@ def test_the_error_of_a_map_is_read_as_a_sentence(order):
     assert text.endswith(", 50 samples")
 
 
+def test_the_line_of_a_map_says_once_what_was_explained():
+    found = explanation(
+        target=Target.of_class(0, "log_probability"), title="VarGrad of Occlusion", score=-1.5
+    )
+    assert summary(found) == "class number 0 · VarGrad of Occlusion: log-probability -1.5"
+
+
 def test_the_buttons_below_a_map_fit_when_all_are_there(display, viewer, inspection, qtbot):
     inspection.explain()
     viewer.layers[1].contrast_limits = (1, 2)

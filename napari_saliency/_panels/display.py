@@ -171,7 +171,7 @@ class DisplaySection(Section):
 def summary(explanation: Explanation) -> str:
     """Tell in one line what a map is, and how far it can be trusted."""
     score = explanation.target.score.replace("_", "-")
-    parts = [f"{explanation.name}: {score} {explanation.score:.3g}"]
+    parts = [f"{explanation.label} · {explanation.title}: {score} {explanation.score:.3g}"]
     figures = dict(explanation.diagnostics)
     samples = {SAMPLES: figures.pop(SAMPLES)} if SAMPLES in figures else {}
     if not explanation.complete:
