@@ -1493,6 +1493,15 @@ def test_the_error_of_a_map_is_read_as_a_sentence(order):
     assert text.endswith(", 50 samples")
 
 
+@pytest.mark.parametrize(
+    ("precision", "end"), [(0.2, "48 samples were enough"), (0.1, "48 samples"), (0.0, "48 samples")]
+)
+def test_a_run_that_stopped_by_itself_says_why(precision, end):
+    figures = {"samples": 48.0, "relative standard error": 0.18}
+    text = summary(explanation(diagnostics=figures, options={"precision": precision}))
+    assert text.endswith(f", standard error 18 % of the maximum, {end}")
+
+
 def test_the_line_of_a_map_says_once_what_was_explained():
     found = explanation(
         target=Target.of_class(0, "log_probability"), title="VarGrad of Occlusion", score=-1.5
