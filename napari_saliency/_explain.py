@@ -289,7 +289,7 @@ class _Answer:
             label=target_label(question.target, self.info.labels),
             score=target_value(question.target, question.prediction),
             method=self.method.id,
-            title=self.method.title,
+            title=_title(self.method, self.options),
             options=self.options,
             prediction=question.prediction,
             done=estimate.done,
@@ -306,6 +306,13 @@ class _Answer:
     def _scores_note(self, target: Target) -> tuple[str, ...]:
         replaced = target.score == "logit" and not self.info.logits
         return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
+
+
+def _title(method: Method, options: Mapping[str, Any]) -> str:
+    """Name a method, as in ``SmoothGrad of Grad-CAM``; of its usual method a wrapper has the paper's name alone."""
+    wraps = [option for option in method.options if option.constraints.get("choices") == "methods"]
+    inside = [METHODS[options[o.name]].title for o in wraps if options[o.name] != o.default]
+    return " of ".join([method.title, *inside])
 
 
 def _even_note(x: Array) -> tuple[str, ...]:

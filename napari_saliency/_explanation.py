@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_saliency import _display
+from napari_saliency._types import DIRECTIONS
 
 if TYPE_CHECKING:
     from napari_saliency._placement import Placement
@@ -40,7 +41,7 @@ class Explanation:
     score : float
         The target's value for this picture.
     method, title : str
-        Id and name of the method.
+        Id and name of the method; the name says what it wraps, as in ``SmoothGrad of Grad-CAM``.
     options : mapping
         All options of the method, the defaults included.
     prediction : Prediction
@@ -78,8 +79,12 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """As in ``Egyptian cat · Grad-CAM``."""
-        return f"{self.label} · {self.title}"
+        """As in ``Egyptian cat · Grad-CAM``, with the score at its end where that is not the usual one."""
+        score = self.target.score
+        said = (
+            [] if score in ("logit", *DIRECTIONS) else [score.replace("_", "-")]
+        )  # a label says its direction
+        return " · ".join([self.label, self.title, *said])
 
     @property
     def error_name(self) -> str:

@@ -79,6 +79,7 @@ class Inspection(Looking):
         self._memory = Memory()
         self._closed = self._wanted = self._live = False
         self._ahead = Ahead()
+        self._cancelled: Request | None = None  # and not asked for again
         self._answers: Hashable = None  # what classes are those of
         self.asked = Asked()
         self.known_classes: frozenset[int] = frozenset()
@@ -159,11 +160,14 @@ class Inspection(Looking):
         self._chosen()
 
     def ask(self, asked: Asked) -> None:
-        """Explain other classes."""
+        """Explain other classes; where that was cancelled, only those whose maps are known."""
         if asked != self.asked or self.stale:
             self.asked = asked
             self.class_changed.emit(self.selected)
-            self.explain()
+            if self._took_too_long():
+                self._chosen()
+            else:
+                self.explain()
 
     def select_class(self, index: int | None) -> None:
         """Explain another class; None for the top class."""
@@ -181,7 +185,7 @@ class Inspection(Looking):
         elif not self.model.source:
             self.failed.emit(Problem("There is no model: choose one."))
         else:
-            self._wanted = True
+            self._wanted, self._cancelled = True, None
             if self.model.phase is Phase.FAILED and not self._closed:
                 self._open_model.open_again()
             self._advance()
@@ -194,6 +198,7 @@ class Inspection(Looking):
             self._set_progress(None)
         elif self.progress is not None and not run.cancelled:
             run.cancelled = True
+            self._cancelled = run.request
             self._set_progress(Progress(self.progress.done, self.progress.total, "stopping after this step"))
 
     def dismiss(self) -> None:
@@ -203,7 +208,7 @@ class Inspection(Looking):
             self._wanted = False
             self._runner.stop()
             self._set_progress(None)
-        self.request = self.explanation = None
+        self.request = self.explanation = self._cancelled = None
         self.explanation_changed.emit(None)
 
     def stop_by_force(self) -> None:
@@ -265,7 +270,7 @@ class Inspection(Looking):
     def _fetch_ahead(self) -> None:
         """Compute the other top classes' maps while nobody asks for anything."""
         idle = self._runner.run is None and self.model.phase is Phase.READY
-        if not idle or self.stale or self.prediction is None:
+        if not idle or self.stale or self.prediction is None or self._took_too_long():
             return
         for index in self._ahead.classes(self.prediction):
             request = self._request(index)
@@ -336,6 +341,13 @@ class Inspection(Looking):
             self._wanted = True
             if self.picture is not None:
                 self._advance()
+
+    def _took_too_long(self) -> bool:
+        """Whether the user cancelled what is chosen now, but for the class; it may have ended all the same."""
+        request, cancelled = self._request(), self._cancelled
+        if request is None or cancelled is None or cancelled in self._memory:
+            return False
+        return cancelled.is_like(request)
 
     def _update_known(self) -> None:
         request = self._request()

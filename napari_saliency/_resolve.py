@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MOST_TERMS = 4
 """Of a sum, in the name of a map."""
 
+NEAR = 5
+"""Labels that are named in place of one that does not exist."""
+
 # A sign stands alone or before a number: "jack-o'-lantern" and "T-shirt" are labels.
 _SIGN = re.compile(r"(?:^|\s)\s*([+−-])(?=\s|[\d.])")
 _FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+)(\S.*)")
@@ -109,9 +112,21 @@ def _find_label(text: str, plain: list[str], prediction: Prediction) -> int:
         )
     if not text:
         raise ValueError(f"a sign is followed by nothing: give a {prediction.noun}, or a sum of them")
-    near = get_close_matches(_plain(text), plain, 3)
+    near = _near(_plain(text), plain, prediction)
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{hint}")
+
+
+def _near(text: str, plain: list[str], prediction: Prediction) -> list[str]:
+    """Labels that contain it as words of their own, then as parts of words, then those that are spelt alike.
+
+    Of labels that contain it the most probable come first.
+    """
+    word = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
+    inside = [plain[i] for i in prediction.order() if text in plain[i]]
+    inside.sort(key=lambda label: word.search(label) is None)
+    found = dict.fromkeys([*inside, *get_close_matches(text, plain, NEAR)])
+    return [prediction.labels[plain.index(label)] for label in found][:NEAR]
 
 
 def _plain(label: str) -> str:

@@ -80,6 +80,24 @@ def test_a_picture_may_be_a_path(model, tmp_path, kind):
     np.testing.assert_array_equal(found.values, explain(model, image, 0).values)
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "score", "name"),
+    [
+        ("smoothgrad", {"of": "grad_cam"}, "logit", "zebra · SmoothGrad of Grad-CAM"),
+        ("vargrad", {"of": "occlusion"}, "probability", "zebra · VarGrad of Occlusion · probability"),
+        ("smoothgrad", {}, "log_probability", "zebra · SmoothGrad · log-probability"),
+        ("gradient", {}, "logit", "zebra · Gradient"),
+    ],
+)
+def test_a_name_says_what_is_wrapped_and_what_is_explained_if_it_is_not_the_usual(
+    model, picture, method, options, score, name
+):
+    samples = {} if method == "gradient" else {"samples": 2}
+    found = explain(model, picture, "zebra", method, score, **options, **samples)
+    assert found.name == name
+    assert found.error_name == f"{name} · standard error"
+
+
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
 def test_the_score_is_the_targets_value(score, ending):
@@ -250,6 +268,16 @@ def named(*labels, channels=False):
     """A prediction of these labels."""
     values = np.zeros(len(labels), np.float32)
     return Prediction(values, values * np.nan if channels else values, values, labels, channels=channels)
+
+
+def test_a_word_finds_the_labels_that_contain_it_the_most_probable_first():
+    labels = ("crate", "oxcart", "castle", "tabby", "catamaran", "tiger_cat", "Persian cat", "Egyptian cat")
+    probable = replace(named(*labels), probabilities=np.float32([0.2, 0, 0, 0.1, 0, 0.1, 0.2, 0.4]))
+    near = r"near it are Egyptian cat, Persian cat, tiger_cat, catamaran, crate$"
+    with pytest.raises(ValueError, match=near):
+        weights_of("Cat", probable)
+    with pytest.raises(ValueError, match=r"near it are catamaran$"):
+        weights_of("amaran", probable)
 
 
 def test_labels_may_look_like_sums_and_numbers():

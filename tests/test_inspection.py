@@ -456,6 +456,61 @@ def test_cancel_takes_effect_within_one_step_and_keeps_what_is_shown(desk):
     assert not inspection.known()
 
 
+def cancelled(desk, *, settled):
+    """A run of class 2 that the user has stopped, or is stopping."""
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.select_class(2)
+    desk.engine.run_next()
+    inspection.cancel()
+    if settled:
+        desk.settle()
+    return inspection
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_another_class_does_not_begin_again_what_was_cancelled(desk, settled):
+    inspection = cancelled(desk, settled=settled)
+    inspection.select_class(1)
+    desk.settle()
+    assert (inspection.selected, inspection.stale, inspection.progress) == (1, True, None)
+    assert (inspection.explanation.target, inspection.explanation.done) == (Target.of_class(2), 10)
+    inspection.select_class(2)
+    desk.settle()
+    assert (inspection.stale, inspection.explanation.done) == (False, 10)
+
+
+def test_after_a_cancel_explain_begins_again_and_then_classes_do(desk):
+    inspection = cancelled(desk, settled=True)
+    inspection.select_class(1)
+    inspection.explain()
+    desk.settle()
+    assert (inspection.explanation.target, inspection.explanation.complete) == (Target.of_class(1), True)
+    inspection.select_class(2)
+    desk.settle()
+    assert (inspection.explanation.target, inspection.explanation.complete) == (Target.of_class(2), True)
+
+
+def test_after_a_cancel_known_classes_and_other_methods_show_at_once(desk):
+    inspection = desk.show()
+    inspection.set_method("smoothgrad", SLOW)
+    inspection.select_class(1)
+    while inspection.progress:  # no longer, or class 2 is fetched ahead
+        desk.engine.run_next()
+    inspection.select_class(2)
+    inspection.cancel()
+    desk.settle()
+    assert not inspection.explanation.complete
+    inspection.select_class(1)
+    assert (inspection.stale, inspection.explanation.complete) == (False, True)
+    desk.settle()
+    assert inspection.known_classes == {1}  # none is fetched ahead
+    inspection.set_method("gradient", {})
+    inspection.select_class(2)
+    desk.settle()
+    assert (inspection.explanation.method, inspection.explanation.complete) == ("gradient", True)
+
+
 def test_what_is_dismissed_ends_at_once_and_shows_nothing_more(desk):
     inspection = desk.show()
     inspection.set_method("smoothgrad", SLOW)
@@ -665,6 +720,7 @@ def test_cancelling_is_told_of_the_run_that_is_cancelled_and_not_of_the_next(des
     inspection.cancel()
     assert inspection.cancelling
     inspection.step_class(1)
+    inspection.explain()
     assert not inspection.cancelling
 
 

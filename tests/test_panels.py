@@ -13,7 +13,7 @@ from analytic import Linear, Spatial, pictures
 from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
+from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
 
@@ -692,8 +692,19 @@ def test_layers_are_named_with_their_size():
         ("samples", "1", 2),
         ("samples", "-", 7),
         ("samples", "²", 7),
+        ("samples", "20 or so", 7),
+        ("samples", "9.6", 10),
+        ("samples", "9,6", 10),
+        ("samples", "-3", 2),
+        ("samples", "999999", 100),
+        ("samples", "1e1", 10),
         ("seed", "-30", -30),
+        ("seed", "2,000", 2000),
         ("noise", "0.25", 0.25),
+        ("noise", "0,25", 0.25),
+        ("noise", "0,120", 0.12),
+        ("noise", "5", 1.0),
+        ("noise", "1e-1", 0.1),
         ("share", "1.5", 1.5),
     ],
 )
@@ -704,6 +715,7 @@ def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value,
     heard = []
     form.changed.connect(lambda values: heard.append(values[option]))
     field = form.widgets[option].native
+    field.setLocale(QLocale(QLocale.Language.English))
     focus(qtbot, field)
     field.selectAll()
     qtbot.keyClicks(field, typed)
@@ -711,6 +723,19 @@ def test_numbers_are_taken_as_they_were_typed(made, qtbot, option, typed, value,
     qtbot.keyClick(field, end)
     assert form.values[option] == value
     assert heard == ([] if value == 7 else [value])
+
+
+@pytest.mark.parametrize(("typed", "value"), [("0,25", 0.25), ("0.25", 0.25), ("0.120", 0.12)])
+def test_numbers_may_be_typed_as_elsewhere(made, qtbot, typed, value):
+    form = made(OptionForm)
+    form.show_options(EVERY.options, {}, info())
+    field = form.widgets["noise"].native
+    field.setLocale(QLocale(QLocale.Language.German))
+    focus(qtbot, field)
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert form.values["noise"] == value
 
 
 def test_each_method_keeps_its_options(made, inspection, qtbot):
@@ -1466,6 +1491,22 @@ def test_the_error_of_a_map_is_read_as_a_sentence(order):
     text = summary(explanation(diagnostics=dict(list(figures.items())[::order])))
     assert "standard error 3.1 % of the maximum" in text
     assert text.endswith(", 50 samples")
+
+
+@pytest.mark.parametrize(
+    ("precision", "end"), [(0.2, "48 samples were enough"), (0.1, "48 samples"), (0.0, "48 samples")]
+)
+def test_a_run_that_stopped_by_itself_says_why(precision, end):
+    figures = {"samples": 48.0, "relative standard error": 0.18}
+    text = summary(explanation(diagnostics=figures, options={"precision": precision}))
+    assert text.endswith(f", standard error 18 % of the maximum, {end}")
+
+
+def test_the_line_of_a_map_says_once_what_was_explained():
+    found = explanation(
+        target=Target.of_class(0, "log_probability"), title="VarGrad of Occlusion", score=-1.5
+    )
+    assert summary(found) == "class number 0 · VarGrad of Occlusion: log-probability -1.5"
 
 
 def test_the_buttons_below_a_map_fit_when_all_are_there(display, viewer, inspection, qtbot):

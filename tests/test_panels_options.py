@@ -211,6 +211,11 @@ def test_what_is_automatic_is_called_so_and_stays_a_number(made, qtbot):
     assert (window.native.text(), form.values["window"]) == ("12", 12)
     qtbot.keyClick(window.native, Qt.Key.Key_Down)
     assert form.values["window"] == 11
+    window.native.selectAll()
+    qtbot.keyClick(window.native, Qt.Key.Key_Delete)
+    qtbot.keyClick(window.native, Qt.Key.Key_Return)
+    assert (window.native.text(), form.values["window"]) == ("automatic", 0)
+    window.value = 12
     window.value = 0
     assert window.native.text() == "automatic"
     METHODS["occlusion"].complete(form.values)

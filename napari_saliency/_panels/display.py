@@ -171,21 +171,28 @@ class DisplaySection(Section):
 def summary(explanation: Explanation) -> str:
     """Tell in one line what a map is, and how far it can be trusted."""
     score = explanation.target.score.replace("_", "-")
-    parts = [f"{explanation.name}: {score} {explanation.score:.3g}"]
+    parts = [f"{explanation.label} · {explanation.title}: {score} {explanation.score:.3g}"]
     figures = dict(explanation.diagnostics)
-    samples = {SAMPLES: figures.pop(SAMPLES)} if SAMPLES in figures else {}
+    samples = figures.pop(SAMPLES, None)
     if not explanation.complete:
         parts.append(f"{explanation.done} of {explanation.total} steps")
-        samples = {}  # a picture of the way; the steps are said
-    return ", ".join([*parts, *(_in_words(name, value) for name, value in (figures | samples).items())])
+        samples = None  # a picture of the way; the steps are said
+    parts += [_in_words(name, value) for name, value in figures.items()]
+    if samples is not None:
+        parts.append(f"{samples:.0f} samples" + " were enough" * _is_precise(explanation))
+    return ", ".join(parts)
+
+
+def _is_precise(explanation: Explanation) -> bool:
+    """Whether the precision that was asked for was reached, so that no more samples were taken."""
+    precision: float = explanation.options.get("precision", 0.0)
+    return 0 < precision >= explanation.diagnostics.get(RELATIVE_ERROR, 1.0)
 
 
 def _in_words(name: str, value: float) -> str:
     """Write one of a map's diagnostics for people."""
     if name == RELATIVE_ERROR:
         return f"standard error {_brief(100 * value)} % of the maximum"
-    if name == SAMPLES:
-        return f"{value:.0f} samples"
     return f"{name.replace('_', ' ')} {_brief(value)}"
 
 

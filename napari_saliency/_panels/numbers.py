@@ -1,28 +1,63 @@
-"""A field for whole numbers, for magicgui, whose own one cannot show words in place of a number."""
+"""Fields for numbers, for magicgui, whose own ones leave out what they do not expect: 1.5 became 15.
+
+What is typed is taken at the end. A number is brought to the nearest one that is allowed; what is no
+number leaves the value as it was. The field shows which.
+"""
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
-from magicgui.backends._qtpy.widgets import QBaseRangedWidget
+from magicgui.backends._qtpy.widgets import FloatSpinBox, QBaseRangedWidget
 from magicgui.widgets.bases import RangedWidget
-from qtpy.QtWidgets import QAbstractSpinBox, QSpinBox
+from qtpy.QtCore import QLocale
+from qtpy.QtGui import QValidator
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox
 
 
-class _Backend(QBaseRangedWidget):
+class _WholeBox(QSpinBox):
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        return _state(self, text), text, position
+
+    def valueFromText(self, text: str) -> int:
+        return round(_nearest(self, text))
+
+
+class _DecimalBox(QDoubleSpinBox):
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        return _state(self, text), text, position
+
+    def valueFromText(self, text: str) -> float:
+        return _nearest(self, text)
+
+
+class _WholeBackend(QBaseRangedWidget):
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
-        super().__init__(QSpinBox, **more)
+        super().__init__(_WholeBox, **more)
+
+
+class _DecimalBackend(FloatSpinBox):
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
+        QBaseRangedWidget.__init__(self, _DecimalBox, **more)
 
 
 class WholeNumber(RangedWidget[int]):
-    """Qt's own spin box."""
+    """A spin box for whole numbers."""
 
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
-        super().__init__(**more | {"widget_type": _Backend})
+        super().__init__(**more | {"widget_type": _WholeBackend})
+
+
+class DecimalNumber(RangedWidget[float]):
+    """A spin box for numbers with decimals."""
+
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
+        super().__init__(**more | {"widget_type": _DecimalBackend})
 
 
 def prepare_typing(field: QAbstractSpinBox, least: str) -> None:
-    """Let numbers be typed in peace: they are taken at the end, the nearest one if they are too small.
+    """Let numbers be typed in peace: they are taken at the end.
 
     Parameters
     ----------
@@ -30,5 +65,30 @@ def prepare_typing(field: QAbstractSpinBox, least: str) -> None:
         Words for the least value; none if empty.
     """
     field.setKeyboardTracking(False)
-    field.setCorrectionMode(QAbstractSpinBox.CorrectionMode.CorrectToNearestValue)
     field.setSpecialValueText(least)
+
+
+def _state(field: QAbstractSpinBox, text: str) -> QValidator.State:
+    """No key is refused: the others would be joined to another number."""
+    number = _number(field, text)
+    return QValidator.State.Intermediate if number is None else QValidator.State.Acceptable
+
+
+def _nearest(field: QAbstractSpinBox, text: str) -> float:
+    number = _number(field, text)
+    return float(min(max(field.value() if number is None else number, field.minimum()), field.maximum()))
+
+
+def _number(field: QAbstractSpinBox, text: str) -> float | None:
+    """Read a number as the language writes it, or with a point or a comma before its decimals."""
+    least = field.specialValueText()
+    if least and text.strip() in ("", least):
+        return float(field.minimum())
+    language = field.locale()
+    if isinstance(field, QDoubleSpinBox):
+        language.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)  # 0,125 is no thousand
+    for locale, written in ((language, text), (QLocale.c(), text.replace(",", "."))):
+        number, read = locale.toDouble(written)
+        if read and isfinite(number):
+            return float(number)
+    return None

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, Q
 
 from napari_saliency._panels import remembered
 from napari_saliency._panels._style import FOLD, GAP
-from napari_saliency._panels.numbers import WholeNumber, prepare_typing
+from napari_saliency._panels.numbers import DecimalNumber, WholeNumber, prepare_typing
 from napari_saliency._panels.searching import Search, widen
 from napari_saliency._placement import sized
 from napari_saliency.methods import METHODS, wrappable
@@ -159,8 +159,7 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
         settings |= {"choices": list(choices), "widget_type": "ComboBox"}
     elif option.type in (int, float):
         settings |= _limits(option)
-        if option.type is int:
-            settings["widget_type"] = WholeNumber
+        settings["widget_type"] = WholeNumber if option.type is int else DecimalNumber
     made = cast("ValueWidget[Any]", create_widget(value, option.type, name=option.name, options=settings))
     if isinstance(made.native, QAbstractSpinBox):
         prepare_typing(made.native, option.constraints.get("least", ""))
