@@ -349,10 +349,8 @@ def test_numbers_that_do_not_fit_the_picture_or_each_other_are_told_where_the_co
     section = made(MethodSection, inspection)
     inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
     section.choose("occlusion", window=(4, 16, 16))
-    assert section.cost.text().replace("\u200b", "") == (
-        "Window=(4, 16, 16) does not fit a picture with 2 axes (y, x): give one number for all of them, or one "
-        "for each."
-    )
+    told = "Window takes one number, or one for each of the picture's 2 axes (y, x), not 3."
+    assert section.cost.text() == told
     section.choose("occlusion", window=(8, 2), stride=4)
     assert section.cost.text().startswith("Stride=4 is more than window=2: ")
     section.choose("occlusion", window=(8, 4), stride=4)

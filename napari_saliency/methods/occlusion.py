@@ -108,8 +108,8 @@ def _for_each_axis(name: str, numbers: int | Sides, space: Sides) -> Sides:
     if len(numbers) != len(space):
         axes = ", ".join("zyx"[-len(space) :])
         raise ValueError(
-            f"{name}={numbers} does not fit a picture with {len(space)} axes ({axes}): "
-            "give one number for all of them, or one for each"
+            f"{name} takes one number, or one for each of the picture's {len(space)} axes ({axes}), "
+            f"not {len(numbers)}"
         )
     return numbers
 

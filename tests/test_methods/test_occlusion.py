@@ -192,7 +192,8 @@ def test_what_is_automatic_may_be_so_along_one_axis(shape, given, meant):
 )
 def test_a_wrong_number_of_axes_is_told(option, shape, numbers, axes):
     model = Linear(shape)
-    message = re.escape(f"{option}={numbers} does not fit a picture with {axes}: give one number for all")
+    said = f"{option} takes one number, or one for each of the picture's {axes}, not {len(numbers)}"
+    message = f"^{re.escape(said)}$"
     with pytest.raises(ValueError, match=message):
         last(model, pictures(model), targets_of(0), **{option: numbers})
     with pytest.raises(ValueError, match=message):
