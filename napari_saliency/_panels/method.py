@@ -149,7 +149,10 @@ class MethodSection(Section):
         self._tell_cost()
 
     def _tell_cost(self, _change: object = None) -> None:
-        """Say how often the model will be run, if that is often and known: sizes may be free."""
+        """Say how often the model will be run, if that is often and known: sizes may be free.
+
+        Options that do not fit the picture, or each other, are told in its place.
+        """
         info, prepared = self._inspection.model.info, self._inspection.prepared
         if info is None:
             say(self.cost, "")
@@ -158,8 +161,12 @@ class MethodSection(Section):
         space = tuple(size for size in sizes if size is not None)
         values = {name: value for name, value in self.options.values.items() if name != SCORE}
         method = self._methods[self.method.currentData()]
-        passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
-        say(self.cost, cost_words(passes, values))
+        try:
+            passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
+        except ValueError as error:
+            say(self.cost, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        else:
+            say(self.cost, cost_words(passes, values))
 
     def _offer_methods(self, info: ModelInfo) -> None:
         """Leave only the methods that the model can answer: the one that the user chose, or else the first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
@@ -11,9 +12,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from napari_saliency._panels import remembered
-from napari_saliency._panels._style import FOLD, GAP
+from napari_saliency._panels._style import FOLD, GAP, note, say
 from napari_saliency._panels.numbers import DecimalNumber, WholeNumber, prepare_typing
 from napari_saliency._panels.searching import Search, widen
+from napari_saliency._panels.typed import Typed
 from napari_saliency._placement import sized
 from napari_saliency.methods import METHODS, wrappable
 
@@ -79,6 +81,10 @@ class OptionForm(QWidget):
             number = self._grid.rowCount()
             self._grid.addWidget(label, number, 0)
             self._grid.addWidget(widget.native, number, 1)
+            if isinstance(widget, Typed):
+                problem = note()
+                self._grid.addWidget(problem, number + 1, 0, 1, 2)
+                widget.problem.connect(partial(say, problem))
             widget.changed.connect(self._tell)
             self.widgets[option.name] = widget
             if option.advanced:
@@ -100,7 +106,9 @@ class OptionForm(QWidget):
     def finish_typing(self) -> None:
         """Take a number that is still being typed."""
         for widget in self.widgets.values():
-            if isinstance(widget.native, QAbstractSpinBox):
+            if isinstance(widget, Typed):
+                widget.take()
+            elif isinstance(widget.native, QAbstractSpinBox):
                 widget.native.interpretText()
 
     @property
@@ -149,6 +157,8 @@ class OptionForm(QWidget):
 
 def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> ValueWidget[Any]:  # noqa: ANN401 - any option
     """Make the widget of one option: a spin box, a check box, a list or a line of text."""
+    if option.several or option.words:
+        return Typed(option, value)
     settings: dict[str, Any] = {"tooltip": option.help}
     choices = option.constraints.get("choices")
     searched = isinstance(choices, str)

@@ -19,7 +19,7 @@ FOUND = 16
 _ROOM = 24  # beside the longest item, for the scroll bar
 
 
-class _Line(QLineEdit):
+class FreshLine(QLineEdit):
     """A line whose text is replaced by what is typed first."""
 
     def focusInEvent(self, event: QFocusEvent) -> None:
@@ -37,7 +37,7 @@ class Search(QObject):
     def __init__(self, box: QComboBox) -> None:
         super().__init__(box)
         self._box = box
-        box.setLineEdit(_Line(box))
+        box.setLineEdit(FreshLine(box))
         box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._completer = completer = box.completer()
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)

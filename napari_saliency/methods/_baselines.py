@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 Baseline = Literal["black", "white", "mean", "blur"]
 
+GREYS = {"min": 0, "max": 255}
+
+Empty = Annotated[Baseline | float | tuple[float, ...], GREYS]
+"""A baseline by name; or a grey from 0 (black) to 255 (white), or one for each channel."""
+
 FAR = 12
 """Standard deviations from which a Gaussian is 0 (1e-31): numbers that are nearly 0 take thirty times as long."""
 
@@ -21,28 +26,39 @@ BLUR = 1 / 20
 """Standard deviation of the blur, as a share of the picture's longer side: 11 pixels of 224."""
 
 
-def empty_picture(model: Model, x: Array, baseline: Baseline) -> Array:
+def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
     """Make the empty picture in the model's own numbers: black is not 0 for most models.
 
     Parameters
     ----------
     x : (N, *space, C) float32
         Preprocessed pictures.
-    baseline : {"black", "white", "mean", "blur"}
+    baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
         Black and white are those of the picture before preprocessing; the mean is that of each channel
-        of each picture, and the blur takes away all that is smaller than it.
+        of each picture, and the blur takes away all that is smaller than it. A number is a grey before
+        preprocessing, from 0 to 255; several are one for each channel.
 
     Returns
     -------
     (N, *space, C) float32
+
+    Raises
+    ------
+    ValueError
+        If there are several numbers, but not one for each channel.
     """
     if baseline == "blur":
         (found,) = blurred(x, BLUR * max(x.shape[1:-1]))
         return np.asarray(found)
     if baseline == "mean":
         return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
-    grey = np.full(x.shape, 255.0 if baseline == "white" else 0.0, np.float32)
-    return model.info.input.preprocessing(grey)
+    grey = {"black": 0.0, "white": 255.0}[baseline] if isinstance(baseline, str) else baseline
+    if isinstance(grey, tuple) and len(grey) != x.shape[-1]:
+        raise ValueError(
+            f"the colour {grey} has {len(grey)} numbers, but the picture {x.shape[-1]} "
+            f"channel{'s' * (x.shape[-1] > 1)}: give one number for all, or one for each"
+        )
+    return model.info.input.preprocessing(np.full(x.shape, grey, np.float32))
 
 
 def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:

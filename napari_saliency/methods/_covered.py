@@ -11,7 +11,7 @@ from napari_saliency.methods._baselines import empty_picture
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array, Targets
-    from napari_saliency.methods._baselines import Baseline
+    from napari_saliency.methods._baselines import Empty
     from napari_saliency.models._base import Model
 
 
@@ -27,13 +27,13 @@ class Covered:
     model : Model
     x : (N, *space, C) float32
         Preprocessed pictures.
-    fill : {"black", "white", "mean", "blur"}
+    fill : {"black", "white", "mean", "blur"}, number or tuple of numbers
         The empty picture.
     *question
         What the masks depend on besides the pictures.
     """
 
-    def __init__(self, model: Model, x: Array, fill: Baseline, *question: Hashable) -> None:
+    def __init__(self, model: Model, x: Array, fill: Empty, *question: Hashable) -> None:
         self._model, self._x = model, x
         self._empty = np.ascontiguousarray(empty_picture(model, x, fill))
         self._shown = x - self._empty

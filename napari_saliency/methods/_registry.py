@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from types import MappingProxyType, SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from napari_saliency._types import Estimate, Needs, Shows
@@ -34,7 +34,8 @@ class Option:
     name : str
         The parameter's name.
     type : type
-        int, float, bool or str.
+        int, float, bool or str. Where words stand beside numbers, as in ``Literal["mean"] | float``, the
+        numbers' type; the words are the "choices".
     default : object
         The value when nothing is chosen.
     constraints : mapping
@@ -43,6 +44,9 @@ class Option:
         "least" are words for the least value, as ``automatic``; "advanced" marks what is seldom changed.
     help : str
         From ``Annotated``, where several methods share it, or the parameter's text in the docstring.
+    several : bool
+        Whether several numbers are taken as well as one, as of ``int | tuple[int, ...]``. How many there must
+        be is for the method to say, which knows the picture.
     """
 
     name: str
@@ -50,24 +54,49 @@ class Option:
     default: Any
     constraints: Mapping[str, Any]
     help: str
+    several: bool = False
 
     @property
     def advanced(self) -> bool:
         """Whether it is seldom changed, so that the panel folds it away."""
         return bool(self.constraints.get("advanced"))
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is taken beside numbers."""
+        return tuple(self.constraints.get("choices", ())) if self.type in NUMBERS else ()
+
     def check(self, value: Any) -> None:  # noqa: ANN401 - whatever the caller passed
         """Raise ValueError unless ``value`` is allowed."""
-        low, high = self.constraints.get("min", value), self.constraints.get("max", value)
         choices = self.constraints.get("choices")
         if choices == "methods":
             choices = wrappable()
-        if isinstance(choices, (tuple, list)) and value not in choices:
-            raise ValueError(f"{self.name}={value!r} is not one of {', '.join(map(repr, choices))}")
-        is_bool = isinstance(value, bool)  # which Python counts among the whole numbers
-        if not isinstance(value, NUMBERS.get(self.type, self.type)) or is_bool != (self.type is bool):
-            raise ValueError(f"{self.name}={value!r} must be of type {self.type.__name__}")
-        if not low <= value <= high:
+        if isinstance(choices, (tuple, list)) and (self.type is str or isinstance(value, str)):
+            if value not in choices:
+                numbers = ", nor a number" if self.words else ""
+                listed = ", ".join(map(repr, choices))
+                raise ValueError(f"{self.name}={value!r} is not one of {listed}{numbers}")
+            return
+        several = self.several and isinstance(value, (tuple, list))
+        if several and not value:
+            raise ValueError(f"{self.name}={value!r} holds no number")
+        for one in value if several else (value,):
+            self._check_one(one, value)
+
+    def taken(self, value: Any) -> Any:  # noqa: ANN401 - whatever the caller passed
+        """Return an allowed value in Python's own types; hashable."""
+        if isinstance(value, str):
+            return str(value)
+        return tuple(map(self.type, value)) if isinstance(value, (tuple, list)) else self.type(value)
+
+    def _check_one(self, one: Any, value: Any) -> None:  # noqa: ANN401 - whatever the caller passed
+        """Raise ValueError, which names the whole value, unless one of its numbers is allowed."""
+        low, high = self.constraints.get("min", one), self.constraints.get("max", one)
+        is_bool = isinstance(one, bool)  # which Python counts among the whole numbers
+        if not isinstance(one, NUMBERS.get(self.type, self.type)) or is_bool != (self.type is bool):
+            more = ", or several of it" if self.several else ""
+            raise ValueError(f"{self.name}={value!r} must be of type {self.type.__name__}{more}")
+        if not low <= one <= high:
             raise ValueError(f"{self.name}={value!r} must lie between {low} and {high}")
 
 
@@ -148,7 +177,7 @@ def completed(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) ->
         if option not in by_name:
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(by_name) or 'none'}")
         by_name[option].check(value)
-    return {option: found.type(given.get(option, found.default)) for option, found in by_name.items()}
+    return {option: found.taken(given.get(option, found.default)) for option, found in by_name.items()}
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
@@ -198,22 +227,30 @@ def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
     for parameter in parameters:
         if parameter.default is parameter.empty:
             raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
-        kind, constraints = _annotation(hints[parameter.name])
-        help_text = constraints.pop("help", "") or helps.get(parameter.name, "")
-        found.append(
-            Option(parameter.name, kind, parameter.default, MappingProxyType(constraints), help_text)
-        )
+        name = parameter.name
+        kind, several, constraints = _annotation(hints[name])
+        help_text = constraints.pop("help", "") or helps.get(name, "")
+        read_only = MappingProxyType(constraints)
+        found.append(Option(name, kind, parameter.default, read_only, help_text, several))
     return tuple(found)
 
 
-def _annotation(hint: Any) -> tuple[type, dict[str, Any]]:  # noqa: ANN401 - any annotation
-    """Split ``Annotated[type, {...}]`` and ``Literal`` into a plain type and constraints."""
+def _annotation(hint: Any) -> tuple[type, bool, dict[str, Any]]:  # noqa: ANN401 - any annotation
+    """Split ``Annotated[type, {...}]``, ``Literal`` and unions into a plain type, "several" and constraints."""
     constraints: dict[str, Any] = {}
     if hasattr(hint, "__metadata__"):
-        constraints, hint = dict(hint.__metadata__[0]), hint.__origin__
-    if get_origin(hint) is Literal:
-        constraints["choices"], hint = get_args(hint), str
-    return hint, constraints
+        for more in hint.__metadata__:
+            constraints |= more
+        hint = hint.__origin__
+    kind, several = str, False
+    for part in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if get_origin(part) is Literal:
+            constraints["choices"] = get_args(part)
+        elif get_origin(part) is tuple:
+            several = True
+        else:
+            kind = part
+    return kind, several, constraints
 
 
 def _parameter_texts(docstring: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._baselines import Empty, empty_picture
 from napari_saliency.methods._path import Doubles, completeness, incomplete
 from napari_saliency.methods._registry import method
 
@@ -40,7 +40,7 @@ def guided_ig(
     targets: Targets,
     *,
     steps: Annotated[int, {"min": 8, "max": 512}] = 64,
-    baseline: Baseline = "black",
+    baseline: Empty = "black",
     fraction: Annotated[float, {"min": 0.01, "max": 1.0, "step": 0.01}] = 0.25,
 ) -> Iterator[Estimate]:
     """What each pixel contributes to the score, where pixels that matter little go first: less speckle.
@@ -49,8 +49,9 @@ def guided_ig(
     ----------
     steps : int
         Gradients along the way, one after the other; more of them follow the score more closely.
-    baseline : {"black", "white", "mean", "blur"}
-        The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
+    baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
+        The empty picture. Pixels that look like it get nothing, whatever they mean to the model. A number
+        from 0 (black) to 255 (white) is a grey; several, as 124, 116, 104, are one for each channel.
     fraction : float
         Share of the values that are moved together, those with the smallest gradients; 1 moves all that
         have not arrived, which is the straight way.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._baselines import Empty, empty_picture
 from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._registry import method
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
 Window = tuple[slice, ...]
+Sides = tuple[int, ...]
+Pixels = Annotated[int | Sides, {"min": 0, "max": 1024, "least": "automatic"}]
 
 
 def _passes(options: Mapping[str, Any], _: ModelInfo, space: tuple[int, ...]) -> int:
@@ -34,21 +36,24 @@ def occlusion(
     x: Array,
     targets: Targets,
     *,
-    window: Annotated[int, {"min": 0, "max": 1024, "least": "automatic"}] = 0,
-    stride: Annotated[int, {"min": 0, "max": 1024, "least": "automatic"}] = 0,
-    fill: Baseline = "mean",
+    window: Pixels = 0,
+    stride: Pixels = 0,
+    fill: Empty = "mean",
 ) -> Iterator[Estimate]:
     """How far the score falls when a part of the picture is covered; works for every model.
 
     Parameters
     ----------
-    window : int
+    window : int or tuple of int
         Side of what is covered, in pixels that the model gets; 0 for an eighth of the picture's
-        shortest side, of a volume a quarter. It is cut where the picture is smaller.
-    stride : int
-        Pixels from one window to the next, at most ``window``; 0 for half of it.
-    fill : {"black", "white", "mean", "blur"}
-        What covers. Parts that look like it get nothing, whatever they mean to the model.
+        shortest side, of a volume a quarter. It is cut where the picture is smaller. Several numbers, as
+        4, 16, 16, are one for each axis: z, y, x.
+    stride : int or tuple of int
+        Pixels from one window to the next, at most ``window``; 0 for half of it. Several numbers are one for
+        each axis.
+    fill : {"black", "white", "mean", "blur"}, number or tuple of numbers
+        What covers. Parts that look like it get nothing, whatever they mean to the model. A number from 0
+        (black) to 255 (white) is a grey; several, as 124, 116, 104, are one for each channel.
 
     Notes
     -----
@@ -59,9 +64,10 @@ def occlusion(
     that covers a pixel has been tried its value is 0; a coarse grid of windows is tried first.
     """
     space = x.shape[1:-1]
-    windows = _windows(space, *_sides(space, window, stride))
+    sides, apart = _sides(space, window, stride)
+    windows = _windows(space, sides, apart)
     empty = empty_picture(model, x, fill)
-    run = model.recall(x, "occlusion", window, stride, fill)
+    run = model.recall(x, "occlusion", sides, apart, fill)
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
     falls, times = np.zeros(x.shape[:-1]), np.zeros(space)
     steps = chunks(len(windows), len(x), model.info.together(space))
@@ -76,30 +82,47 @@ def occlusion(
         yield Estimate((falls / np.maximum(times, 1)).astype(np.float32), stop, len(windows))
 
 
-def _sides(space: tuple[int, ...], window: int, stride: int) -> tuple[int, int]:
-    """A window's side and stride, chosen by the picture's size where they are 0."""
-    window = window or max(1, min(space) // (8 if len(space) == 2 else 4))
-    return window, stride or max(1, window // 2)
-
-
-def _starts(space: tuple[int, ...], window: int, stride: int) -> list[list[int]]:
-    """Where windows begin along each axis; the last one ends at the far edge."""
-    return [[*range(0, max(side - window, 0), stride), max(side - window, 0)] for side in space]
-
-
-def _windows(space: tuple[int, ...], window: int, stride: int) -> list[Window]:
-    """All places of a window, those of coarse grids first.
+def _sides(space: Sides, window: int | Sides, stride: int | Sides) -> tuple[Sides, Sides]:
+    """A window's sides and strides along each axis, chosen by the picture's size where they are 0.
 
     Raises
     ------
     ValueError
-        If there would be pixels between the windows.
+        If there are not as many as axes, or there would be pixels between the windows.
     """
-    if stride > window:
+    usual = max(1, min(space) // (8 if len(space) == 2 else 4))
+    sides = tuple(side or usual for side in _for_each_axis("window", window, space))
+    given = _for_each_axis("stride", stride, space)
+    strides = tuple(step or max(1, side // 2) for step, side in zip(given, sides, strict=True))
+    for side, step in zip(sides, strides, strict=True):
+        if step > side:
+            raise ValueError(
+                f"stride={step} is more than window={side}: pixels between the windows would never be covered"
+            )
+    return sides, strides
+
+
+def _for_each_axis(name: str, numbers: int | Sides, space: Sides) -> Sides:
+    if not isinstance(numbers, tuple):
+        return (numbers,) * len(space)
+    if len(numbers) != len(space):
+        axes = ", ".join("zyx"[-len(space) :])
         raise ValueError(
-            f"stride={stride} is more than window={window}: pixels between the windows would never be covered"
+            f"{name} takes one number, or one for each of the picture's {len(space)} axes ({axes}), "
+            f"not {len(numbers)}"
         )
-    sizes, starts = [min(window, side) for side in space], _starts(space, window, stride)
+    return numbers
+
+
+def _starts(space: Sides, sides: Sides, strides: Sides) -> list[list[int]]:
+    """Where windows begin along each axis; the last one ends at the far edge."""
+    ends = [max(size - side, 0) for size, side in zip(space, sides, strict=True)]
+    return [[*range(0, end, step), end] for end, step in zip(ends, strides, strict=True)]
+
+
+def _windows(space: Sides, sides: Sides, strides: Sides) -> list[Window]:
+    """All places of a window, those of coarse grids first."""
+    sizes, starts = [*map(min, sides, space)], _starts(space, sides, strides)
     grid = list(product(*(range(len(some)) for some in starts)))
     grid.sort(key=lambda place: -min(gcd(number, 1 << 30) for number in place))
     return [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline, blurred, empty_picture, noise_picture
+from napari_saliency.methods._baselines import GREYS, Baseline, blurred, empty_picture, noise_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._path import (
     Indices,
@@ -29,7 +29,7 @@ from napari_saliency.methods.sampling import Precision, Seed
 if TYPE_CHECKING:
     from napari_saliency.models._base import Model
 
-Start = Literal[Baseline, "random"]
+Start = Annotated[Literal[Baseline, "random"] | float | tuple[float, ...], GREYS]
 
 
 def _passes(options: Mapping[str, Any], *_: object) -> int:
@@ -57,9 +57,10 @@ def integrated_gradients(
     ----------
     steps : int
         Gradients along the way; more of them make the completeness gap smaller.
-    baseline : {"black", "white", "mean", "blur", "random"}
+    baseline : {"black", "white", "mean", "blur", "random"}, number or tuple of numbers
         The empty picture. Pixels that look like it get nothing, whatever they mean to the model; the mean
-        over many random ones spares no pixel.
+        over many random ones spares no pixel. A number from 0 (black) to 255 (white) is a grey; several, as
+        124, 116, 104, are one for each channel.
     rule : {"trapezoid", "gauss_legendre"}
         How the integral is made of the gradients. Gauss and Legendre's needs fewer of them where the score
         changes smoothly; on networks of ReLUs, which do not, there is little between the two.

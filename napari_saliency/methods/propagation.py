@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from napari_saliency._types import Array, Epsilon, Estimate, Rescale, Targets
-from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._baselines import Empty, empty_picture
 from napari_saliency.methods._path import completeness, incomplete
 from napari_saliency.methods._registry import method
 
@@ -23,15 +23,14 @@ POOLED = "the rule of max pooling loses some."
 
 
 @method("DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule")
-def deep_lift(
-    model: Model, x: Array, targets: Targets, *, baseline: Baseline = "black"
-) -> Iterator[Estimate]:
+def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "black") -> Iterator[Estimate]:
     """What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
 
     Parameters
     ----------
-    baseline : {"black", "white", "mean", "blur"}
-        The empty picture. Pixels that look like it get nothing, whatever they mean to the model.
+    baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
+        The empty picture. Pixels that look like it get nothing, whatever they mean to the model. A number
+        from 0 (black) to 255 (white) is a grey; several, as 124, 116, 104, are one for each channel.
 
     Notes
     -----

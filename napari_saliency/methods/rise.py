@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._baselines import Empty
 from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._covered import Covered
@@ -36,7 +36,7 @@ def rise(
     samples: Annotated[int, {"min": 2, "max": 20000}] = 4000,
     cells: Annotated[int, {"min": 0, "max": 64}] = 0,
     probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05, "advanced": True}] = 0.5,
-    fill: Baseline = "black",
+    fill: Empty = "black",
     centred: bool = True,
     precision: Precision = 0.03,
     seed: Seed = 0,
@@ -53,8 +53,9 @@ def rise(
         need more masks.
     probability : float
         Of a cell to be left visible.
-    fill : {"black", "white", "mean", "blur"}
-        What covers; black is the paper's product of picture and mask.
+    fill : {"black", "white", "mean", "blur"}, number or tuple of numbers
+        What covers; black is the paper's product of picture and mask. A number from 0 (black) to
+        255 (white) is a grey; several, as 124, 116, 104, are one for each channel.
     centred : bool
         Take away what all pixels have in common, whatever the picture shows, and much of the error with it;
         otherwise the map is eq. 6 as it stands.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Baseline
+from napari_saliency.methods._baselines import Empty
 from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.methods._covered import Covered
@@ -43,8 +43,11 @@ Samples = Annotated[
     },
 ]
 Fill = Annotated[
-    Baseline,
-    {"help": "What covers. Superpixels that look like it get nothing, whatever they mean to the model."},
+    Empty,
+    {
+        "help": "What covers. Superpixels that look like it get nothing, whatever they mean to the model. A number "
+        "from 0 (black) to 255 (white) is a grey; several, as 124, 116, 104, are one for each channel."
+    },
 ]
 
 

@@ -126,7 +126,8 @@ def _fill(subject: Subject, how: _Curves) -> Fill:
         return how.fill
     own = subject.options.get("baseline", subject.options.get("fill"))
     usual: Fill = "blur" if how.inserting else "mean"
-    return cast("Fill", own) if own in get_args(Baseline) else usual
+    known = own in get_args(Baseline) or isinstance(own, (float, tuple))
+    return cast("Fill", own) if known else usual
 
 
 def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:

@@ -58,6 +58,24 @@ def model():
     return Spatial()
 
 
+EMPTY = [(m.id, o.name) for m in METHODS.values() for o in m.options if {"black", "mean"} <= {*o.words}]
+
+
+def test_every_empty_picture_may_be_a_grey():
+    assert {name for name, _ in EMPTY} == {
+        "integrated_gradients", "guided_ig", "deep_lift", "occlusion", "rise", "lime", "kernel_shap",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "option"), EMPTY)
+def test_a_grey_makes_the_map_that_its_word_makes_and_a_colour_another_one(model, name, option):
+    x, targets = pictures(model), targets_of(0)
+    for word, grey in (("black", 0), ("white", (255, 255, 255))):
+        named, numbered = (answer(name, model, x, targets, **{option: one}) for one in (word, grey))
+        np.testing.assert_array_equal(named, numbered)
+    assert not np.allclose(answer(name, model, x, targets, **{option: (255, 0, 99.5)}), numbered)
+
+
 @every_method
 @pytest.mark.parametrize("count", [1, 3])
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):

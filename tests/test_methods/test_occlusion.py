@@ -1,5 +1,6 @@
 """Occlusion, against a plain loop, a linear model in closed form and its axioms."""
 
+import re
 import tracemalloc
 from dataclasses import replace
 from itertools import product
@@ -24,6 +25,10 @@ def last(model, x, targets, **options):
     return estimate.values
 
 
+def occlusion_options(**given):
+    return METHODS["occlusion"].complete(given)
+
+
 def starts(side, window, stride):
     """First pixels of the windows along one side, the last of which ends where the side ends."""
     found, window = [0], min(window, side)
@@ -34,10 +39,11 @@ def starts(side, window, stride):
 
 def empty(model, picture, fill):
     if fill == "mean":
-        return np.broadcast_to(picture.mean((0, 1)), picture.shape)
+        return np.broadcast_to(picture.mean(tuple(range(picture.ndim - 1))), picture.shape)
     if fill == "blur":
         return blurred(picture)
-    grey = np.full((1, *picture.shape), {"black": 0, "white": 255}[fill], np.float32)
+    grey = np.empty((1, *picture.shape), np.float32)
+    grey[...] = {"black": 0, "white": 255}.get(fill, fill)
     return model.info.input.preprocessing(grey)[0]
 
 
@@ -56,24 +62,25 @@ def blurred(picture):
 def loop(model, picture, weights, score, options):
     """One window after the other, one pixel after the other."""
     window, stride, fill = options
-    height, width, _ = picture.shape
+    space = picture.shape[:-1]
+    window, stride = (n if isinstance(n, tuple) else (n,) * len(space) for n in (window, stride))
     targets = Targets(weights[None], score)
     whole, cover = model.value(picture[None].astype(np.float64), targets)[0], empty(model, picture, fill)
-    falls = {place: [] for place in product(range(height), range(width))}
-    for top, left in product(starts(height, window, stride), starts(width, window, stride)):
+    falls = {place: [] for place in product(*map(range, space))}
+    for corner in product(*map(starts, space, window, stride)):
         covered = picture.copy()
         inside = [
-            (y, x)
-            for y, x in falls
-            if top <= y < top + window and left <= x < left + window  # windows of one side
+            place
+            for place in falls
+            if all(first <= n < first + side for n, first, side in zip(place, corner, window, strict=True))
         ]
-        for y, x in inside:
-            covered[y, x] = cover[y, x]
+        for place in inside:
+            covered[place] = cover[place]
         fall = whole - model.value(covered[None].astype(np.float64), targets)[0]
         for place in inside:
             falls[place].append(fall)
     assert all(falls.values()), "a pixel that no window covers"
-    return np.reshape([np.mean(fall) for fall in falls.values()], (height, width))
+    return np.reshape([np.mean(fall) for fall in falls.values()], space)
 
 
 def preprocessed(model, name):
@@ -113,6 +120,104 @@ def test_pitfall_baseline_black_in_preprocessed_space(fill, name):
     wanted = loop(model, x[0], weights[0], "logit", (5, 3, fill))
     found = last(model, x, Targets(weights), window=5, stride=3, fill=fill)[0]
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("shape", "window", "stride", "fill"),
+    [
+        ((6, 8, 3), (2, 5), (1, 3), 124.0),
+        ((6, 8, 3), (1, 8), 1, (124.0, 116.5, 104.0)),
+        ((6, 8, 3), 3, (3, 2), 0.0),
+        ((6, 8, 3), (9, 2), (5, 2), "mean"),
+        ((4, 5, 6, 2), (1, 2, 3), (1, 2, 2), (30.0, 200.0)),
+        ((4, 5, 6, 2), (2, 5, 4), (2, 3, 1), 64.0),
+        ((4, 5, 6, 2), (4, 1, 2), 1, "mean"),
+    ],
+)
+def test_windows_and_strides_have_a_side_for_each_axis_and_a_fill_any_number(
+    shape, window, stride, fill, score
+):
+    model = preprocessed(Quadratic(shape), "unit")
+    x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
+    options = occlusion_options(window=window, stride=stride, fill=fill)
+    found = last(model, x, Targets(weights, score), **options)
+    wanted = [loop(model, *pair, score, (window, stride, fill)) for pair in zip(x, weights, strict=True)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PREPROCESSINGS)
+def test_a_number_is_a_grey_of_the_picture_before_preprocessing_in_its_order_of_channels(name):
+    model = preprocessed(Spatial(), name)
+    x = pictures(model)
+    x[:, :3] = PREPROCESSINGS[name](np.broadcast_to(np.float32([124, 116, 104]), (1, 3, 8, 3)))
+    found = last(model, x, targets_of(0), window=3, stride=3, fill=(124.0, 116.0, 104.0))[0]
+    assert not found[:3].any()
+    assert found[3:].all()
+
+
+@pytest.mark.parametrize(("number", "fill"), [(0, "black"), (255, "white"), ((255, 255, 255), "white")])
+def test_black_and_white_are_numbers_too(number, fill):
+    model = preprocessed(Spatial(), "caffe")
+    found = [last(model, pictures(model), targets_of(0), window=2, fill=one) for one in (number, fill)]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "meant"),
+    [
+        ((32, 40, 1), {"window": (0, 9)}, {"window": (4, 9), "stride": (2, 4)}),
+        ((32, 40, 1), {"window": (8, 6), "stride": (0, 5)}, {"window": (8, 6), "stride": (4, 5)}),
+        ((8, 9, 12, 1), {"window": (0, 4, 6)}, {"window": (2, 4, 6), "stride": (1, 2, 3)}),
+        ((32, 40, 1), {"window": 8}, {"window": (8, 8), "stride": (4, 4)}),
+    ],
+)
+def test_what_is_automatic_may_be_so_along_one_axis(shape, given, meant):
+    model = Linear(shape)
+    x = pictures(model)
+    found, passes = last(model, x, targets_of(0), **given), sum(size for _, size in model.calls)
+    np.testing.assert_array_equal(found, last(Linear(shape), x, targets_of(0), **meant))
+    told = METHODS["occlusion"].passes(occlusion_options(**given), model.info, shape[:-1])
+    assert told == passes
+
+
+@pytest.mark.parametrize("option", ["window", "stride"])
+@pytest.mark.parametrize(
+    ("shape", "numbers", "axes"),
+    [
+        ((6, 8, 3), (1, 2, 2), "2 axes (y, x)"),
+        ((6, 8, 3), (2,), "2 axes (y, x)"),
+        ((4, 5, 6, 2), (2, 2), "3 axes (z, y, x)"),
+    ],
+)
+def test_a_wrong_number_of_axes_is_told(option, shape, numbers, axes):
+    model = Linear(shape)
+    said = f"{option} takes one number, or one for each of the picture's {axes}, not {len(numbers)}"
+    message = f"^{re.escape(said)}$"
+    with pytest.raises(ValueError, match=message):
+        last(model, pictures(model), targets_of(0), **{option: numbers})
+    with pytest.raises(ValueError, match=message):
+        METHODS["occlusion"].passes(occlusion_options(**{option: numbers}), model.info, shape[:-1])
+
+
+@pytest.mark.parametrize(("shape", "says"), [((6, 8, 3), "3 channels"), ((6, 8, 1), "1 channel:")])
+def test_a_wrong_number_of_channels_is_told(shape, says):
+    model = Linear(shape)
+    message = rf"the colour \(1, 2\) has 2 numbers, but the picture {says}"
+    with pytest.raises(ValueError, match=message):
+        last(model, pictures(model), targets_of(0), fill=(1, 2))
+
+
+def test_through_the_one_door_lists_and_numbers_of_numpy_are_good():
+    model = Spatial()
+    picture = pictures(model)[0]
+    wanted = explain(model, picture, 0, "occlusion", window=(2, 4), stride=(1, 2), fill=(1, 2, 3.5))
+    known = len(model.calls)
+    given = {"window": [2, np.int64(4)], "stride": [1, 2], "fill": [1, np.float32(2), 3.5]}
+    found = explain(model, picture, 1, "occlusion", **given)
+    assert model.calls[known:] == [("scores", 1)]  # the prediction
+    assert found.options == wanted.options
+    assert found.options == {"window": (2, 4), "stride": (1, 2), "fill": (1.0, 2.0, 3.5)}
 
 
 def test_a_linear_model_in_closed_form():
@@ -222,8 +327,10 @@ def test_the_whole_picture_is_covered_early():
 
 def test_steps_between_windows_that_leave_pixels_out_are_refused():
     model = Linear()
-    with pytest.raises(ValueError, match="stride=3 is more than window=2: pixels between the windows"):
-        next(occlusion(model, pictures(model), targets_of(0), window=2, stride=3))
+    message = "stride=3 is more than window=2: pixels between the windows"
+    for window, stride in ((2, 3), ((6, 2), 3), ((2, 6), (3, 1))):
+        with pytest.raises(ValueError, match=message):
+            next(occlusion(model, pictures(model), targets_of(0), window=window, stride=stride))
 
 
 def test_a_window_with_a_planted_mark_stands_where_the_mark_is():
@@ -251,7 +358,7 @@ def test_another_class_and_score_of_the_same_picture_run_the_model_zero_times():
     assert len(model.calls) == known
 
 
-@pytest.mark.parametrize("change", ["picture", "window", "stride", "fill"])
+@pytest.mark.parametrize("change", ["picture", "window", "stride", "fill", "side"])
 def test_what_is_asked_otherwise_runs_anew(change):
     model = Spatial()
     x, options = pictures(model), {"window": 3, "stride": 2}
@@ -260,7 +367,8 @@ def test_what_is_asked_otherwise_runs_anew(change):
     if change == "picture":
         x = x + 1
     else:
-        options[change] = {"window": 4, "stride": 1, "fill": "white"}[change]
+        changes = {"window": 4, "stride": 1, "fill": "white", "side": (4, 3)}
+        options["window" if change == "side" else change] = changes[change]
     found = last(model, x, targets_of(0), **options)
     assert len(model.calls) > known
     np.testing.assert_array_equal(found, last(Spatial(), x, targets_of(0), **options))
@@ -307,5 +415,5 @@ def test_pitfall_out_of_memory_by_default(one_thread):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert len(module._windows((64, 64), 8, 1)) == 57**2
+    assert len(module._windows((64, 64), (8, 8), (1, 1))) == 57**2
     assert peaks[1] < 2 * peaks[0]

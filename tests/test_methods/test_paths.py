@@ -146,7 +146,9 @@ def test_more_steps_leave_a_smaller_gap():
 
 
 @pytest.mark.parametrize("name", PREPROCESSINGS)
-@pytest.mark.parametrize(("baseline", "value"), [("black", 0), ("white", 255)])
+@pytest.mark.parametrize(
+    ("baseline", "value"), [("black", 0), ("white", 255), (124, 124), ((124, 116, 104), (124, 116, 104))]
+)
 def test_pitfall_baseline_black_in_preprocessed_space(name, baseline, value):
     model = preprocessed(Spatial(), name)
     start = PREPROCESSINGS[name](np.full((1, *model.shape), value, np.float32))

@@ -50,6 +50,19 @@ def wave(
     yield
 
 
+def cut(
+    model,
+    x,
+    targets,
+    *,
+    sides: Annotated[int | tuple[int, ...], {"min": 1, "max": 9}] = 3,
+    fill: Annotated[Literal["mean", "blur"] | float | tuple[float, ...], {"min": 0, "max": 255}] = "mean",
+    depth: Annotated[Annotated[int, {"min": 0}], {"max": 4, "help": "How deep."}] = 0,
+):
+    """Do something else."""
+    yield
+
+
 def test_the_ids_are_fixed():
     assert set(IDS) <= set(METHODS)
 
@@ -88,6 +101,38 @@ def test_options_come_from_the_signature_and_the_docstring(registry):
     assert (kind.name, kind.type, kind.default) == ("kind", str, "a")
     assert kind.constraints["choices"] == ("a", "b")
     assert kind.help == "Which one."
+
+
+def test_several_numbers_and_words_beside_them_are_read_off_the_annotation(registry):
+    register(cut)
+    sides, fill, depth = registry["cut"].options
+    assert (sides.type, sides.several, sides.words) == (int, True, ())
+    assert (fill.type, fill.several, fill.words) == (float, True, ("mean", "blur"))
+    assert dict(fill.constraints) == {"min": 0, "max": 255, "choices": ("mean", "blur")}
+    assert (depth.type, depth.several, depth.help) == (int, False, "How deep.")
+    assert dict(depth.constraints) == {"min": 0, "max": 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"sides": 4}, 4),
+        ({"sides": (4, 5)}, (4, 5)),
+        ({"sides": [4, np.int64(5)]}, (4, 5)),
+        ({"sides": [4]}, (4,)),
+        ({"fill": "blur"}, "blur"),
+        ({"fill": 12}, 12.0),
+        ({"fill": [0, np.float32(0.5), 255]}, (0.0, 0.5, 255.0)),
+    ],
+)
+def test_several_numbers_are_taken_as_a_tuple(registry, given, taken):
+    register(cut)
+    (name,) = given
+    found = registry["cut"].complete(given)[name]
+    assert found == taken
+    numbers = found if isinstance(found, tuple) else (found,)
+    assert {type(number) for number in numbers} <= {int if name == "sides" else float, str}
+    hash(found)
 
 
 @pytest.mark.parametrize(("shows", "names"), [("map", ("wave",)), ("stack", ()), ("picture", ())])
@@ -139,6 +184,29 @@ def test_wrong_options_are_told(registry, options, message):
     register(wave)
     with pytest.raises(ValueError, match=message):
         registry["wave"].complete(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sides": (4, 10)}, r"sides=\(4, 10\) must lie between 1 and 9"),
+        ({"sides": (4, 1.5)}, r"sides=\(4, 1.5\) must be of type int, or several of it"),
+        ({"sides": (4, True)}, r"sides=\(4, True\) must be of type int, or several of it"),
+        ({"sides": ((1, 2), 3)}, r"sides=\(\(1, 2\), 3\) must be of type int"),
+        ({"sides": ()}, r"sides=\(\) holds no number"),
+        ({"sides": "4"}, "sides='4' must be of type int"),
+        ({"sides": None}, "sides=None must be of type int"),
+        ({"fill": "red"}, "fill='red' is not one of 'mean', 'blur', nor a number"),
+        ({"fill": ("mean", 3)}, r"fill=\('mean', 3\) must be of type float"),
+        ({"fill": 256}, "fill=256 must lie between 0 and 255"),
+        ({"fill": (1, float("nan"))}, r"fill=\(1, nan\) must lie between 0 and 255"),
+        ({"depth": (1, 2)}, r"depth=\(1, 2\) must be of type int$"),
+    ],
+)
+def test_wrong_numbers_among_several_are_told(registry, options, message):
+    register(cut)
+    with pytest.raises(ValueError, match=message):
+        registry["cut"].complete(options)
 
 
 @pytest.mark.parametrize("value", [np.int64(4), np.int32(4)])

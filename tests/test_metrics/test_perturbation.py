@@ -182,6 +182,7 @@ def test_what_fills_and_what_orders_is_said():
         ("gradient", {}, ("mean", "blur")),
         ("occlusion", {"fill": "white"}, ("white", "white")),
         ("integrated_gradients", {"baseline": "black"}, ("black", "black")),
+        ("integrated_gradients", {"baseline": "random", "samples": 2}, ("mean", "blur")),
     ],
 )
 def test_what_a_method_compares_with_is_what_fills(method, options, fills):
@@ -190,6 +191,17 @@ def test_what_a_method_compares_with_is_what_fills(method, options, fills):
         usual, named = last(name, about), last(name, about, fill=fill)
         assert usual.notes[1].endswith(f": {fill}.")
         np.testing.assert_array_equal(usual.curves[0].y, named.curves[0].y)
+
+
+@pytest.mark.parametrize(("method", "option"), [("occlusion", "fill"), ("integrated_gradients", "baseline")])
+@pytest.mark.parametrize("grey", [64, (64, 128, 32)])
+def test_a_grey_that_a_method_compares_with_fills_too(method, option, grey):
+    about = subject(method=method, **{option: grey})
+    blank = np.broadcast_to(np.float32(grey), about.x.shape)
+    for name, end in (("deletion", -1), ("insertion", 0)):
+        found = last(name, about, score="logit")
+        score = about.model.value(about.model.info.input.preprocessing(blank), about.targets)[0]
+        np.testing.assert_allclose(found.curves[0].y[end], score, rtol=1e-4)
 
 
 def test_the_maps_curve_comes_first():
