@@ -1734,6 +1734,26 @@ def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspectio
     assert not check.button.isEnabled()
 
 
+def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(check, inspection):
+    inspection.checking.possible, inspection.stale = False, False
+    inspection.explanation = explanation(done=3, total=50)
+    inspection.progress = Progress(3, 50, "stopping after this step")
+    inspection.progress_changed.emit(inspection.progress)
+    assert not check.hint.text()  # it may yet end
+    inspection.end_progress()
+    assert check.hint.text() == "map is not complete"
+    assert check.hint.toolTip() == "The map is not complete: run it to its end first."
+    assert check.button.toolTip() == check.hint.toolTip()
+    inspection.stale = True
+    inspection.class_changed.emit(None)
+    assert not check.hint.text()  # another map is asked for; that it is outdated stands elsewhere
+    inspection.checking.possible, inspection.stale = True, False
+    inspection.explanation = explanation()
+    inspection.explanation_changed.emit(inspection.explanation)
+    assert not check.hint.text()
+    assert check.button.toolTip().startswith("Run every check")
+
+
 def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot):
     inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion", "insertion"))
     assert (check.button.text(), check.progress.value(), check.progress.maximum()) == ("Cancel", 3, 12)
@@ -1814,6 +1834,16 @@ def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, leve
     assert not result.curve.isVisible()
     colour = {"good": "good", "doubtful": "busy", "bad": "bad"}.get(level, "muted")
     assert getattr(check.colours, colour).name() in result.mark.styleSheet()
+
+
+def test_what_runs_has_a_mark_and_words_of_its_own(check, inspection):
+    inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion",))
+    result = check.results["deletion"]
+    assert (result.mark.text(), result.verdict.text()) == ("…", "Running.")
+    assert result.mark.text() not in MARKS.values()
+    assert not result.run.isVisible()
+    inspection.checking.set(findings={"deletion": found()})
+    assert (result.mark.text(), result.verdict.text()) == ("✓", "It is so.")
 
 
 def test_the_levels_are_counted_the_worst_first(check, inspection):
