@@ -1719,8 +1719,8 @@ LINES = (
 
 
 @pytest.fixture
-def check(made, viewing, inspection):
-    return made(CheckSection, viewing, inspection)
+def check(made, inspection):
+    return made(CheckSection, inspection)
 
 
 def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspection, qtbot):
@@ -1728,7 +1728,7 @@ def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspectio
     assert check.button.isEnabled()
     assert not check.results
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", None, "")]
+    assert inspection.checking.commands == [("run", "")]
     inspection.checking.possible = False
     inspection.explanation_changed.emit(None)
     assert not check.button.isEnabled()
@@ -1797,8 +1797,8 @@ def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, inspectio
     ("section", "texts"),
     [("check", (START, CANCEL, STOPPING, FORCE)), ("run", run._TIPS)],
 )
-def test_a_button_is_wide_enough_for_all_that_it_says(made, viewing, inspection, section, texts):
-    of = made(CheckSection, viewing, inspection) if section == "check" else made(run.RunBar, inspection)
+def test_a_button_is_wide_enough_for_all_that_it_says(made, inspection, section, texts):
+    of = made(CheckSection, inspection) if section == "check" else made(run.RunBar, inspection)
     for text in texts:
         of.button.setText(text)
         assert of.button.sizeHint().width() <= of.button.width(), text
@@ -1858,7 +1858,7 @@ def test_what_was_left_out_says_why_and_can_be_run(check, inspection, qtbot):
     result = check.results["insertion"]
     assert result.verdict.text() == "It would take long."
     qtbot.mouseClick(result.run, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", None, "insertion")]
+    assert inspection.checking.commands == [("run", "insertion")]
 
 
 def test_rows_go_with_what_was_found(check, inspection, qtbot):
@@ -1934,8 +1934,8 @@ def test_no_curve_or_one_point_is_drawn_without_a_fault(check, inspection, curve
 
 
 @pytest.mark.parametrize("width", [280, 500])
-def test_long_verdicts_are_read_in_full_at_every_width(made, viewing, inspection, width):
-    section = made(CheckSection, viewing, inspection, width=width)
+def test_long_verdicts_are_read_in_full_at_every_width(made, inspection, width):
+    section = made(CheckSection, inspection, width=width)
     inspection.checking.set(
         findings={"deletion": found(verdict="A long verdict with many words. " * 5, curves=LINES)}
     )
@@ -1943,15 +1943,6 @@ def test_long_verdicts_are_read_in_full_at_every_width(made, viewing, inspection
     assert section.minimumSizeHint().width() <= 270
     assert verdict.hasHeightForWidth()
     assert verdict.text().count("many words") == 5
-
-
-def test_a_drawing_is_what_a_check_looks_for_whatever_the_model(check, inspection, viewer, viewing, qtbot):
-    viewer.add_image(PHOTO)
-    shapes = viewer.add_shapes([[[0, 0], [0, 40], [60, 40], [60, 0]]], shape_type="rectangle")
-    viewing.choose_region(shapes)
-    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    ((_, inside, _),) = inspection.checking.commands
-    np.testing.assert_array_equal(inside(np.float64([[30, 20], [30, 60]])), [True, False])
 
 
 def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari_saliency._checking import Checks
     from napari_saliency._inspection import Inspection
-    from napari_saliency._napari import Viewing
     from napari_saliency._panels._style import Colours
     from napari_saliency.metrics import Finding, Level
 
@@ -45,9 +44,9 @@ _TIPS = {
 class CheckSection(Section):
     """One button, and a verdict for each check."""
 
-    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+    def __init__(self, inspection: Inspection) -> None:
         super().__init__("Check")
-        self._viewing, self._inspection = viewing, inspection
+        self._inspection = inspection
         self.button = QPushButton(START)
         self.button.setFixedWidth(BUTTON)
         self.button.clicked.connect(self._press)
@@ -137,7 +136,7 @@ class CheckSection(Section):
             self._inspection.stop_by_force()
 
     def _run(self, name: str) -> None:
-        self._inspection.checking.run(self._viewing.looked_for(), name)
+        self._inspection.checking.run(name)
 
 
 class Result(QWidget):
