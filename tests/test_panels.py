@@ -1741,7 +1741,7 @@ def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(
     inspection.progress_changed.emit(inspection.progress)
     assert not check.hint.text()  # it may yet end
     inspection.end_progress()
-    assert check.hint.text() == "map is not complete"
+    assert check.hint.text() == "incomplete"
     assert check.hint.toolTip() == "The map is not complete: run it to its end first."
     assert check.button.toolTip() == check.hint.toolTip()
     inspection.stale = True

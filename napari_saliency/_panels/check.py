@@ -28,7 +28,7 @@ TOLD: tuple[Level, ...] = ("bad", "doubtful", "good")
 RUNNING = "…", "Running."
 """Mark and words of what has no verdict yet."""
 
-INCOMPLETE = "map is not complete"  # as long as fits beside the button
+INCOMPLETE = "incomplete"  # as long as fits beside the button
 INCOMPLETE_TIP = "The map is not complete: run it to its end first."
 
 START = "Check this map"
