@@ -18,11 +18,22 @@ if TYPE_CHECKING:
 
     from napari_saliency._explanation import Explanation
     from napari_saliency._link import EngineLink, ThreadLink
-    from napari_saliency._placement import Inside, Placement
+    from napari_saliency._placement import Drawn, Placement
     from napari_saliency._types import Array
     from napari_saliency.models import ModelInfo
 
 STOPPED = "It was stopped."
+NOTHING_DRAWN = (
+    "Nothing that has an area is drawn in the region's layer here: draw there, or choose another one."
+)
+
+
+def _unjudged(why: str) -> Finding:
+    return Finding(1, 1).judged("not applicable", why)
+
+
+ELSEWHERE = _unjudged("The region is another one now.")
+"""What is known of a check that asks for a region, once that has changed."""
 
 
 class Checked(NamedTuple):
@@ -38,7 +49,7 @@ class Checked(NamedTuple):
         The model.
     placement : Placement
         Where the pixels of ``x`` lie in the picture.
-    region : Region, optional
+    drawn : Drawn, optional
         Where the map ought to point.
     """
 
@@ -46,11 +57,11 @@ class Checked(NamedTuple):
     explanation: Explanation
     info: ModelInfo
     placement: Placement
-    region: Region | None = None
+    drawn: Drawn | None = None
 
-    def is_shown(self, now: Checked | None) -> bool:
-        """Whether it is still this map that is shown."""
-        return now is not None and now.explanation is self.explanation
+    def region(self, drawn: Drawn) -> Region:
+        """Lay a region over the grid of ``x``; may read from a slow disk."""
+        return Region.where(drawn.inside, self.placement, self.x.shape[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +94,13 @@ class Checks:
         done, total = (found.done, found.total) if found else (0, 0)
         return Progress(done, total, "stopping after this step" if self.cancelled else CHECKS[name].title)
 
+    def elsewhere(self) -> Checks:
+        """Forget what was found of a region, which is another one now."""
+        asking = [name for name in self.findings if CHECKS[name].region]
+        return (
+            replace(self, findings={**self.findings, **dict.fromkeys(asking, ELSEWHERE)}) if asking else self
+        )
+
 
 NOTHING = Checks()
 
@@ -100,8 +118,6 @@ class Checking:
         Returns the map that is shown, without a region; None if it cannot be checked.
     changed : callable
         ``changed(checks)`` is called with every new value of ``state``.
-    failed : callable
-        ``failed(problem)`` is called when something went wrong.
 
     Attributes
     ----------
@@ -115,10 +131,9 @@ class Checking:
         reader: ThreadLink,
         shown: Callable[[], Checked | None],
         changed: Callable[[Checks], None],
-        failed: Callable[[Problem], None],
     ) -> None:
-        self._link, self._reader, self._shown = link, reader, shown
-        self._on_change, self._on_failure = changed, failed
+        self._link, self._reader, self._shown, self._on_change = link, reader, shown, changed
+        self._drawn: Drawn | None = None  # where maps ought to point now
         self._count = 0
         self._run: Hashable = None  # names the check under way in the engine
         self._asked: frozenset[str] = frozenset()  # by name: of those that wait, what runs whatever it takes
@@ -131,35 +146,42 @@ class Checking:
         """Whether the map that is shown can be checked."""
         return self._shown() is not None
 
-    def run(self, inside: Inside | None = None, name: str = "") -> None:
+    def run(self, name: str = "") -> None:
         """Check the map that is shown: one check, or by default all that can be afforded and is not known yet.
 
-        What costs nothing is looked at anew: what it ought to point at may be another thing now.
-
-        Parameters
-        ----------
-        inside : callable, optional
-            Says which points of the picture the map ought to point at.
-        name : str
-            Of the check.
+        What costs nothing is looked at anew.
         """
-        about = self._shown()
-        if about is None:
-            return
-        if inside is None:
+        about = self._about_now()
+        if about is not None:
             self._begin(about, name)
+
+    def look_for(self, drawn: Drawn | None) -> None:
+        """Have maps point at another region; what was found of the one before is forgotten, and found anew."""
+        if (drawn and drawn.key) == (self._drawn and self._drawn.key):
             return
-        place, space = about.placement, about.x.shape[:-1]
+        self._drawn = drawn
+        now = self._about_now()
+        if self._about is not None and now is not None and now.explanation is self._about.explanation:
+            self._about = now
+        for explanation, known in self._kept.items():
+            self._kept[explanation] = known.elsewhere()
+        known = self.state.elsewhere()
+        if known is not self.state:
+            self._set(known)
+        if self.state.waiting and CHECKS[self.state.waiting[0]].region:
+            self._next()  # begin it again
+        self.look_anew()
 
-        def found(region: Region) -> None:
-            if about.is_shown(self._shown()):
-                self._begin(about._replace(region=region), name)
+    def look_anew(self, _change: object = None) -> None:
+        """Find what was forgotten with a region, if the map that is shown can be checked."""
+        about = self._about_now()
+        if about is not None:
+            for name in [name for name, found in self.state.findings.items() if found is ELSEWHERE]:
+                self._add(name, about)
 
-        self._reader.call(
-            partial(Region.where, inside, place, space),
-            then=found,
-            failed=lambda error: self._on_failure(Problem.of("The region cannot be used", error)),
-        )
+    def _about_now(self) -> Checked | None:
+        about = self._shown()
+        return None if about is None else about._replace(drawn=self._drawn)
 
     def _begin(self, about: Checked, name: str) -> None:
         if name:
@@ -199,12 +221,14 @@ class Checking:
     def turn_to(self, shown: Explanation | None) -> None:
         """Stop, unless this is the map that is checked, and tell what was found of this one before."""
         if self._about is not None and self._about.explanation is shown:
+            self.look_anew()
             return
         self.stop()
         self._about = None  # it goes when nothing else remembers it
         known = NOTHING if shown is None else self._kept.get(shown, NOTHING)
         if known is not self.state:
             self._set(known)
+        self.look_anew()
 
     def lose(self) -> None:
         """Forget what is under way in an engine that is no more."""
@@ -220,9 +244,30 @@ class Checking:
         self._count += 1
         run = self._run = ("check", self._count)
         about, name = self._about, self.state.waiting[0]
-        begin = partial(_engine.check, region=about.region, asked=name in self._asked)
-        call = partial(begin, run, about.x, about.explanation, name)
+        drawn = about.drawn if CHECKS[name].region else None
+        if CHECKS[name].region and drawn is not self._drawn:
+            self._found(name, ELSEWHERE)
+        elif drawn is None:
+            self._ask(run, name, None)
+        elif drawn.empty:
+            self._found(name, _unjudged(NOTHING_DRAWN))
+        else:
+            ask, give_up = (partial(step, run, name) for step in (self._ask, self._unusable))
+            self._reader.call(partial(about.region, drawn), then=ask, failed=give_up)
+
+    def _ask(self, run: Hashable, name: str, region: Region | None) -> None:
+        """Have the engine begin a check."""
+        if run != self._run:
+            return
+        assert self._about is not None
+        begin = partial(_engine.check, region=region, asked=name in self._asked)
+        call = partial(begin, run, self._about.x, self._about.explanation, name)
         self._link.call(call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name))
+
+    def _unusable(self, run: Hashable, name: str, error: BaseException) -> None:
+        """Go on without a check whose region cannot be read, or is nowhere in the picture."""
+        if run == self._run:
+            self._found(name, _unjudged(Problem.of("The region cannot be used", error).message))
 
     def _stepped(self, run: Hashable, name: str, finding: Finding) -> None:
         if run != self._run:

@@ -94,10 +94,9 @@ class Inspection(Looking):
         later = later or timer(self._post)
         self._open_model = OpenModel(self._link, self._model_set, self._fail, later)
         reader = ThreadLink(self._threads[0], self._post)
-        self.checking = Checking(
-            self._link, reader, self._checked, self.checks_changed.emit, self.failed.emit
-        )
+        self.checking = Checking(self._link, reader, self._checked, self.checks_changed.emit)
         self.explanation_changed.connect(self.checking.turn_to)
+        self.prediction_changed.connect(self.checking.look_anew)  # what is shown may be of this picture again
         self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
         self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from napari_saliency._link import Post
     from napari_saliency._napari_live import Delay
     from napari_saliency._napari_pictures import Plane
-    from napari_saliency._napari_regions import Drawing, Drawn
-    from napari_saliency._placement import Inside
+    from napari_saliency._napari_regions import Drawing
+    from napari_saliency._placement import Drawn
     from napari_saliency._state import ModelStatus
 
 NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
@@ -72,7 +72,8 @@ class Viewing:
     errors : bool
         Whether the standard errors of maps are shown, too; settable.
     region : Labels, Shapes or None
-        The layer that says which part of the picture is looked at, by models whose output has space.
+        The layer that says where maps ought to point, and, of models whose output has space, which part of the
+        picture is looked at.
     """
 
     pictures_changed = Signal()  # which layers there are, regions too, their names, which ones are chosen
@@ -301,44 +302,46 @@ class Viewing:
             self._look_soon()
 
     def _look(self) -> None:
-        """Tell the inspection what is visible now."""
+        """Tell the inspection what is visible now, and where its map ought to point."""
         if self._closed:
             return
-        source = self.source
-        if source is None:
+        drawn_now = None
+        if self.source is None:
             self._say(NO_PICTURE)
             self._inspection.set_picture(None)
-            return
+        else:
+            drawn_now = self._look_at(self.source)
+        self._inspection.checking.look_for(drawn_now)  # by now it is known whether the map is of this picture
+
+    def _look_at(self, source: Image) -> Drawn | None:
+        """Tell the inspection of a layer's picture; return the region, whatever the model makes of it."""
+        region = None
         try:
             plane = visible_plane(source, self._viewer.dims, self._space)
             region = self._drawn(source, plane)
-            if region is not None and region.empty:  # as on most planes of a stack: no fault, and no notice
+            asked = region if self._asks_of_regions else None
+            if asked is not None and asked.empty:  # as on most planes of a stack: no fault, and no notice
                 raise ValueError(NOTHING_DRAWN)
-            found = picture(source, plane, self._version.get(source.unique_id, 0), region)
+            found = picture(source, plane, self._version.get(source.unique_id, 0), asked)
         except ValueError as error:
             self._say(Reading(str(error)))
             self._inspection.set_picture(None)
-            return
+            return region
         hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
         self._say(
             Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
         )
         self._inspection.set_picture(found)
+        return region
+
+    @property
+    def _asks_of_regions(self) -> bool:
+        """Whether the model at hand can be asked about a part of a picture."""
+        info = self._inspection.model.info
+        return info is not None and bool(info.space)
 
     def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
-        """The region, if the model at hand can look at one."""
-        info = self._inspection.model.info
-        if self.region is None or info is None or not info.space:
-            return None
-        return drawn(self.region, source, plane, self._viewer.dims.point)
-
-    def looked_for(self) -> Inside | None:
-        """Say of points of the picture whether they lie in the region, whatever the model; None without one."""
-        if self.region is None or self.source is None or not is_picture(self.source):
-            return None
-        plane = visible_plane(self.source, self._viewer.dims, self._space)
-        found = drawn(self.region, self.source, plane, self._viewer.dims.point)
-        return None if found.empty else found.inside
+        return None if self.region is None else drawn(self.region, source, plane, self._viewer.dims.point)
 
     def _say(self, reading: Reading) -> None:
         if reading != self.reading:
@@ -375,9 +378,11 @@ class Viewing:
                 self._maps.prepare(explanation)
 
     def _placed(self, _event: object = None) -> None:
-        """Move the map with its picture."""
+        """Move the map with its picture; a drawing over it stays where it is."""
         if self.source is not None:
             self._maps.place(self.source)
+        if self.region is not None:
+            self._look_soon()
 
     def _tell_map(self) -> None:
         self.map_changed.emit(self.has_map)

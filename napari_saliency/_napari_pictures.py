@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari.components import Dims
 
-    from napari_saliency._napari_regions import Drawn
+    from napari_saliency._placement import Drawn
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 

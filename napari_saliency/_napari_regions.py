@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from napari.layers import Labels, Shapes
 from skimage.measure import points_in_poly
 
-from napari_saliency._placement import at_points
+from napari_saliency._placement import Drawn, at_points
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -26,25 +25,6 @@ Drawing: TypeAlias = Labels | Shapes
 
 WITH_AREA = ("rectangle", "polygon", "ellipse")
 """Shapes that something can lie in."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A region as it is drawn now.
-
-    Attributes
-    ----------
-    key : hashable
-        Equal keys mean equal regions.
-    inside : callable
-        Says which points (P, n) of the picture lie in it; may read from a slow disk.
-    empty : bool
-        Whether it is known that none does.
-    """
-
-    key: Hashable
-    inside: Inside
-    empty: bool = False
 
 
 class Hits(NamedTuple):

@@ -10,7 +10,7 @@ voxels are called pixels here, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -66,6 +66,25 @@ class Placement:
         return type(self)(
             scale, tuple(t * f + (f - 1) / 2 for t, f in zip(self.translate, factor, strict=True))
         )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A region as it is drawn now.
+
+    Attributes
+    ----------
+    key : hashable
+        Equal keys mean equal regions.
+    inside : callable
+        Says which points (P, n) of the picture lie in it; may read from a slow disk.
+    empty : bool
+        Whether it is known that none does.
+    """
+
+    key: Hashable
+    inside: Inside
+    empty: bool = False
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class SaliencyPanel(QWidget):
         self.method = MethodSection(self.inspection)
         self.classes = ClassSection(self.inspection)
         self.display = DisplaySection(self.viewing, self.inspection)
-        self.check = CheckSection(self.viewing, self.inspection)
+        self.check = CheckSection(self.inspection)
         self._lay_out()
         self._follow_theme()
         self._connect()

@@ -82,9 +82,13 @@ class FakeChecking:
     def __init__(self, changed):
         self._changed, self.commands = changed, []
         self.state, self.possible = Checks(), True
+        self.drawn = None
 
-    def run(self, inside=None, name=""):
-        self.commands.append(("run", inside, name))
+    def run(self, name=""):
+        self.commands.append(("run", name))
+
+    def look_for(self, drawn):
+        self.drawn = drawn
 
     def cancel(self):
         self.commands.append(("cancel",))

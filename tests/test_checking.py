@@ -7,8 +7,9 @@ import pytest
 from executors import Immediate, Manual
 
 from napari_saliency import _engine, models
-from napari_saliency._checking import STOPPED
+from napari_saliency._checking import ELSEWHERE, NOTHING_DRAWN, STOPPED
 from napari_saliency._inspection import Inspection
+from napari_saliency._placement import Drawn
 from napari_saliency._state import Phase, Picture
 from napari_saliency.metrics import CHECKS
 from tests.analytic import Convolutional
@@ -55,6 +56,11 @@ class Desk:
         self.inspection.set_method(method, {})
         self.inspection.explain()
         self.settle()
+
+
+def left_of(column):
+    """A region: the picture's first columns."""
+    return Drawn(("left of", column), lambda points: points[:, 1] < column)
 
 
 @pytest.fixture
@@ -264,12 +270,14 @@ def test_what_is_added_to_findings_of_before_has_the_region_of_now(desk):
     before = desk.checking.state.findings
     desk.look(1, "occlusion")
     desk.look(1, "gradient")
-    desk.checking.run(lambda points: points[:, 1] < 6, "mass")
+    desk.checking.look_for(left_of(6))
+    desk.checking.run("mass")
     desk.settle()
     after = desk.checking.state.findings
     assert after["mass"].figures["area"] == pytest.approx(6 / 13)
-    assert {name: after[name] for name in after if name != "mass"} == {
-        name: before[name] for name in before if name != "mass"
+    looked_for = ("mass", "pointing_game")  # the second by itself: before there was no region
+    assert {name: after[name] for name in after if name not in looked_for} == {
+        name: before[name] for name in before if name not in looked_for
     }
     desk.look(1, "occlusion")
     desk.look(1, "gradient")
@@ -413,17 +421,131 @@ def test_a_check_that_fails_says_why_and_the_next_one_runs(desk, monkeypatch):
 
 
 def test_a_region_is_looked_for_where_the_model_sees_it(desk):
-    desk.checking.run(lambda points: points[:, 1] < 6)
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
     desk.settle()
     findings = desk.checking.state.findings
     assert findings["mass"].figures["area"] == pytest.approx(6 / 13)
     assert "distance" in findings["pointing_game"].figures
 
 
-def test_a_region_beside_the_picture_is_a_problem_and_nothing_runs(desk):
-    desk.checking.run(lambda points: points[:, 1] > 1e6)
-    assert desk.problems[-1].message.startswith("The region cannot be used: the region is empty")
+def area(desk):
+    """Share of the picture that `mass` was looked for in."""
+    return desk.checking.state.findings["mass"].figures.get("area")
+
+
+UNUSABLE = "The region cannot be used: "
+
+
+@pytest.mark.parametrize(
+    ("drawn", "why"),
+    [
+        (Drawn("beside", lambda points: points[:, 1] > 1e6), UNUSABLE + "the region is empty"),
+        (Drawn("nothing", lambda points: points[:, 1] > 1e6, empty=True), NOTHING_DRAWN),
+        (Drawn("lost", lambda points: open("/nowhere/at/all")), UNUSABLE),  # noqa: SIM115, PTH123
+    ],
+    ids=["beside the picture", "empty", "cannot be read"],
+)
+def test_a_region_that_is_of_no_use_keeps_no_other_check_from_running(desk, drawn, why):
+    desk.checking.look_for(drawn)
+    desk.checking.run()
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == list(CHECKS)
+    for name, found in state.findings.items():
+        assert found.verdict.startswith(why) == (name in ("mass", "pointing_game"))
+    assert state.findings["mass"].level == "not applicable"
+    assert (state.waiting, state.left_out, desk.problems) == ((), {}, [])
+
+
+def test_another_region_is_looked_at_without_being_asked(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    before, order = desk.checking.state.findings, list(desk.checking.state.findings)
+    desk.told.clear()
+    desk.checking.look_for(left_of(3))
+    assert desk.told[0].findings["mass"] is desk.told[0].findings["pointing_game"] is ELSEWHERE
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+    after = desk.checking.state.findings
+    assert list(after) == order  # rows stay where they are
+    assert {name for name in after if after[name] is not before[name]} == {"mass", "pointing_game"}
+    desk.checking.look_for(None)
+    desk.settle()
+    assert desk.checking.state.findings["mass"].verdict.startswith("No region was given")
     assert not desk.checking.state.waiting
+
+
+def test_the_same_region_is_not_looked_at_twice(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    known = desk.checking.state
+    desk.checking.look_for(left_of(6))
+    assert desk.checking.state is known
+
+
+def test_what_was_not_checked_is_not_checked_for_another_region(desk):
+    desk.checking.run("sparseness")
+    desk.settle()
+    desk.checking.look_for(left_of(6))
+    desk.settle()
+    assert list(desk.checking.state.findings) == ["sparseness"]
+
+
+@pytest.mark.parametrize("under_way", [name for name in CHECKS if name != "model_randomisation"])
+def test_a_region_that_changes_while_checks_run_is_the_one_that_counts(desk, under_way):
+    desk.checking.look_for(left_of(6))
+    until(desk, under_way, calls=0)
+    desk.checking.look_for(left_of(3))
+    assert desk.checking.state.findings.get("mass", ELSEWHERE) is ELSEWHERE
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+    assert set(desk.checking.state.findings) == set(CHECKS)
+    assert (desk.checking.state.waiting, _engine._engine().runs) == ((), {})
+
+
+@pytest.mark.parametrize("under_way", ["completeness_gap", "mass", "class_randomisation"])
+def test_the_region_over_another_picture_is_not_that_of_the_map_that_is_shown(desk, under_way):
+    """As on another plane of a stack: coming back, it is looked at again."""
+    desk.checking.look_for(left_of(6))
+    until(desk, under_way, calls=0)
+    desk.inspection.set_picture(Picture(2, "2", lambda: (IMAGE, None)))
+    desk.checking.look_for(left_of(3))
+    desk.settle()
+    state = desk.checking.state
+    assert state.findings["mass"] is state.findings["pointing_game"] is ELSEWHERE
+    assert state.findings["sparseness"] is not ELSEWHERE
+    assert not desk.checking.possible
+    desk.inspection.set_picture(Picture(1, "1", lambda: (IMAGE, None)))
+    desk.checking.look_for(left_of(6))
+    desk.settle()
+    assert area(desk) == pytest.approx(6 / 13)
+
+
+def test_what_was_forgotten_while_the_map_was_outdated_is_found_when_it_is_not_any_more(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run("mass")
+    desk.settle()
+    desk.inspection.set_method("occlusion", {})
+    desk.checking.look_for(left_of(3))
+    desk.settle()
+    assert desk.checking.state.findings["mass"] is ELSEWHERE
+    desk.inspection.set_method("gradient", {})
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+
+
+def test_findings_of_maps_that_are_not_shown_go_with_the_region_too(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    desk.look(1, "occlusion")
+    desk.checking.look_for(left_of(3))
+    desk.look(1, "gradient")
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
 
 
 def test_closed_it_is_quiet(desk):

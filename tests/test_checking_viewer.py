@@ -1,7 +1,5 @@
 """What the panel lists of checks behind an engine that waits to be told."""
 
-from types import SimpleNamespace
-
 import pytest
 import test_checking
 
@@ -15,7 +13,7 @@ desk = test_checking.desk
 
 def test_the_panel_lists_what_was_found_of_a_map_again_when_it_is_shown_again(desk, qtbot, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
-    section = CheckSection(SimpleNamespace(looked_for=lambda: None), desk.inspection)
+    section = CheckSection(desk.inspection)
     qtbot.addWidget(section)
     section.show()
     section.button.click()

@@ -192,6 +192,38 @@ def test_models_that_answer_for_the_whole_picture_are_not_asked_about_regions(vi
     assert inspection.picture.key == drawn_key
 
 
+@pytest.mark.parametrize("space", [(), (28, 28)])
+def test_where_the_map_ought_to_point_is_told_whatever_the_model(viewer, inspection, viewing, space):
+    inspection.set_model(replace(inspection.model, info=info(space=space)))
+    source = viewer.add_image(PHOTO)
+    shapes = viewer.add_shapes([[[0, 0], [0, 40], [60, 40], [60, 0]]], shape_type="rectangle")
+    assert inspection.checking.drawn is None
+    viewing.choose_region(shapes)
+    first = inspection.checking.drawn
+    np.testing.assert_array_equal(first.inside(np.float64([[30, 20], [30, 60]])), [True, False])
+    shapes.data = [np.float64([[0, 50], [0, 70], [60, 70], [60, 50]])]
+    second = inspection.checking.drawn
+    np.testing.assert_array_equal(second.inside(np.float64([[30, 20], [30, 60]])), [False, True])
+    source.translate = (0, 50)  # the picture goes, the drawing stays
+    third = inspection.checking.drawn
+    np.testing.assert_array_equal(third.inside(np.float64([[30, 5], [30, 60]])), [True, False])
+    assert len({first.key, second.key, third.key}) == 3
+    viewing.choose_region(None)
+    assert inspection.checking.drawn is None
+
+
+def test_a_layer_with_nothing_in_it_that_has_an_area_is_told_to_be_empty(viewer, inspection, viewing):
+    inspection.set_model(replace(inspection.model, info=info()))
+    viewer.add_image(PHOTO)
+    for layer in (
+        viewer.add_labels(np.zeros((60, 80), int)),
+        viewer.add_shapes([[[0, 0], [60, 40]]], shape_type="line"),
+    ):
+        viewing.choose_region(layer)
+        assert inspection.checking.drawn.empty
+        assert inspection.picture is not None
+
+
 def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, viewer, inspection, viewing):
     section = PictureSection(viewing, inspection)
     qtbot.addWidget(section)

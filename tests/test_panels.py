@@ -1760,8 +1760,8 @@ LINES = (
 
 
 @pytest.fixture
-def check(made, viewing, inspection):
-    return made(CheckSection, viewing, inspection)
+def check(made, inspection):
+    return made(CheckSection, inspection)
 
 
 def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspection, qtbot):
@@ -1769,10 +1769,30 @@ def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspectio
     assert check.button.isEnabled()
     assert not check.results
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", None, "")]
+    assert inspection.checking.commands == [("run", "")]
     inspection.checking.possible = False
     inspection.explanation_changed.emit(None)
     assert not check.button.isEnabled()
+
+
+def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(check, inspection):
+    inspection.checking.possible, inspection.stale = False, False
+    inspection.explanation = explanation(done=3, total=50)
+    inspection.progress = Progress(3, 50, "stopping after this step")
+    inspection.progress_changed.emit(inspection.progress)
+    assert not check.hint.text()  # it may yet end
+    inspection.end_progress()
+    assert check.hint.text() == "incomplete"
+    assert check.hint.toolTip() == "The map is not complete: run it to its end first."
+    assert check.button.toolTip() == check.hint.toolTip()
+    inspection.stale = True
+    inspection.class_changed.emit(None)
+    assert not check.hint.text()  # another map is asked for; that it is outdated stands elsewhere
+    inspection.checking.possible, inspection.stale = True, False
+    inspection.explanation = explanation()
+    inspection.explanation_changed.emit(inspection.explanation)
+    assert not check.hint.text()
+    assert check.button.toolTip().startswith("Run every check")
 
 
 def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot):
@@ -1818,8 +1838,8 @@ def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, inspectio
     ("section", "texts"),
     [("check", (START, CANCEL, STOPPING, FORCE)), ("run", run._TIPS)],
 )
-def test_a_button_is_wide_enough_for_all_that_it_says(made, viewing, inspection, section, texts):
-    of = made(CheckSection, viewing, inspection) if section == "check" else made(run.RunBar, inspection)
+def test_a_button_is_wide_enough_for_all_that_it_says(made, inspection, section, texts):
+    of = made(CheckSection, inspection) if section == "check" else made(run.RunBar, inspection)
     for text in texts:
         of.button.setText(text)
         assert of.button.sizeHint().width() <= of.button.width(), text
@@ -1857,6 +1877,16 @@ def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, leve
     assert getattr(check.colours, colour).name() in result.mark.styleSheet()
 
 
+def test_what_runs_has_a_mark_and_words_of_its_own(check, inspection):
+    inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion",))
+    result = check.results["deletion"]
+    assert (result.mark.text(), result.verdict.text()) == ("…", "Running.")
+    assert result.mark.text() not in MARKS.values()
+    assert not result.run.isVisible()
+    inspection.checking.set(findings={"deletion": found()})
+    assert (result.mark.text(), result.verdict.text()) == ("✓", "It is so.")
+
+
 def test_the_levels_are_counted_the_worst_first(check, inspection):
     levels = ("good", "good", "bad", "not applicable")
     names = ("mass", "sparseness", "deletion", "insertion")
@@ -1869,7 +1899,7 @@ def test_what_was_left_out_says_why_and_can_be_run(check, inspection, qtbot):
     result = check.results["insertion"]
     assert result.verdict.text() == "It would take long."
     qtbot.mouseClick(result.run, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", None, "insertion")]
+    assert inspection.checking.commands == [("run", "insertion")]
 
 
 def test_rows_go_with_what_was_found(check, inspection, qtbot):
@@ -1945,8 +1975,8 @@ def test_no_curve_or_one_point_is_drawn_without_a_fault(check, inspection, curve
 
 
 @pytest.mark.parametrize("width", [280, 500])
-def test_long_verdicts_are_read_in_full_at_every_width(made, viewing, inspection, width):
-    section = made(CheckSection, viewing, inspection, width=width)
+def test_long_verdicts_are_read_in_full_at_every_width(made, inspection, width):
+    section = made(CheckSection, inspection, width=width)
     inspection.checking.set(
         findings={"deletion": found(verdict="A long verdict with many words. " * 5, curves=LINES)}
     )
@@ -1954,15 +1984,6 @@ def test_long_verdicts_are_read_in_full_at_every_width(made, viewing, inspection
     assert section.minimumSizeHint().width() <= 270
     assert verdict.hasHeightForWidth()
     assert verdict.text().count("many words") == 5
-
-
-def test_a_drawing_is_what_a_check_looks_for_whatever_the_model(check, inspection, viewer, viewing, qtbot):
-    viewer.add_image(PHOTO)
-    shapes = viewer.add_shapes([[[0, 0], [0, 40], [60, 40], [60, 0]]], shape_type="rectangle")
-    viewing.choose_region(shapes)
-    qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    ((_, inside, _),) = inspection.checking.commands
-    np.testing.assert_array_equal(inside(np.float64([[30, 20], [30, 60]])), [True, False])
 
 
 def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
     from napari_saliency._checking import Checks
     from napari_saliency._inspection import Inspection
-    from napari_saliency._napari import Viewing
     from napari_saliency._panels._style import Colours
     from napari_saliency.metrics import Finding, Level
 
 MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not applicable": "–"}
 TOLD: tuple[Level, ...] = ("bad", "doubtful", "good")
 """What is counted beside the button, what must not be overlooked first."""
+
+RUNNING = "…", "Running."
+"""Mark and words of what has no verdict yet."""
+
+INCOMPLETE = "incomplete"  # as long as fits beside the button
+INCOMPLETE_TIP = "The map is not complete: run it to its end first."
 
 START = "Check this map"
 BUTTON, INDENT = 130, 18  # pixels; all of the button's texts fit, so that it stays as it is
@@ -39,9 +44,9 @@ _TIPS = {
 class CheckSection(Section):
     """One button, and a verdict for each check."""
 
-    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+    def __init__(self, inspection: Inspection) -> None:
         super().__init__("Check")
-        self._viewing, self._inspection = viewing, inspection
+        self._inspection = inspection
         self.button = QPushButton(START)
         self.button.setFixedWidth(BUTTON)
         self.button.clicked.connect(self._press)
@@ -75,7 +80,7 @@ class CheckSection(Section):
         self._patience.have(checks.cancelled)
         text = self._word()
         self.button.setText(text)
-        self.button.setToolTip(_TIPS[text])
+        self.button.setToolTip(INCOMPLETE_TIP if self._incomplete() else _TIPS[text])
         self.button.setEnabled(text in (CANCEL, FORCE) or (text == START and possible))
         for result in self.results.values():
             result.run.setEnabled(possible and not checks.cancelled)  # it would be stopped with the others
@@ -103,12 +108,20 @@ class CheckSection(Section):
     def _show_progress(self, checks: Checks) -> None:
         progress = checks.progress
         self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
-        if progress is None:
+        if progress is not None:
+            self.progress.show_progress(progress)
+        elif self._incomplete():
+            say(self.hint, INCOMPLETE, tooltip=INCOMPLETE_TIP)
+        else:
             levels = [finding.level for finding in checks.findings.values()]
             said = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
             say(self.hint, " ".join(said))
-        else:
-            self.progress.show_progress(progress)
+
+    def _incomplete(self) -> bool:
+        """Whether the map cannot be checked because it was stopped before its end."""
+        inspection = self._inspection
+        shown, stopped = inspection.explanation, inspection.progress is None and not inspection.stale
+        return shown is not None and not shown.complete and stopped
 
     def _word(self) -> str:
         return self._patience.word if self._inspection.checking.state.waiting else START
@@ -123,7 +136,7 @@ class CheckSection(Section):
             self._inspection.stop_by_force()
 
     def _run(self, name: str) -> None:
-        self._inspection.checking.run(self._viewing.looked_for(), name)
+        self._inspection.checking.run(name)
 
 
 class Result(QWidget):
@@ -142,6 +155,7 @@ class Result(QWidget):
     def __init__(self, name: str, colours: Colours, run: Callable[[str], None]) -> None:
         super().__init__()
         self._finding: Finding | None = None
+        self._runs = False
         self.mark, self.title, self.verdict = QLabel(), QLabel(CHECKS[name].title), note()
         self.mark.setFixedWidth(INDENT)
         self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -174,7 +188,9 @@ class Result(QWidget):
     def show_finding(self, finding: Finding | None, left_out: str) -> None:
         """Show what was found so far, or why nothing was."""
         self._finding = finding
-        say(self.verdict, left_out or (finding.verdict if finding else ""), tooltip=_details(finding))
+        self._runs = finding is not None and not finding.complete
+        verdict = finding.verdict if finding else ""
+        say(self.verdict, left_out or (RUNNING[1] if self._runs else verdict), tooltip=_details(finding))
         self.run.setVisible(bool(left_out))
         self.curve.setVisible(finding is not None and bool(finding.curves))
         self._paint()
@@ -185,9 +201,9 @@ class Result(QWidget):
         colour = {"good": colours.good, "doubtful": colours.busy, "bad": colours.bad}.get(
             level, colours.muted
         )
-        self.mark.setText(MARKS[level])
+        self.mark.setText(RUNNING[0] if self._runs else MARKS[level])
         self.mark.setStyleSheet(f"color: {colour.name()}; font-weight: bold;")
-        unsaid = found is None or (found.complete and level == "not applicable")
+        unsaid = level == "not applicable"
         self.verdict.setStyleSheet(f"color: {colours.muted.name()};" if unsaid else "")
         self.curve.show_curves(found.curves if found else (), colours)
 

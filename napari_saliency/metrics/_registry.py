@@ -65,6 +65,8 @@ class Check:
         What it asks of a model besides scores, and besides what the map's method needs; "" for nothing.
     options : tuple of Option
         Its keyword options.
+    region : bool
+        Whether it asks where the map ought to point.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Check:
     cost: Callable[[Mapping[str, Any]], Cost]
     needs: Needs | None
     options: tuple[Option, ...]
+    region: bool = False
 
     @property
     def summary(self) -> str:
@@ -101,12 +104,13 @@ def check(
     cost: Callable[[Mapping[str, Any]], Cost] = lambda _: FREE,
     needs: Needs | None = None,
     flat: bool = False,
+    region: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a check; its name becomes the id.
 
     Parameters
     ----------
-    title, cite, cost, needs
+    title, cite, cost, needs, region
         See `Check`.
     flat : bool
         Whether it can judge a map that is the same everywhere, too.
@@ -122,7 +126,7 @@ def check(
         if name in _CHECKS:
             raise ValueError(f"a check {name!r} is registered already")
         guarded, options = _guarded(function, flat), options_of(function)
-        _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options)
+        _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options, region)
         return guarded
 
     return register

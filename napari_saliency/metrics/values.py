@@ -66,7 +66,7 @@ def sparseness(subject: Subject) -> Iterator[Finding]:
         yield finding.judged("good", f"The map is concentrated on some places (Gini index {index:.2f}).")
 
 
-@check("Mass in the region", cite="Kohlbrenner et al. 2020, section 4.1")
+@check("Mass in the region", cite="Kohlbrenner et al. 2020, section 4.1", region=True)
 def mass(subject: Subject) -> Iterator[Finding]:
     """How much of the map lies in the region, compared with the region's share of the area.
 
@@ -107,7 +107,7 @@ def _share(
     return float((values * inside).sum() / values.sum(dtype=np.float64))
 
 
-@check("Pointing game", cite="Zhang et al. 2018, section 4.2")
+@check("Pointing game", cite="Zhang et al. 2018, section 4.2", region=True)
 def pointing_game(
     subject: Subject,
     *,
