@@ -81,9 +81,8 @@ class Explanation:
     def name(self) -> str:
         """As in ``Egyptian cat · Grad-CAM``, with the score at its end where that is not the usual one."""
         score = self.target.score
-        said = (
-            [] if score in ("logit", *DIRECTIONS) else [score.replace("_", "-")]
-        )  # a label says its direction
+        usual = score in ("logit", *DIRECTIONS)  # a label says its direction
+        said = [] if usual else [score.replace("_", "-")]
         return " · ".join([self.label, self.title, *said])
 
     @property

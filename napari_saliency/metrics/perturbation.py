@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from napari_saliency._types import Array, Targets
-from napari_saliency.methods._baselines import Baseline, empty_picture
+from napari_saliency.methods._baselines import GREYS, Empty, empty_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.metrics._finding import Curve, Finding, Subject
 from napari_saliency.metrics._maps import on_grid, relevance, trapezoid
@@ -41,10 +41,12 @@ Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random orders
 
 
 Fill = Annotated[
-    Literal["own", "black", "white", "mean", "blur"],
-    {
+    Literal["own", "black", "white", "mean", "blur"] | float | tuple[float, ...],
+    GREYS
+    | {
         "help": "What stands where pixels are missing. A method that compares with an empty picture has one of its "
-        "own; of the others it is the mean where pixels are taken away, the blurred picture where they are put in."
+        "own; of the others it is the mean where pixels are taken away, the blurred picture where they are put in. "
+        "A number from 0 (black) to 255 (white) is a grey; several are one for each channel."
     },
 ]
 
@@ -53,7 +55,7 @@ class _Curves(NamedTuple):
     """How pictures on the way are made."""
 
     inserting: bool
-    fill: Fill
+    fill: Fill  # in the end an `Empty`
     steps: int
     orders: int
     score: Measure
@@ -108,10 +110,10 @@ def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
     values, note = relevance(subject)
     ranks = _ranks(on_grid(values, subject.space), how)
     how = how._replace(fill=_fill(subject, how))
-    empty = empty_picture(subject.model, subject.x, cast("Baseline", how.fill))
+    empty = empty_picture(subject.model, subject.x, cast("Empty", how.fill))
     stages = [(order, step) for order in range(how.orders + 1) for step in range(how.steps + 1)]
     found = np.full((how.orders + 1, how.steps + 1), np.nan)
-    notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {how.fill}.")
+    notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {_in_words(how.fill)}.")
     for begin, stop in chunks(len(stages), 1, subject.model.info.together(subject.space)):
         found.ravel()[begin:stop] = _measured(subject, empty, ranks, stages[begin:stop], how)
         so_far = Finding(stop, len(stages), curves=_drawn(found), notes=notes)
@@ -124,10 +126,17 @@ def _fill(subject: Subject, how: _Curves) -> Fill:
     """What "own" stands for: contributions compared with black say nothing of what replaces pixels otherwise."""
     if how.fill != "own":
         return how.fill
-    own = subject.options.get("baseline", subject.options.get("fill"))
-    usual: Fill = "blur" if how.inserting else "mean"
-    known = own in get_args(Baseline) or isinstance(own, (float, tuple))
-    return cast("Fill", own) if known else usual
+    usual = "blur" if how.inserting else "mean"
+    own = subject.options.get("baseline", subject.options.get("fill", usual))
+    return cast("Fill", usual if own == "random" else own)
+
+
+def _in_words(fill: Fill) -> str:
+    if isinstance(fill, str):
+        return fill
+    return "grey " * (not isinstance(fill, tuple)) + ", ".join(
+        f"{number:g}" for number in np.atleast_1d(fill)
+    )
 
 
 def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -171,14 +180,16 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
     random, spread = float(others.mean()), float(others.std(ddof=1))
     whole, empty = (found[0, -1], found[0, 0]) if how.inserting else (found[0, 0], found[0, -1])
     gain, room = (area - random, whole - random) if how.inserting else (random - area, random - empty)
-    way = whole - empty
+    way, fill = whole - empty, _in_words(how.fill)
     figures = {"area": area, "random area": random, "random spread": spread}
     if way <= FLAT * np.abs(found).max():
-        words = f"The score is as high without the picture ({how.fill}): this fill tells nothing here."
+        words = (
+            f"The score is about as high without the picture (fill: {fill}): this fill tells nothing here."
+        )
         return replace(so_far, figures=figures).judged("not applicable", words)
     ended = replace(so_far, figures=figures | {"gain": float(gain / way)})
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
-    numbers = f"fill: {how.fill}; area {area:.2g}, at random {random:.2g}\u00a0±\u00a0{spread:.1g}"
+    numbers = f"fill: {fill}; area {area:.2g}, at random {random:.2g}\u00a0±\u00a0{spread:.1g}"
     verb = "rises" if how.inserting else "falls"
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {verb} sooner than at random ({numbers}).")
