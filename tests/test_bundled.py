@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 from skimage.data import chelsea
 
-from napari_saliency import Display, explain, explain_batch, load_model
+from napari_saliency import Display, check, explain, explain_batch, load_model
 from napari_saliency._image import prepare
 from napari_saliency.models._sources import BUNDLED, bundled
 
@@ -70,6 +70,29 @@ def test_the_map_shows_the_mark(method):
             values[strongest & binary_dilation(mask, np.ones((5, 5)))].sum() / values[strongest].sum()
         )
     assert np.mean(shares) >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "levels"),
+    [
+        ("watermark", "gradient", {"good"}),
+        ("watermark", "grad_cam", {"good"}),
+        ("watermark", "occlusion", {"good", "doubtful"}),
+        ("watermark", "guided_backprop", {"bad"}),
+        ("photos", "gradient", {"good"}),
+        ("photos", "guided_backprop", {"bad"}),
+    ],
+)
+def test_randomisation_tells_true_maps_from_pictures_of_the_picture(name, method, levels):
+    """The gradient is what it says of any network, and known_truth.md has occlusion on the mark."""
+    from tools.bundled import watermark
+
+    pictures, _, _ = watermark.dataset(seed=2026, count=2, only=watermark.MARKED)
+    model = load_model(f"bundled:{name}")
+    for picture in [chelsea()] if name == "photos" else pictures:
+        explanation = explain(model, picture, method=method)
+        report = check(model, picture, explanation, "model_randomisation")
+        assert report.findings["model_randomisation"].level in levels
 
 
 def test_the_mark_turns_a_circle_into_a_square():

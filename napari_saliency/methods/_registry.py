@@ -122,6 +122,9 @@ class Method:
         What its values are; see `Shows`.
     passes : callable
         ``passes(options, info, space)``: about how often the model is run for one picture, at most.
+    contributes : bool
+        Whether its values are shares of the score, for and against by their signs; of a wrapper, whether it leaves
+        them so.
     """
 
     id: str
@@ -132,6 +135,7 @@ class Method:
     options: tuple[Option, ...]
     shows: Shows = "map"
     passes: Passes = lambda *_: 1
+    contributes: bool = False
 
     @property
     def summary(self) -> str:
@@ -150,8 +154,15 @@ class Method:
 
     def needed(self, options: Mapping[str, Any]) -> frozenset[Needs]:
         """Which of the model's calls it uses with some options: its own, or those of the method that it wraps."""
-        wrapped = [options[o.name] for o in self.options if o.constraints.get("choices") == "methods"]
-        return frozenset(METHODS[name].needs for name in wrapped) or frozenset({self.needs})
+        return frozenset(inside.needs for inside in self._wrapped(options)) or frozenset({self.needs})
+
+    def shares(self, options: Mapping[str, Any]) -> bool:
+        """Whether its values are shares of the score with some options."""
+        inside = all(inside.contributes for inside in self._wrapped(options))
+        return self.contributes and inside and not options.get("absolute")
+
+    def _wrapped(self, options: Mapping[str, Any]) -> list[Method]:
+        return [METHODS[options[o.name]] for o in self.options if o.constraints.get("choices") == "methods"]
 
     def possible(self, gives: frozenset[Needs]) -> bool:
         """Whether a model that gives these calls can answer it, maybe with another method inside."""
@@ -190,7 +201,13 @@ def wrappable() -> tuple[str, ...]:
 
 
 def method(
-    title: str, *, needs: Needs, cite: str, shows: Shows = "map", passes: Passes = lambda *_: 1
+    title: str,
+    *,
+    needs: Needs,
+    cite: str,
+    shows: Shows = "map",
+    passes: Passes = lambda *_: 1,
+    contributes: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a method; its name becomes the id.
 
@@ -204,7 +221,8 @@ def method(
         name = function.__name__
         if name in _METHODS:
             raise ValueError(f"a method {name!r} is registered already")
-        _METHODS[name] = Method(name, title, function, needs, cite, options_of(function), shows, passes)
+        options = options_of(function)
+        _METHODS[name] = Method(name, title, function, needs, cite, options, shows, passes, contributes)
         return function
 
     return register

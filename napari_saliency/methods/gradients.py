@@ -28,7 +28,7 @@ def gradient(model: Model, x: Array, targets: Targets) -> Iterator[Estimate]:
     yield Estimate(values, 1, 1)
 
 
-@method("Gradient × input", needs="gradient", cite="Shrikumar et al. 2016, section 3.1")
+@method("Gradient × input", needs="gradient", cite="Shrikumar et al. 2016, section 3.1", contributes=True)
 def gradient_x_input(model: Model, x: Array, targets: Targets) -> Iterator[Estimate]:
     """Gradient times pixel: what each pixel contributes to the score, were the model linear.
 

@@ -33,6 +33,7 @@ than that, of values that are moved no more."""
     needs="gradient",
     cite="Kapishnikov et al. 2021, algorithm 1",
     passes=lambda options, *_: options["steps"] + 1,
+    contributes=True,
 )
 def guided_ig(
     model: Model,

@@ -38,7 +38,13 @@ def _passes(options: Mapping[str, Any], *_: object) -> int:
     return int(baselines * (options["steps"] + 2 * (options["rule"] == "gauss_legendre")))
 
 
-@method("Integrated gradients", needs="gradient", cite="Sundararajan et al. 2017, eq. 1", passes=_passes)
+@method(
+    "Integrated gradients",
+    needs="gradient",
+    cite="Sundararajan et al. 2017, eq. 1",
+    passes=_passes,
+    contributes=True,
+)
 def integrated_gradients(
     model: Model,
     x: Array,
@@ -117,6 +123,7 @@ def _averaged(
     needs="gradient",
     cite="Xu et al. 2020",
     passes=lambda options, *_: options["steps"],
+    contributes=True,
 )
 def blur_ig(
     model: Model,

@@ -22,7 +22,9 @@ LOST = "score taken by biases and epsilon"
 POOLED = "the rule of max pooling loses some."
 
 
-@method("DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule")
+@method(
+    "DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule", contributes=True
+)
 def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "black") -> Iterator[Estimate]:
     """What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
 
@@ -45,7 +47,9 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
     yield Estimate(values, 1, 1, diagnostics=gaps, notes=incomplete(gaps, POOLED))
 
 
-@method("Layer-wise relevance propagation", needs="propagate", cite="Bach et al. 2015, eq. 58")
+@method(
+    "Layer-wise relevance propagation", needs="propagate", cite="Bach et al. 2015, eq. 58", contributes=True
+)
 def lrp(
     model: Model,
     x: Array,

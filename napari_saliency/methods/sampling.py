@@ -92,7 +92,9 @@ def _passes(options: Mapping[str, Any], info: ModelInfo, space: tuple[int, ...])
     return int(options["samples"]) * inner.passes(inside, info, space)
 
 
-@method("SmoothGrad", needs="gradient", cite="Smilkov et al. 2017, section 2", passes=_passes)
+@method(
+    "SmoothGrad", needs="gradient", cite="Smilkov et al. 2017, section 2", passes=_passes, contributes=True
+)
 def smoothgrad(
     model: Model,
     x: Array,

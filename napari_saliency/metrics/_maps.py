@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_saliency.methods._registry import METHODS
 from napari_saliency.methods._upsampling import upsampled
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ BY_MAGNITUDE = "Pixels count by their channels' largest magnitude, as the map is
 def relevance(subject: Subject) -> tuple[Array, str]:
     """One number for each pixel of the map, (*space of the map) float32, and how it was made.
 
-    A map of contributions, which add up to a score, has a sign that means something: their sum counts. A
-    derivative's sign says in which direction a pixel would have to change, not whether it matters.
+    A share of the score has a sign that means something: the sum counts. A derivative's sign says in which
+    direction a pixel would have to change, not whether it matters.
     """
     values = subject.values
     if values.ndim == len(subject.space):
         return values, BY_VALUE
-    if "completeness gap" in subject.diagnostics:
+    if METHODS[subject.method].shares(subject.options):
         return values.sum(axis=-1), BY_SUM
     return magnitude(values, len(subject.space)), BY_MAGNITUDE
 

@@ -14,10 +14,12 @@ from napari_saliency.metrics._finding import PARTS, Curve, Finding, Subject
 from napari_saliency.metrics._maps import magnitude, spearman
 from napari_saliency.metrics._registry import Cost, check
 
-SAME, ALIKE = 0.5, 0.25
-"""Rank correlations with the map of a network of random weights: from the first on the two look the same to
-people, below the second they have nothing in common but the picture's own contrast. Adebayo et al. 2018
-(figure 4) find the gradient below .25 and guided backpropagation above .5."""
+SAME, ALIKE = 0.7, 0.65
+"""Rank correlations with the maps of networks of random weights: from the first on they are one map, below the second
+the map depends on what was learned. Means over the stages of the upper half, of 18 pictures, 5 networks and 2 seeds:
+gradient .19 to .53, SmoothGrad .15 to .61, Grad-CAM at most .67, occlusion .10 to .66, guided backpropagation .58 to
+.89, 34 of 36 from .71 on (as in figure 4 of Adebayo et al. 2018). With all layers random it has no more in common with
+its map than the gradient with its own: what is left is the picture's contrast, and where the architecture looks."""
 
 ONE_CLASS, NEARLY = 0.9, 0.7
 """Mean rank correlations between classes: from the first on it is one map under several names."""
@@ -78,34 +80,37 @@ def model_randomisation(
 
 
 def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) -> Finding:
-    end, half = alike[-1], float(np.interp(0.5, shares, alike))
+    end, upper = alike[-1], _upper(shares, alike)
     finding = replace(
         finding,
         figures={
             "similarity at the end": end,
-            "similarity halfway": half,
+            "similarity, upper half": upper,
             "similarity after the top layer": alike[1],
         },
     )
-    if max(abs(end), abs(half)) < ALIKE:
-        return finding.judged(
-            "good", f"The map changes when the network is made random (similarity {end:.2f})."
-        )
+    numbers = f"similarity {upper:.2f} with the upper half random, {end:.2f} with all"
     if abs(end) >= SAME:
         return finding.judged(
-            "bad",
-            f"The map barely changes when the network is made random (similarity {end:.2f}): do not trust it.",
+            "bad", f"The map barely changes when the network is made random ({numbers}): do not trust it."
         )
-    if abs(half) >= SAME:
+    if upper >= SAME:
         return finding.judged(
-            "doubtful",
-            f"The map hardly depends on the upper half of the network (similarity {half:.2f} when that is random).",
+            "bad",
+            f"The map barely changes when the network is made random from the top ({numbers}): do not trust it to "
+            "show what tells the classes apart.",
         )
-    return finding.judged(
-        "doubtful",
-        f"Something of the map is left when the network is made random (similarity {half:.2f} halfway, "
-        f"{end:.2f} at the end).",
-    )
+    if max(abs(end), upper) >= ALIKE:
+        return finding.judged(
+            "doubtful", f"Much of the map is left when the network is made random ({numbers})."
+        )
+    return finding.judged("good", f"The map changes when the network is made random ({numbers}).")
+
+
+def _upper(shares: list[float], alike: list[float]) -> float:
+    """Mean similarity while no more than the upper half is random, in one stage at least."""
+    stages = max(1, sum(0 < share <= 0.5 for share in shares))
+    return float(np.mean(alike[1 : 1 + stages]))
 
 
 @check(

@@ -109,3 +109,16 @@ def test_every_step_is_one_gradient():
     model = Spatial()
     found = last(model, pictures(model), targets_of(0), steps=21)
     assert found.done == found.total == 21 == sum(size for _, size in model.calls)
+
+
+@pytest.mark.parametrize("steps", [9, 64])
+def test_the_steps_are_even_in_the_root_of_the_standard_deviation(steps, monkeypatch):
+    """Every picture that the model is run on lies where the square of an even step says."""
+    model, seen = Spatial(), []
+    x = pictures(model)
+    gradient = model.gradient
+    monkeypatch.setattr(model, "gradient", lambda at, targets: seen.extend(at) or gradient(at, targets))
+    last(model, x, targets_of(0), steps=steps, blur=0.25)
+    for number in range(steps):
+        wanted = by_scipy(x, 0.25 * 8 * (number / (steps - 1)) ** 2)[0] if number else x[0]
+        assert min(np.abs(one - wanted).max() for one in seen) < 1e-5

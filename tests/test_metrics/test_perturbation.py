@@ -172,8 +172,23 @@ def test_what_fills_and_what_orders_is_said():
         "Pixels count by their channels' largest magnitude, as the map is usually shown.",
         "Pixels are put into: white.",
     )
-    assert "sum of their channels" in last("deletion", subject(method="integrated_gradients")).notes[0]
     assert "by the map's value" in last("deletion", subject(method="grad_cam")).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("integrated_gradients", {}, "sum of their channels"),
+        ("gradient_x_input", {}, "sum of their channels"),
+        ("smoothgrad", {"of": "gradient_x_input", "samples": 2}, "sum of their channels"),
+        ("smoothgrad", {"of": "gradient_x_input", "samples": 2, "absolute": True}, "magnitude"),
+        ("smoothgrad", {"samples": 2}, "magnitude"),
+        ("smoothgrad_squared", {"of": "integrated_gradients", "samples": 2}, "magnitude"),
+        ("vargrad", {"of": "integrated_gradients", "samples": 2}, "magnitude"),
+    ],
+)
+def test_what_speaks_against_the_target_comes_last_where_signs_say_so(method, options, said):
+    assert said in last("deletion", subject(method=method, **options)).notes[0]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):
     found = last("model_randomisation", about)
     assert found.level == "bad"
     assert found.verdict == (
-        "The map barely changes when the network is made random (similarity 1.00): do not trust it."
+        "The map barely changes when the network is made random "
+        "(similarity 1.00 with the upper half random, 1.00 with all): do not trust it."
     )
     classes = last("class_randomisation", about)
     assert classes.level == "bad"
@@ -72,15 +73,24 @@ def test_where_no_weights_come_before_what_is_explained_nothing_is_judged(monkey
 @pytest.mark.parametrize(
     ("alike", "level"),
     [
-        ([1, 0.9, 0.1, 0.05], "good"),
-        ([1, 0.9, 0.8, 0.1], "doubtful"),
-        ([1, 0.4, 0.3, 0.3], "doubtful"),
-        ([1, 0.9, 0.9, 0.6], "bad"),
-        ([1, 0.2, 0.0, -0.7], "bad"),
+        ([1, 0.9, 0.1, 0.05, 0], "good"),
+        ([1, 0.7, 0.55, 0.9, 0.6], "good"),
+        ([1, 0.7, 0.64, 0.1, 0], "doubtful"),
+        ([1, 0.4, 0.3, 0.3, -0.69], "doubtful"),
+        ([1, 0.9, 0.6, 0.3, 0.2], "bad"),
+        ([1, 0.2, 0.1, 0, 0.8], "bad"),
+        ([1, 0.2, 0.1, 0, -0.8], "bad"),
+        ([1, -0.9, -0.9, 0, 0], "good"),
     ],
 )
 def test_the_verdict_follows_what_is_left(alike, level):
-    assert _of_randomness(Finding(1, 1), [0, 0.1, 0.5, 1], alike).level == level
+    """In the upper half, of which the mean counts, and at the end."""
+    assert _of_randomness(Finding(1, 1), [0, 0.1, 0.5, 0.8, 1], alike).level == level
+
+
+def test_of_two_stages_the_first_stands_for_the_upper_half():
+    found = _of_randomness(Finding(1, 1), [0, 0.6, 1], [1, 0.8, 0.1])
+    assert (found.figures["similarity, upper half"], found.level) == (0.8, "bad")
 
 
 def test_classes_are_compared_signs_included():
