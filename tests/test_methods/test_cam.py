@@ -258,6 +258,14 @@ def test_unless_chosen_the_layer_is_the_models(name, model):
 
 
 @every_looking
+def test_where_no_layer_with_space_comes_before_the_one_looked_into_that_one_is_named(name):
+    model = Spatial()
+    model.info = replace(model.info, cam_layer="", inside="first")
+    with pytest.raises(ModelError, match="has no layer before first whose output has space"):
+        answer(name, model, pictures(model), targets_of(0))
+
+
+@every_looking
 def test_a_model_without_space_has_no_class_activation_map(name):
     model = Linear()
     with pytest.raises(ModelError, match="linear has no layer whose output has space"):

@@ -160,6 +160,17 @@ def test_on_a_network_of_relus_the_gap_stays_however_many_the_steps():
     assert (gaps[1] > 0.02).all()
 
 
+@pytest.mark.parametrize(("model", "adds_up"), [(Linear(), True), (Spatial(), False)])
+def test_a_map_that_does_not_add_up_says_so(model, adds_up):
+    estimates = list(guided_ig(model, pictures(model, 2), targets_of(0, 1), steps=8))
+    for gap, notes in zip(
+        estimates[-1].diagnostics["relative completeness gap"], estimates[-1].notes, strict=True
+    ):
+        assert (gap <= 0.05) == (not notes) == adds_up
+        assert adds_up or f"miss the score's difference by {gap:.0%}" in notes[0]
+    assert not any(estimate.notes for estimate in estimates[:-1])
+
+
 def test_a_picture_that_is_its_own_baseline_gets_nothing():
     model = Spatial()
     found = last(model, np.zeros((1, *model.shape), np.float32), targets_of(0), steps=8)
