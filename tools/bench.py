@@ -174,8 +174,7 @@ taken, method = model.info.input, METHODS[{method!r}]
 shape = (1, *(side or 224 for side in taken.shape), taken.channels)
 x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 weights = np.eye(1, len(model.info.labels), dtype=np.float32)
-options = {{option.name: 0.0 for option in method.options if option.name == "precision"}} | {options!r}
-for _ in method.function(model, x, Targets(weights), **method.complete(options)): pass
+for _ in method.function(model, x, Targets(weights), **method.complete({options!r})): pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

@@ -38,7 +38,7 @@ def rise(
     probability: Annotated[float, {"min": 0.05, "max": 0.95, "step": 0.05, "advanced": True}] = 0.5,
     fill: Empty = "black",
     centred: bool = True,
-    precision: Precision = 0.03,
+    precision: Precision = 0.0,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
     """How far the score is above its mean where random masks leave a pixel visible; works for every model.
