@@ -16,6 +16,7 @@ import numpy as np
 from napari_saliency._types import Array, Estimate, Targets
 from napari_saliency.methods._beforehand import beforehand
 from napari_saliency.methods._chunks import chunks
+from napari_saliency.methods._noise import normal
 from napari_saliency.methods._registry import METHODS, method
 from napari_saliency.methods._running import RunningMean, RunningVariance
 
@@ -210,10 +211,10 @@ def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[int, Array,
     """
     options = _options(noisy.of, noisy.layer)
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
-    random = np.random.Generator(np.random.SFC64(noisy.seed))  # noise in two thirds of the usual one's time
+    random = np.random.default_rng(noisy.seed)
     together = 1 if "seed" in options else model.info.together(x.shape[1:-1])
     for start, stop in chunks(noisy.samples, len(x), together):
-        draws = random.standard_normal((stop - start, 1, *x.shape[1:]), np.float32)
+        draws = np.stack([normal(random, (1, *x.shape[1:])) for _ in range(start, stop)])
         pictures = np.multiply(draws, spread, out=draws if len(x) == 1 else None)
         pictures += x
         own = {"seed": int(np.random.default_rng((noisy.seed, start)).integers(2**31))}

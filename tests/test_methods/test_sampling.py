@@ -8,16 +8,16 @@ import pytest
 from napari_saliency._types import Estimate, ModelError
 from napari_saliency.methods import METHODS, _registry, wrappable
 from tests.analytic import Linear, Quadratic, Spatial, pictures, targets_of
+from tests.noise import noise
 
 smoothgrad = METHODS["smoothgrad"].function
 
 
-def loop(model, x, targets, samples, noise=0.15, seed=0):
+def loop(model, x, targets, samples, share=0.15, seed=0):
     """Gradients at noisy copies of one picture, one after the other."""
-    random = np.random.Generator(np.random.SFC64(seed))
-    spread = noise * (x.max() - x.min())
-    noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
-    return np.array([model.gradient(copy.astype(np.float32), targets)[1][0] for copy in noisy], np.float64)
+    spread = share * (x.max() - x.min())
+    noisy = (x + spread * noise(seed, samples, x.shape)).astype(np.float32)
+    return np.array([model.gradient(copy, targets)[1][0] for copy in noisy], np.float64)
 
 
 @pytest.mark.parametrize("samples", [2, 3, 8, 21])
@@ -25,20 +25,18 @@ def test_it_is_the_mean_of_the_signed_gradients_and_its_standard_error(samples):
     model = Spatial()
     x, targets = pictures(model), targets_of(2)
     *_, estimate = smoothgrad(model, x, targets, samples=samples, noise=0.2, seed=5)
-    gradients = loop(model, x, targets, samples, noise=0.2, seed=5)
+    gradients = loop(model, x, targets, samples, share=0.2, seed=5)
     np.testing.assert_allclose(estimate.values[0], gradients.mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
         estimate.stderr[0], gradients.std(0, ddof=1) / samples**0.5, rtol=1e-4, atol=1e-5
     )
 
 
-def maps_of(of, model, x, targets, samples, noise=0.15, seed=0):
+def maps_of(of, model, x, targets, samples, share=0.15, seed=0):
     """The same with the maps of another method, each picture on its own."""
-    random = np.random.Generator(np.random.SFC64(seed))
-    spread = noise * (x.max() - x.min())
+    spread = share * (x.max() - x.min())
     found = []
-    for number in range(samples):
-        copy = (x + spread * random.standard_normal(x.shape, np.float32)).astype(np.float32)
+    for number, copy in enumerate((x + spread * noise(seed, samples, x.shape)).astype(np.float32)):
         options = METHODS[of].complete({})
         if "seed" in options:
             options["seed"] = int(np.random.default_rng((seed, number)).integers(2**31))

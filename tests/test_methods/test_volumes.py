@@ -6,6 +6,7 @@ from analytic import Linear, Quadratic, pictures, targets_of
 
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Tap
+from tests.noise import noise
 
 SHAPE = (4, 5, 6, 2)
 
@@ -29,9 +30,9 @@ def test_smoothgrad_is_the_mean_over_noise_of_each_volumes_own_range():
     model = Quadratic(SHAPE)
     x = pictures(model, 2) * np.float32([1, 9])[:, None, None, None, None]
     found = answer("smoothgrad", model, x, targets_of(1, 1), samples=5, noise=0.2, seed=7).values
-    noise = np.random.Generator(np.random.SFC64(7)).standard_normal((5, 1, *SHAPE), np.float32)
+    drawn = noise(7, 5, SHAPE)
     for n, volume in enumerate(x.astype(np.float64)):
-        copies = volume + 0.2 * (volume.max() - volume.min()) * noise[:, 0]
+        copies = volume + 0.2 * (volume.max() - volume.min()) * drawn
         expected = model.weights[..., 1] + model.curvature[..., 1] * copies.mean(axis=0)
         np.testing.assert_allclose(found[n], expected, rtol=1e-4, atol=1e-5)
 

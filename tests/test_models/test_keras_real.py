@@ -8,6 +8,7 @@ from napari_saliency import _image
 from napari_saliency._types import SCORES, Targets
 from napari_saliency.methods import METHODS
 from tests.few import few
+from tests.noise import noise
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
 
@@ -138,10 +139,8 @@ class SqueezeNet:
         return np.maximum(total, 0)[None]
 
     def smoothgrad(self, x, targets, samples, seed):
-        random = np.random.Generator(np.random.SFC64(seed))
-        spread = np.float32(0.15) * (x.max() - x.min())
-        noisy = [x + spread * random.standard_normal(x.shape, np.float32) for _ in range(samples)]
-        return np.mean([self.gradient(copy, targets) for copy in noisy], 0)
+        noisy = x + 0.15 * (x.max() - x.min()) * noise(seed, samples, x.shape)
+        return np.mean([self.gradient(copy, targets) for copy in noisy.astype(np.float32)], 0)
 
     def integrated_gradients(self, x, targets, steps):
         black = -np.array([103.939, 116.779, 123.68], np.float32) * np.ones_like(x)
