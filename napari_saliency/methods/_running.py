@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,9 @@ EVERY = 8
 
 Whatever the size of a call: so a picture takes as many beside others as alone.
 """
+
+PART = 2**14
+"""Values of a picture that are counted together: few enough that nothing leaves the processor's cache on the way."""
 
 SAMPLES, RELATIVE_ERROR = "samples", "relative standard error"
 """Names of what every method that samples says of its map."""
@@ -45,38 +49,32 @@ class RunningMean:
     def __init__(self, precision: float = 0.0) -> None:
         self._precision = precision
         self._count = 0
-        self._counts, self._open = np.zeros(0), np.zeros(0, bool)
-        self._first = np.zeros(0, np.float32)
-        self._sums: list[Doubles] = []
+        self._begin(np.zeros((0, 1), np.float32))
+
+    def _begin(self, first: Array) -> None:
+        self._shape: tuple[int, ...] = first.shape
+        self._counts, self._open = np.zeros(len(first)), np.ones(len(first), bool)
+        self._first: Array = first.reshape(len(first), math.prod(first.shape[1:])).copy()
+        self._sums: list[Doubles] = [np.zeros(self._first.shape) for _ in range(self.POWERS)]
+        self._parts = [slice(start, start + PART) for start in range(0, self._first.shape[1], PART)]
 
     def add(self, samples: Array) -> None:
         """Take some samples, (M, N, ...) of N pictures."""
         if not self._count:
             self._begin(samples[0])
+        samples = samples.reshape(*samples.shape[:2], -1)
         while len(samples):
             group = samples[: EVERY - self._count % EVERY] if self._precision else samples
             samples = samples[len(group) :]
             self._count += len(group)
             self._counts += len(group) * self._open
-            taken = self._each(self._open)
-            for total, part in zip(self._sums, _power_sums(group - self._first, self.POWERS), strict=True):
-                total += part * taken
+            taken = self._open[:, None].astype(np.float32)
+            for part in self._parts:
+                powers = _power_sums(group[..., part] - self._first[:, part], self.POWERS)
+                for total, power in zip(self._sums, powers, strict=True):
+                    total[:, part] += power * taken
             if self._precision and self._count >= self.FEWEST and self._count % EVERY == 0:
-                self._open = self._open & (relative_error(self.values, self.stderr) > self._precision)
-
-    def _begin(self, first: Array) -> None:
-        self._counts, self._open = np.zeros(len(first)), np.ones(len(first), bool)
-        self._first = first.copy()
-        self._sums = [np.zeros(first.shape) for _ in range(self.POWERS)]
-
-    def _each(self, numbers: npt.ArrayLike) -> Doubles:
-        """One number for each picture, to be used with all of its values."""
-        return np.reshape(np.asarray(numbers, np.float64), (-1, *[1] * (self._first.ndim - 1)))
-
-    def _means(self) -> list[Doubles]:
-        """Means of the powers of how far the samples lie from the first one."""
-        share = 1 / self._each(self._counts)
-        return [total * share for total in self._sums]
+                self._open = self._open & (relative_error(*self._found()) > self._precision)
 
     @property
     def counts(self) -> Doubles:
@@ -90,21 +88,35 @@ class RunningMean:
 
     @property
     def values(self) -> Array:
-        """The mean, (N, ...) float32."""
-        return _single(self._first + self._sums[0] / self._each(self._counts))
+        """What is estimated, (N, ...) float32."""
+        return self._found()[0]
 
     @property
     def stderr(self) -> Array:
-        """Standard error of the mean, (N, ...) float32; 0 after one sample, which tells nothing of it."""
-        shift, square = self._means()[:2]
-        return _single(np.sqrt(_variance(shift, square) / np.maximum(self._each(self._counts) - 1, 1)))
+        """Its standard error, (N, ...) float32; 0 after one sample, which tells nothing of it."""
+        return self._found()[1]
+
+    def _found(self) -> tuple[Array, Array]:
+        """What is estimated, and its standard error."""
+        values, stderr = np.empty_like(self._first), np.empty_like(self._first)
+        counts = self._counts[:, None]
+        for part in self._parts:
+            means = [total[:, part] / counts for total in self._sums]
+            values[:, part], stderr[:, part] = self._moments(self._first[:, part], counts, *means)
+        return values.reshape(self._shape), stderr.reshape(self._shape)
+
+    @staticmethod
+    def _moments(first: Array, counts: Doubles, *means: Doubles) -> tuple[Doubles, Doubles]:
+        """What is estimated, and its standard error, of the means of the powers of distances from the first sample."""
+        shift, square = means
+        return first + shift, np.sqrt(_variance(shift, square) / np.maximum(counts - 1, 1))
 
     def estimate(self, done: int, total: int) -> Estimate:
         """What there is so far, with how far it can be trusted; it is the last one if it is precise enough.
 
         After one sample nothing is known of its error, and there is none.
         """
-        values, stderr = self.values, self.stderr
+        values, stderr = self._found()
         if self._counts.min() < 2:  # one sample tells nothing of its error
             return Estimate(values, done, total, diagnostics={SAMPLES: self._counts.astype(np.float32)})
         figures = diagnostics(self._counts, values, stderr)
@@ -117,24 +129,15 @@ class RunningVariance(RunningMean):
     POWERS = 4
     FEWEST = 32  # of fewer, fourth moments are too small: the error of 8 comes out a quarter too small
 
-    @property
-    def values(self) -> Array:
-        """The variance, (N, ...) float32; 0 after one sample."""
-        return _single(self._unbiased(*self._means()[:2]))
-
-    @property
-    def stderr(self) -> Array:
-        """Standard error of the variance, (N, ...) float32, from the fourth moment."""
-        shift, square, cube, fourth = self._means()
-        counts = self._each(self._counts)
+    @staticmethod
+    def _moments(first: Array, counts: Doubles, *means: Doubles) -> tuple[Doubles, Doubles]:
+        """The variance, 0 after one sample, and its standard error, from the fourth moment."""
+        shift, square, cube, fourth = means
+        less_one = np.maximum(counts - 1, 1)
+        variance = _variance(shift, square) * (counts / less_one)
         central = fourth + shift * (shift * (6 * square - 3 * shift**2) - 4 * cube)
-        ratio = (counts - 3) / np.maximum(counts - 1, 1)
-        spread = central - self._unbiased(shift, square) ** 2 * ratio
-        return _single(np.sqrt(np.maximum(spread, 0) / counts))
-
-    def _unbiased(self, shift: Doubles, square: Doubles) -> Doubles:
-        counts = self._each(self._counts)
-        return _variance(shift, square) * (counts / np.maximum(counts - 1, 1))
+        spread = central - variance**2 * ((counts - 3) / less_one)
+        return variance, np.sqrt(np.maximum(spread, 0) / counts)
 
 
 def _power_sums(deviations: Array, powers: int) -> list[Array]:
@@ -153,11 +156,6 @@ def _dot(one: Array, other: Array) -> Array:
 def _variance(shift: Doubles, square: Doubles) -> Doubles:
     """Mean square distance from the mean, of the mean distance and mean square distance from a sample."""
     return np.maximum(square - shift**2, 0)  # but for rounding it is never less
-
-
-def _single(values: Doubles) -> Array:
-    """Single precision, in an array of its own."""
-    return np.array(values, np.float32)
 
 
 def relative_error(values: Array, stderr: Array) -> Array:
