@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -12,8 +12,8 @@ Part = TypeVar("Part")
 def beforehand(parts: Iterable[Part]) -> Iterator[Part]:
     """Yield the same parts in the same order, each made in another thread while the one before is in use.
 
-    NumPy and scikit-image let other threads compute meanwhile, and a network seldom keeps all cores busy. No more than
-    one part is waiting, so memory grows by one.
+    The first one is begun at once. NumPy and scikit-image let other threads compute meanwhile, and a network seldom
+    keeps all cores busy. No more than one part is waiting, so memory grows by one.
 
     Parameters
     ----------
@@ -27,10 +27,13 @@ def beforehand(parts: Iterable[Part]) -> Iterator[Part]:
     """
     made, end = iter(parts), object()
     worker = ThreadPoolExecutor(1, "saliency-beforehand")
-    try:
-        coming = worker.submit(next, made, end)
-        while (part := coming.result()) is not end:
-            coming = worker.submit(next, made, end)
-            yield part  # type: ignore[misc] # it is not the end
-    finally:  # whoever gives up does not wait for what is being made
-        worker.shutdown(wait=False, cancel_futures=True)
+
+    def handed_on(coming: Future[Part | object]) -> Iterator[Part]:
+        try:
+            while (part := coming.result()) is not end:
+                coming = worker.submit(next, made, end)
+                yield part  # type: ignore[misc] # it is not the end
+        finally:  # whoever gives up does not wait for what is being made
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    return handed_on(worker.submit(next, made, end))

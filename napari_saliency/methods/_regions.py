@@ -93,7 +93,7 @@ def best_regions(attribution: Array, members: Sequence[csr_array]) -> Labels:
     from scipy import sparse
 
     each = sparse.vstack(members, "csr")
-    of_pixels = each.T.tocsr()
+    of_pixels = each.tocsc()
     flat = attribution.ravel().astype(np.float64)
     least = max(1.0, SLIVER * _area(attribution.shape))
     regions, count = np.full(flat.size, -1), 0
@@ -103,8 +103,11 @@ def best_regions(attribution: Array, members: Sequence[csr_array]) -> Labels:
         pixels = each.indices[slice(*each.indptr[best : best + 2])]
         won = pixels[regions[pixels] < 0]
         regions[won], count = count, count + 1
-        lost = of_pixels[won].T
-        areas, sums = areas - lost @ np.ones(won.size), sums - lost @ flat[won]
+        begins, ends = of_pixels.indptr[won], of_pixels.indptr[won + 1]
+        times = ends - begins  # how many segments each pixel is in
+        losers = of_pixels.indices[np.repeat(ends - times.cumsum(), times) + np.arange(times.sum())]
+        areas = areas - np.bincount(losers, minlength=areas.size)
+        sums = sums - np.bincount(losers, np.repeat(flat[won], times), sums.size)
     return np.where(regions < 0, count, regions).reshape(attribution.shape)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 COMPACTNESS, SIGMA = 0.3, 1
 """How even the pieces are, for values from 0 to 1; and a blur in pixels, without which noise ends up in one piece."""
 
+ROUNDS = 5
+"""Of moving the pieces: ten explain a hundredth more of the colours' variance, and take twice as long."""
+
 
 @kept
 def segment(picture: Array, segments: int) -> Labels:
@@ -38,6 +41,7 @@ def segment(picture: Array, segments: int) -> Labels:
         picture.astype(np.float64),  # what it is fastest with
         n_segments=segments,
         compactness=COMPACTNESS,
+        max_num_iter=ROUNDS,
         sigma=SIGMA,
         start_label=0,
         convert2lab=False,

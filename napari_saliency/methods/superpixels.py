@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,10 +88,10 @@ def lime(
     are those of the regression, see `Regression`; R² tells how much of the scores' variance the linear model
     explains: where it is small, no linear model is true of this picture.
     """
-    labels = _superpixels(model, x, segments)
+    superpixels = _superpixels(model, x, segments)
     covered = Covered(model, x, fill, "lime", segments, seed)
     sampling = Sampling(samples, precision, seed)
-    fits = [Lime(each, sampling, kernel_width, ridge) for each in labels]
+    fits = [Lime(labels, sampling, kernel_width, ridge) for labels in superpixels]
     yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
 
 
@@ -126,18 +125,17 @@ def kernel_shap(
     standard errors are those of the regression, see `Regression`.
     """
     covered = Covered(model, x, fill, "kernel_shap", segments, seed)
-    with ThreadPoolExecutor(1, "saliency-superpixels") as worker:  # the model runs meanwhile
-        cut = worker.submit(_superpixels, model, x, segments)
-        gains = np.subtract(*covered.ends(targets), dtype=np.float64)
-    labels = cut.result()
+    superpixels = _superpixels(model, x, segments)
+    gains = np.subtract(*covered.ends(targets), dtype=np.float64)
     sampling = Sampling(samples, precision, seed)
-    fits = [Shapley(each, sampling, float(gain)) for each, gain in zip(labels, gains, strict=True)]
+    fits = [Shapley(labels, sampling, float(gain)) for labels, gain in zip(superpixels, gains, strict=True)]
     yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
 
 
-def _superpixels(model: Model, x: Array, segments: int) -> list[Labels]:
+def _superpixels(model: Model, x: Array, segments: int) -> Iterator[Labels]:
+    """Of each picture; the model may run meanwhile."""
     pictures = model.info.input.preprocessing.inverse(x)
-    return [segment(picture, segments) for picture in pictures]
+    return beforehand(segment(picture, segments) for picture in pictures)
 
 
 def _fitted(

@@ -45,8 +45,21 @@ def test_what_goes_wrong_is_raised_in_its_place():
         next(found)
 
 
-def test_nothing_is_made_before_it_is_asked_for():
-    beforehand(pytest.fail("made") for _ in range(3))
+def test_the_first_part_is_made_at_once():
+    begun = threading.Event()
+    found = beforehand(begun.set() for _ in range(2))
+    assert begun.wait(10)
+    assert list(found) == [None, None]
+
+
+def test_no_thread_is_left_when_it_is_never_used():
+    before = set(threading.enumerate())
+    parts = beforehand(range(10))
+    workers = set(threading.enumerate()) - before
+    del parts
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
 
 
 def test_no_thread_is_left_when_it_is_given_up():
