@@ -15,7 +15,7 @@ from fakes import FakeInspection, explanation, info, prediction
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
-from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QScrollArea, QStyle, QStyleOptionViewItem
 
 from napari_saliency import _engine, models
 from napari_saliency._display import Display
@@ -42,7 +42,7 @@ from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progres
 from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, options_of
-from napari_saliency.metrics import Curve, Finding
+from napari_saliency.metrics import CHECKS, Curve, Finding
 from napari_saliency.models import InputSpec, Settings, catalogue
 
 pytestmark = pytest.mark.viewer
@@ -1984,6 +1984,42 @@ def test_long_verdicts_are_read_in_full_at_every_width(made, inspection, width):
     assert section.minimumSizeHint().width() <= 270
     assert verdict.hasHeightForWidth()
     assert verdict.text().count("many words") == 5
+
+
+class Cramped(QObject):
+    """Notes the wrapped labels that are painted with less height than their lines take."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def eventFilter(self, label, event):
+        painted = event.type() == QEvent.Type.Paint and isinstance(label, QLabel) and label.wordWrap()
+        if painted and label.height() < label.heightForWidth(label.width()):
+            self.texts.append(label.text())
+        return False
+
+
+def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made, inspection, qtbot):
+    area = made(QScrollArea, width=340)  # as in the panel
+    area.setWidgetResizable(True)
+    section = CheckSection(inspection)
+    area.setWidget(section)
+    qtbot.waitExposed(area)
+    cramped, known = Cramped(), {}
+    application = QApplication.instance()
+    application.installEventFilter(cramped)
+    for number, name in enumerate(CHECKS):
+        for done in (3, 4):
+            inspection.checking.set(findings={**known, name: Finding(done, 12)}, waiting=(name,))
+            qtbot.wait(5)
+        known[name] = found(verdict="A verdict of a few lines. " * 4, curves=LINES[: number % 2])
+        inspection.checking.set(findings=known)
+        verdict = section.results[name].verdict
+        assert verdict.height() >= verdict.heightForWidth(verdict.width())  # before Qt can paint
+        qtbot.wait(5)
+    application.removeEventFilter(cramped)
+    assert not cramped.texts
 
 
 def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):
