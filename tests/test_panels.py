@@ -24,10 +24,11 @@ from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
 from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
-from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
+from napari_saliency._panels._style import INDENT, MARGIN, Colours, breakable, combo, note, say, sheet
 from napari_saliency._panels.check import MARKS, START, CheckSection
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
+from napari_saliency._panels.curve import CurveView
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection, summary
 from napari_saliency._panels.inside import WHOLE
@@ -1953,7 +1954,7 @@ def test_a_curve_goes_through_its_points(check, inspection):
     curve = check.results["deletion"].curve
     picture = curve.grab().toImage()
     scale = picture.width() / curve.width()
-    left, right, top, bottom = 34, curve.width() - 4, 3.5, 76 - 16 - 2.5
+    left, right, top, bottom = 34, curve.width() - 4, 14 + 3.5, 90 - 16 - 2.5
     colour = check.colours.bar
 
     def is_near(x, y):
@@ -1966,6 +1967,31 @@ def test_a_curve_goes_through_its_points(check, inspection):
     assert is_near(*quarter)
     assert is_near((left + right) / 2, bottom)
     assert not is_near((left + right) / 2, top + 5)
+
+
+AXES = [("share of pixels", "probability", 2), ("layers randomised", "similarity", 1)]
+
+
+@pytest.mark.parametrize(("across", "up", "lines"), AXES)
+def test_axes_are_named_where_the_panel_is_narrow_too(made, monkeypatch, across, up, lines):
+    """In full, and apart from the names of the lines; with less room the name across ends in an ellipsis."""
+    said = []
+    monkeypatch.setattr(QPainter, "drawText", lambda painter, *a: said.append((a, painter.fontMetrics())))
+    curve = made(
+        lambda: CurveView(Colours.of_theme("dark")), width=280 - 2 * MARGIN - 14
+    )  # bar for scrolling
+    curve.show_curves([replace(line, across=across, up=up) for line in LINES[:lines]], curve._colours)
+    curve.grab()
+    placed = {a[-1]: (a[0], metrics.horizontalAdvance(a[-1])) for a, metrics in said}
+    assert {across, up, *(line.label for line in LINES[:lines])} <= placed.keys()
+    (right, width), (left, long) = placed[across], placed[LINES[lines - 1].label]
+    assert left.x() + long < right.x()
+    assert right.x() + width <= curve.width()
+    assert placed[up][0].y() < 14  # above the highest number
+    said.clear()
+    curve.resize(150, curve.height())
+    curve.grab()
+    assert not any(a[-1] == across for a, _ in said)
 
 
 @pytest.mark.parametrize("curves", [(), (Curve("map", np.float32([0]), np.float32([0])),)])
