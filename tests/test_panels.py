@@ -1469,7 +1469,7 @@ def test_the_error_is_offered_where_there_is_one(display, viewer, viewing, inspe
     assert "Gradient does not sample" in display.errors.toolTip()
     inspection.finish(stderr=np.ones((3, 4), np.float32))
     assert display.errors.isEnabled()
-    assert "as bright as the map" in display.errors.toolTip()
+    assert "as strong as the map" in display.errors.toolTip()
     display.errors.click()
     assert viewing.errors
     assert viewer.layers[2].name.endswith("standard error")
