@@ -1202,6 +1202,16 @@ def test_any_sum_of_classes_can_be_typed(classes, qtbot):
     assert section.table.currentIndex().row() == rows(section).index(3)
 
 
+@pytest.mark.parametrize("text", ["3 + 7", "3+7", "class number 3+class number 7", "class number 3+7"])
+def test_sums_are_typed_by_numbers_and_without_spaces_too(classes, qtbot, text):
+    section, inspection = classes()
+    focus(qtbot, section.sum.line)
+    section.sum.line.setText(text)
+    qtbot.keyClick(section.sum.line, Qt.Key.Key_Return)
+    assert inspection.request.target == Target.weighted({3: 1, 7: 1})
+    assert section.sum.line.text() == "class number 3 + class number 7"
+
+
 def test_a_sum_that_makes_no_sense_gets_a_sentence_and_can_be_corrected(classes, qtbot):
     section, inspection = classes()
     line = section.sum.line
