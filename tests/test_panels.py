@@ -12,16 +12,27 @@ import pytest
 from analytic import Linear, Spatial, pictures
 from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
-from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QScrollArea, QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLabel,
+    QMenu,
+    QPlainTextEdit,
+    QScrollArea,
+    QStyle,
+    QStyleOptionViewItem,
+)
 
 from napari_saliency import _engine, models
 from napari_saliency._display import Display
 from napari_saliency._explain import explain
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
+from napari_saliency._open_model import ENDED
 from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
 from napari_saliency._panels._style import INDENT, MARGIN, Colours, breakable, combo, note, say, sheet
@@ -1596,6 +1607,24 @@ def test_details_can_be_read_and_closed(qtbot):
     texts = [child.toPlainText() for child in dialog.children() if hasattr(child, "toPlainText")]
     assert texts == ["Traceback\n  deep inside"]
     dialog.reject()
+
+
+@pytest.mark.parametrize("details", ["", "Traceback"])
+def test_details_say_in_full_what_a_notice_says_briefly(qtbot, details):
+    dialog = show_details(Problem("The whole sentence.", details, "Briefly."))
+    qtbot.addWidget(dialog)
+    assert dialog.findChild(QLabel).text() == "The whole sentence."
+    assert dialog.findChild(QPlainTextEdit).isVisible() == bool(details)
+    dialog.reject()
+
+
+def test_the_notice_of_an_engine_that_ended_is_read_whole(qtbot):
+    """napari elides a notice to its first line."""
+    notice = NapariQtNotification(ENDED, "warning")
+    qtbot.addWidget(notice)
+    notice.show()
+    QApplication.processEvents()
+    assert notice.message.fontMetrics().horizontalAdvance(ENDED) < notice.message.width()
 
 
 # Widths
