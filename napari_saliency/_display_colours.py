@@ -52,13 +52,40 @@ def colormap(display: Display) -> dict[str, Any]:
         rises smoothly and is full at 80 % of the limit: weak noise does not veil the picture.
     """
     name = display.colormap or ("diverging" if display.diverging else "heat")
-    stops = _STOPS[name][display.diverging]
+    return _made(f"saliency {name}", _STOPS[name][display.diverging], display)
+
+
+def error_colormap(display: Display, beside: str) -> dict[str, Any]:
+    """Make the colours of a map's standard error: one hue, and another than those of the map.
+
+    Cyan, and green where signs are shown, as blue and cyan are some colormaps' negative; the other one where the
+    map itself has that hue. For limits of both signs they are mirrored about 0: the error's can be the map's.
+
+    Parameters
+    ----------
+    display : Display
+        Of the map.
+    beside : str
+        Name of the map's colormap, which need not be one of ours.
+
+    Returns
+    -------
+    dict
+        As of `colormap`, which see.
+    """
+    hues = ("green", "cyan") if display.diverging else ("cyan", "green")
+    name = next(hue for hue in hues if hue not in beside)
+    stops = _STOPS[name][0]
+    return _made(f"saliency error {name}", stops[:0:-1] * display.diverging + stops, display)
+
+
+def _made(title: str, stops: tuple[str, ...], display: Display) -> dict[str, Any]:
     controls = np.linspace(0, 1, _STEPS, dtype=np.float32)
     places = np.linspace(0, 1, len(stops))
     rgb = np.array([[int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)] for stop in stops])
     strength = np.abs(2 * controls - 1) if display.diverging else controls
     columns = [np.interp(controls, places, channel) for channel in rgb.T] + [_opacity(strength)]
-    title = f"saliency {name}{' ±' if display.diverging else ''}"
+    title += " ±" * display.diverging
     return {"name": title, "colors": np.stack(columns, axis=-1).astype(np.float32), "controls": controls}
 
 

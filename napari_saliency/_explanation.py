@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_saliency import _display
+from napari_saliency._display_colours import error_colormap
 from napari_saliency._types import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ class Explanation:
         display : Display, optional
             How the map is shown; by default the largest magnitude of the channels.
         error : bool
-            Show its standard error, in the map's own colours and contrast limits, so that they can be
-            compared.
+            Show its standard error, in colours of its own and with the map's contrast limits, so that they can
+            be compared and not confused.
 
         Returns
         -------
@@ -156,7 +157,10 @@ class Explanation:
             **self._place(self.error_name if error else self.name, apart),
             **_display.appearance([reduced], display),
         }
-        return self.reduced_error(display) if error else reduced, attributes, "image"
+        if not error:
+            return reduced, attributes, "image"
+        colours = error_colormap(display, attributes["colormap"]["name"])
+        return self.reduced_error(display), {**attributes, "colormap": colours}, "image"
 
     def _place(self, name: str, apart: int = 0) -> dict[str, Any]:
         """What layers of every kind have; ``apart`` axes stand before the map's own."""

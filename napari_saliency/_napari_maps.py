@@ -14,8 +14,9 @@ sets on it in napari stays: opacity, blending, gamma, interpolation, visibility,
 A new layer (after Keep, deletion, or for another picture) begins with the look of the last one.
 
 Where errors are wanted, and a map has one, the same holds for a second layer, right above the map. It begins
-with the map's look, and its contrast limits are the map's, whoever set those, so that the eye can compare. It
-goes when a map that is complete has no error; while one that is not complete has none yet, it is empty.
+with the map's look, but in other colours, so that nobody takes it for a map; and its contrast limits are the
+map's, whoever set those, so that the eye can compare. It goes when a map that is complete has no error; while one
+that is not complete has none yet, it is empty.
 What is selected stays so: napari's layer controls are the map's unless the user asks for the error's.
 
 Channels that are left apart are an axis before all others, which napari's slider steps through; the same
@@ -32,7 +33,7 @@ import numpy as np
 from napari.utils import Colormap
 
 from napari_saliency import _display
-from napari_saliency._display_colours import colormap
+from napari_saliency._display_colours import colormap, error_colormap
 from napari_saliency._display_place import compose, stacked
 from napari_saliency._napari_live import Content, Delay, Limits, Live, LiveLayers, different, look_of
 
@@ -160,6 +161,8 @@ class MapLayers:
         if before.diverging != display.diverging:
             look["rendering"] = _display.rendering(display)
         self._maps.restyle(look)
+        if "colormap" in look:
+            look["colormap"] = self._error_colormap(look["colormap"])
         self._errors.restyle(look)
         for live in self._maps:
             if live.source is not current:
@@ -198,13 +201,17 @@ class MapLayers:
             values = np.full_like(self._view(explanation).values, np.nan)
         else:
             return
-        if live is None and not self._errors.look:
-            self._errors.look = look_of(below.layer)
+        if live is None:
+            usual = {**look_of(below.layer), "colormap": self._error_colormap(below.layer.colormap)}
+            self._errors.look = usual | self._errors.look
         content = _content(shown, values, below.layer.contrast_limits, explanation.error_name)
         active = self._layers.selection.active
         self._errors.show(source, content, below.layer)
         if live is None:
             self._layers.selection.active = active
+
+    def _error_colormap(self, beside: Colormap) -> Colormap:
+        return Colormap(**error_colormap(self._display, beside.name))
 
     def _contrast_moved(self, live: Live) -> None:
         """Let an error's contrast follow its map's, whoever set that."""

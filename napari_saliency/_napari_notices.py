@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def notify(problem: Problem, show_details: Callable[[Problem], None]) -> None:
-    """Show a problem, and what lies behind it on a button's press."""
-    actions = (("Details", lambda *_: show_details(problem)),) if problem.details else ()
-    notification_manager.dispatch(Notification(problem.message, "warning", actions=actions))
+    """Show a problem, and what lies behind it on a button's press.
+
+    napari's notices have one line of some forty letters until they are unfolded.
+    """
+    more = problem.details or problem.brief
+    actions = (("Details", lambda *_: show_details(problem)),) if more else ()
+    notification_manager.dispatch(Notification(problem.brief or problem.message, "warning", actions=actions))
 
 
 def warn(message: str) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PATIENCE = 3.0
 """Seconds after which a model that nobody waits for any more, and that still loads, ends with its engine."""
 
+ENDED = "The engine ended: see Details."
+"""As much as a notice of napari's shows."""
+
 
 class OpenModel:
     """One engine and the model in it. Starts the engine at once, before any model is asked for.
@@ -206,7 +209,7 @@ class OpenModel:
                 else ("", "")
             )
             text = f"The engine process ended{doing}: it was killed, or ran out of memory. It starts again.{again}"
-            self._failed(Problem(text, _engine.last_words()))
+            self._failed(Problem(text, _engine.last_words(), ENDED))
             self._restart("lost")
 
     def _restart(self, words: str) -> None:

@@ -20,8 +20,9 @@ MOST_TERMS = 4
 NEAR = 5
 """Labels that are named in place of one that does not exist."""
 
-# A sign stands alone or before a number: "jack-o'-lantern" and "T-shirt" are labels.
-_SIGN = re.compile(r"(?:^|\s)\s*([+−-])(?=\s|[\d.])")
+_SIGN = re.compile(r"([+−-])")
+# What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
+_PLAIN_SIGN = re.compile(r"(?:^|\s)\s*([+−-])(?=\s|[\d.])")
 _FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+)(\S.*)")
 
 
@@ -63,9 +64,10 @@ def _check_exists(number: int, prediction: Prediction) -> None:
 
 
 def weights_of(text: str, prediction: Prediction) -> Weights:
-    """Weights of a class by its label, or of a sum, as in ``cat - 0.5 dog + zebra``.
+    """Weights of a class by its label or number, or of a sum, as in ``cat - 0.5 dog + zebra`` or ``285+281``.
 
-    Signs stand between spaces, a factor before its label; `sum_words` writes what this reads.
+    A factor stands before its class. A label may hold signs, or be a number: where a text can be read in two ways
+    the longer label counts, and a label before a number. `sum_words` writes what this reads.
 
     Raises
     ------
@@ -77,22 +79,49 @@ def weights_of(text: str, prediction: Prediction) -> Weights:
             f"nothing is named: give a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
         )
     plain = [_plain(label) for label in prediction.labels]
-    parts = _SIGN.split(text)
-    if len(parts) == 1 or _plain(text) in plain:
-        terms = [("+", text)]
-    else:
-        terms = [
-            *([("+", parts[0])] if parts[0].strip() else []),
-            *zip(parts[1::2], parts[2::2], strict=True),
-        ]
     found: dict[int, float] = {}
-    for sign, term in terms:
+    for sign, term in _read(text, frozenset(plain)) or _split(_PLAIN_SIGN, text):
         weight, number = _term(term.strip(), plain, prediction)
         found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
     weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
     if not weights:
         raise ValueError(f"nothing is left of {text!r}: its terms cancel each other")
     return weights
+
+
+def _split(sign: re.Pattern[str], text: str) -> list[tuple[str, str]]:
+    """Cut a sum at its signs into (sign, term)."""
+    first, *others = sign.split(text)
+    return [("+", first)] * bool(first.strip() or not others) + [*zip(others[::2], others[1::2], strict=True)]
+
+
+def _read(text: str, plain: frozenset[str]) -> list[tuple[str, str]]:
+    """Cut a sum where each of its terms has a meaning, the first ones as long as can be; nothing if it cannot be."""
+    if _plain(text) in plain:  # which may begin with a sign
+        return [("+", text)]
+    parts = _split(_SIGN, text)
+    most = max(len(_SIGN.findall(label)) for label in plain)  # in one term
+    ends = {len(parts): len(parts)}  # where the term ends that begins here, if all that follows has a meaning
+    for start in reversed(range(len(parts))):
+        for stop in range(min(start + 1 + most, len(parts)), start, -1):
+            if stop in ends and _means(_joined(parts[start:stop]), plain):
+                ends[start] = stop
+                break
+    terms, start = [], 0
+    while start in ends and start < len(parts):
+        terms.append((parts[start][0], _joined(parts[start : ends[start]])))
+        start = ends[start]
+    return terms
+
+
+def _joined(parts: Sequence[tuple[str, str]]) -> str:
+    """One term that has signs within."""
+    return (parts[0][1] + "".join(sign + text for sign, text in parts[1:])).strip()
+
+
+def _means(term: str, plain: frozenset[str]) -> bool:
+    factor = _FACTOR.fullmatch(term)
+    return any(_plain(name) in plain or name.isdecimal() for name in (term, factor[2] if factor else term))
 
 
 def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, int]:
@@ -103,16 +132,20 @@ def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, i
 
 
 def _find_label(text: str, plain: list[str], prediction: Prediction) -> int:
-    matches = [i for i, label in enumerate(plain) if label == _plain(text)]
+    name = _plain(text)
+    matches = [i for i, label in enumerate(plain) if label == name]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise ValueError(
             f"{text!r} names the {PLURALS[prediction.noun]} {', '.join(map(str, matches))}: give one by its index"
         )
+    if text.isdecimal():
+        _check_exists(int(text), prediction)
+        return int(text)
     if not text:
         raise ValueError(f"a sign is followed by nothing: give a {prediction.noun}, or a sum of them")
-    near = _near(_plain(text), plain, prediction)
+    near = _near(name, plain, prediction)
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{hint}")
 

@@ -116,10 +116,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that went wrong, in one sentence, with the engine's traceback behind it."""
+    """Something that went wrong, in one sentence, with the engine's traceback behind it.
+
+    Attributes
+    ----------
+    message : str
+        The sentence.
+    details : str
+        The traceback, or what else is known.
+    brief : str
+        What a notice of one line says instead, where it must be understood at a glance; it sends to the details.
+    """
 
     message: str
     details: str = ""
+    brief: str = ""
 
     @classmethod
     def of(cls, what: str, error: BaseException) -> Self:

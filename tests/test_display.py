@@ -14,7 +14,7 @@ from napari_saliency._display import (
     reduce,
     reduce_error,
 )
-from napari_saliency._display_colours import colormap
+from napari_saliency._display_colours import colormap, error_colormap
 from napari_saliency._display_place import compose, stacked
 from napari_saliency._placement import Placement
 
@@ -230,6 +230,30 @@ def test_defaults_suit_what_is_shown():
 def test_different_colours_have_different_names():
     made = [colormap(Display(sign=sign, colormap=n)) for n in COLORMAPS for sign in ("absolute", "signed")]
     assert len({colours["name"] for colours in made}) == len(made)
+
+
+@pytest.mark.parametrize("name", COLORMAPS)
+@pytest.mark.parametrize("sign", ["absolute", "signed"])
+def test_an_errors_colours_are_far_from_those_of_its_map(name, sign):
+    """Wherever both cover the picture: 20 in CIELAB is told apart at a glance, 2 side by side."""
+    from skimage.color import rgb2lab
+
+    display = Display(sign=sign, colormap=name)
+    shown = colormap(display)
+    error = error_colormap(display, shown["name"])
+    dense = [rgb2lab(made["colors"][made["colors"][:, 3] > 0.5][None, :, :3])[0] for made in (shown, error)]
+    assert np.linalg.norm(dense[0][:, None] - dense[1], axis=-1).min() > 20
+
+
+@pytest.mark.parametrize("name", COLORMAPS)
+def test_an_errors_colours_are_transparent_at_0_and_alike_on_both_sides_of_it(name):
+    display = Display(sign="signed", colormap=name)
+    colours = error_colormap(display, "saliency " + name)["colors"]
+    np.testing.assert_allclose(colours, colours[::-1], atol=1e-6)
+    assert colours[64, 3] == 0
+    assert colours[0, 3] == colours[-1, 3] == 1
+    one_sided = error_colormap(Display(colormap=name), "saliency " + name)["colors"]
+    assert (one_sided[0, 3], one_sided[-1, 3]) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from napari_saliency import _engine
 from napari_saliency._inspection import Inspection
+from napari_saliency._open_model import ENDED
 from napari_saliency._state import Phase, Picture
 from napari_saliency.metrics import CHECKS
 from napari_saliency.models import trust
@@ -91,6 +92,7 @@ def test_killed_while_idle_it_is_noticed_and_comes_back(desk):
     os.kill(engine_pid(), signal.SIGKILL)
     desk.until(lambda: desk.problems)
     assert "engine process ended" in desk.problems[0].message
+    assert desk.problems[0].brief == ENDED
     desk.until(desk.ready)
     desk.inspection.explain()
     desk.until(lambda: desk.inspection.explanation is not None)

@@ -1,5 +1,6 @@
 """The one door: pictures in, explanations out."""
 
+import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from napari_saliency._explain import Question as Asked
 from napari_saliency._explain import answers, explain, explain_batch
 from napari_saliency._placement import Placement, Region
 from napari_saliency._preprocessing import PREPROCESSINGS
-from napari_saliency._resolve import resolve, target_label, weights_of
+from napari_saliency._resolve import resolve, sum_words, target_label, weights_of
 from napari_saliency._types import SCORES, ModelError, Prediction, Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
@@ -247,7 +248,14 @@ def test_a_target_in_words(target, words):
     [
         ("zebra - bear", {2: 1, 3: -1}),
         ("zebra − Bear", {2: 1, 3: -1}),
-        ("-zebra", None),
+        ("-zebra", {2: -1}),
+        ("zebra+bear", {2: 1, 3: 1}),
+        ("zebra-0.5 Egyptian_cat−bear", {1: -0.5, 2: 1, 3: -1}),
+        ("2", {2: 1}),
+        ("2 + 3", {2: 1, 3: 1}),
+        ("2+3-0", {0: -1, 2: 1, 3: 1}),
+        ("0.5 * 2 - zebra -3", {2: -0.5, 3: -1}),
+        ("2 3", {3: 2}),
         ("- zebra", {2: -1}),
         ("0.5 tabby cat -2 · Egyptian_cat", {0: 0.5, 1: -2}),
         ("zebra + .5 * zebra + bear", {2: 1.5, 3: 1}),
@@ -255,13 +263,9 @@ def test_a_target_in_words(target, words):
     ],
 )
 def test_a_sum_in_words(words, weights):
-    if weights is None:
-        with pytest.raises(ValueError, match="no class '-zebra'"):
-            resolve(words, prediction_of(1, 3, 2, 0))
-    else:
-        target = resolve(words, prediction_of(1, 3, 2, 0), "probability")
-        assert target == Target.weighted(weights, "probability")
-        assert resolve(target_label(target, LABELS), prediction_of(1, 3, 2, 0), "probability") == target
+    target = resolve(words, prediction_of(1, 3, 2, 0), "probability")
+    assert target == Target.weighted(weights, "probability")
+    assert resolve(target_label(target, LABELS), prediction_of(1, 3, 2, 0), "probability") == target
 
 
 def named(*labels, channels=False):
@@ -286,6 +290,26 @@ def test_labels_may_look_like_sums_and_numbers():
     assert weights_of("12", named(*labels)) == ((3, 1.0),)
     assert weights_of("3 - 12", named(*labels)) == ((2, 1.0), (3, -1.0))
     assert weights_of("2 3 - jack-o'-lantern", named(*labels)) == ((2, 2.0), (4, -1.0))
+    assert weights_of("3-jack-o'-lantern+12", named(*labels)) == ((2, 1.0), (3, 1.0), (4, -1.0))
+    assert weights_of("12 - salt - pepper", named(*labels)) == ((0, -1.0), (3, 1.0))
+    assert weights_of("1", named(*labels)) == ((1, 1.0),)  # no label is that
+
+
+def test_an_exact_label_comes_before_a_sum_and_before_a_number():
+    labels = ("T", "shirt", "T-shirt", "1", "a+b", "a", "b", "-1")
+    for number, label in enumerate(labels):
+        assert weights_of(label, named(*labels)) == ((number, 1.0),)
+    assert weights_of("a+b+T-shirt", named(*labels)) == ((2, 1.0), (4, 1.0))
+    assert weights_of("b+a", named(*labels)) == ((5, 1.0), (6, 1.0))
+    assert weights_of("shirt-T", named(*labels)) == ((0, -1.0), (1, 1.0))
+
+
+def test_a_sum_of_all_classes_is_read_at_once():
+    labels = tuple(f"class-{n}" for n in range(1000))
+    weights = tuple((n, n + 1.0) for n in range(1000))
+    begin = time.perf_counter()
+    assert weights_of(sum_words(weights, labels), named(*labels)) == weights
+    assert time.perf_counter() - begin < 5
 
 
 @pytest.mark.parametrize(
@@ -296,6 +320,9 @@ def test_labels_may_look_like_sums_and_numbers():
         ("", "nothing is named: give a class, or a sum of classes"),
         ("  ", "nothing is named"),
         ("zebra -", "the model has no class 'zebra -'"),
+        ("zebra+ber", r"the model has no class 'zebra\+ber'"),
+        ("zebra + 4", "class 4 does not exist: the model has classes 0 to 3"),
+        ("1.5", r"the model has no class '1\.5'"),
         ("zebra - ", "a sign is followed by nothing: give a class"),
     ],
 )

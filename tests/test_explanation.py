@@ -61,7 +61,7 @@ def test_the_error_is_a_layer_that_can_be_compared_with_its_map(explanation):
     np.testing.assert_allclose(error.data, layer.data / 4)
     assert error.name == "tabby · Gradient · standard error"
     assert error.contrast_limits == layer.contrast_limits
-    assert error.colormap.name == layer.colormap.name
+    assert (layer.colormap.name, error.colormap.name) == ("saliency heat", "saliency error cyan")
     np.testing.assert_array_equal(error.extent.world, layer.extent.world)
     with pytest.raises(ValueError, match="Gradient did not sample"):
         explanation.to_layer(error=True)

@@ -684,6 +684,15 @@ def test_problems_become_notifications_with_details_behind_them():
     assert notification_manager.records[-1].actions == ()
 
 
+def test_a_notice_may_be_briefer_and_then_has_the_sentence_behind_it():
+    shown = []
+    notify(Problem("A long sentence.", brief="See Details."), shown.append)
+    record = notification_manager.records[-1]
+    assert record.message == "See Details."
+    record.actions[0][1](None)
+    assert shown[0].message == "A long sentence."
+
+
 def closed(viewer, inspection):
     """Use a connection, close it, and keep no more than a weak reference."""
     viewing = Viewing(viewer, inspection, lambda call: None, at_once)

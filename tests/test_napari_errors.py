@@ -72,7 +72,7 @@ def test_it_lies_right_above_its_map_and_can_be_compared_with_it(viewer, inspect
     np.testing.assert_array_equal(error.data, np.full((4, 4), 0.25))
     np.testing.assert_array_equal(error.extent.world, shown.extent.world)
     assert error.contrast_limits == shown.contrast_limits == [0, 3]
-    assert error.colormap.name == "viridis"
+    assert error.colormap.name == "saliency error cyan"
     assert viewing.pictures == [viewer.layers["photo"]]  # it is none
     viewing.errors = False
     assert [layer.name for layer in viewer.layers] == ["photo", shown.name]
@@ -137,7 +137,50 @@ def test_it_follows_the_display(viewer, inspection, viewing, error):
     (shown,) = of(viewer, "map")
     np.testing.assert_allclose(error.data, np.full((4, 4), 0.75))
     assert error.contrast_limits == shown.contrast_limits == [-3, 3]
-    assert error.colormap.name == shown.colormap.name == "saliency diverging ±"
+    assert (shown.colormap.name, error.colormap.name) == ("saliency diverging ±", "saliency error green ±")
+
+
+def test_its_colours_are_never_the_maps_whoever_chose_those(viewer, inspection, viewing):
+    viewing.errors = True
+    for display, colours in ((Display(), "cyan"), (Display(colormap="cyan"), "green")):
+        viewing.display = display
+        sampled(inspection)
+        assert of(viewer, "error")[0].colormap.name == f"saliency error {colours}"
+    viewing.keep()
+    viewing.display = Display()
+    sampled(inspection)
+    assert [layer.colormap.name[15:] for layer in of(viewer, "error")] == [
+        "cyan",
+        "green",
+    ]  # that kept its own
+
+
+def test_its_colours_are_not_those_that_the_user_gave_the_map(viewer, inspection, viewing):
+    sampled(inspection)
+    of(viewer, "map")[0].colormap = "cyan"  # napari's own
+    viewing.errors = True
+    assert of(viewer, "error")[0].colormap.name == "saliency error green"
+
+
+def test_its_colours_are_the_users_until_the_maps_are_changed(viewer, inspection, viewing, error):
+    error.colormap = "magma"
+    sampled(inspection, 1)
+    viewing.display = Display(clip=90)
+    viewing.errors = False
+    viewing.errors = True
+    (again,) = of(viewer, "error")
+    assert again.colormap.name == "magma"
+    viewing.display = Display(colormap="jet")
+    assert again.colormap.name == "saliency error cyan"
+
+
+def test_a_display_that_is_changed_before_leaves_it_the_maps_look(viewer, inspection, viewing):
+    viewing.display = Display(colormap="green")
+    sampled(inspection)
+    viewing.errors = True
+    (shown,), (error,) = of(viewer, "map"), of(viewer, "error")
+    assert (error.blending, error.interpolation2d) == (shown.blending, shown.interpolation2d)
+    assert error.colormap.name == "saliency error cyan"
 
 
 def test_it_goes_with_a_map_that_has_none_and_comes_back(viewer, inspection, viewing, error):

@@ -12,22 +12,34 @@ import pytest
 from analytic import Linear, Spatial, pictures
 from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
-from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLabel,
+    QMenu,
+    QPlainTextEdit,
+    QScrollArea,
+    QStyle,
+    QStyleOptionViewItem,
+)
 
 from napari_saliency import _engine, models
 from napari_saliency._display import Display
 from napari_saliency._explain import explain
 from napari_saliency._inspection import Inspection
 from napari_saliency._napari import Viewing
+from napari_saliency._open_model import ENDED
 from napari_saliency._panels import class_table, questions, run
 from napari_saliency._panels import model as model_module
-from napari_saliency._panels._style import INDENT, Colours, breakable, combo, note, say, sheet
+from napari_saliency._panels._style import INDENT, MARGIN, Colours, breakable, combo, note, say, sheet
 from napari_saliency._panels.check import MARKS, START, CheckSection
 from napari_saliency._panels.class_table import ClassTableModel, percent
 from napari_saliency._panels.classes import ClassSection
+from napari_saliency._panels.curve import CurveView
 from napari_saliency._panels.details import show_details
 from napari_saliency._panels.display import DisplaySection, summary
 from napari_saliency._panels.inside import WHOLE
@@ -42,7 +54,7 @@ from napari_saliency._state import ModelStatus, Phase, Picture, Problem, Progres
 from napari_saliency._types import Prediction, Target
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._registry import Method, options_of
-from napari_saliency.metrics import Curve, Finding
+from napari_saliency.metrics import CHECKS, Curve, Finding
 from napari_saliency.models import InputSpec, Settings, catalogue
 
 pytestmark = pytest.mark.viewer
@@ -1201,6 +1213,16 @@ def test_any_sum_of_classes_can_be_typed(classes, qtbot):
     assert section.table.currentIndex().row() == rows(section).index(3)
 
 
+@pytest.mark.parametrize("text", ["3 + 7", "3+7", "class number 3+class number 7", "class number 3+7"])
+def test_sums_are_typed_by_numbers_and_without_spaces_too(classes, qtbot, text):
+    section, inspection = classes()
+    focus(qtbot, section.sum.line)
+    section.sum.line.setText(text)
+    qtbot.keyClick(section.sum.line, Qt.Key.Key_Return)
+    assert inspection.request.target == Target.weighted({3: 1, 7: 1})
+    assert section.sum.line.text() == "class number 3 + class number 7"
+
+
 def test_a_sum_that_makes_no_sense_gets_a_sentence_and_can_be_corrected(classes, qtbot):
     section, inspection = classes()
     line = section.sum.line
@@ -1468,7 +1490,7 @@ def test_the_error_is_offered_where_there_is_one(display, viewer, viewing, inspe
     assert "Gradient does not sample" in display.errors.toolTip()
     inspection.finish(stderr=np.ones((3, 4), np.float32))
     assert display.errors.isEnabled()
-    assert "as bright as the map" in display.errors.toolTip()
+    assert "as strong as the map" in display.errors.toolTip()
     display.errors.click()
     assert viewing.errors
     assert viewer.layers[2].name.endswith("standard error")
@@ -1585,6 +1607,24 @@ def test_details_can_be_read_and_closed(qtbot):
     texts = [child.toPlainText() for child in dialog.children() if hasattr(child, "toPlainText")]
     assert texts == ["Traceback\n  deep inside"]
     dialog.reject()
+
+
+@pytest.mark.parametrize("details", ["", "Traceback"])
+def test_details_say_in_full_what_a_notice_says_briefly(qtbot, details):
+    dialog = show_details(Problem("The whole sentence.", details, "Briefly."))
+    qtbot.addWidget(dialog)
+    assert dialog.findChild(QLabel).text() == "The whole sentence."
+    assert dialog.findChild(QPlainTextEdit).isVisible() == bool(details)
+    dialog.reject()
+
+
+def test_the_notice_of_an_engine_that_ended_is_read_whole(qtbot):
+    """napari elides a notice to its first line."""
+    notice = NapariQtNotification(ENDED, "warning")
+    qtbot.addWidget(notice)
+    notice.show()
+    QApplication.processEvents()
+    assert notice.message.fontMetrics().horizontalAdvance(ENDED) < notice.message.width()
 
 
 # Widths
@@ -1953,7 +1993,7 @@ def test_a_curve_goes_through_its_points(check, inspection):
     curve = check.results["deletion"].curve
     picture = curve.grab().toImage()
     scale = picture.width() / curve.width()
-    left, right, top, bottom = 34, curve.width() - 4, 3.5, 76 - 16 - 2.5
+    left, right, top, bottom = 34, curve.width() - 4, 14 + 3.5, 90 - 16 - 2.5
     colour = check.colours.bar
 
     def is_near(x, y):
@@ -1966,6 +2006,31 @@ def test_a_curve_goes_through_its_points(check, inspection):
     assert is_near(*quarter)
     assert is_near((left + right) / 2, bottom)
     assert not is_near((left + right) / 2, top + 5)
+
+
+AXES = [("share of pixels", "probability", 2), ("layers randomised", "similarity", 1)]
+
+
+@pytest.mark.parametrize(("across", "up", "lines"), AXES)
+def test_axes_are_named_where_the_panel_is_narrow_too(made, monkeypatch, across, up, lines):
+    """In full, and apart from the names of the lines; with less room the name across ends in an ellipsis."""
+    said = []
+    monkeypatch.setattr(QPainter, "drawText", lambda painter, *a: said.append((a, painter.fontMetrics())))
+    curve = made(
+        lambda: CurveView(Colours.of_theme("dark")), width=280 - 2 * MARGIN - 14
+    )  # bar for scrolling
+    curve.show_curves([replace(line, across=across, up=up) for line in LINES[:lines]], curve._colours)
+    curve.grab()
+    placed = {a[-1]: (a[0], metrics.horizontalAdvance(a[-1])) for a, metrics in said}
+    assert {across, up, *(line.label for line in LINES[:lines])} <= placed.keys()
+    (right, width), (left, long) = placed[across], placed[LINES[lines - 1].label]
+    assert left.x() + long < right.x()
+    assert right.x() + width <= curve.width()
+    assert placed[up][0].y() < 14  # above the highest number
+    said.clear()
+    curve.resize(150, curve.height())
+    curve.grab()
+    assert not any(a[-1] == across for a, _ in said)
 
 
 @pytest.mark.parametrize("curves", [(), (Curve("map", np.float32([0]), np.float32([0])),)])
@@ -1984,6 +2049,42 @@ def test_long_verdicts_are_read_in_full_at_every_width(made, inspection, width):
     assert section.minimumSizeHint().width() <= 270
     assert verdict.hasHeightForWidth()
     assert verdict.text().count("many words") == 5
+
+
+class Cramped(QObject):
+    """Notes the wrapped labels that are painted with less height than their lines take."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def eventFilter(self, label, event):
+        painted = event.type() == QEvent.Type.Paint and isinstance(label, QLabel) and label.wordWrap()
+        if painted and label.height() < label.heightForWidth(label.width()):
+            self.texts.append(label.text())
+        return False
+
+
+def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made, inspection, qtbot):
+    area = made(QScrollArea, width=340)  # as in the panel
+    area.setWidgetResizable(True)
+    section = CheckSection(inspection)
+    area.setWidget(section)
+    qtbot.waitExposed(area)
+    cramped, known = Cramped(), {}
+    application = QApplication.instance()
+    application.installEventFilter(cramped)
+    for number, name in enumerate(CHECKS):
+        for done in (3, 4):
+            inspection.checking.set(findings={**known, name: Finding(done, 12)}, waiting=(name,))
+            qtbot.wait(5)
+        known[name] = found(verdict="A verdict of a few lines. " * 4, curves=LINES[: number % 2])
+        inspection.checking.set(findings=known)
+        verdict = section.results[name].verdict
+        assert verdict.height() >= verdict.heightForWidth(verdict.width())  # before Qt can paint
+        qtbot.wait(5)
+    application.removeEventFilter(cramped)
+    assert not cramped.texts
 
 
 def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):

@@ -2,19 +2,22 @@
 
 import json
 
+import numpy as np
 import pytest
+from analytic import Linear
 from fakes import FakeInspection, info, prediction
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_saliency._explain import explain
 from napari_saliency._panels import remembered
 from napari_saliency._panels.method import MethodSection
 from napari_saliency._panels.model import ModelSection
 from napari_saliency._panels.options import MORE, OptionForm
 from napari_saliency._panels.searching import Search, widen
-from napari_saliency._state import ModelStatus, Phase
+from napari_saliency._state import ModelStatus, Phase, Picture
 from napari_saliency.methods import METHODS
-from napari_saliency.models import Layer
+from napari_saliency.models import InputSpec, Layer
 
 pytestmark = pytest.mark.viewer
 DEEP = info(layers=tuple(Layer(f"conv{n}_block{n % 3}", (7, 7), 8) for n in range(300)))
@@ -355,6 +358,51 @@ def test_numbers_that_do_not_fit_the_picture_or_each_other_are_told_where_the_co
     assert section.cost.text().startswith("Stride=4 is more than window=2: ")
     section.choose("occlusion", window=(8, 4), stride=4)
     assert "passes of the model" in section.cost.text()
+
+
+GIVES = frozenset(method.needs for method in METHODS.values())
+COLOURED = [
+    (name, option.name)
+    for name, method in METHODS.items()
+    for option in method.options
+    if option.several and option.type is float
+]
+
+
+@pytest.mark.parametrize(("method", "option"), COLOURED)
+def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, inspection, method, option):
+    section = made(MethodSection, inspection)
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info(gives=GIVES)))
+    section.choose(method, **{option: (10, 20)})
+    words = section.cost.text()
+    assert words.startswith("The colour (10.0, 20.0) has 2 numbers, but the picture 3 channels: ")
+    inspection.set_picture(Picture(1, "photo", lambda: (np.zeros((60, 80, 3), np.uint8), None)))
+    assert section.cost.text() == words
+    assert not inspection.of("explain")
+    for right in ((10, 20, 30), 10, "black"):
+        section.choose(method, **{option: right})
+        assert "colour" not in section.cost.text()
+    grey = info(gives=GIVES, input=InputSpec((224, 224), 1))
+    section.choose(method, **{option: (10, 20, 30)})
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "grey.keras", grey))
+    assert section.cost.text().startswith(
+        "The colour (10.0, 20.0, 30.0) has 3 numbers, but the picture 1 channel:"
+    )
+
+
+def test_a_colour_is_refused_in_the_words_of_the_method_itself(made, inspection):
+    section = made(MethodSection, inspection)
+    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
+    section.choose("occlusion", fill=(10, 20))
+    model = Linear()
+    with pytest.raises(ValueError, match="colour") as raised:
+        explain(model, np.zeros((8, 8, 3), np.uint8), method="occlusion", fill=(10, 20))
+    assert section.cost.text().casefold() == f"{raised.value}.".casefold()
+
+
+def test_colours_of_all_methods_that_compare_with_an_empty_picture_are_looked_at():
+    assert {("occlusion", "fill"), ("integrated_gradients", "baseline"), ("lime", "fill")} <= {*COLOURED}
+    assert {("kernel_shap", "fill"), ("rise", "fill")} <= {*COLOURED}
 
 
 def test_several_numbers_outlive_the_panel(made, inspection):

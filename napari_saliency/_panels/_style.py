@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QComboBox,
@@ -171,9 +171,24 @@ def note() -> QLabel:
 
 def say(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
     """Set a label's text, the whole of it in the tooltip too; hide it where there is nothing to say."""
+    before = label.text()
     label.setText(breakable(text))
     label.setToolTip(tooltip or text)
     label.setVisible(bool(text))
+    if isinstance(label, QLabel) and label.wordWrap() and label.text() != before:
+        make_room(label)
+
+
+def make_room(widget: QWidget) -> None:
+    """Lay out at once what is around a widget that needs more room.
+
+    Qt hands that on from parent to parent, an event each, and may paint before it has come to the last of them:
+    two lines of text in the room of one.
+    """
+    around = widget.parentWidget()
+    while around is not None:
+        QCoreApplication.sendPostedEvents(around, QEvent.Type.LayoutRequest)
+        around = around.parentWidget()
 
 
 _LONG = re.compile(r"\S{25,}")

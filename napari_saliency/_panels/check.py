@@ -102,6 +102,7 @@ class CheckSection(Section):
             if self._list.indexOf(result) != place:  # what was left out comes last
                 self._list.removeWidget(result)
                 self._list.insertWidget(place, result)
+                result.show()  # Qt would do so later, and it takes room from the others
             result.show_finding(checks.findings.get(name), checks.left_out.get(name, ""))
         self.refresh()
 
@@ -189,11 +190,11 @@ class Result(QWidget):
         """Show what was found so far, or why nothing was."""
         self._finding = finding
         self._runs = finding is not None and not finding.complete
-        verdict = finding.verdict if finding else ""
-        say(self.verdict, left_out or (RUNNING[1] if self._runs else verdict), tooltip=_details(finding))
         self.run.setVisible(bool(left_out))
         self.curve.setVisible(finding is not None and bool(finding.curves))
         self._paint()
+        verdict = finding.verdict if finding else ""
+        say(self.verdict, left_out or (RUNNING[1] if self._runs else verdict), tooltip=_details(finding))
 
     def _paint(self) -> None:
         colours, found = self._colours, self._finding

@@ -24,8 +24,7 @@ BUTTON_HELP = (
     "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one {0} alone.</p>"
 )
 SUM_HELP = (
-    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p>"
-    "<p>with spaces around its signs.</p>"
+    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p><p>by names or numbers.</p>"
 )
 SUMS = {
     "class": "tabby + 0.5 lynx - zebra",

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from napari_saliency._panels._style import Colours
     from napari_saliency.metrics import Curve
 
-HEIGHT = 76
-LEFT, BELOW = 34, 16  # pixels for the numbers and for the names of the lines
+HEIGHT = 90
+LEFT, ABOVE, BELOW = 34, 14, 16  # pixels for the numbers, for the name of what they are, for the other names
+APART = 14  # pixels between names
 
 
 class CurveView(QWidget):
-    """Curves over 0 to 1: the first in colour, the others muted, with their spread."""
+    """Curves over 0 to 1: the first in colour, the others muted, with their spread; and what the axes count."""
 
     def __init__(self, colours: Colours) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class CurveView(QWidget):
         font = painter.font()
         font.setPointSizeF(0.85 * font.pointSizeF())
         painter.setFont(font)
-        area = QRectF(LEFT, 3.5, self.width() - LEFT - 4, HEIGHT - BELOW - 6)
+        area = QRectF(LEFT, ABOVE + 3.5, self.width() - LEFT - 4, HEIGHT - ABOVE - BELOW - 6)
         self._draw_frame(painter, area)
         for number, curve in reversed([*enumerate(self.curves)]):
             colour = self._colour(number)
@@ -98,9 +99,15 @@ class CurveView(QWidget):
             painter.drawText(box, int(right | place), f"{value:.2g}")
 
     def _draw_names(self, painter: QPainter, area: QRectF) -> None:
-        left = area.left()
+        """Name the lines below them, as the axis across, and the axis up above its numbers."""
+        left, below, metrics = area.left(), HEIGHT - 4.0, painter.fontMetrics()
         for number, curve in enumerate(self.curves):
             painter.setPen(self._colour(number))
-            wide = painter.fontMetrics().horizontalAdvance(curve.label)
-            painter.drawText(QPointF(left, HEIGHT - 4.0), curve.label)
-            left += wide + 14
+            painter.drawText(QPointF(left, below), curve.label)
+            left += metrics.horizontalAdvance(curve.label) + APART
+        painter.setPen(self._colours.muted)
+        for curve in self.curves[:1]:
+            room = max(0, int(area.right() - left))
+            across = metrics.elidedText(curve.across, Qt.TextElideMode.ElideRight, room)
+            painter.drawText(QPointF(area.right() - metrics.horizontalAdvance(across), below), across)
+            painter.drawText(QPointF(LEFT, metrics.ascent() + 1.0), curve.up)

@@ -16,11 +16,12 @@ def show_details(problem: Problem) -> QDialog:
     dialog = QDialog(QApplication.activeWindow())
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle("Saliency: details")
-    dialog.resize(720, 360)
+    dialog.resize(720, 360 if problem.details else 0)  # as low as can be
     message = QLabel(problem.message)
     message.setWordWrap(True)
     text = QPlainTextEdit(problem.details)
     text.setReadOnly(True)
+    text.setHidden(not problem.details)
     text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
     buttons.rejected.connect(dialog.reject)

@@ -61,8 +61,8 @@ HELP = {
 
 KEEP = "Keep this map"
 ERROR_HELP = (
-    "Show the standard error of the map as a layer above it, in the same colours and contrast: "
-    "where it is as bright as the map, the map says nothing."
+    "Show the standard error of the map as a layer above it, in colours of its own, with the same contrast: "
+    "where it is as strong as the map, the map says nothing."
 )
 NO_ERROR = "{} does not sample, so it has no standard error; SmoothGrad does."
 NO_MAP = "There is no map yet."

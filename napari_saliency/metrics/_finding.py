@@ -31,12 +31,16 @@ class Curve:
         The points, by growing ``x``.
     spread : (n,) float32, optional
         Standard deviation of ``y``, where it is a mean.
+    across, up : str
+        What ``x`` and ``y`` count, in a few words; the same of all curves of a finding.
     """
 
     label: str
     x: Array
     y: Array
     spread: Array | None = None
+    across: str = ""
+    up: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from napari_saliency._types import Array, Targets
+from napari_saliency._types import Array, Score, Targets
 from napari_saliency.methods._baselines import GREYS, Empty, empty_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.metrics._finding import Curve, Finding, Subject
@@ -116,7 +117,7 @@ def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
     notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {_in_words(how.fill)}.")
     for begin, stop in chunks(len(stages), 1, subject.model.info.together(subject.space)):
         found.ravel()[begin:stop] = _measured(subject, empty, ranks, stages[begin:stop], how)
-        so_far = Finding(stop, len(stages), curves=_drawn(found), notes=notes)
+        so_far = Finding(stop, len(stages), curves=_drawn(found, _number(subject, how)), notes=notes)
         if stop < len(stages):
             yield so_far
     yield _judged(so_far, found, how)
@@ -157,20 +158,26 @@ def _measured(
     for picture, (order, step) in zip(pictures, stages, strict=True):
         turned = (ranks[order] < round(step * count / how.steps)).reshape(*subject.space, 1)
         picture[...] = np.where(turned == how.inserting, subject.x[0], empty[0])
-    plain = how.score == "logit" or model.info.ending == "quantity"
-    targets = Targets(subject.targets.weights, "logit" if plain else "probability")
+    drawn: Score = "probability" if _number(subject, how) == "probability" else "logit"
+    targets = Targets(subject.targets.weights, drawn)
     return model.weigh(model.scores(pictures), targets.repeat(len(stages)))
 
 
-def _drawn(found: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Curve, ...]:
+def _number(subject: Subject, how: _Curves) -> str:
+    """Name what is drawn of the target; of one that decreases it is the quantity with its sign turned."""
+    return "score" if subject.model.info.ending == "quantity" else how.score
+
+
+def _drawn(found: np.ndarray[Any, np.dtype[np.float64]], number: str) -> tuple[Curve, ...]:
     """The map's curve and the mean of the random ones, as far as they go."""
+    line = partial(Curve, across="share of pixels", up=number)
     shares = np.linspace(0, 1, found.shape[1], dtype=np.float32)
     known = ~np.isnan(found[0])
-    curves = [Curve("map", shares[known], found[0, known].astype(np.float32))]
+    curves = [line("map", shares[known], found[0, known].astype(np.float32))]
     complete = found[1:][~np.isnan(found[1:]).any(axis=1)]
     if len(complete):
         mean, spread = complete.mean(0).astype(np.float32), complete.std(0).astype(np.float32)
-        curves.append(Curve("random order", shares, mean, spread))
+        curves.append(line("random order", shares, mean, spread))
     return tuple(curves)
 
 

@@ -63,11 +63,8 @@ def model_randomisation(
             values = yield from subject.again(finding, model=stage.model)
             shares.append(stage.done / stage.total)
             alike.append(spearman(original, magnitude(values, axes)))
-            curve = Curve(
-                "similarity, from the top layer to all",
-                np.array(shares, np.float32),
-                np.array(alike, np.float32),
-            )
+            points = np.array(shares, np.float32), np.array(alike, np.float32)
+            curve = Curve("map", *points, across="layers randomised", up="similarity")
             finding = replace(finding, done=number * PARTS, curves=(curve,))
             if not finding.complete:
                 yield finding

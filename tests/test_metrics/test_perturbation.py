@@ -227,6 +227,20 @@ def test_the_maps_curve_comes_first():
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("ending", "score", "up"),
+    [
+        ("softmax", "probability", "probability"),
+        ("softmax", "logit", "logit"),
+        ("quantity", "probability", "score"),
+    ],
+)
+def test_curves_say_what_their_axes_count(name, ending, score, up):
+    found = last(name, subject(Linear(ending=ending)), score=score)
+    assert [(curve.across, curve.up) for curve in found.curves] == [("share of pixels", up)] * 2
+
+
+@BOTH
 def test_of_quantities_the_quantity_is_drawn(name):
     model = Linear(ending="quantity")
     values = contributions(model, "mean")

@@ -38,6 +38,7 @@ def test_similarity_is_that_of_maps_made_one_after_the_other(method):
     (curve,) = found.curves
     np.testing.assert_allclose(curve.x, [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
     np.testing.assert_allclose(curve.y, wanted, rtol=1e-6)
+    assert (curve.across, curve.up) == ("layers randomised", "similarity")
     assert found.figures["similarity at the end"] == pytest.approx(wanted[-1])
 
 
