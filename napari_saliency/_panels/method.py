@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from html import escape
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
@@ -19,7 +17,6 @@ from napari_saliency._panels.run import RunBar
 from napari_saliency._panels.searching import Search, widen
 from napari_saliency._types import DIRECTIONS, SCORES
 from napari_saliency.methods import METHODS, Option
-from napari_saliency.methods._baselines import empty_picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from napari_saliency._types import Score
     from napari_saliency.methods import Method
     from napari_saliency.models import ModelInfo
-    from napari_saliency.models._base import Model
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
 MANY = 500  # passes of the model from which it is said, before anything is run, how many there will be
@@ -166,7 +162,7 @@ class MethodSection(Section):
         values = {name: value for name, value in self.options.values.items() if name != SCORE}
         method = self._methods[self.method.currentData()]
         try:
-            _check_colours(method, values, info)
+            method.check_colours(values, info.input.channels)
             passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
         except ValueError as error:
             say(self.cost, f"{str(error)[:1].upper()}{str(error)[1:]}.")
@@ -211,16 +207,6 @@ def cost_words(passes: int, options: Mapping[str, Any]) -> str:
         return ""
     about = round(passes, 2 - len(str(passes)))
     return f"{'At most' if options.get('precision') else 'About'} {about:,} passes of the model."
-
-
-def _check_colours(method: Method, values: Mapping[str, Any], info: ModelInfo) -> None:
-    """Raise ValueError, as the method itself would when it is run, unless colours have a number for each channel."""
-    model = cast("Model", SimpleNamespace(info=info))  # all that is asked of it
-    pixel = np.zeros((1, 1, 1, info.input.channels), np.float32)
-    for option in method.options:
-        value = values.get(option.name)
-        if option.type is float and isinstance(value, tuple):  # of whole numbers there is one for each axis
-            empty_picture(model, pixel, value)
 
 
 def _score(scores: tuple[Score, ...]) -> Option:

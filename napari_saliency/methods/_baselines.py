@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Baseline = Literal["black", "white", "mean", "blur"]
 
-GREYS = {"min": 0, "max": 255}
+GREYS = {"min": 0, "max": 255, "each": "channels"}
 
 Empty = Annotated[Baseline | float | tuple[float, ...], GREYS]
 """A baseline by name; or a grey from 0 (black) to 255 (white), or one for each channel."""
@@ -53,12 +53,17 @@ def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
     if baseline == "mean":
         return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
     grey = {"black": 0.0, "white": 255.0}[baseline] if isinstance(baseline, str) else baseline
-    if isinstance(grey, tuple) and len(grey) != x.shape[-1]:
-        raise ValueError(
-            f"the colour {grey} has {len(grey)} numbers, but the picture {x.shape[-1]} "
-            f"channel{'s' * (x.shape[-1] > 1)}: give one number for all, or one for each"
-        )
+    check_colour(grey, x.shape[-1])
     return model.info.input.preprocessing(np.full(x.shape, grey, np.float32))
+
+
+def check_colour(colour: object, channels: int) -> None:
+    """Raise ValueError if it is several numbers, but not one for each channel."""
+    if isinstance(colour, tuple) and len(colour) != channels:
+        raise ValueError(
+            f"the colour {', '.join(f'{number:g}' for number in colour)} has {len(colour)} numbers, but the picture "
+            f"{channels} channel{'s' * (channels > 1)}: give one number for all, or one for each"
+        )
 
 
 def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:

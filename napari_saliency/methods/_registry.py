@@ -10,6 +10,8 @@ from numbers import Integral, Real
 from types import MappingProxyType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from napari_saliency.methods._baselines import check_colour
+
 if TYPE_CHECKING:
     from napari_saliency._types import Estimate, Needs, Shows
     from napari_saliency.models import ModelInfo
@@ -41,7 +43,8 @@ class Option:
     constraints : mapping
         From ``Annotated``: "min", "max", "step", "choices"; ``choices="layers"`` stands for the
         layers of the model at hand, ``choices="methods"`` for those methods that others can wrap.
-        "least" are words for the least value, as ``automatic``; "advanced" marks what is seldom changed.
+        "least" are words for the least value, as ``automatic``; "advanced" marks what is seldom changed;
+        ``each="channels"`` what may have one number for each channel.
     help : str
         From ``Annotated``, where several methods share it, or the parameter's text in the docstring.
     several : bool
@@ -179,6 +182,15 @@ class Method:
             If an option does not exist or its value is not allowed.
         """
         return completed(self.id, self.options, options)
+
+    def check_colours(self, options: Mapping[str, Any], channels: int) -> None:
+        """Raise ValueError if a colour does not have one number for each of a model's channels.
+
+        As the method itself does when it is run.
+        """
+        for option in self.options:
+            if option.constraints.get("each") == "channels":
+                check_colour(options.get(option.name), channels)
 
 
 def completed(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:
