@@ -1,9 +1,13 @@
 """The tools that write pages of the documentation."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from napari_saliency import explain, load_model
 
 pytestmark = pytest.mark.framework
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -44,3 +48,11 @@ def test_judging_one_method_keeps_the_lines_of_the_others(tool, monkeypatch, tmp
 
 def test_a_table_is_begun_where_there_is_none(tool, tmp_path):
     assert tool("judge").rows_of(tmp_path / "none.md") == {}
+
+
+def test_in_the_gallery_a_note_stands_on_a_line_of_its_own(tool):
+    explanation = explain(load_model("bundled:watermark"), np.zeros((64, 64, 3), np.uint8))
+    told = replace(explanation, diagnostics={"samples": 50.0, "gap": 0.5}, notes=("First.", "Second."))
+    row = tool("gallery").row
+    assert row("gradient", told).endswith(" | samples 50, gap 0.5<br>First.<br>Second. |")
+    assert row("gradient", replace(told, diagnostics={})).endswith(" | First.<br>Second. |")
