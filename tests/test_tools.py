@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_saliency import explain, load_model
+from napari_saliency import check, explain, load_model
 
 pytestmark = pytest.mark.framework
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -56,3 +56,37 @@ def test_in_the_gallery_a_note_stands_on_a_line_of_its_own(tool):
     row = tool("gallery").row
     assert row("gradient", told).endswith(" | samples 50, gap 0.5<br>First.<br>Second. |")
     assert row("gradient", replace(told, diagnostics={})).endswith(" | First.<br>Second. |")
+
+
+def test_what_random_weights_leave_is_counted_and_its_range_told(tool):
+    calibrate = tool("calibrate")
+    found = [
+        (0, "gradient", 0.5, -0.25, "good"),
+        (1, "gradient", 0.25, 0, "good"),
+        (1, "occlusion", 0.75, 0.5, "bad"),
+    ]
+    lines = calibrate.page([calibrate.Left("small", *each) for each in found]).splitlines()
+    assert "| Gradient (`gradient`) | 0.25 to 0.50 | -0.25 to 0.00 | 2 | 0 | 0 |" in lines
+    assert "| Occlusion (`occlusion`) | 0.75 to 0.75 | 0.50 to 0.50 | 0 | 0 | 1 |" in lines
+    (small,) = (line for line in lines if line.startswith("| `small`"))
+    none = "nothing to judge"
+    assert small == f"| `small` | 2 | 0.25 to 0.50 | {none} | {none} | 0.75 to 0.75 | {none} |"
+
+
+def test_what_is_measured_is_what_the_check_says(tool, tmp_path, capsys, monkeypatch):
+    """Of the networks, only those that are there are run: without other files the bundled one that draws its own."""
+    calibrate, file = tool("calibrate"), tmp_path / "page.md"
+    monkeypatch.setattr(calibrate, "MEASURED", ("gradient",))
+    monkeypatch.setattr("sys.argv", ["calibrate.py", str(file), "--pictures", "1", "--data", str(tmp_path)])
+    calibrate.main()
+    said = capsys.readouterr().out
+    assert "mnist/mnist_cnn.h5 is left out, for want of mnist/mnist_cnn.h5 and mnist/mnist.npz" in said
+    (picture,) = calibrate.marked(tmp_path, 1)
+    model = load_model("bundled:watermark")
+    explanation, uppers = explain(model, picture), []
+    for seed in calibrate.SEEDS:
+        options = {"model_randomisation": {"seed": seed}}
+        report = check(model, picture, explanation, "model_randomisation", options=options)
+        uppers.append(report.findings["model_randomisation"].figures["similarity, upper half"])
+    wanted = f"| `bundled:watermark` | 1 | {min(uppers):.2f} to {max(uppers):.2f} |"
+    assert wanted in file.read_text("utf-8").splitlines()
