@@ -97,9 +97,9 @@ class Checks:
     def elsewhere(self) -> Checks:
         """Forget what was found of a region, which is another one now."""
         asking = [name for name in self.findings if CHECKS[name].region]
-        return (
-            replace(self, findings={**self.findings, **dict.fromkeys(asking, ELSEWHERE)}) if asking else self
-        )
+        if not asking:
+            return self
+        return replace(self, findings={**self.findings, **dict.fromkeys(asking, ELSEWHERE)})
 
 
 NOTHING = Checks()

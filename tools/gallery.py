@@ -115,7 +115,7 @@ def row(name: str, explanation: Explanation) -> str:
         f"{key} {value:{'.0f' if value > 99 else '.2g'}}" for key, value in explanation.diagnostics.items()
     ]
     highest = limits([reduced(explanation)], Display())[1]
-    says = ", ".join([*said, *explanation.notes])
+    says = "<br>".join(filter(None, [", ".join(said), *explanation.notes]))
     return f"| {explanation.title} (`{name}`) | {highest:.2g} | {explanation.total} | {says} |"
 
 

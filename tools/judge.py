@@ -2,6 +2,8 @@
 
     python tools/judge.py [FILE, default docs/known_truth.md] [--only METHOD ...]
 
+With ``--only`` the lines of the other methods stay what they are in FILE.
+
 The network was trained so that it cheats (see its card): it looks for a small mark, and so should its maps.
 Only the picture knows where the mark is, not the method.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +26,7 @@ from scipy.ndimage import binary_dilation, map_coordinates
 from napari_saliency import METHODS, Display, Explanation, explain_batch, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +50,8 @@ succeeds here may still fail elsewhere.
 | method | strongest | (lowest) | all | highest | seconds a picture |
 | --- | --- | --- | --- | --- | --- |
 """
+ROW = re.compile(r"^\|[^|]*\(`(\w+)`\) \| ([\d.]+)% .*$", re.MULTILINE)
+"""A line of the table: the method, and its *strongest*."""
 
 
 class Verdict(NamedTuple):
@@ -103,8 +108,20 @@ def row(method: str, verdict: Verdict) -> str:
     )
 
 
+def rows_of(file: Path) -> dict[str, str]:
+    """The lines that a file has already, by method; none of methods that are no more."""
+    text = file.read_text("utf-8") if file.exists() else ""
+    return {found[1]: found[0] for found in ROW.finditer(text) if found[1] in METHODS}
+
+
+def table(rows: Mapping[str, str]) -> str:
+    """The lines, the best method first."""
+    best = sorted(rows.values(), key=lambda line: float(ROW.match(line)[2]), reverse=True)
+    return "\n".join(best) + "\n"
+
+
 def main() -> None:
-    """Write the table, the best method first."""
+    """Judge the methods, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", default="docs/known_truth.md", type=Path)
     maps = [name for name, method in METHODS.items() if method.shows == "map"]
@@ -113,14 +130,12 @@ def main() -> None:
     pictures, _, masks = watermark.dataset(watermark.FRESH_SEED, PICTURES, only=watermark.MARKED)
     masks = np.stack([binary_dilation(mask, np.ones((5, 5))) for mask in masks])
     model = load_model("bundled:watermark")
-    verdicts = {}
+    rows = rows_of(chosen.file)
     for method in (name for name in chosen.only if METHODS[name].needs in model.info.gives):
-        verdicts[method] = judge(model, method, pictures, masks)
-        print(row(method, verdicts[method]), flush=True)
-    best = sorted(verdicts, key=lambda method: -verdicts[method].strongest.mean())
-    lines = [row(method, verdicts[method]) for method in best]
+        rows[method] = row(method, judge(model, method, pictures, masks))
+        print(rows[method], flush=True)
     head = HEAD.format(pictures=PICTURES, area=masks.mean())
-    chosen.file.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    chosen.file.write_text(head + table(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

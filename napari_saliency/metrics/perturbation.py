@@ -135,9 +135,9 @@ def _fill(subject: Subject, how: _Curves) -> Fill:
 def _in_words(fill: Fill) -> str:
     if isinstance(fill, str):
         return fill
-    return "grey " * (not isinstance(fill, tuple)) + ", ".join(
-        f"{number:g}" for number in np.atleast_1d(fill)
-    )
+    if isinstance(fill, tuple):
+        return ", ".join(f"{number:g}" for number in fill)
+    return f"grey {fill:g}"
 
 
 def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:

@@ -16,10 +16,11 @@ from napari_saliency.metrics._registry import Cost, check
 
 SAME, ALIKE = 0.7, 0.65
 """Rank correlations with the maps of networks of random weights: from the first on they are one map, below the second
-the map depends on what was learned. Means over the stages of the upper half, of 18 pictures, 5 networks and 2 seeds:
-gradient .19 to .53, SmoothGrad .15 to .61, Grad-CAM at most .67, occlusion .10 to .66, guided backpropagation .58 to
-.89, 34 of 36 from .71 on (as in figure 4 of Adebayo et al. 2018). With all layers random it has no more in common with
-its map than the gradient with its own: what is left is the picture's contrast, and where the architecture looks."""
+the map depends on what was learned. Means over the stages of the upper half, of 20 pictures, 6 networks and 2 seeds
+(docs/randomisation.md, made by tools/calibrate.py): gradient .26 to .61, SmoothGrad .13 to .55, Grad-CAM at most .56,
+occlusion at most .60, guided backpropagation .60 to .95, 38 of 40 from .71 on (as in figure 4 of Adebayo et al. 2018).
+With all layers random the ranges overlap (gradient up to .54, guided backpropagation -.04 to .74): what is left is the
+picture's contrast, and where the architecture looks."""
 
 ONE_CLASS, NEARLY = 0.9, 0.7
 """Mean rank correlations between classes: from the first on it is one map under several names."""

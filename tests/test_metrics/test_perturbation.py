@@ -209,12 +209,13 @@ def test_what_a_method_compares_with_is_what_fills(method, options, fills):
 
 
 @pytest.mark.parametrize(("method", "option"), [("occlusion", "fill"), ("integrated_gradients", "baseline")])
-@pytest.mark.parametrize("grey", [64, (64, 128, 32)])
-def test_a_grey_that_a_method_compares_with_fills_too(method, option, grey):
+@pytest.mark.parametrize(("grey", "said"), [(64, "grey 64"), ((64, 128, 32), "64, 128, 32")])
+def test_a_grey_that_a_method_compares_with_fills_too(method, option, grey, said):
     about = subject(method=method, **{option: grey})
     blank = np.broadcast_to(np.float32(grey), about.x.shape)
     for name, end in (("deletion", -1), ("insertion", 0)):
         found = last(name, about, score="logit")
+        assert found.notes[1].endswith(f": {said}.")
         score = about.model.value(about.model.info.input.preprocessing(blank), about.targets)[0]
         np.testing.assert_allclose(found.curves[0].y[end], score, rtol=1e-4)
 
