@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_saliency.models import Model
 
-ROUNDS, LONG = 5, 5.0
+ROUNDS, LONG = 9, 5.0
 """At least, and so many more as are over within this many seconds: what takes milliseconds is measured often."""
 
 MOST_SAMPLES = 400

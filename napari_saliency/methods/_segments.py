@@ -15,7 +15,7 @@ COMPACTNESS, SIGMA = 0.3, 1
 """How even the pieces are, for values from 0 to 1; and a blur in pixels, without which noise ends up in one piece."""
 
 ROUNDS = 5
-"""Of moving the pieces: ten explain a hundredth more of the colours' variance, and take twice as long."""
+"""Of moving the pieces: ten explain .80 of the colours' variance instead of .78 (ten photos), in 1.7 times the time."""
 
 
 @kept
