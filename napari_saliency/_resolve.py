@@ -20,10 +20,13 @@ MOST_TERMS = 4
 NEAR = 5
 """Labels that are named in place of one that does not exist."""
 
-_SIGN = re.compile(r"([+−-])")
+_SIGN = re.compile(r"([+−–-])")
 # What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
-_PLAIN_SIGN = re.compile(r"(?:^|\s)\s*([+−-])(?=\s|[\d.])")
-_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+)(\S.*)")
+_PLAIN_SIGN = re.compile(r"(?:^|\s)\s*([+−–-])(?=\s|[\d.])")
+# Two whole numbers without anything between them are more likely classes whose sign was forgotten.
+_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
+_TWO_NUMBERS = re.compile(r"[\d.]+\s+\d+")
+LARGEST_FACTOR = 1e6
 
 
 def resolve(target: Target | int | str | None, prediction: Prediction, score: Score = "logit") -> Target:
@@ -128,6 +131,8 @@ def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, i
     """Weight and class of one term of a sum."""
     factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
     weight, label = (float(factor[1]), factor[2]) if factor else (1.0, text)
+    if weight > LARGEST_FACTOR:
+        raise ValueError(f"the factor of {label!r} is too large: a million is the most")
     return weight, _find_label(label, plain, prediction)
 
 
@@ -145,6 +150,8 @@ def _find_label(text: str, plain: list[str], prediction: Prediction) -> int:
         return int(text)
     if not text:
         raise ValueError(f"a sign is followed by nothing: give a {prediction.noun}, or a sum of them")
+    if _TWO_NUMBERS.fullmatch(text):
+        raise ValueError(f"something is missing in {text!r}: + or − between two, or · after a factor")
     near = _near(name, plain, prediction)
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{hint}")

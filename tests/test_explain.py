@@ -255,7 +255,7 @@ def test_a_target_in_words(target, words):
         ("2 + 3", {2: 1, 3: 1}),
         ("2+3-0", {0: -1, 2: 1, 3: 1}),
         ("0.5 * 2 - zebra -3", {2: -0.5, 3: -1}),
-        ("2 3", {3: 2}),
+        ("2 · 3", {3: 2}),
         ("- zebra", {2: -1}),
         ("0.5 tabby cat -2 · Egyptian_cat", {0: 0.5, 1: -2}),
         ("zebra + .5 * zebra + bear", {2: 1.5, 3: 1}),
@@ -289,10 +289,11 @@ def test_labels_may_look_like_sums_and_numbers():
     assert weights_of("salt - pepper", named(*labels)) == ((0, 1.0),)
     assert weights_of("12", named(*labels)) == ((3, 1.0),)
     assert weights_of("3 - 12", named(*labels)) == ((2, 1.0), (3, -1.0))
-    assert weights_of("2 3 - jack-o'-lantern", named(*labels)) == ((2, 2.0), (4, -1.0))
+    assert weights_of("2 · 3 - jack-o'-lantern", named(*labels)) == ((2, 2.0), (4, -1.0))
     assert weights_of("3-jack-o'-lantern+12", named(*labels)) == ((2, 1.0), (3, 1.0), (4, -1.0))
     assert weights_of("12 - salt - pepper", named(*labels)) == ((0, -1.0), (3, 1.0))
     assert weights_of("1", named(*labels)) == ((1, 1.0),)  # no label is that
+    assert weights_of("3–12", named(*labels)) == ((2, 1.0), (3, -1.0))  # with the dash of a text processor
 
 
 def test_an_exact_label_comes_before_a_sum_and_before_a_number():
@@ -324,6 +325,10 @@ def test_a_sum_of_all_classes_is_read_at_once():
         ("zebra + 4", "class 4 does not exist: the model has classes 0 to 3"),
         ("1.5", r"the model has no class '1\.5'"),
         ("zebra - ", "a sign is followed by nothing: give a class"),
+        ("2 3", r"something is missing in '2 3': \+ or − between two, or · after a factor"),
+        ("zebra + 0.5 3", "something is missing in '0.5 3'"),
+        (f"{'9' * 400} zebra", "the factor of 'zebra' is too large"),
+        ("1000001*2", "the factor of '2' is too large: a million is the most"),
     ],
 )
 def test_a_sum_that_makes_no_sense_is_told(words, message):

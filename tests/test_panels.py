@@ -1237,6 +1237,16 @@ def test_a_sum_that_makes_no_sense_gets_a_sentence_and_can_be_corrected(classes,
     assert section.sum.problem.isHidden()
 
 
+def test_what_is_asked_already_may_be_written_otherwise(classes, qtbot):
+    section, _ = classes()
+    line = section.sum.line
+    for text in ("class number 3 + class number 7", "nothing", "7+3"):
+        line.setText(text)
+        qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert line.text() == "class number 3 + class number 7"
+    assert section.sum.problem.isHidden()
+
+
 def test_one_class_alone_is_held_against_nothing(made):
     inspection = FakeInspection(prediction(1))
     section = made(ClassSection, inspection)

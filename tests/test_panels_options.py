@@ -375,7 +375,7 @@ def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, inspect
     inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info(gives=GIVES)))
     section.choose(method, **{option: (10, 20)})
     words = section.cost.text()
-    assert words.startswith("The colour 10, 20 has 2 numbers, but the picture 3 channels: ")
+    assert words.startswith("The colour 10, 20 has 2 numbers, but the model takes 3 channels: ")
     inspection.set_picture(Picture(1, "photo", lambda: (np.zeros((60, 80, 3), np.uint8), None)))
     assert section.cost.text() == words
     assert not inspection.of("explain")
@@ -386,7 +386,7 @@ def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, inspect
     section.choose(method, **{option: (10, 20, 30)})
     inspection.set_model(ModelStatus(Phase.READY, "ready", "grey.keras", grey))
     assert section.cost.text().startswith(
-        "The colour 10, 20, 30 has 3 numbers, but the picture 1 channel:"
+        "The colour 10, 20, 30 has 3 numbers, but the model takes 1 channel:"
     )
 
 

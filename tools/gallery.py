@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COLUMNS, SIDE, TITLE, GAP = 5, 224, 34, 8
+COLUMNS, SIDE, TITLE, LINE, GAP = 5, 224, 34, 20, 8
 GROUND, INK = (24, 24, 28), (235, 235, 235)
 PAGE = """# Gallery
 
@@ -95,17 +95,18 @@ def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared:
     strongest = max(highest.values())
     tiles = [("Photo", tile(photo, None, (0, 1)))]
     for name, explanation in found.items():
-        weaker = f" 1 / {strongest / highest[name]:.3g}" if shared else ""
+        weaker = f"\n1 / {strongest / highest[name]:.2g}" if shared else ""
         ends = (0.0, strongest if shared else highest[name])
-        title = explanation.title.replace("×", "x")  # which Pillow's font lacks
-        tiles.append((title + weaker, tile(photo, explanation, ends)))
+        words = explanation.title.replace("×", "x")  # which Pillow's font lacks
+        tiles.append((words + weaker, tile(photo, explanation, ends)))
     lines = -(-len(tiles) // COLUMNS)
-    page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, lines * (SIDE + TITLE) + GAP), GROUND)
+    above = TITLE + LINE * shared
+    page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, lines * (SIDE + above) + GAP), GROUND)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
     for number, (title, picture) in enumerate(tiles):
-        left, top = GAP + number % COLUMNS * (SIDE + GAP), number // COLUMNS * (SIDE + TITLE)
+        left, top = GAP + number % COLUMNS * (SIDE + GAP), number // COLUMNS * (SIDE + above)
         draw.text((left, top + 8), title, INK, font)
-        page.paste(picture, (left, top + TITLE))
+        page.paste(picture, (left, top + above))
     return page
 
 

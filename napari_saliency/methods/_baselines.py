@@ -61,8 +61,8 @@ def check_colour(colour: object, channels: int) -> None:
     """Raise ValueError if it is several numbers, but not one for each channel."""
     if isinstance(colour, tuple) and len(colour) != channels:
         raise ValueError(
-            f"the colour {', '.join(f'{number:g}' for number in colour)} has {len(colour)} numbers, but the picture "
-            f"{channels} channel{'s' * (channels > 1)}: give one number for all, or one for each"
+            f"the colour {', '.join(f'{number:g}' for number in colour)} has {len(colour)} numbers, but the model "
+            f"takes {channels} channel{'s' * (channels > 1)}: give one number for all, or one for each"
         )
 
 

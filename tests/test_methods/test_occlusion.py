@@ -203,7 +203,7 @@ def test_a_wrong_number_of_axes_is_told(option, shape, numbers, axes):
 @pytest.mark.parametrize(("shape", "says"), [((6, 8, 3), "3 channels"), ((6, 8, 1), "1 channel:")])
 def test_a_wrong_number_of_channels_is_told(shape, says):
     model = Linear(shape)
-    message = rf"the colour 1, 2 has 2 numbers, but the picture {says}"
+    message = rf"the colour 1, 2 has 2 numbers, but the model takes {says}"
     with pytest.raises(ValueError, match=message):
         last(model, pictures(model), targets_of(0), fill=(1, 2))
 
