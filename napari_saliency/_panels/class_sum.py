@@ -24,7 +24,8 @@ BUTTON_HELP = (
     "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one {0} alone.</p>"
 )
 SUM_HELP = (
-    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p><p>by names or by numbers, if no name is that number.</p>"
+    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p>"
+    "<p>by names or by numbers, if no name is that number.</p>"
 )
 SUMS = {
     "class": "tabby + 0.5 lynx - zebra",
