@@ -23,9 +23,10 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 LAYERS = {"conv10": "classifier.2", "fire2_squeeze1x1": "features.3.squeeze_activation"}
 """Keras' name of a layer → PyTorch's."""
 
-# Steps and blur for which, where this was written, no ReLU is opened by rounding.
+# Steps, blur and noise for which, where this was written, no ReLU is opened by rounding.
+NOISE = {"samples": 3, "seed": 4}
 FEW = few(samples=3) | {
-    "smoothgrad": {"samples": 3, "seed": 4},
+    **dict.fromkeys(("smoothgrad", "smoothgrad_squared", "vargrad"), NOISE),
     "integrated_gradients": {"steps": 9},
     "blur_ig": {"steps": 8, "blur": 0.05},
     "xrai": {"steps": 5},
