@@ -116,16 +116,17 @@ class TorchModel(Model):
             return super().propagate(x, targets, rule)
         if targets.score != "logit":
             raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
-        weights, value = targets.weights, self.weigh(self.scores(x), targets)
+        weights = targets.weights
         if facts.n_outputs < facts.n_classes:  # the derivative of `_as_logits`
             weights = weights[..., 1:] - weights[..., :1]
         starts: Sequence[Tensor | None] = [None] * len(x)
         if isinstance(rule, Rescale):
-            value -= self.weigh(self.scores(rule.start), targets)
             starts = self._rows(rule.start)
         with self._lock, hinting(self.info.input.shape):
             rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
-            return value, _joined(_array(settled.propagate(*row, rule)) for row in rows)
+            found = [settled.propagate(*row, rule) for row in rows]
+        values, maps = (_joined(map(_array, each)) for each in zip(*found, strict=True))
+        return values, maps
 
     def _rows(self, array: Array) -> Sequence[Tensor]:
         return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]

@@ -95,19 +95,22 @@ class Weighed(nn.Module):
     def __init__(self, network: Network, weights: Tensor, *, relevance: bool) -> None:
         super().__init__()
         self.steps = network.module
+        self.sums: Tensor = None  # of what it was run on last
         self._network, self._weights, self._relevance = network, weights, relevance
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = _outputs(self._network, x)
+        sums = (self._weights * outputs).flatten(1).sum(1)
+        self.sums = sums.detach()
         if not self._relevance:
-            return (self._weights * outputs).flatten(1).sum(1)
+            return sums
         here = outputs.detach()
         return (self._weights * here * (outputs - here)).flatten(1).sum(1) + 1
 
 
 def propagate(
     network: Network, ends: tuple[Tensor, Tensor | None], weights: Tensor, rule: Rescale | Epsilon
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Bring the score of one picture back to it by a rule.
 
     Parameters
@@ -122,6 +125,8 @@ def propagate(
 
     Returns
     -------
+    (1,) tensor
+        The outputs' sum by their weights; for `Rescale` less the empty picture's.
     (1, H, W, C) or (1, Z, H, W, C) tensor
 
     Raises
@@ -134,23 +139,26 @@ def propagate(
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # captum announces that it sets hooks
             if isinstance(rule, Epsilon):
-                found = _lrp(network, _channels_first(x), weights, rule.epsilon)
+                score, found = _lrp(network, _channels_first(x), weights, rule.epsilon)
             else:
-                found = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
+                score, found = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
     finally:
         for module in network.module.modules():
             for name in LEFT_BEHIND:
                 module.__dict__.pop(name, None)
-    return channels_last(found.detach())
+    return score, channels_last(found.detach())
 
 
-def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> Tensor:
+def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     from captum.attr import DeepLift
 
-    return DeepLift(Weighed(network, weights, relevance=False)).attribute(x, start)
+    weighed = Weighed(network, weights, relevance=False)
+    found = DeepLift(weighed).attribute(x, start)
+    here, there = weighed.sums.split(1)  # captum runs both as one batch
+    return here - there, found
 
 
-def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> Tensor:
+def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     from captum.attr import LRP
     from captum.attr._utils.lrp_rules import EpsilonRule
 
@@ -163,7 +171,9 @@ def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> Tensor
         if not any(True for _ in step.children()):
             summing = isinstance(step, Step) and not step.moving
             step.rule = EpsilonRule(epsilon if summing else NOTHING)
-    return LRP(Weighed(network, weights, relevance=True)).attribute(x)
+    weighed = Weighed(network, weights, relevance=True)
+    found = LRP(weighed).attribute(x)
+    return weighed.sums, found
 
 
 def _outputs(network: Network, x: Tensor) -> Tensor:

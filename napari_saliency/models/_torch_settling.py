@@ -64,7 +64,9 @@ class Settled(NamedTuple):
         steps = self.steps and as_steps(network, ended=self.which >= 0)
         return self._replace(network=network, steps=steps)
 
-    def propagate(self, x: Tensor, start: Tensor, weights: Tensor, rule: Rescale | Epsilon) -> Tensor:
+    def propagate(
+        self, x: Tensor, start: Tensor, weights: Tensor, rule: Rescale | Epsilon
+    ) -> tuple[Tensor, Tensor]:
         """See `_torch_captum.propagate`."""
         assert self.steps is not None
         return propagate(self.steps, (x, start), weights, rule)
