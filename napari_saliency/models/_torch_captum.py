@@ -13,7 +13,14 @@ from torch import nn
 from napari_saliency._types import Epsilon, ModelError
 from napari_saliency.models._torch_network import by_name
 from napari_saliency.models._torch_pass import channels_last, single
-from napari_saliency.models._torch_steps import ACTIVATIONS, RECTIFIERS, Step, Unfollowed, steps_of
+from napari_saliency.models._torch_steps import (
+    ACTIVATIONS,
+    RECTIFIERS,
+    MaxPooling,
+    Step,
+    Unfollowed,
+    steps_of,
+)
 
 if TYPE_CHECKING:
     from napari_saliency._types import Rescale
@@ -172,8 +179,15 @@ def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[
             summing = isinstance(step, Step) and not step.moving
             step.rule = EpsilonRule(epsilon if summing else NOTHING)
     weighed = Weighed(network, weights, relevance=True)
-    found = LRP(weighed).attribute(x)
-    return weighed.sums, found
+    poolings = [step for step in network.module.modules() if isinstance(step, MaxPooling)]
+    try:
+        for step in poolings:  # their derivative is the rule already; windows take half as long again
+            step.whole = True
+        found = LRP(weighed).attribute(x)
+        return weighed.sums, found
+    finally:
+        for step in poolings:
+            step.whole = False
 
 
 def _outputs(network: Network, x: Tensor) -> Tensor:

@@ -159,6 +159,25 @@ class Pooled(nn.Module):
         return x.reshape(self._windows[0].pooled)
 
 
+class MaxPooling(nn.Module):
+    """A max pooling by its windows, one after the other; or ``whole``, as the network has it.
+
+    Parameters
+    ----------
+    pool : torch.nn.MaxPool2d or torch.nn.MaxPool3d
+        Not dilated.
+    """
+
+    def __init__(self, pool: Any) -> None:  # noqa: ANN401 - a Module
+        super().__init__()
+        self.whole = False
+        self._pool, self._windows = copy.deepcopy(pool), Windows(pool)
+        self._highest, self._pooled = nn.MaxPool1d(math.prod(self._windows.kernel)), Pooled(self._windows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._pool(x) if self.whole else self._pooled(self._highest(self._windows(x)))
+
+
 class _Slot(str):
     """Where an argument belongs that is computed by another operation."""
 
@@ -271,8 +290,7 @@ def _step_of_layer(layer: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
         layer.inplace = False
         return nn.Sequential(Apart(), layer)
     if kind in MAX_POOLS and layer.dilation in (1, (1, 1), (1, 1, 1)) and not layer.return_indices:
-        windows = Windows(layer)
-        return nn.Sequential(windows, nn.MaxPool1d(math.prod(windows.kernel)), Pooled(windows))
+        return MaxPooling(layer)
     if kind not in (*SUMS, *MOVES):
         raise Unfollowed(kind.__name__)
     return Step(layer.forward, node, moving=kind in MOVES)
