@@ -31,8 +31,8 @@ Tensor = Any
 NOTHING = 1e-9
 """captum's own epsilon: of steps that only pass values on, which Bach's rule is not meant for."""
 
-LEFT_BEHIND = ("activations", "input", "output")
-"""What captum leaves in modules."""
+LEFT_BEHIND = ("activations", "input", "output", "places")
+"""What captum and `MaxPooling` leave in modules."""
 
 
 def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> tuple[Network | None, str]:
@@ -158,11 +158,32 @@ def propagate(
 
 def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     from captum.attr import DeepLift
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 
+    SUPPORTED_NON_LINEAR[MaxPooling] = _rescale_maxima
     weighed = Weighed(network, weights, relevance=False)
     found = DeepLift(weighed).attribute(x, start)
     here, there = weighed.sums.split(1)  # captum runs both as one batch
     return here - there, found
+
+
+def _rescale_maxima(
+    module: MaxPooling, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float
+) -> Tensor:
+    """Bring back how maxima differ between the picture and the empty one, which each tensor holds in this order.
+
+    As captum does, but for windows that overlap: the difference of two maxima is given to where the higher
+    of them is, as a share of the difference there. A place may have shares of several windows.
+    """
+    here, there = outputs.chunk(2)
+    highest = torch.maximum(here, there)
+    changes = torch.cat([highest - there, here - highest])
+    shares = torch.zeros_like(inputs).flatten(2)
+    shares.scatter_add_(2, module.places.flatten(2), (grad_output * changes).flatten(2))
+    share = torch.add(*shares.reshape(inputs.shape).chunk(2))
+    change = torch.sub(*inputs.chunk(2))
+    ends = (torch.where(change.abs() < eps, end, share / change) for end in grad_input.chunk(2))
+    return torch.cat(list(ends))
 
 
 def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -179,15 +200,8 @@ def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[
             summing = isinstance(step, Step) and not step.moving
             step.rule = EpsilonRule(epsilon if summing else NOTHING)
     weighed = Weighed(network, weights, relevance=True)
-    poolings = [step for step in network.module.modules() if isinstance(step, MaxPooling)]
-    try:
-        for step in poolings:  # their derivative is the rule already; windows take half as long again
-            step.whole = True
-        found = LRP(weighed).attribute(x)
-        return weighed.sums, found
-    finally:
-        for step in poolings:
-            step.whole = False
+    found = LRP(weighed).attribute(x)
+    return weighed.sums, found
 
 
 def _outputs(network: Network, x: Tensor) -> Tensor:

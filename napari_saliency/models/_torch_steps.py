@@ -9,7 +9,6 @@ wrong ones.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from operator import attrgetter
 from threading import Lock, get_ident
@@ -20,9 +19,6 @@ from torch import fx, nn
 
 Node = Any
 Tensor = Any
-
-LOWEST = -1e30
-"""What max pooling never takes; infinity would have no differences."""
 
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU)
 ACTIVATIONS = (*RECTIFIERS, nn.ELU, nn.Sigmoid, nn.Softplus, nn.Tanh)
@@ -101,81 +97,38 @@ class Step(nn.Module):
 
 
 class Apart(nn.Module):
-    """Hand a tensor on for one module alone: captum's hooks replace all of the derivative by what goes in."""
+    """Hand a tensor on for one module alone.
+
+    captum's hooks replace all of the derivative by what goes in; and of two on one tensor, that of what
+    comes out is handed what the other has not replaced yet.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return x.clone()
 
 
-class Windows(nn.Module):
-    """What each window of a max pooling sees, (N, C · windows, values): captum's rule is wrong where they overlap.
-
-    Parameters
-    ----------
-    pool : torch.nn.MaxPool2d or torch.nn.MaxPool3d
-        Not dilated.
-    """
-
-    def __init__(self, pool: Any) -> None:  # noqa: ANN401 - a Module
-        super().__init__()
-        axes = 2 if isinstance(pool, nn.MaxPool2d) else 3
-        self._sizes = pool.forward  # so it is no module inside
-        sides = pool.kernel_size, pool.stride or pool.kernel_size, pool.padding
-        self.kernel, self.stride, self.padding = (
-            tuple(each) if isinstance(each, Sequence) else (each,) * axes for each in sides
-        )
-        self.pooled: Any = ()
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.pooled = self._sizes(x.new_empty(x.shape, device="meta")).shape
-        around: list[int] = []
-        sides = self.kernel, self.stride, self.padding, x.shape[2:], self.pooled[2:]
-        edges = list(zip(*sides, strict=True))
-        for kernel, stride, before, size, windows in reversed(edges):  # the last one first, as `pad` wants it
-            around += [before, (windows - 1) * stride + kernel - size - before]
-        x = nn.functional.pad(x, around, value=LOWEST)
-        places = torch.arange(x[0, 0].numel(), device=x.device).reshape(x.shape[2:])
-        for axis, (kernel, stride, *_) in enumerate(edges):
-            places = places.unfold(axis, kernel, stride)
-        # Gathered by their places: the derivative of `unfold` takes eight times as long.
-        values = x.flatten(2).gather(2, places.reshape(1, 1, -1).expand(*x.shape[:2], -1))
-        return values.reshape(len(x), self.pooled[1:].numel(), -1)
-
-
-class Pooled(nn.Module):
-    """Lay the maxima of windows where their windows are.
-
-    Parameters
-    ----------
-    windows : Windows
-        What they are the maxima of.
-    """
-
-    def __init__(self, windows: Windows) -> None:
-        super().__init__()
-        self._windows = (windows,)  # so it is no module inside
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(self._windows[0].pooled)
-
-
 class MaxPooling(nn.Module):
-    """A max pooling by its windows, one after the other; or ``whole``, as the network has it.
+    """A max pooling that captum has no rule for, as its own counts once what two windows share.
 
     Parameters
     ----------
     pool : torch.nn.MaxPool2d or torch.nn.MaxPool3d
-        Not dilated.
+
+    Attributes
+    ----------
+    places : (N, C, *space) tensor of int64
+        Where each maximum of the last run is, in all of the picture's values one after the other.
     """
 
     def __init__(self, pool: Any) -> None:  # noqa: ANN401 - a Module
         super().__init__()
-        self.whole = False
-        self._pool, self._windows = copy.deepcopy(pool), Windows(pool)
-        self._highest, self._pooled = nn.MaxPool1d(math.prod(self._windows.kernel)), Pooled(self._windows)
+        pool = copy.copy(pool)
+        pool.return_indices = True
+        self._pool = pool.forward  # so it is no module inside
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._pool(x) if self.whole else self._pooled(self._highest(self._windows(x)))
+        highest, self.places = self._pool(x)
+        return highest
 
 
 class _Slot(str):
@@ -211,7 +164,7 @@ def steps_of(module: Any, *, ended: bool) -> Any:  # noqa: ANN401 - both are Mod
     Returns
     -------
     torch.fx.GraphModule
-        Its children are `Step`s, and activations and max poolings, each with what goes before and after it.
+        Its children are `Step`s, and activations and max poolings, each with what goes before it.
 
     Raises
     ------
@@ -256,12 +209,20 @@ def _write(module: Any, node: Node, root: Any) -> None:  # noqa: ANN401 - Module
         root.register_buffer(node.name, attrgetter(node.target)(module).data)
         node.target = node.name
     elif node.meta["from picture"] and node.op not in ("placeholder", "output"):
-        root.add_module(node.name, _step(module, node))
-        inputs = _from_picture(node)
+        step, inputs = _step(module, node), _from_picture(node)
+        if not (isinstance(step, Step) or _is_alone(inputs[0], root)):
+            step = nn.Sequential(Apart(), step)
+        root.add_module(node.name, step)
         others = {one.name: one for one in node.all_input_nodes if one not in inputs}
         node.op, node.target, node.args, node.kwargs = "call_module", node.name, tuple(inputs), others
     elif node.op == "call_module":
         raise Unfollowed(_name(node))
+
+
+def _is_alone(node: Node, root: Any) -> bool:  # noqa: ANN401 - a Module
+    """Whether what a node hands on is for one taker, and has no hook of captum's yet."""
+    made = root.get_submodule(node.target) if node.op == "call_module" else None
+    return len(node.users) == 1 and isinstance(made, Step)
 
 
 def _step(module: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
@@ -288,8 +249,8 @@ def _step_of_layer(layer: Any, node: Node) -> Any:  # noqa: ANN401 - Modules
     if kind in ACTIVATIONS:
         layer = copy.deepcopy(layer)
         layer.inplace = False
-        return nn.Sequential(Apart(), layer)
-    if kind in MAX_POOLS and layer.dilation in (1, (1, 1), (1, 1, 1)) and not layer.return_indices:
+        return layer
+    if kind in MAX_POOLS and not layer.return_indices:
         return MaxPooling(layer)
     if kind not in (*SUMS, *MOVES):
         raise Unfollowed(kind.__name__)

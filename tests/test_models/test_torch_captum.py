@@ -137,6 +137,7 @@ BODIES = {
     "pooled": lambda: (nn.ReLU(), nn.MaxPool2d(2)),
     "pooled, overlapping": lambda: (nn.MaxPool2d(3, 2, 1), nn.ReLU()),
     "pooled, to the last": lambda: (nn.MaxPool2d(3, 2, ceil_mode=True), nn.LeakyReLU(0.2)),
+    "pooled, dilated": lambda: (nn.MaxPool2d(2, 2, dilation=2), nn.MaxPool2d(2, 1)),
     "pooled by a function": lambda: (
         Does(lambda x: functional.max_pool2d(functional.leaky_relu(x, 0.1), 3, 1)),
     ),
@@ -238,7 +239,7 @@ REFUSED = {
     "GELU": nn.GELU,
     "ReLU6": nn.ReLU6,
     "LayerNorm": lambda: nn.LayerNorm([14, 16]),
-    "MaxPool2d": lambda: nn.MaxPool2d(2, 2, dilation=2),  # whose windows overlap
+    "MaxPool2d": lambda: nn.Sequential(nn.MaxPool2d(2, return_indices=True), Does(lambda both: both[0])),
     "ParametrizedConv2d": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)),
     "mul": lambda: Does(lambda x: x * x.mean((2, 3), keepdim=True)),
     "truediv": lambda: Does(lambda x: 1 / (x + 9)),
