@@ -22,10 +22,10 @@ NEAR = 5
 
 _SIGN = re.compile(r"([+−–-])")
 # What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
-_PLAIN_SIGN = re.compile(r"(?:^|\s)\s*([+−–-])(?=\s|[\d.])")
+_PLAIN_SIGN = re.compile(r"(\+|(?<!\S)[−–-](?=[\s\d.])|[−–-](?=\s*$))")
 # Two whole numbers without anything between them are more likely classes whose sign was forgotten.
-_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
-_TWO_NUMBERS = re.compile(r"[\d.]+\s+\d+")
+_FACTOR = re.compile(r"(\d*[.,]\d+|\d+\.?)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
+_TWO_NUMBERS = re.compile(r"[\d.,]+\s+\d+")
 LARGEST_FACTOR = 1e6
 
 
@@ -88,7 +88,7 @@ def weights_of(text: str, prediction: Prediction) -> Weights:
         found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
     weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
     if not weights:
-        raise ValueError(f"nothing is left of {text!r}: its terms cancel each other")
+        raise ValueError(f"nothing is left of {text!r}: all of its weights are 0")
     return weights
 
 
@@ -123,6 +123,7 @@ def _joined(parts: Sequence[tuple[str, str]]) -> str:
 
 
 def _means(term: str, plain: frozenset[str]) -> bool:
+    """Whether it is a class, or a factor and a class."""
     factor = _FACTOR.fullmatch(term)
     return any(_plain(name) in plain or name.isdecimal() for name in (term, factor[2] if factor else term))
 
@@ -130,7 +131,7 @@ def _means(term: str, plain: frozenset[str]) -> bool:
 def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, int]:
     """Weight and class of one term of a sum."""
     factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
-    weight, label = (float(factor[1]), factor[2]) if factor else (1.0, text)
+    weight, label = (float(factor[1].replace(",", ".")), factor[2]) if factor else (1.0, text)
     if weight > LARGEST_FACTOR:
         raise ValueError(f"the factor of {label!r} is too large: a million is the most")
     return weight, _find_label(label, plain, prediction)

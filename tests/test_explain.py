@@ -284,6 +284,10 @@ def test_a_word_finds_the_labels_that_contain_it_the_most_probable_first():
         weights_of("amaran", probable)
 
 
+def test_a_factor_may_have_a_decimal_comma():
+    assert weights_of("1,5 zebra - ,5 tabby cat", named("zebra", "tabby cat")) == ((0, 1.5), (1, -0.5))
+
+
 def test_labels_may_look_like_sums_and_numbers():
     labels = ("salt - pepper", "salt", "3", "12", "jack-o'-lantern")
     assert weights_of("salt - pepper", named(*labels)) == ((0, 1.0),)
@@ -320,8 +324,12 @@ def test_a_sum_of_all_classes_is_read_at_once():
         ("zebra - ber", "no class 'ber'; near it are bear"),
         ("", "nothing is named: give a class, or a sum of classes"),
         ("  ", "nothing is named"),
-        ("zebra -", "the model has no class 'zebra -'"),
-        ("zebra+ber", r"the model has no class 'zebra\+ber'"),
+        ("0 zebra", "nothing is left of '0 zebra': all of its weights are 0"),
+        ("zebra -", "a sign is followed by nothing"),
+        ("zebra+", "a sign is followed by nothing"),
+        ("zebra+ber", "no class 'ber'; near it are bear"),
+        ("zebra - -ber", "no class '-ber'; near it are bear"),
+        ("3, zebra", "no class '3, zebra'; near it are zebra"),
         ("zebra + 4", "class 4 does not exist: the model has classes 0 to 3"),
         ("1.5", r"the model has no class '1\.5'"),
         ("zebra - ", "a sign is followed by nothing: give a class"),
