@@ -72,17 +72,16 @@ def guided_ig(
     so if its gap is large.
     """
     before = after = model.weigh(model.scores(x), targets)
-    place = empty_picture(model, x, baseline).astype(np.float64)
-    whole = [np.abs(one).sum() for one in x - place]
+    left = x - empty_picture(model, x, baseline).astype(np.float64)
+    whole = np.abs(left).sum(axis=tuple(range(1, x.ndim)))
     total = np.zeros(x.shape)
     for step in range(steps):
-        values, gradients = model.gradient(place.astype(np.float32), targets)
+        values, gradients = model.gradient((x - left).astype(np.float32), targets)
         if not step:
             before = values
-        for n, gradient in enumerate(gradients):
-            moved = _nearer(place[n], x[n], gradient, whole[n] * (1 - (step + 1) / steps), fraction)
-            total[n] += (moved - place[n]) * gradient
-            place[n] = moved
+        for one, gradient, sums, distance in zip(left, gradients, total, whole, strict=True):
+            for going in _bring_nearer(one, gradient, distance * (1 - (step + 1) / steps), fraction):
+                sums += going * gradient
         so_far = total.astype(np.float32)
         if step < steps - 1:
             yield Estimate(so_far, step + 2, steps + 1)  # 1 for the score of the whole picture
@@ -90,16 +89,23 @@ def guided_ig(
     yield Estimate(so_far, steps + 1, steps + 1, diagnostics=gaps, notes=incomplete(gaps, FOLDED))
 
 
-def _nearer(place: Doubles, x: Array, gradient: Array, distance: float, fraction: float) -> Doubles:
-    """Bring a picture to a distance from ``x``, by those of its values that have the smallest gradients."""
-    left = x - place
+def _bring_nearer(left: Doubles, gradient: Array, distance: float, fraction: float) -> Iterator[Doubles]:
+    """Bring what a picture has left to go down to a distance, by those values that have the smallest gradients.
+
+    Yields
+    ------
+    float64
+        By how much each value goes, once it is gone.
+    """
     steepness = np.fmin(np.abs(gradient), STEEPEST)
-    rank, near = int(fraction * (steepness.size - 1)), NEAR * np.abs(left).sum()
-    while (excess := np.abs(left).sum() - distance) > near:
+    rank, now = int(fraction * (steepness.size - 1)), np.abs(left).sum()
+    near = NEAR * now
+    while now - distance > near:
         # Products with masks throughout: picking values out takes ten times as long.
         np.maximum(steepness, ARRIVED * (left == 0), out=steepness)
         limit = np.partition(steepness, rank, axis=None)[rank]
         going = left * (steepness <= min(limit, STEEPEST))
-        going *= min(excess / np.abs(going).sum(), 1)
+        going *= min((now - distance) / np.abs(going).sum(), 1)
         left -= going
-    return np.asarray(x - left, np.float64)
+        yield going
+        now = np.abs(left).sum()

@@ -6,7 +6,7 @@ import pytest
 from napari_saliency._types import SCORES
 from napari_saliency.methods import METHODS
 from napari_saliency.methods._baselines import empty_picture
-from napari_saliency.methods.guided_ig import _nearer
+from napari_saliency.methods.guided_ig import _bring_nearer
 from tests.analytic import Linear, Quadratic, Spatial, pictures, targets_of
 
 guided_ig = METHODS["guided_ig"].function
@@ -190,12 +190,15 @@ def test_every_run_of_the_model_is_counted():
 def test_a_derivative_that_is_no_number_goes_last_and_the_way_has_an_end(bad, fraction):
     gradient = np.ones((4, 4, 3), np.float32)
     gradient[0, 1, 2] = bad
-    place, x = np.zeros(gradient.shape), np.ones_like(gradient)
-    moved = _nearer(place, x, gradient, 1.0, fraction)
+    left = np.ones(gradient.shape)
+    moves = list(_bring_nearer(left, gradient, 1.0, fraction))
+    np.testing.assert_allclose(sum(moves), 1 - left, atol=1e-15)
     if fraction < 1:
-        assert moved.sum() == pytest.approx(47)
-        assert moved[0, 1, 2] == 0
-    np.testing.assert_array_equal(_nearer(place, x, gradient, 0.0, fraction), x)
+        assert left.sum() == pytest.approx(1)
+        assert left[0, 1, 2] == 1
+    for _ in _bring_nearer(left, gradient, 0.0, fraction):
+        pass
+    assert not left.any()
 
 
 def test_a_map_that_is_not_finite_comes_to_its_end():
