@@ -22,10 +22,12 @@ NEAR = 5
 
 _SIGN = re.compile(r"([+−–-])")
 # What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
-_PLAIN_SIGN = re.compile(r"(\+|(?<!\S)[−–-](?=[\s\d.])|[−–-](?=\s*$))")
+_PLAIN_SIGN = re.compile(r"((?<!\S)[+−–-](?=[\s\d.]))")
+# The same if no label holds a plus sign, as "CD4+ T cell" does.
+_SIGN_OR_PLUS = re.compile(rf"{_PLAIN_SIGN.pattern[:-1]}|\+|[−–-](?=\s*$))")
 # Two whole numbers without anything between them are more likely classes whose sign was forgotten.
-_FACTOR = re.compile(r"(\d*[.,]\d+|\d+\.?)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
-_TWO_NUMBERS = re.compile(r"[\d.,]+\s+\d+")
+_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
+_TWO_NUMBERS = re.compile(r"[\d.]+\s+\d+")
 LARGEST_FACTOR = 1e6
 
 
@@ -83,7 +85,8 @@ def weights_of(text: str, prediction: Prediction) -> Weights:
         )
     plain = [_plain(label) for label in prediction.labels]
     found: dict[int, float] = {}
-    for sign, term in _read(text, frozenset(plain)) or _split(_PLAIN_SIGN, text):
+    guess = _PLAIN_SIGN if any("+" in label for label in plain) else _SIGN_OR_PLUS
+    for sign, term in _read(text, frozenset(plain)) or _split(guess, text):
         weight, number = _term(term.strip(), plain, prediction)
         found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
     weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
@@ -131,7 +134,7 @@ def _means(term: str, plain: frozenset[str]) -> bool:
 def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, int]:
     """Weight and class of one term of a sum."""
     factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
-    weight, label = (float(factor[1].replace(",", ".")), factor[2]) if factor else (1.0, text)
+    weight, label = (float(factor[1]), factor[2]) if factor else (1.0, text)
     if weight > LARGEST_FACTOR:
         raise ValueError(f"the factor of {label!r} is too large: a million is the most")
     return weight, _find_label(label, plain, prediction)

@@ -20,7 +20,7 @@ Empty = Annotated[Baseline | float | tuple[float, ...], GREYS]
 """A baseline by name; or a grey from 0 (black) to 255 (white), or one for each channel."""
 
 FAR = 6
-"""Standard deviations from which a Gaussian is 0: what is left (2e-9 of its sum) no float32 can show."""
+"""Standard deviations from which a Gaussian is 0: what is left, 2e-9 of its sum, is less than rounding."""
 
 BLOCK = 32
 """Places that are computed together, of lines that are much longer than a Gaussian reaches."""

@@ -81,6 +81,8 @@ def _check(network: Network, x: Tensor, logits: Tensor) -> None:
         )
     except Exception as error:  # whatever it says of a step
         raise Unfollowed("what depends on more than its operations") from error
+    finally:
+        _tidy(network)
     if not same:
         raise Unfollowed("what is not seen of its operations")
 
@@ -125,8 +127,8 @@ def propagate(
     network : Network
         From `followed`.
     ends : two of (1, H, W, C) or (1, Z, H, W, C) tensor
-        The picture, and for `Rescale` the empty one, or None. One alone, as captum's rule of max pooling mixes
-        the pictures of a batch.
+        The picture, and for `Rescale` the empty one, or None. One alone, as captum's hooks keep what each layer
+        takes and gives.
     weights : (1, K) or (1, *space, K) tensor
         Derivatives of the score by the outputs.
 
@@ -150,10 +152,14 @@ def propagate(
             else:
                 score, found = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
     finally:
-        for module in network.module.modules():
-            for name in LEFT_BEHIND:
-                module.__dict__.pop(name, None)
+        _tidy(network)
     return score, channels_last(found.detach())
+
+
+def _tidy(network: Network) -> None:
+    for module in network.module.modules():
+        for name in LEFT_BEHIND:
+            module.__dict__.pop(name, None)
 
 
 def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,14 +182,14 @@ def _rescale_maxima(
     of them is, as a share of the difference there. A place may have shares of several windows.
     """
     here, there = outputs.chunk(2)
-    highest = torch.maximum(here, there)
-    changes = torch.cat([highest - there, here - highest])
-    shares = torch.zeros_like(inputs).flatten(2)
-    shares.scatter_add_(2, module.places.flatten(2), (grad_output * changes).flatten(2))
-    share = torch.add(*shares.reshape(inputs.shape).chunk(2))
+    highest, weights = torch.maximum(here, there), grad_output.chunk(2)[0]
     change = torch.sub(*inputs.chunk(2))
-    ends = (torch.where(change.abs() < eps, end, share / change) for end in grad_input.chunk(2))
-    return torch.cat(list(ends))
+    shares = torch.zeros_like(change).flatten(2)
+    for places, part in zip(module.places.chunk(2), (highest - there, here - highest), strict=True):
+        shares.scatter_add_(2, places.flatten(2), (part * weights).flatten(2))
+    # Both are multiplied alike, or what is the maximum in one of them alone would not add up.
+    found = torch.where(change.abs() < eps, grad_input.chunk(2)[0], shares.reshape(change.shape) / change)
+    return torch.cat([found, found])
 
 
 def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -279,6 +279,23 @@ def test_pitfall_max_pooling_in_windows_that_overlap():
     np.testing.assert_allclose(values[0], wanted, atol=1e-5)
 
 
+def test_maxima_that_have_not_changed_keep_the_sum():
+    """What the second pooling sees ties, 2 + 1 = 1 + 2, and is its maximum in one of the two pictures alone."""
+    net = nn.Sequential(
+        nn.MaxPool2d(1), nn.Conv2d(3, 3, 1, bias=False), nn.MaxPool2d((1, 2)), nn.Conv2d(3, 4, 1)
+    )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        net[1].weight[:] = torch.tensor([[1.0, 1, 0], [0, 1, 0], [0, 0, 1]])[..., None, None]
+    model = opened(nn.Sequential(*net, nn.Flatten()).eval(), (1, 2))
+    x = np.float32([[[[2, 1, 0], [1, 0, 0]]]])
+    start = np.float32([[[[1, 2, 0], [5, 0, 0]]]])
+    for target in range(4):
+        difference, values = model.propagate(x, targets_of(target), Rescale(start))
+        assert abs(difference[0]) > 0.01
+        np.testing.assert_allclose(values.sum(), difference[0], rtol=1e-5)
+
+
 def test_networks_are_opened_while_another_answers(twin):
     """torch.fx stands in for the calls of all modules while it traces one network, in every thread."""
     model, x = opened(networks.sequential(torch, twin)), pictures(twin, 2)
