@@ -22,9 +22,9 @@ NEAR = 5
 
 _SIGN = re.compile(r"([+−–-])")
 # What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
-_PLAIN_SIGN = re.compile(r"((?<!\S)[+−–-](?=[\s\d.]))")
-# The same if no label holds a plus sign, as "CD4+ T cell" does.
-_SIGN_OR_PLUS = re.compile(rf"{_PLAIN_SIGN.pattern[:-1]}|\+|[−–-](?=\s*$))")
+_PLAIN_SIGN = re.compile(r"(?<!\S)([+−–-])(?=[\s\d.])")
+# Where no label holds a plus sign, as "CD4+ T cell" does, each one is a sign, and so is what a text ends with.
+_SIGN_OR_PLUS = re.compile(r"(\+|(?<!\S)[−–-](?=[\s\d.])|[−–-](?=\s*$))")
 # Two whole numbers without anything between them are more likely classes whose sign was forgotten.
 _FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
 _TWO_NUMBERS = re.compile(r"[\d.]+\s+\d+")

@@ -354,6 +354,14 @@ def test_the_network_is_left_as_it_is_and_a_layer_looked_at_before_stays_good(tw
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
+def test_nothing_is_left_in_the_steps_by_opening_or_explaining():
+    model, x = around("inception")
+    for _ in range(2):
+        left = {name for step in model._settled.steps.module.modules() for name in step.__dict__}
+        assert not left & {"activations", "input", "output", "places"}
+        model.propagate(x, targets_of(0, 3), Rescale(np.zeros_like(x)))
+
+
 def test_random_weights_are_explained_too(twin):
     model, x = opened(networks.sequential(torch, twin)), pictures(twin)
     rule = Rescale(np.zeros_like(x))
