@@ -325,9 +325,9 @@ def test_an_exact_label_comes_before_a_sum_and_before_a_number():
 def test_a_sum_of_all_classes_is_read_at_once():
     labels = tuple(f"class-{n}" for n in range(1000))
     weights = tuple((n, n + 1.0) for n in range(1000))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert weights_of(sum_words(weights, labels), named(*labels)) == weights
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from napari_saliency import _levels
 from napari_saliency._image import prepare
 from napari_saliency._preprocessing import Preprocessing
 from napari_saliency.models._info import InputSpec
+from tests.memory import most_memory
 
 FITS = ("crop", "stretch", "pad")
 RNG = np.random.default_rng(3)
@@ -160,11 +161,5 @@ def test_models_of_any_size_get_the_volume_as_it_is():
 
 
 def test_a_large_volume_takes_little_memory_beside_its_result():
-    import tracemalloc
-
     volume = np.zeros((200, 300, 300), np.float32)
-    tracemalloc.start()
-    prepare(volume, spec((32, 32, 32)), (0, 1))
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 8e6
+    assert most_memory(lambda: prepare(volume, spec((32, 32, 32)), (0, 1))) < 8e6

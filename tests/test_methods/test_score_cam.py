@@ -1,7 +1,5 @@
 """Score-CAM, against a loop over the channels."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from skimage.transform import resize
@@ -11,6 +9,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.methods.score_cam import _masks
 from napari_saliency.models import Tap
 from tests.analytic import Spatial, pictures, targets_of
+from tests.memory import most_memory
 
 score_cam = METHODS["score_cam"].function
 WEIGHTS = ["increase", "softmax"]
@@ -108,11 +107,7 @@ def test_pitfall_out_of_memory_by_default(one_thread):
     def peak(channels):
         found = Tap(*random.random((2, 1, 2, 2, channels), np.float32))
         model.tap = lambda x, targets, layer: found
-        tracemalloc.start()
-        run(model, x, targets, layer=f"of {channels} channels")
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return most
+        return most_memory(lambda: run(model, x, targets, layer=f"of {channels} channels"))
 
     peak(10)
     assert peak(200) < 1.1 * peak(20)

@@ -150,9 +150,9 @@ BAD = {
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
 def test_a_description_that_is_not_valid_is_named_in_one_sentence(model, text):
     model.with_name("rdf.yaml").write_text(text, encoding="utf-8")
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"^rdf\.yaml beside the model is not valid: ") as raised:
         settings_beside(model)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 400
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
