@@ -75,6 +75,14 @@ def pytest_report_header(config: pytest.Config) -> str:
     return "viewer: no (pytest --viewer runs its tests, in a process without TensorFlow)"
 
 
+@pytest.fixture
+def viewer():
+    """What a window of napari's shows, without the window."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
 @pytest.fixture(autouse=True)
 def _no_framework_beside_a_window(request: pytest.FixtureRequest):
     yield

@@ -11,7 +11,6 @@ import dask.array as da
 import numpy as np
 import pytest
 from fakes import FakeInspection, explanation, prediction
-from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 from napari.utils.notifications import notification_manager
@@ -30,11 +29,6 @@ from napari_saliency.models import InputSpec
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
 PHOTO = RNG.integers(0, 255, (60, 80, 3), np.uint8)
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from fakes import FakeInspection, prediction
-from napari.components import ViewerModel
 
 from napari_saliency._display import Display
 from napari_saliency._napari import Viewing
@@ -19,11 +18,6 @@ def made(index, title):
     values = np.full((8, 8, 3), 10.0 * index + 0.4, np.float32)
     values[0, 0] = 300
     return values
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from fakes import FakeInspection, explanation, prediction
-from napari.components import ViewerModel
 
 from napari_saliency._display import Display, limits
 from napari_saliency._napari import Viewing
@@ -16,11 +15,6 @@ from napari_saliency._types import Target
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
 EACH = Display("each")
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from fakes import FakeInspection, prediction
-from napari.components import ViewerModel
 
 from napari_saliency._display import Display
 from napari_saliency._napari import Viewing
@@ -13,11 +12,6 @@ from napari_saliency._napari_pictures import OURS
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
 ERROR = np.full((4, 4, 3), 0.25, np.float32)
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import dask.array as da
 import numpy as np
 import pytest
 from fakes import FakeInspection, info, prediction
-from napari.components import ViewerModel
 from napari.layers import Shapes
 
 from napari_saliency._napari import Viewing
@@ -18,11 +17,6 @@ from napari_saliency._state import ModelStatus, Phase
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
 DENSE = info(space=(28, 28))
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

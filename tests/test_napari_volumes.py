@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from fakes import FakeInspection, explanation, info, prediction
-from napari.components import ViewerModel
 
 from napari_saliency._display import Display
 from napari_saliency._image import prepare
@@ -19,11 +18,6 @@ from napari_saliency.models import InputSpec
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
 VOLUMES = info(input=InputSpec((8, 16, 16), 1, fit="stretch"))
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from analytic import Linear, Spatial, pictures
 from executors import Immediate
 from fakes import FakeInspection, explanation, info, prediction
 from napari._qt.dialogs.qt_notification import NapariQtNotification
-from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QLocale, QMimeData, QObject, QPoint, QPointF, QRect, Qt, QUrl
 from qtpy.QtGui import QImage, QMouseEvent, QPainter
 from qtpy.QtWidgets import (
@@ -65,11 +64,6 @@ LONG = "American black bear, black bear, Ursus americanus, Euarctos americanus"
 @pytest.fixture
 def inspection():
     return FakeInspection(prediction(3))
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models._sources import Source
+from tests.analytic import Convolutional
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +14,12 @@ def keras():
     from napari_saliency.models import _keras_backend
 
     return _keras_backend.keras
+
+
+@pytest.fixture(scope="module")
+def twin():
+    """A numpy model, whose weights networks are given."""
+    return Convolutional()
 
 
 @pytest.fixture(autouse=True)

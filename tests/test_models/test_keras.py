@@ -11,23 +11,24 @@ from napari_saliency._explain import explain, explain_batch
 from napari_saliency._types import SCORES, ModelError, Targets
 from napari_saliency.methods import METHODS
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import EVERYWHERE, few
+from tests.few import EVERYWHERE
 from tests.test_models import networks
+from tests.test_models.comparing import (
+    FEW,
+    answer,
+    assert_log_probabilities_stand_in,
+    assert_same_answers,
+    assert_same_map,
+)
 
 pytestmark = pytest.mark.framework
 
-FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
 ENDS = {
     f"{kind}: {name}": end
     for kind in ("SOFTMAXES", "LINEAR")
     for name, end in getattr(networks, kind).items()
 }
 STRUCTURES = {structure.__name__: structure for structure in networks.STRUCTURES}
-
-
-@pytest.fixture(scope="module")
-def twin():
-    return Convolutional()
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +40,6 @@ def build(keras, opened, twin):
         return opened(networks.with_weights(builder(keras, *args), twin.arrays), **settings)
 
     return build
-
-
-def answer(name, model, x, targets):
-    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
-    return last.values
-
-
-def assert_same_map(found, wanted, share=1e-4):
-    """The largest difference is at most a share of the largest value."""
-    assert found.shape == wanted.shape
-    assert found.dtype == np.float32
-    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
-    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
-
-
-def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
-    x = pictures(twin, 3)
-    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=share * 10)
-    for score, rule in [(score, rule) for score in scores for rule in rules]:
-        targets = Targets(targets_of(0, 2, 1).weights - 0.5 * targets_of(1, 1, 3).weights, score)
-        value, gradient = model.gradient(x, targets, rule)
-        wanted, oracle = twin.gradient(x, targets, rule)
-        np.testing.assert_allclose(value, wanted, atol=share * 10)
-        assert_same_map(gradient, oracle, share)
 
 
 # Ways to end -------------------------------------------------------------------------------------
@@ -108,15 +85,8 @@ def test_logits_are_found_however_the_sigmoid_is_spelled(build, end):
 @pytest.mark.parametrize("end", networks.HIDDEN.values(), ids=networks.HIDDEN)
 def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_so(build, twin, end):
     model = build(networks.functional, networks.RELUS["activation='relu'"], end)
-    assert not model.info.logits
-    assert "log-probabilities stand in for logits" in " ".join(model.info.notes)
+    assert_log_probabilities_stand_in(model, twin)
     x = pictures(twin, 2)
-    for asked, meant in (("logit", "log_probability"), ("probability",) * 2, ("log_probability",) * 2):
-        for rule in (None, "guided") if asked == "logit" else (None,):
-            value, gradient = model.gradient(x, targets_of(0, 2, score=asked), rule)
-            wanted, oracle = twin.gradient(x, targets_of(0, 2, score=meant), rule)
-            np.testing.assert_allclose(value, wanted, atol=1e-4)
-            assert_same_map(gradient, oracle)
     np.testing.assert_allclose(
         [p.probabilities for p in model.predict(x)], [p.probabilities for p in twin.predict(x)], atol=1e-5
     )

@@ -29,7 +29,7 @@ from napari_saliency.models import (
     trust,
 )
 from napari_saliency.models._sources import APPLICATIONS, family
-from tests.analytic import LABELS, Convolutional, pictures, targets_of
+from tests.analytic import LABELS, pictures, targets_of
 from tests.test_models import networks
 
 pytestmark = [
@@ -39,11 +39,6 @@ pytestmark = [
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def twin():
-    return Convolutional()
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ FLOAT = onnx.TensorProto.FLOAT
 POOLED = ("x", FLOAT, ["N", 3, "height", "width"])
 
 
-@pytest.fixture(scope="module")
-def twin():
-    return Convolutional()
-
-
 @pytest.fixture
 def opened(tmp_path):
     """Return a function that saves and opens a graph."""

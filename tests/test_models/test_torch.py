@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 
 from napari_saliency._types import SCORES, ModelError, Targets
-from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import EVERYWHERE, few
+from tests.few import EVERYWHERE
 from tests.test_models import torch_networks as networks
+from tests.test_models.comparing import (
+    FEW,
+    answer,
+    assert_log_probabilities_stand_in,
+    assert_same_answers,
+    assert_same_map,
+)
 
 pytestmark = pytest.mark.framework
 
@@ -26,15 +32,9 @@ quiet = pytest.mark.filterwarnings(
     "ignore::UserWarning",
     "ignore:Converting a tensor to a Python boolean",
 )
-FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
 RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
 ENDS = networks.SOFTMAXES(torch) | networks.LINEAR(torch)
 RULES = ("guided", "deconvnet")
-
-
-@pytest.fixture(scope="module")
-def twin():
-    return Convolutional()
 
 
 @pytest.fixture(scope="module")
@@ -68,30 +68,6 @@ def saved(net, form, folder):
     return folder / "net.pt"
 
 
-def answer(name, model, x, targets):
-    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
-    return last.values
-
-
-def assert_same_map(found, wanted, share=1e-4):
-    """The largest difference is at most a share of the largest value."""
-    assert found.shape == wanted.shape
-    assert found.dtype == np.float32
-    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
-    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
-
-
-def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
-    x = pictures(twin, 3)
-    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=share * 10)
-    for score, rule in [(score, rule) for score in scores for rule in rules]:
-        targets = Targets(targets_of(0, 2, 1).weights - 0.5 * targets_of(1, 1, 3).weights, score)
-        value, gradient = model.gradient(x, targets, rule)
-        wanted, oracle = twin.gradient(x, targets, rule)
-        np.testing.assert_allclose(value, wanted, atol=share * 10)
-        assert_same_map(gradient, oracle, share)
-
-
 # Ways to end -------------------------------------------------------------------------------------
 
 
@@ -115,15 +91,7 @@ def test_logits_are_found_however_the_sigmoid_is_spelled(end):
 @pytest.mark.parametrize("end", networks.HIDDEN(torch).values(), ids=networks.HIDDEN(torch))
 def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_so(twin, end):
     model = built(twin, end=end)
-    assert not model.info.logits
-    assert "log-probabilities stand in for logits" in " ".join(model.info.notes)
-    x = pictures(twin, 2)
-    for asked, meant in (("logit", "log_probability"), ("probability",) * 2, ("log_probability",) * 2):
-        for rule in (None, "guided") if asked == "logit" else (None,):
-            value, gradient = model.gradient(x, targets_of(0, 2, score=asked), rule)
-            wanted, oracle = twin.gradient(x, targets_of(0, 2, score=meant), rule)
-            np.testing.assert_allclose(value, wanted, atol=1e-4)
-            assert_same_map(gradient, oracle)
+    assert_log_probabilities_stand_in(model, twin)
 
 
 ONE = {

@@ -5,12 +5,12 @@ import pytest
 
 from napari_saliency._explain import explain, explain_batch
 from napari_saliency._types import SCORES, ModelError, Targets
-from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models._settings import SettingError
 from napari_saliency.models._sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
-from tests.few import EVERYWHERE, few
+from tests.few import EVERYWHERE
+from tests.test_models.comparing import answer, assert_same_map
 from tests.test_models.networks import with_weights
 
 pytestmark = [
@@ -20,7 +20,6 @@ pytestmark = [
 ]
 
 SHAPE, SPACE = (9, 7, 11, 2), (3, 2, 4)
-FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
 KERAS = ["last", "first", "without size", "exported"]
 TORCH = ["module", "script", "graph"]
 
@@ -84,18 +83,6 @@ def model(request, twin, tmp_path_factory):
     if request.param in TORCH:
         return open_torch(twin, request.param, folder)
     return open_keras(request, twin, request.param, folder)
-
-
-def answer(name, model, x, targets):
-    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
-    return last.values
-
-
-def assert_same_map(found, wanted, share=1e-4):
-    """The largest difference is at most a share of the largest value."""
-    assert found.shape == wanted.shape
-    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
-    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
 
 
 def test_what_a_model_of_volumes_says_of_itself(model):
