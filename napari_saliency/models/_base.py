@@ -175,7 +175,8 @@ class Model(ABC):
 
         Notes
         -----
-        The model itself is left as it is, wherever this is stopped.
+        The model itself is left as it is, wherever this is stopped. Ask each of these networks before the next
+        is taken: they may share their weights.
         """
         raise self.no_cascade()
 

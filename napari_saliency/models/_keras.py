@@ -110,7 +110,7 @@ class KerasModel(Model):
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own, self._trained)
         twin = copy.copy(self)
-        twin._inside = ""
+        twin._inside, twin._kept, twin._recall = "", None, None  # the same input may mean something else
         with naming_the_file(self._source.path, settings):
             twin.info = self._describe(merged)
         return twin
@@ -161,7 +161,7 @@ class KerasModel(Model):
         weights: Weights = {}
         wanted = stages(len(layers), steps)
         for done, layer in enumerate(reversed(layers), 1):
-            weights |= drawn(layer, seed)
+            weights |= drawn(layer, seed, done)
             if done in wanted:
                 yield Randomised(
                     layer.name, done, len(layers), RandomKeras(self._plain(graph), dict(weights))

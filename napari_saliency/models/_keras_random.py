@@ -92,11 +92,14 @@ def own_weights(layer: Any) -> list[Any]:  # noqa: ANN401
     return [w for w in layer.weights if id(w) not in inner and keras.backend.is_float_dtype(w.dtype)]
 
 
-def drawn(layer: Any, seed: int) -> Weights:  # noqa: ANN401
-    """New weights for a layer: from its own initialisers, where they are known, else its own in random order."""
+def drawn(layer: Any, *seeds: int) -> Weights:  # noqa: ANN401
+    """New weights for a layer: from its own initialisers, where they are known, else its own in random order.
+
+    Layers with the same seeds, and of one shape, get the same weights.
+    """
     found: Weights = {}
     for number, variable in enumerate(own_weights(layer)):
-        values, numbers = variable.numpy(), (seed, number)
+        values, numbers = variable.numpy(), (*seeds, number)
         initializer = _initializer(layer, variable.name)
         if initializer is None:
             mixed = np.random.default_rng(numbers).permutation(values.ravel()).reshape(values.shape)

@@ -70,6 +70,7 @@ class OnnxModel(Model):
         if self.info.inside or _ports(self._whole(settings)) != self._ports:  # another part of the graph
             return open_source(self._source, settings)
         twin = copy.copy(self)
+        twin._recall = None  # the same input may mean something else
         twin._read(settings)
         return twin
 

@@ -147,6 +147,18 @@ def test_from_one_layer_to_another_and_back(whole):
     np.testing.assert_allclose(outside.scores(x), twin.scores(x), rtol=1e-4, atol=1e-5)
 
 
+def test_scores_that_were_kept_of_a_layer_are_not_the_models(whole):
+    model, twin = whole
+    image, named = np.zeros((9, 13, 3), np.uint8), Settings(preprocessing="none", size=(9, 13))
+    image[2:5, 3:9] = 200, 30, 90
+    inside = model.inside(layer_of(model, "linear"))
+    explain(inside, image, 1, "occlusion", window=4)
+    found, wanted = (
+        explain(one, image, 1, "occlusion", window=4).values for one in (inside.with_settings(named), twin)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
 def test_a_layer_that_does_not_exist_is_told(whole):
     model, _ = whole
     with pytest.raises(ModelError, match="no layer 'convolution 9' that can be looked into; it has"):

@@ -16,11 +16,6 @@ STRUCTURES = {structure.__name__: structure for structure in networks.STRUCTURES
 every_structure = pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
 
 
-@pytest.fixture(scope="module")
-def twin():
-    return Convolutional()
-
-
 def built(keras, structure, twin):
     return networks.with_weights(structure(keras), twin.arrays)
 
@@ -191,6 +186,19 @@ def test_the_same_seed_draws_the_same_weights(keras, opened, twin):
     found = [[stage.model.scores(x) for stage in model.cascade(3, seed)] for seed in (4, 4, 5)]
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.allclose(found[0], found[2])
+
+
+def test_layers_of_one_shape_are_drawn_apart(keras, opened):
+    layers = keras.layers
+    network = keras.Sequential(
+        [keras.Input((9, 13, 3)), *(layers.Conv2D(3, 3, padding="same") for _ in range(3)), layers.Flatten()]
+    )
+    network.add(layers.Dense(4))
+    *_, last = opened(network).cascade(9)
+    with last.model._exchanged():
+        kernels = [layer.kernel.numpy() for layer in network.layers[:3]]
+    for number in range(3):
+        assert not np.allclose(kernels[number], kernels[number - 1])
 
 
 def test_what_scales_pictures_is_not_learnt(keras, opened):

@@ -11,7 +11,7 @@ import pytest
 
 from napari_saliency._types import ModelError
 from napari_saliency.methods import METHODS
-from napari_saliency.models import Settings, load_model
+from napari_saliency.models import Scaling, Settings, load_model
 from napari_saliency.models._sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE, few
@@ -118,6 +118,29 @@ def test_every_method_gives_the_map_of_the_numpy_twin(pair, name):
         found, wanted = answer(method, model, x, targets), answer(method, twin, x, targets, model)
         assert np.abs(wanted).max() > 1e-6
         np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+FIRST = [next(case for case in CASES if case.values[0][0] == framework) for framework in BUILD]
+
+
+@pytest.mark.parametrize("pair", FIRST, indirect=True)
+@pytest.mark.parametrize("name", ["occlusion", "kernel_shap"])
+def test_scores_that_were_kept_are_not_those_of_another_preprocessing(pair, name):
+    """A grey picture is the same input whichever way its channels are turned, but red is not the same fill."""
+    model, twin = pair
+    x, method = np.repeat(pictures(twin)[..., :1], 3, axis=-1), METHODS[name]
+    turned = [
+        NAMED.model_copy(update={"preprocessing": Scaling(divisor=255, bgr=bgr)}) for bgr in (False, True)
+    ]
+    options = {**FEW[name], "fill": (255.0, 0.0, 0.0)}
+
+    def values(model):
+        return list(method.function(model, x, targets_of(3), **options))[-1].values
+
+    wanted = values(model.with_settings(turned[1]))
+    rgb = model.with_settings(turned[0])
+    assert not np.allclose(values(rgb), wanted)
+    np.testing.assert_array_equal(values(rgb.with_settings(turned[1])), wanted)
 
 
 def answer(method, model, x, targets, of=None):
