@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency._explain import prepared_for, weighed
+from napari_saliency._explain import check_model, in_words, prepared_for, weighed
+from napari_saliency._explanation import Explanation
 from napari_saliency.metrics import (
     CHECKS,
     Finding,
@@ -21,7 +22,6 @@ from napari_saliency.metrics import (
 
 if TYPE_CHECKING:
     from napari_saliency._explain import Mask
-    from napari_saliency._explanation import Explanation
     from napari_saliency._image import AnyImage, Prepared
     from napari_saliency._placement import Region
     from napari_saliency._types import Array
@@ -85,11 +85,16 @@ def check(
 
     Raises
     ------
+    TypeError
+        If ``model`` is not a model, or ``explanation`` is none.
     ValueError
         If it is no map, not complete, or of another model or picture, or a check or option does not exist.
     ModelError
         If a check that was asked for by name asks for what the model does not give.
     """
+    check_model(model)
+    if not isinstance(explanation, Explanation):
+        raise TypeError(f"the third argument is a map from explain, not {in_words(explanation)}")
     options = options or {}
     seen = prepared_for(model.info, image, region)
     drawn = None if region is None else seen.region
@@ -100,12 +105,14 @@ def check(
         checks, unaffordable = plan(model.info, seen.x.shape[:-1], explanation.total)
         left_out.update(unaffordable)
     names = [checks] if isinstance(checks, str) else list(checks)
-    for name in {*names, *options}:
+    for name in [*names, *options]:
         find_check(name).complete(options.get(name, {}))
     _check_same_picture(model, seen.x, explanation)
     findings = {}
     for name in names:
-        found = examine(model, seen.x, explanation, name, options.get(name, {}), region=drawn)
+        found = examine(
+            model, seen.x, explanation, name, options.get(name, {}), picture=seen.picture, region=drawn
+        )
         try:
             *_, findings[name] = found if asked else affordable(found)
         except TooLongError as error:
@@ -120,9 +127,17 @@ def examine(
     name: str,
     options: Mapping[str, Any],
     *,
+    picture: Region | None = None,
     region: Region | None = None,
 ) -> Generator[Finding]:
     """Run one check of a map of a preprocessed picture (H, W, C); yield findings, the last with a verdict.
+
+    Parameters
+    ----------
+    picture : Region, optional
+        Where ``x`` shows the picture, and not the black around it; everywhere if there is none.
+    region : Region, optional
+        Where the map ought to point.
 
     Raises
     ------
@@ -138,8 +153,9 @@ def examine(
     if not explanation.complete:
         raise ValueError("the map was stopped before its end: compute all of it, then check it")
     targets = weighed([(explanation.target, explanation.prediction)], model.info)
-    given = (explanation.values, explanation.method, explanation.options, explanation.diagnostics, region)
-    yield from chosen.function(Subject(model, x[None], targets, *given), **complete)
+    given = (explanation.values, explanation.method, explanation.options, explanation.diagnostics)
+    subject = Subject(model, x[None], targets, *given, picture=picture, region=region)
+    yield from chosen.function(subject, **complete)
 
 
 def _check_same_picture(model: Model, x: Array, explanation: Explanation) -> None:

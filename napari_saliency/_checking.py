@@ -49,6 +49,8 @@ class Checked(NamedTuple):
         The model.
     placement : Placement
         Where the pixels of ``x`` lie in the picture.
+    picture : Region, optional
+        Which of them show it, where black is around it.
     drawn : Drawn, optional
         Where the map ought to point.
     """
@@ -57,11 +59,12 @@ class Checked(NamedTuple):
     explanation: Explanation
     info: ModelInfo
     placement: Placement
+    picture: Region | None = None
     drawn: Drawn | None = None
 
     def region(self, drawn: Drawn) -> Region:
         """Lay a region over the grid of ``x``; may read from a slow disk."""
-        return Region.where(drawn.inside, self.placement, self.x.shape[:-1])
+        return Region.where(drawn.inside, self.placement, self.x.shape[:-1], self.picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,9 +262,10 @@ class Checking:
         """Have the engine begin a check."""
         if run != self._run:
             return
-        assert self._about is not None
-        begin = partial(_engine.check, region=region, asked=name in self._asked)
-        call = partial(begin, run, self._about.x, self._about.explanation, name)
+        about = self._about
+        assert about is not None
+        begin = partial(_engine.check, picture=about.picture, region=region, asked=name in self._asked)
+        call = partial(begin, run, about.x, about.explanation, name)
         self._link.call(call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name))
 
     def _unusable(self, run: Hashable, name: str, error: BaseException) -> None:

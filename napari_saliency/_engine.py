@@ -163,6 +163,7 @@ class Engine:
         explanation: Explanation,
         name: str,
         *,
+        picture: Region | None = None,
         region: Region | None = None,
         asked: bool = True,
     ) -> Finding:
@@ -173,7 +174,7 @@ class Engine:
         from napari_saliency._check import examine
         from napari_saliency.metrics import affordable
 
-        findings = examine(self._opened_model(), x, explanation, name, {}, region=region)
+        findings = examine(self._opened_model(), x, explanation, name, {}, picture=picture, region=region)
         self.runs[run] = findings if asked else affordable(findings)
         return cast("Finding", self.step(run))
 
@@ -241,11 +242,12 @@ def check(
     explanation: Explanation,
     name: str,
     *,
+    picture: Region | None = None,
     region: Region | None = None,
     asked: bool = True,
 ) -> Finding:
     """See `Engine.check`."""
-    return _engine().check(run, x, explanation, name, region=region, asked=asked)
+    return _engine().check(run, x, explanation, name, picture=picture, region=region, asked=asked)
 
 
 def step(run: Hashable) -> Answer:

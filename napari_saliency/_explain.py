@@ -96,7 +96,7 @@ def explain_batch(
     regions : iterable, optional
         A region of each picture.
     """
-    _check_model(model)
+    check_model(model)
     found: list[Explanation] = []
     for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
         x = np.stack([prepared.x for prepared, _ in some])
@@ -104,7 +104,10 @@ def explain_batch(
         predictions = model.predict(x, where)
         questions = [
             Question(
-                prediction, replace(resolve(target, prediction, score), region=region), prepared.placement
+                prediction,
+                replace(resolve(target, prediction, score), region=region),
+                prepared.placement,
+                prepared.flaws,
             )
             for (prepared, target), prediction, region in zip(some, predictions, where, strict=True)
         ]
@@ -144,7 +147,8 @@ def _together(
         yield some
 
 
-def _check_model(model: object) -> None:
+def check_model(model: object) -> None:
+    """Raise TypeError, with a hint, for what is no model."""
     if isinstance(model, Model):
         return
     hint = ""
@@ -152,7 +156,7 @@ def _check_model(model: object) -> None:
         hint = f": write load_model({str(model)!r})"
     elif hasattr(model, "shape"):
         hint = ": the picture comes second"
-    raise TypeError(f"the first argument is a model from load_model, not {_in_words(model)}{hint}")
+    raise TypeError(f"the first argument is a model from load_model, not {in_words(model)}{hint}")
 
 
 def _each(
@@ -162,7 +166,7 @@ def _each(
     single = isinstance(images, (str, Path)) or not isinstance(images, Iterable)
     if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape, axes)):
         raise TypeError(
-            f"many pictures are a list, or another iterable, not {_in_words(images)}: "
+            f"many pictures are a list, or another iterable, not {in_words(images)}: "
             "write [picture], or use explain for one"
         )
     for_all = [not isinstance(values, Iterable) or isinstance(values, str) for values in (targets, regions)]
@@ -182,7 +186,7 @@ def _is_one_picture(shape: tuple[int, ...], axes: int) -> bool:
     return len(shape) <= axes or (len(shape) == axes + 1 and shape[-1] <= 4)  # not a stack of grey ones
 
 
-def _in_words(thing: object) -> str:
+def in_words(thing: object) -> str:
     """Name what was given instead of something else, briefly."""
     if thing is None or isinstance(thing, (str, Path, bool, int, float)):
         return repr(str(thing) if isinstance(thing, Path) else thing)
@@ -192,11 +196,12 @@ def _in_words(thing: object) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of one picture of a batch, and where its map will lie."""
+    """What is asked of one picture of a batch, where its map will lie, and what was no number in it."""
 
     prediction: Prediction
     target: Target
     placement: Placement
+    flaws: tuple[str, ...] = ()
 
 
 def answers(
@@ -257,7 +262,7 @@ def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) ->
 
 def find_method(name: str) -> Method:
     """Look a method up by its id; ValueError lists what there is."""
-    if name not in METHODS:
+    if name not in tuple(METHODS):  # what cannot be hashed neither
         raise ValueError(f"method {name!r} is not one of {', '.join(METHODS)}")
     return METHODS[name]
 
@@ -279,6 +284,7 @@ class _Answer:
         notes = (
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
+            *(f"{flaw}." for flaw in question.flaws),
             *_even_note(self.x[n]),
             *_finite_note(values, len(size)),
         )
@@ -339,11 +345,7 @@ def prepared_for(info: ModelInfo, image: AnyImage, mask: Mask | None = None) -> 
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:
-        if not info.space:
-            return prepared
-        size = prepared.x.shape[:-1]
-        whole = Region.of_picture(pixels.shape[: len(size)], prepared.placement, size)
-        return replace(prepared, region=whole)
+        return replace(prepared, region=prepared.picture) if info.space else prepared
     space = pixels.shape[: len(info.input.shape)]
     if np.shape(mask) != space:
         raise ValueError(f"a region has the picture's shape {space}, not {np.shape(mask)}")

@@ -52,6 +52,10 @@ class Prepared:
         The same pixels before preprocessing, to look at; of a volume the middle plane.
     words : tuple of str
         How the picture was understood, in short sentences; the first is about its size.
+    flaws : tuple of str
+        Those of them that tell of values that are no numbers.
+    picture : Region, optional
+        The part of ``x`` that shows the picture, where black is around it; all of it if there is none.
     region : Region, optional
         The part of it that is looked at.
     """
@@ -60,6 +64,8 @@ class Prepared:
     placement: Placement
     seen: np.ndarray[Any, np.dtype[np.uint8]]
     words: tuple[str, ...]
+    flaws: tuple[str, ...] = ()
+    picture: Region | None = None
     region: Region | None = None
 
 
@@ -101,11 +107,14 @@ def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) ->
     axes = len(spec.shape)
     channels = 1 if np.ndim(image) == axes else np.shape(image)[-1]
     size = f"{sized(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.words}"
+    middle = ("shown is the middle plane",) if axes == 3 else ()
     return Prepared(
         x=spec.preprocessing(pixels),
         placement=frame.placement,
         seen=_seen(pixels, levels),
-        words=(size, *(["shown is the middle plane"] if axes == 3 else []), *colours, *levels.words),
+        words=(size, *middle, *colours, *levels.words, *levels.flaws),
+        flaws=levels.flaws,
+        picture=frame.picture,
     )
 
 

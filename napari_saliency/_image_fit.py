@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from napari_saliency._levels import Levels, Pixels, Range, bands
-from napari_saliency._placement import Placement, sized
+from napari_saliency._placement import Placement, Region, sized
 
 if TYPE_CHECKING:
     from napari_saliency._types import Array
@@ -63,6 +63,20 @@ class Frame:
             before.append(start - corner * scale)
             after.append(stop + (size - content - corner) * scale)
         return Placement.of_box((*before, *after), self.size)
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """The part of ``size`` that the picture fills."""
+        return tuple(slice(c, c + n) for c, n in zip(self.corner, self.content, strict=True))
+
+    @property
+    def picture(self) -> Region | None:
+        """The same as a region; None where the picture fills all."""
+        if self.content == self.size:
+            return None
+        mask = np.zeros(self.size, bool)
+        mask[self.inner] = True
+        return Region(self.size, np.packbits(mask).tobytes())
 
 
 def framed(shape: Shape, spec: InputSpec) -> Frame:
@@ -130,8 +144,7 @@ def fitted(picture: Pixels, frame: Frame, levels: Levels, channels: int) -> Arra
     to_grey = channels == 1 and picture.shape[-1] == 3
     resize = _resized if picture.ndim == 3 else _resized_volume
     result = np.zeros((*frame.size, channels), np.float32)
-    inner = tuple(slice(c, c + n) for c, n in zip(frame.corner, frame.content, strict=True))
-    result[inner] = resize(picture[box], levels, frame.content, to_grey)
+    result[frame.inner] = resize(picture[box], levels, frame.content, to_grey)
     return result
 
 

@@ -7,7 +7,7 @@ lock for long, since this runs in a thread beside the window.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -88,6 +88,8 @@ class Levels:
         Values are the model's own, not 0 to 255.
     words : tuple of str
         The same in short sentences.
+    flaws : tuple of str
+        What of the picture is no number, in short sentences.
     """
 
     low: float = 0
@@ -96,6 +98,7 @@ class Levels:
     nan: float = 0
     untouched: bool = False
     words: tuple[str, ...] = ()
+    flaws: tuple[str, ...] = ()
 
     def __call__(self, band: Pixels) -> Pixels:
         """Return uint8 where whole numbers 0 to 255 are meant, else new float32."""
@@ -136,7 +139,7 @@ def find_levels(picture: Pixels, value_range: Range | None, as_they_are: bool) -
     if value_range is not None:
         low, high = _checked(value_range)
         extent = Extent.of(picture) if is_float else Extent(low, high)
-        return Levels(low, high, (low, high), low, words=_words(picture, (low, high), extent))
+        return _described(picture, extent, Levels(low, high, (low, high), low))
     if picture.dtype == np.uint8:
         return Levels()
     if picture.dtype == bool:
@@ -147,7 +150,7 @@ def find_levels(picture: Pixels, value_range: Range | None, as_they_are: bool) -
     whole = not is_float and extent.low >= 0 and extent.high <= 255
     low, high = (0, 255) if whole else extent.natural
     bounds = None if extent.flawless else (low, high)
-    return Levels(low, high, bounds, low, words=_words(picture, (low, high), extent))
+    return _described(picture, extent, Levels(low, high, bounds, low))
 
 
 def _checked(value_range: Range) -> Range:
@@ -160,20 +163,26 @@ def _checked(value_range: Range) -> Range:
 def _untouched(picture: Pixels, extent: Extent) -> Levels:
     bounds = None if extent.flawless else (extent.low, extent.high)
     nan = min(0.0, extent.low)
-    words = VOID if extent.void else f"values {extent.low:g} to {extent.high:g} taken as they are"
-    return Levels(0, 255, bounds, nan, untouched=True, words=(words, *_flaws(picture, extent, f"{nan:g}")))
+    return _described(picture, extent, Levels(0, 255, bounds, nan, untouched=True))
 
 
-def _words(picture: Pixels, black_white: Range, extent: Extent) -> tuple[str, ...]:
-    low, high = black_white
-    words = f"values {low:g} to {high:g} taken as black to white"
+def _described(picture: Pixels, extent: Extent, levels: Levels) -> Levels:
+    """Say the same in words."""
+    flaws = tuple(_flaws(picture, extent, f"{levels.nan:g}" if levels.untouched else "black"))
+    return replace(levels, words=(_words(levels, extent),), flaws=flaws)
+
+
+def _words(levels: Levels, extent: Extent) -> str:
+    low, high = levels.low, levels.high
     if extent.void:
-        words = VOID
-    elif low == high:
-        words = f"all values are {low:g}, taken as black"
-    elif low == 0 and high == 255:
-        words = "values 0 to 255 as they are"
-    return words, *_flaws(picture, extent, "black")
+        return VOID
+    if levels.untouched:
+        return f"values {extent.low:g} to {extent.high:g} taken as they are"
+    if low == high:
+        return f"all values are {low:g}, taken as black"
+    if (low, high) == (0, 255):
+        return "values 0 to 255 as they are"
+    return f"values {low:g} to {high:g} taken as black to white"
 
 
 def _flaws(picture: Pixels, extent: Extent, black: str) -> Iterator[str]:

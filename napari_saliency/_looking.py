@@ -93,4 +93,4 @@ class Looking(Signals):
             return None
         if found is None or not found.complete or found.shows != "map":
             return None
-        return Checked(prepared.x, found, info, prepared.placement)
+        return Checked(prepared.x, found, info, prepared.placement, prepared.picture)

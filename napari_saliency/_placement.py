@@ -103,7 +103,9 @@ class Region:
     bits: bytes
 
     @classmethod
-    def where(cls, inside: Inside, placement: Placement, shape: tuple[int, ...]) -> Self:
+    def where(
+        cls, inside: Inside, placement: Placement, shape: tuple[int, ...], picture: Region | None = None
+    ) -> Self:
         """Ask of each pixel of the model's input whether it lies inside.
 
         Parameters
@@ -114,6 +116,8 @@ class Region:
             Where the model's input lies in the picture.
         shape : (H, W) or (Z, H, W)
             Of the model's input.
+        picture : Region, optional
+            The part of it that shows the picture; what is drawn beside it does not count.
 
         Raises
         ------
@@ -125,6 +129,8 @@ class Region:
             for size, step, start in zip(shape, placement.scale, placement.translate, strict=True)
         ]
         found = inside(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(shape)))
+        if picture:
+            found = found & picture.mask.ravel()
         if not found.any():
             raise ValueError("the region is empty, as far as the model sees the picture: draw another one")
         return cls(shape, np.packbits(found).tobytes())
@@ -133,17 +139,6 @@ class Region:
     def of_mask(cls, mask: npt.NDArray[np.bool_], placement: Placement, shape: tuple[int, ...]) -> Self:
         """Take what of a mask, as large as the picture, the model sees; see `where`."""
         return cls.where(lambda points: at_points(mask, points) > 0, placement, shape)
-
-    @classmethod
-    def of_picture(
-        cls, picture: tuple[int, ...], placement: Placement, shape: tuple[int, ...]
-    ) -> Self | None:
-        """Leave out what lies beside a picture (h, w) that was padded; None where nothing does."""
-        high = np.array(picture) - 0.5
-        found = cls.where(
-            lambda points: np.asarray(((points > -0.5) & (points < high)).all(axis=1)), placement, shape
-        )
-        return None if found.size == math.prod(shape) else found
 
     @property
     def size(self) -> int:

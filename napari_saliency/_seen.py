@@ -103,7 +103,7 @@ class SeenPicture:
 
         def read() -> Prepared:
             image, values = picture.read()
-            return _with_region(prepare(image, info.input, values), picture, image.shape, info)
+            return _with_region(prepare(image, info.input, values), picture, info)
 
         self._reader.call(read, then=partial(self._is_prepared, key), failed=partial(self._not_prepared, key))
 
@@ -141,12 +141,11 @@ def _preparation(picture: Picture, info: ModelInfo) -> Hashable:
     return picture.key, info.input, bool(info.space)
 
 
-def _with_region(prepared: Prepared, picture: Picture, shape: tuple[int, ...], info: ModelInfo) -> Prepared:
+def _with_region(prepared: Prepared, picture: Picture, info: ModelInfo) -> Prepared:
     """Find the region that is looked at, for models whose output has space."""
     if not info.space:
         return prepared
-    place, size = prepared.placement, prepared.x.shape[:-1]
     if picture.inside is None:
-        return replace(prepared, region=Region.of_picture(shape[: len(size)], place, size))
-    region = Region.where(picture.inside, place, size)
+        return replace(prepared, region=prepared.picture)
+    region = Region.where(picture.inside, prepared.placement, prepared.x.shape[:-1], prepared.picture)
     return replace(prepared, region=region, words=(*prepared.words, f"region of {region.size} pixels"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_saliency import CHECKS, ModelError, Report, check, explain
+from napari_saliency._image import prepare
 from tests.analytic import Anything, Convolutional, Dense, Linear, Spatial
 from tests.slow import make_slow
 
@@ -89,6 +90,37 @@ def test_a_quantity_that_decreases_is_checked_as_such():
         for score in ("increase", "decrease")
     )
     np.testing.assert_allclose(up.curves[0].y, -down.curves[0].y, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model_too", [False, True])
+def test_what_is_no_map_or_no_model_is_told(model, explanation, model_too):
+    with pytest.raises(TypeError, match=r"is a (model|map) from .*explain|is a model from load_model"):
+        check("net.keras" if model_too else model, PICTURE, explanation if model_too else explanation.values)
+
+
+@pytest.mark.parametrize("name", [["gradient"], "no such check"])
+def test_a_check_that_does_not_exist_is_told(model, explanation, name):
+    with pytest.raises(ValueError, match="is not one of completeness_gap"):
+        check(model, PICTURE, explanation, [name])
+
+
+def test_black_around_the_picture_is_known_at_the_door():
+    model = Linear()
+    model.info = replace(model.info, input=replace(model.info.input, fit="pad"))
+    wide = np.random.default_rng(0).integers(0, 256, (10, 40, 3)).astype(np.uint8)  # two rows of six
+    explanation, half = explain(model, wide, 0, "occlusion"), np.zeros((10, 40), bool)
+    half[:, :20] = True
+    found = check(model, wide, explanation, ["mass"], region=half).findings
+    assert found["mass"].figures["area"] == 0.5
+    assert (
+        "the whole picture"
+        in check(model, wide, explanation, "mass", region=half | True).findings["mass"].verdict
+    )
+    black = prepare(np.zeros_like(wide), model.info.input).x
+    gone = check(
+        model, wide, explanation, "deletion", options={"deletion": {"fill": "black", "score": "logit"}}
+    ).findings["deletion"]
+    assert gone.curves[0].y[-1] == pytest.approx(model.scores(black[None])[0, 0], rel=1e-5)
 
 
 def test_what_is_not_asked_for_by_name_is_left_out_and_what_is_asked_for_refused():

@@ -1,6 +1,7 @@
 """Checks behind an engine that waits to be told: one after the other, stopped, lost, forgotten."""
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,31 @@ def test_findings_are_those_of_the_door(desk):
     for name, finding in desk.checking.state.findings.items():
         assert dict(finding.figures) == dict(wanted[name].figures), name
         assert finding.verdict == wanted[name].verdict
+
+
+def test_black_around_the_picture_is_known_in_the_engine(desk, monkeypatch):
+    from napari_saliency import check, explain
+
+    def padded(source, settings):
+        model = opened(source, settings)
+        model.info = replace(model.info, input=replace(model.info.input, fit="pad"))
+        return model
+
+    monkeypatch.setattr(models, "open_model", padded)
+    desk.inspection.open_model("keras:VGG16")
+    wide = np.random.default_rng(1).integers(0, 255, (6, 40, 3), np.uint8)
+    desk.inspection.set_picture(Picture("wide", "wide", lambda: (wide, None)))
+    desk.checking.look_for(Drawn("left", lambda points: points[:, 1] < 19.5))  # beside it, too
+    desk.inspection.explain()
+    desk.settle()
+    desk.checking.run()
+    desk.settle()
+    model, region = padded("", None), np.zeros((6, 40), bool)
+    region[:, :20] = True
+    wanted = check(model, wide, explain(model, wide), region=region).findings
+    assert wanted["mass"].figures["area"] == pytest.approx(0.5, abs=0.05)
+    for name, finding in desk.checking.state.findings.items():
+        assert dict(finding.figures) == dict(wanted[name].figures), name
 
 
 def test_progress_is_told_while_a_check_runs(desk):

@@ -569,6 +569,7 @@ def test_given_up_after_a_step_nothing_more_runs(model, picture):
     ("options", "message"),
     [
         ({"method": "limes"}, "method 'limes' is not one of gradient, "),
+        ({"method": ["gradient"]}, r"method \['gradient'\] is not one of gradient, "),
         ({"score": "prob"}, "score 'prob' is not one of logit, probability, log_probability"),
         (
             {"method": "smoothgrad", "sample": 3},
@@ -615,6 +616,17 @@ def test_a_map_that_is_not_finite_says_so(model, picture, monkeypatch, name, bad
     assert note.startswith(f"{are} not finite, of {12 if name == 'grad_cam' else 48}")
 
 
+def test_what_is_no_number_in_the_picture_is_said(model):
+    picture = np.random.default_rng(0).random((6, 8, 3))
+    picture[2, 3], picture[4, :2, 1] = np.nan, np.inf
+    found = explain_batch(model, [picture, np.ones((6, 8, 3)) / np.arange(1, 9)[:, None]], 0)
+    assert found[0].notes == (
+        "1 of 48 pixels NaN, taken as 0.",
+        "2 of 48 pixels infinite, taken as the smallest or largest value.",
+    )
+    assert found[1].notes == ()
+
+
 def test_a_finite_map_has_no_note(model, picture):
     assert explain(model, picture, 0).notes == ()
 
@@ -625,8 +637,9 @@ def test_a_picture_that_is_the_same_everywhere_is_said_to_be_so(shows_nothing):
     model = Spatial()
     note = "To the model the picture is the same everywhere"
     picture = np.full((6, 8, 3), shows_nothing, np.float32)
-    (said,) = explain(model, picture, 0).notes
+    *flaws, said = explain(model, picture, 0).notes
     assert said.startswith(note)
+    assert len(flaws) == (0 if np.isfinite(shows_nothing) else 1)
     picture[2, 3, :2] = 9, 3
     others = explain_batch(model, [picture, np.full((6, 8, 3), 200.0)], 0)
     assert [any(said.startswith(note) for said in found.notes) for found in others] == [False, True]

@@ -76,6 +76,30 @@ def test_the_model_input_covers_the_expected_box(fit, shape, model, box):
     np.testing.assert_allclose(edges, [(top, bottom), (left, right)], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("fit", "shape", "model"),
+    [
+        ("pad", (300, 600), (100, 100)),
+        ("pad", (9, 4), (8, 8)),
+        ("pad", (20, 20), (8, 8)),
+        ("crop", (30, 60), (9, 9)),
+        ("stretch", (30, 60), (9, 9)),
+    ],
+)
+def test_the_part_that_shows_the_picture_is_what_has_its_centres_in_it(fit, shape, model):
+    prepared = prepare(np.full(shape, 255, np.uint8), spec(*model, channels=1, fit=fit))
+    lines = [
+        t + s * np.arange(n)
+        for t, s, n in zip(prepared.placement.translate, prepared.placement.scale, model, strict=True)
+    ]
+    inside = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, shape, strict=True)]
+    wanted = np.logical_and.outer(*inside)
+    assert (prepared.picture is None) == wanted.all()
+    if prepared.picture:
+        np.testing.assert_array_equal(prepared.picture.mask, wanted)
+        np.testing.assert_array_equal(prepared.x[..., 0] == 1, wanted)
+
+
 def test_what_is_padded_is_black_and_centred():
     x = prepare(np.full((10, 20, 3), 255, np.uint8), spec(20, 20, fit="pad")).x
     np.testing.assert_array_equal(x[5:15], 1)

@@ -82,11 +82,12 @@ def test_a_region_beside_what_the_model_sees_is_refused():
         Region.of_mask(mask, Placement.of_box((0, 10, 40, 50), (20, 20)), (20, 20))
 
 
-def test_what_lies_beside_a_padded_picture_is_left_out():
-    place = Placement.of_box((-1, 0, 3, 4), (4, 4))
-    region = Region.of_picture((2, 4), place, (4, 4))
-    np.testing.assert_array_equal(region.share((4, 4)) > 0, np.float32([[0] * 4, [1] * 4, [1] * 4, [0] * 4]))
-    assert Region.of_picture((4, 4), Placement((1.0, 1.0), (0.0, 0.0)), (4, 4)) is None
+def test_what_is_drawn_beside_a_padded_picture_does_not_count():
+    place, picture = Placement.of_box((-1, 0, 3, 4), (4, 4)), Region((4, 4), b"\x0f\xf0")
+    region = Region.where(lambda points: points[:, 1] < 1, place, (4, 4), picture)
+    np.testing.assert_array_equal(region.mask, np.array([[0] * 4, [1, 0, 0, 0], [1, 0, 0, 0], [0] * 4]))
+    with pytest.raises(ValueError, match="the region is empty"):
+        Region.where(lambda points: points[:, 0] < -0.5, place, (4, 4), picture)
 
 
 def test_outside_of_a_padded_picture_there_is_no_region():

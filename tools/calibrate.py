@@ -31,15 +31,23 @@ if TYPE_CHECKING:
 
 CHECK = "model_randomisation"
 DATA = os.environ.get("NAPARI_SALIENCY_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
-MEASURED = ("gradient", "smoothgrad", "grad_cam", "occlusion", "guided_backprop")
+MEASURED = (
+    "gradient",
+    "gradient_x_input",
+    "integrated_gradients",
+    "smoothgrad",
+    "grad_cam",
+    "occlusion",
+    "guided_backprop",
+)
 SEEDS = (0, 1)
 PAGE = """# How much of a map random weights leave
 
 Where the thresholds of *Model randomisation* come from. The check makes the weights of a network random, layer after
-layer from the output down, and compares the magnitudes of each network's map with those of the map itself by their rank
-correlation. This page is made by `python tools/calibrate.py`: {networks} networks, {pictures} pictures of what they
-were trained for, {seeds} draws of random weights for each; the top class's logit, methods and check with their default
-options.
+layer from the output down, and compares each network's map with the map itself by their rank correlation, of the places
+where one of them is not 0: derivatives by magnitude, all others with their signs, where turned signs are the same. This
+page is made by `python tools/calibrate.py`: {networks} networks, {pictures} pictures of what they were trained for,
+{seeds} draws of random weights for each; the top class's logit, methods and check with their default options.
 
 - **upper half**: mean similarity while no more than the upper half of the layers is random, lowest to highest.
 - **all**: similarity with all of them random, lowest to highest.
@@ -56,7 +64,7 @@ The upper half in each network:
 {each}
 
 Guided backpropagation is known to draw the picture more than what was learned; the gradient and Grad-CAM are known to
-change (Adebayo et al. 2018, figure 4). The thresholds stand where the first four methods end and it begins: from
+change (Adebayo et al. 2018, figure 4). The thresholds stand where the first six methods end and it begins: from
 {same} on the check says *bad*, from {alike} on *doubtful*. Its map may still pass in some network, as the last columns
 tell. The similarity with all layers random is judged by the same two, but could not part them: what is left then
 is the picture's contrast, and where the architecture looks, in every method's map.

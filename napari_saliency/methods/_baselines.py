@@ -38,8 +38,8 @@ def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
         Preprocessed pictures.
     baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
         Black and white are those of the picture before preprocessing; the mean is that of each channel
-        of each picture, and the blur takes away all that is smaller than it. A number is a grey before
-        preprocessing, from 0 to 255; several are one for each channel.
+        of each picture, black around it included, and the blur takes away all that is smaller than it. A
+        number is a grey before preprocessing, from 0 to 255; several are one for each channel.
 
     Returns
     -------

@@ -164,6 +164,15 @@ class Method:
         inside = all(inside.contributes for inside in self._wrapped(options))
         return self.contributes and inside and not options.get("absolute")
 
+    def empty(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - see `_baselines.Empty`
+        """What it takes for an empty picture with some options, or the method that it wraps; None if nothing."""
+        inside = [(method, method.complete({})) for method in self._wrapped(options)]
+        for method, given in [(self, options), *inside]:
+            for option in method.options:
+                if option.name in ("baseline", "fill"):
+                    return given[option.name]
+        return None
+
     def _wrapped(self, options: Mapping[str, Any]) -> list[Method]:
         return [METHODS[options[o.name]] for o in self.options if o.constraints.get("choices") == "methods"]
 

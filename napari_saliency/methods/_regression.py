@@ -50,9 +50,9 @@ class Regression:
     h the diagonal of WXA⁻¹Xᵀ, their standard errors are the square roots of the diagonal of
     A⁻¹ (XᵀW diag(e / (1 − h))² WX) A⁻¹: HC3 of MacKinnon and White 1985. The residuals need not have one variance;
     where superpixels interact they have not, and errors that take them to are too small by up to a third. HC3 is rather
-    too large, by some per cent. They say how far another draw of samples would lead elsewhere, not how far a
-    penalty does, and are known once there are more samples than coefficients, these leave no choice, and none of
-    them hangs on one sample alone.
+    too large: by some per cent of many samples, by half of four samples for each coefficient. They say how far
+    another draw of samples would lead elsewhere, not how far a penalty does, and are known once there are more
+    samples than coefficients, these leave no choice, and none of them hangs on one sample alone.
 
     The coefficients need the sums alone. For the errors the samples are kept, 4 bytes for each and coefficient: some
     hundred kilobytes usually, 16 megabytes of 20000 samples of 200 superpixels.

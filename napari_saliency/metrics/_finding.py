@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_saliency.methods import METHODS
 
@@ -103,6 +107,8 @@ class Subject:
         What the method says of its map.
     region : Region, optional
         What somebody has drawn on the picture, on the grid of ``x``.
+    picture : Region, optional
+        Where ``x`` shows the picture, and not the black around it; everywhere if there is none.
     """
 
     model: Model
@@ -113,11 +119,24 @@ class Subject:
     options: Mapping[str, Any]
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     region: Region | None = None
+    picture: Region | None = None
 
     @property
     def space(self) -> tuple[int, ...]:
-        """Size of the picture, without channels."""
+        """Size of what the model sees, without channels."""
         return self.x.shape[1:-1]
+
+    @property
+    def size(self) -> int:
+        """How many of its pixels are the picture's."""
+        return self.picture.size if self.picture else math.prod(self.space)
+
+    def shown(self, space: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Which pixels of a map of a size show some of the picture, (*space) bool."""
+        if self.picture is None:
+            return np.ones(space, bool)
+        share = self.picture.share(space)
+        return np.asarray(share > share.max() / 1000)  # less is what rounding leaves
 
     def again(
         self,

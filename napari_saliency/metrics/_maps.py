@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from napari_saliency._types import Array
     from napari_saliency.metrics._finding import Subject
 
+FEW = 10
+"""Places of which a rank correlation says something: of fewer, chance alone makes it a third or more."""
+
 BY_VALUE = "Pixels count by the map's value: what speaks for the target comes first."
 BY_SUM = "Pixels count by the sum of their channels' contributions: what speaks for the target comes first."
 BY_MAGNITUDE = "Pixels count by their channels' largest magnitude, as the map is usually shown."
@@ -48,6 +51,29 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     first, second = first - first.mean(), second - second.mean()
     size = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / size) if size else 0.0
+
+
+def similarity(one: Array, other: Array, shown: npt.NDArray[np.bool_]) -> float:
+    """Rank correlation of two maps, of the places that tell something, -1 to 1.
+
+    Parameters
+    ----------
+    one, other : (*space) or (*space, C) float32
+        The maps.
+    shown : (*space) bool
+        Places of the picture; what lies beside it is left out.
+
+    Notes
+    -----
+    Places where both are exactly 0 are left out, too: where gradient × input has nothing to multiply every
+    network has 0, and a picture with an even ground would make any two maps alike. They count
+    where fewer than `FEW` others are left.
+    """
+    first, second = one[shown], other[shown]
+    told = ((first != 0) | (second != 0)).reshape(len(first), -1).any(axis=1)
+    if np.count_nonzero(told) < FEW:
+        return spearman(first, second)
+    return spearman(first[told], second[told])
 
 
 def _ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

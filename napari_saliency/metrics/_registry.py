@@ -190,6 +190,6 @@ def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
 
 def find_check(name: str) -> Check:
     """Look a check up by its id; ValueError lists what there is."""
-    if name not in CHECKS:
+    if name not in tuple(CHECKS):  # what cannot be hashed neither
         raise ValueError(f"check {name!r} is not one of {', '.join(CHECKS)}")
     return CHECKS[name]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 import numpy as np
 
 from napari_saliency._types import Array, Score, Targets
+from napari_saliency.methods import METHODS
 from napari_saliency.methods._baselines import GREYS, Empty, empty_picture
 from napari_saliency.methods._chunks import chunks
 from napari_saliency.metrics._finding import Curve, Finding, Subject
@@ -82,8 +83,9 @@ def deletion(
     Notes
     -----
     A map that is coarser than the picture is interpolated between its pixels' centres. Pixels of equal
-    value come in random order. A picture with holes is none that the model was trained on: a part of what is
-    measured is how it takes that, which is why random orders stand beside.
+    value come in random order; black around the picture stays as it is. A picture with holes is none that
+    the model was trained on: a part of what is measured is how it takes that, which is why random orders
+    stand beside.
     """
     yield from _along(subject, _Curves(False, fill, steps, orders, score, seed))
 
@@ -109,7 +111,7 @@ def insertion(
 
 def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
     values, note = relevance(subject)
-    ranks = _ranks(on_grid(values, subject.space), how)
+    ranks = _ranks(on_grid(values, subject.space)[subject.shown(subject.space)], how)
     how = how._replace(fill=_fill(subject, how))
     empty = empty_picture(subject.model, subject.x, cast("Empty", how.fill))
     stages = [(order, step) for order in range(how.orders + 1) for step in range(how.steps + 1)]
@@ -127,9 +129,10 @@ def _fill(subject: Subject, how: _Curves) -> Fill:
     """What "own" stands for: contributions compared with black say nothing of what replaces pixels otherwise."""
     if how.fill != "own":
         return how.fill
-    usual = "blur" if how.inserting else "mean"
-    own = subject.options.get("baseline", subject.options.get("fill", usual))
-    return cast("Fill", usual if own == "random" else own)
+    own = METHODS[subject.method].empty(subject.options)
+    if own is None or own == "random":
+        return "blur" if how.inserting else "mean"
+    return cast("Fill", own)
 
 
 def _in_words(fill: Fill) -> str:
@@ -143,9 +146,8 @@ def _in_words(fill: Fill) -> str:
 def _ranks(values: Array, how: _Curves) -> np.ndarray[Any, np.dtype[np.intp]]:
     """When each pixel's turn comes, (1 + orders, pixels): by the map, then at random."""
     random = np.random.default_rng(how.seed)
-    flat = values.ravel()
-    orders = [np.lexsort((random.random(flat.size), -flat))]
-    orders += [random.permutation(flat.size) for _ in range(how.orders)]
+    orders = [np.lexsort((random.random(values.size), -values))]
+    orders += [random.permutation(values.size) for _ in range(how.orders)]
     return np.argsort(orders, axis=1)
 
 
@@ -154,10 +156,11 @@ def _measured(
 ) -> Array:
     """Score of each stage: of an order, after so many steps."""
     model, count = subject.model, ranks.shape[1]
-    pictures = np.empty((len(stages), *subject.x.shape[1:]), np.float32)
+    pictures, gone = subject.x.repeat(len(stages), axis=0), np.zeros(subject.space, bool)
+    shown = subject.shown(subject.space)  # what lies around the picture has no turn
     for picture, (order, step) in zip(pictures, stages, strict=True):
-        turned = (ranks[order] < round(step * count / how.steps)).reshape(*subject.space, 1)
-        picture[...] = np.where(turned == how.inserting, subject.x[0], empty[0])
+        gone[shown] = (ranks[order] < round(step * count / how.steps)) != how.inserting
+        picture[gone] = empty[0][gone]
     drawn: Score = "probability" if _number(subject, how) == "probability" else "logit"
     targets = Targets(subject.targets.weights, drawn)
     return model.weigh(model.scores(pictures), targets.repeat(len(stages)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_saliency._types import PLURALS, Array, Targets
 from napari_saliency.metrics._finding import PARTS, Curve, Finding, Subject
-from napari_saliency.metrics._maps import magnitude, spearman
+from napari_saliency.metrics._maps import relevance, similarity
 from napari_saliency.metrics._registry import Cost, check
 
 SAME, ALIKE = 0.7, 0.65
@@ -51,19 +51,23 @@ def model_randomisation(
 
     Notes
     -----
-    Alike is what has a high rank correlation of the magnitudes. The layers below those that are random
-    are what they were, and so is the model itself. How weights are drawn is the model's matter; see
+    Alike is what has a high rank correlation of the places where one of the maps is not 0: of contributions
+    with their signs, of derivatives by magnitude (the paper has both). What is multiplied with the picture
+    has much of its magnitude from there, whatever the network; what speaks for the target has not. Where signs
+    count, a map with all of them turned shows the same places, and counts as alike. The layers below those that
+    are random are what they were, and so is the model itself. How weights are drawn is the model's matter; see
     `models.Model.cascade`.
     """
-    axes = len(subject.space)
-    original = magnitude(subject.values, axes)
-    shares, alike, finding = [0.0], [1.0], Finding(0, steps * PARTS)
+    original, note = relevance(subject)
+    shown, signed = subject.shown(original.shape), original.min() < 0
+    shares, alike, finding = [0.0], [1.0], Finding(0, steps * PARTS, notes=(note,))
     with closing(subject.model.cascade(steps, seed)) as stages:
         for number, stage in enumerate(stages, 1):
             finding = replace(finding, total=min(steps, stage.total) * PARTS)
             values = yield from subject.again(finding, model=stage.model)
             shares.append(stage.done / stage.total)
-            alike.append(spearman(original, magnitude(values, axes)))
+            found = similarity(original, relevance(replace(subject, values=values))[0], shown)
+            alike.append(abs(found) if signed else found)
             points = np.array(shares, np.float32), np.array(alike, np.float32)
             curve = Curve("map", *points, across="layers randomised", up="similarity")
             finding = replace(finding, done=number * PARTS, curves=(curve,))
@@ -131,11 +135,12 @@ def class_randomisation(
 
     Notes
     -----
-    Alike is what has a high rank correlation, signs included. A map that is another class's with all signs turned
-    shows the same places: only where its sign is shown does it tell which class it is of, so it is doubtful.
-    Of two classes that share one number (one output, or the probabilities of a softmax) what speaks for one speaks
-    against the other, whatever the map: there is nothing to judge. "Decrease" is compared with other quantities'
-    decrease, and of a weighted target the other class gets the largest weight, with its sign.
+    Alike is what has a high rank correlation, signs included, of the places where one of them is not 0. A map
+    that is another class's with all signs turned shows the same places: only where its sign is shown does it
+    tell which class it is of, so it is doubtful. Of two classes that share one number (one output, or the
+    probabilities of a softmax) what speaks for one speaks against the other, whatever the map: there is nothing
+    to judge. "Decrease" is compared with other quantities' decrease, and of a weighted target the other class
+    gets the largest weight, with its sign.
     """
     chosen, info = _other_classes(subject, classes, seed), subject.model.info
     if not len(chosen):
@@ -145,9 +150,10 @@ def class_randomisation(
         yield Finding(1, 1).judged("not applicable", MIRRORED)
         return
     finding, alike = Finding(0, len(chosen) * PARTS), []
+    shown = subject.shown(subject.values.shape[: len(subject.space)])
     for number, index in enumerate(chosen.tolist(), 1):
         values = yield from subject.again(finding, targets=_of_class(subject, index))
-        alike.append(spearman(subject.values, values))
+        alike.append(similarity(subject.values, values, shown))
         named = {f"similarity to {info.labels[index]}": alike[-1]}
         finding = replace(finding, done=number * PARTS, figures={**finding.figures, **named})
         if not finding.complete:

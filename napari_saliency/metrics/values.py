@@ -58,7 +58,8 @@ def completeness_gap(subject: Subject) -> Iterator[Finding]:
 @check("Sparseness", cite="Chalasani et al. 2020, section 5")
 def sparseness(subject: Subject) -> Iterator[Finding]:
     """Whether the map points anywhere, or at everything: the Gini index of its magnitudes."""
-    index = gini(magnitude(subject.values, len(subject.space)))
+    sizes = magnitude(subject.values, len(subject.space))
+    index = gini(sizes[subject.shown(sizes.shape)])
     finding = Finding(1, 1, {"Gini index": index})
     if index < NOISE:
         yield finding.judged("doubtful", f"The map is spread as evenly as noise (Gini index {index:.2f}).")
@@ -73,7 +74,8 @@ def mass(subject: Subject) -> Iterator[Finding]:
     Notes
     -----
     The share of the positive values' sum, and of the magnitudes'. A pixel of a coarse map that lies partly
-    inside counts by that part. Judged is that of what counts, as in the figure "mass".
+    inside counts by that part. Judged is that of what counts, as in the figure "mass". Where there is black around
+    the picture, that is no part of the area.
     """
     region = subject.region
     values, note = relevance(subject)
@@ -82,7 +84,7 @@ def mass(subject: Subject) -> Iterator[Finding]:
         return
     inside = region.share(values.shape).astype(np.float64) * region.size
     inside /= np.prod(subject.space) / values.size  # now 1 where all of a map's pixel lies inside
-    area = region.size / float(np.prod(subject.space))
+    area = region.size / subject.size
     found = {
         "mass": _share(np.maximum(values, 0), inside),
         "mass of magnitudes": _share(magnitude(subject.values, values.ndim), inside),
@@ -134,7 +136,7 @@ def pointing_game(
         return
     away = _distance(region, on_grid(values, subject.space))
     finding = Finding(1, 1, {"distance": away}, notes=(note,))
-    if region.mask.all():
+    if region.size == subject.size:
         yield finding.judged("not applicable", WHOLE)
     elif away <= tolerance * max(subject.space) + _half_a_pixel(values.shape, subject.space):
         where = "lies in the region" if not away else f"lies {away:.0f} pixels beside the region"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from napari_saliency._placement import Region
 from napari_saliency._types import Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.metrics import CHECKS, Subject
@@ -10,7 +11,17 @@ from tests.analytic import Convolutional, pictures, targets_of
 FEW = {"steps": 6, "orders": 3, "samples": 3, "classes": 2}
 
 
-def subject(model=None, method="gradient", index=0, *, values=None, region=None, score="logit", **options):
+def subject(
+    model=None,
+    method="gradient",
+    index=0,
+    *,
+    values=None,
+    region=None,
+    picture=None,
+    score="logit",
+    **options,
+):
     """A map of a picture, computed or given."""
     model = model or Convolutional()
     x, targets = pictures(model), targets_of(index, score=score)
@@ -18,7 +29,14 @@ def subject(model=None, method="gradient", index=0, *, values=None, region=None,
     *_, estimate = METHODS[method].function(model, x, targets, **options)
     made = estimate.values[0] if values is None else np.asarray(values, np.float32)
     diagnostics = {key: float(np.ravel(value)[0]) for key, value in estimate.diagnostics.items()}
-    return Subject(model, x, targets, made, method, options, diagnostics, region)
+    return Subject(model, x, targets, made, method, options, diagnostics, region, picture)
+
+
+def part(where, space):
+    """A region, and its mask."""
+    mask = np.zeros(space, bool)
+    mask[where] = True
+    return Region(space, np.packbits(mask).tobytes()), mask
 
 
 def run(name, about, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency.metrics._maps import gini, magnitude, on_grid, spearman, trapezoid
+from napari_saliency.metrics._maps import FEW, gini, magnitude, on_grid, similarity, spearman, trapezoid
 
 RANDOM = np.random.default_rng(0)
 
@@ -31,6 +31,35 @@ def test_rank_correlation_knows_order_alone():
 def test_a_constant_map_is_like_no_other():
     assert spearman(np.zeros(9), np.arange(9)) == 0
     assert spearman(np.full(9, np.nan), np.arange(9)) == 0
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_maps_are_compared_where_one_of_them_says_something(channels):
+    """Two maps of unlike numbers over the same empty ground are not alike, as ranks alone would have it."""
+    one, other = RANDOM.normal(size=(2, 6, 8, *channels)).astype(np.float32)
+    one[2:], other[3:] = 0, 0
+    everywhere = np.ones((6, 8), bool)
+    assert similarity(one, other, everywhere) == pytest.approx(spearman(one[:3], other[:3]))
+    assert (
+        abs(similarity(np.abs(one), np.abs(other), everywhere)) < 0.5 < spearman(np.abs(one), np.abs(other))
+    )
+    assert similarity(one, one, everywhere) == pytest.approx(1)
+
+
+def test_maps_are_compared_in_the_picture_alone():
+    one, other = RANDOM.random((2, 6, 8)).astype(np.float32)
+    shown = np.zeros((6, 8), bool)
+    shown[2:4] = True
+    assert similarity(one, other, shown) == pytest.approx(spearman(one[2:4], other[2:4]))
+
+
+def test_maps_of_a_few_places_are_compared_with_the_empty_ones():
+    """The same single place is the same map, though one number has no rank."""
+    one, other = np.zeros((2, 5, 5), np.float32)
+    one[1, 2], other[1, 2] = 3, 1
+    assert similarity(one, other, np.ones((5, 5), bool)) == pytest.approx(1)
+    one.flat[:FEW], other.flat[:FEW] = np.arange(FEW) + 1, np.arange(FEW)[::-1] + 1
+    assert similarity(one, other, np.ones((5, 5), bool)) == pytest.approx(-1)
 
 
 def test_gini_is_half_the_mean_difference_of_pairs_over_the_mean():

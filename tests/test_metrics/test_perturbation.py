@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_metrics.subjects import last, run, subject
+from test_metrics.subjects import last, part, run, subject
 
 from napari_saliency.methods._baselines import empty_picture
 from napari_saliency.metrics import Finding
@@ -38,6 +38,21 @@ def test_the_curve_of_a_linear_model_is_the_sum_of_what_was_moved(name, fill):
     found = last(name, subject(model, "occlusion", values=values), fill=fill, steps=STEPS, score="logit")
     np.testing.assert_allclose(found.curves[0].y, exact(model, fill, values, name), atol=2e-4)
     np.testing.assert_allclose(found.curves[0].x, np.arange(STEPS + 1) / STEPS, rtol=1e-6)
+
+
+@BOTH
+def test_black_around_the_picture_has_no_turn(name):
+    """A linear model's curve goes through the picture's pixels alone, and leaves the others as they are."""
+    model, (picture, mask) = Linear(), part(np.s_[2:4], Linear().shape[:-1])
+    values = contributions(model, "white")
+    about = subject(model, "occlusion", values=values, picture=picture)
+    found = last(name, about, fill="white", steps=8, score="logit")
+    full = float(model.logits(pictures(model).astype(np.float64))[0, 0])
+    order = np.sort(values[mask])[::-1]
+    gone = np.array([order[: round(step * mask.sum() / 8)].sum() for step in range(9)])
+    wanted = full - gone if name == "deletion" else full - order.sum() + gone
+    np.testing.assert_allclose(found.curves[0].y, wanted, atol=2e-4)
+    assert found.curves[1].y[[0, -1]] == pytest.approx(wanted[[0, -1]], abs=2e-4)
 
 
 @BOTH
@@ -198,6 +213,9 @@ def test_what_speaks_against_the_target_comes_last_where_signs_say_so(method, op
         ("occlusion", {"fill": "white"}, ("white", "white")),
         ("integrated_gradients", {"baseline": "black"}, ("black", "black")),
         ("integrated_gradients", {"baseline": "random", "samples": 2}, ("mean", "blur")),
+        ("smoothgrad", {"of": "gradient", "samples": 2}, ("mean", "blur")),
+        ("smoothgrad", {"of": "integrated_gradients", "samples": 2}, ("black", "black")),
+        ("vargrad", {"of": "occlusion", "samples": 2}, ("mean", "mean")),
     ],
 )
 def test_what_a_method_compares_with_is_what_fills(method, options, fills):

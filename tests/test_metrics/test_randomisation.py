@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_metrics.subjects import last, subject, weighted
+from test_metrics.subjects import last, part, subject, weighted
 
 from napari_saliency._types import Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.metrics import Finding, Subject
-from napari_saliency.metrics._maps import magnitude, spearman
+from napari_saliency.metrics._maps import spearman
 from napari_saliency.metrics.randomisation import _of_class, _of_randomness
 from tests.analytic import Convolutional, Dense, Linear, pictures
 
@@ -26,7 +26,14 @@ def test_pitfall_randomisation_check_re_initialises_everything_at_step_one():
         assert not np.array_equal(stage.model.arrays[lowest[stage.layer]], before[lowest[stage.layer]])
 
 
-@pytest.mark.parametrize("method", ["gradient", "grad_cam", "occlusion"])
+def told(method, values):
+    """One number for each place: contributions have a sign that counts."""
+    if values.ndim == 2:
+        return values
+    return np.abs(values).max(-1) if method == "gradient" else values.sum(-1)
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "occlusion", "integrated_gradients"])
 def test_similarity_is_that_of_maps_made_one_after_the_other(method):
     model = Convolutional()
     about = subject(model, method)
@@ -34,12 +41,42 @@ def test_similarity_is_that_of_maps_made_one_after_the_other(method):
     wanted = [1.0]
     for stage in model.cascade(3, 2):
         *_, made = METHODS[method].function(stage.model, about.x, about.targets, **about.options)
-        wanted.append(spearman(magnitude(about.values, 2), magnitude(made.values[0], 2)))
+        mine, its = (told(method, values) for values in (about.values, made.values[0]))
+        alike = spearman(*(one[(mine != 0) | (its != 0)] for one in (mine, its)))
+        wanted.append(abs(alike) if method in ("occlusion", "integrated_gradients") else alike)
     (curve,) = found.curves
     np.testing.assert_allclose(curve.x, [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
     np.testing.assert_allclose(curve.y, wanted, rtol=1e-6)
     assert (curve.across, curve.up) == ("layers randomised", "similarity")
     assert found.figures["similarity at the end"] == pytest.approx(wanted[-1])
+    assert {len(found.notes), found.notes[0].split()[0]} == {1, "Pixels"}
+
+
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients"])
+def test_black_ground_does_not_make_maps_alike(method):
+    """Multiplied with it every network's map is 0 there; as ranks these ties would make up the similarity."""
+    model = Convolutional()
+    about = subject(model, method)
+    x, ground = about.x.copy(), np.ones((1, *model.shape), bool)
+    ground[:, 3:6, 4:8] = False
+    x[ground] = 0
+    *_, made = METHODS[method].function(model, x, about.targets, **about.options)
+    dark = Subject(model, x, about.targets, made.values[0], method, about.options)
+    found = last("model_randomisation", dark, steps=3).curves[0].y
+    picture, _ = part(np.s_[3:6, 4:8], model.shape[:-1])
+    alone = last("model_randomisation", replace(dark, picture=picture), steps=3).curves[0].y
+    np.testing.assert_allclose(found, alone)
+
+
+@pytest.mark.parametrize("name", ["model_randomisation", "class_randomisation"])
+def test_black_around_the_picture_does_not_make_maps_alike(name):
+    """Derivatives are not 0 there, but everywhere on it much the same."""
+    picture, mask = part(np.s_[4:6], Convolutional().shape[:-1])
+    about = subject(picture=picture)
+    found = last(name, about)
+    inner = replace(about, values=about.values * mask[..., None])
+    for key, value in last(name, inner).figures.items():
+        assert value == pytest.approx(found.figures[key], abs=1e-6)
 
 
 def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):

@@ -2,23 +2,18 @@
 
 import numpy as np
 import pytest
-from test_metrics.subjects import last, subject
+from test_metrics.subjects import last, part, subject
 
-from napari_saliency._placement import Region
+from napari_saliency.metrics._maps import gini
 from tests.analytic import Convolutional, Linear, Quadratic, Spatial
 
 SPACE = (6, 8)
 
 
-def region(where, space=SPACE):
-    mask = np.zeros(space, bool)
-    mask[where] = True
-    return Region(space, np.packbits(mask).tobytes()), mask
-
-
-def of(values, where=None, model=None, method="occlusion"):
+def of(values, where=None, model=None, method="occlusion", picture=None):
     model = model or Linear()
-    return subject(model, method, values=values, region=region(where, model.shape[:-1])[0] if where else None)
+    region, shown = (part(at, model.shape[:-1])[0] if at else None for at in (where, picture))
+    return subject(model, method, values=values, region=region, picture=shown)
 
 
 def with_diagnostics(about, **diagnostics):
@@ -76,7 +71,7 @@ def test_mass_is_the_share_of_positive_values_inside():
     values = np.random.default_rng(0).normal(size=SPACE).astype(np.float32)
     where = np.s_[1:4, 2:7]
     found = last("mass", of(values, where)).figures
-    mask = region(where)[1]
+    mask = part(where, SPACE)[1]
     positive = np.where(values > 0, values, 0)
     assert found["mass"] == pytest.approx(positive[mask].sum() / positive.sum(), rel=1e-5)
     assert found["mass of magnitudes"] == pytest.approx(
@@ -180,3 +175,41 @@ def test_half_a_pixel_of_a_coarse_map_is_tolerated(where, level):
     values[0, 2] = 1
     found = last("pointing_game", of(values, where, Spatial(), "grad_cam"), tolerance=0)
     assert found.level == level
+
+
+# Black around the picture
+
+PICTURE = np.s_[2:4]  # of six rows
+
+
+def test_black_around_the_picture_is_no_part_of_the_area():
+    values = np.zeros(SPACE)
+    values[PICTURE] = 1
+    found = last("mass", of(values, np.s_[2:4, :4], picture=PICTURE))
+    assert found.figures["area"] == 0.5
+    assert found.figures["mass"] == pytest.approx(0.5)
+    assert found.level == "bad"
+
+
+@pytest.mark.parametrize("name", ["mass", "pointing_game"])
+def test_a_region_that_fills_the_picture_is_the_whole_of_it(name):
+    values = np.zeros(SPACE)
+    values[PICTURE] = 1
+    assert "the whole picture" in last(name, of(values, PICTURE, picture=PICTURE)).verdict
+
+
+def test_black_around_the_picture_makes_no_map_sparse():
+    values = np.zeros(SPACE)
+    values[PICTURE] = np.random.default_rng(0).random((2, 8))
+    alone = last("sparseness", of(values, picture=PICTURE))
+    assert alone.figures["Gini index"] == pytest.approx(gini(values[PICTURE]), rel=1e-5)
+    assert alone.level == "doubtful"
+    assert last("sparseness", of(values)).level == "good"
+
+
+def test_of_a_coarse_map_all_that_shows_some_of_the_picture_counts():
+    """Three rows over six, of which the picture fills the third and the fourth, or a part of them."""
+    values = np.arange(12.0).reshape(3, 4)
+    for rows, shown in ((np.s_[2:4], np.s_[1:2]), (np.s_[3:4], np.s_[1:2]), (np.s_[1:4], np.s_[:2])):
+        found = last("sparseness", of(values, model=Spatial(), method="grad_cam", picture=rows))
+        assert found.figures["Gini index"] == pytest.approx(gini(values[shown]), rel=1e-5)
