@@ -7,6 +7,7 @@ Arrays are channels-last and float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index as whole
@@ -144,7 +145,13 @@ class Target:
     def __post_init__(self) -> None:
         if self.score not in get_args(Score):
             raise ValueError(f"score {self.score!r} is not one of {', '.join(get_args(Score))}")
-        classes = [_class_index(index) for index, _ in self.weights]
+        try:
+            pairs = [(index, float(weight)) for index, weight in self.weights]
+        except (TypeError, ValueError):
+            raise ValueError(f"weights {self.weights!r} must be pairs of a class and a number") from None
+        classes = [_class_index(index) for index, _ in pairs]
+        if not all(math.isfinite(weight) for _, weight in pairs):
+            raise ValueError(f"weights {self.weights!r} must be finite numbers")
         if not classes or classes != sorted(set(classes)) or classes[0] < 0:
             raise ValueError(f"weights {self.weights!r} must name each class once, sorted, from 0 on")
 

@@ -35,6 +35,16 @@ def test_weights_of_an_output_with_space_are_spread_over_the_region():
 
 
 @pytest.mark.parametrize(
+    "weights", [(0, 1.0), ((0, "x"),), ((0, 1.0, 2.0),), ((3, np.nan),), ((1, 1.0), (3, -np.inf))]
+)
+def test_weights_are_pairs_of_a_class_and_a_finite_number(weights):
+    with pytest.raises(
+        ValueError, match=r"^weights .* must be (pairs of a class and a number|finite numbers)$"
+    ):
+        Target(weights)
+
+
+@pytest.mark.parametrize(
     ("make", "named"),
     [
         (lambda: Target.of_class(-1), "-1"),

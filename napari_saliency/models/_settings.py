@@ -123,6 +123,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+                raise ValueError(f"{place!r} is none of {', '.join(Settings.model_fields)}") from None
             raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
         self.resolve()
 
