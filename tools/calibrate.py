@@ -45,9 +45,9 @@ PAGE = """# How much of a map random weights leave
 
 Where the thresholds of *Model randomisation* come from. The check makes the weights of a network random, layer after
 layer from the output down, and compares each network's map with the map itself by their rank correlation, of the places
-where one of them is not 0: derivatives by magnitude, all others with their signs, where turned signs are the same. This
-page is made by `python tools/calibrate.py`: {networks} networks, {pictures} pictures of what they were trained for,
-{seeds} draws of random weights for each; the top class's logit, methods and check with their default options.
+where one of them is not 0: derivatives by magnitude, all others with their signs. This page is made by
+`python tools/calibrate.py`: {networks} networks, {pictures} pictures of what they were trained for, {seeds} draws of
+random weights for each; the top class's logit, methods and check with their default options.
 
 - **upper half**: mean similarity while no more than the upper half of the layers is random, lowest to highest.
 - **all**: similarity with all of them random, lowest to highest.

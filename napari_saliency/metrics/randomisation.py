@@ -53,21 +53,19 @@ def model_randomisation(
     -----
     Alike is what has a high rank correlation of the places where one of the maps is not 0: of contributions
     with their signs, of derivatives by magnitude (the paper has both). What is multiplied with the picture
-    has much of its magnitude from there, whatever the network; what speaks for the target has not. Where signs
-    count, a map with all of them turned shows the same places, and counts as alike. The layers below those that
-    are random are what they were, and so is the model itself. How weights are drawn is the model's matter; see
-    `models.Model.cascade`.
+    has much of its magnitude from there, whatever the network; what speaks for the target has not. The layers
+    below those that are random are what they were, and so is the model itself. How weights are drawn is the
+    model's matter; see `models.Model.cascade`.
     """
     original, note = relevance(subject)
-    shown, signed = subject.shown(original.shape), original.min() < 0
+    shown = subject.shown(original.shape)
     shares, alike, finding = [0.0], [1.0], Finding(0, steps * PARTS, notes=(note,))
     with closing(subject.model.cascade(steps, seed)) as stages:
         for number, stage in enumerate(stages, 1):
             finding = replace(finding, total=min(steps, stage.total) * PARTS)
             values = yield from subject.again(finding, model=stage.model)
             shares.append(stage.done / stage.total)
-            found = similarity(original, relevance(replace(subject, values=values))[0], shown)
-            alike.append(abs(found) if signed else found)
+            alike.append(similarity(original, relevance(replace(subject, values=values))[0], shown))
             points = np.array(shares, np.float32), np.array(alike, np.float32)
             curve = Curve("map", *points, across="layers randomised", up="similarity")
             finding = replace(finding, done=number * PARTS, curves=(curve,))
