@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,16 +83,20 @@ def mass(subject: Subject) -> Iterator[Finding]:
     if region is None or values.max() <= 0:
         yield Finding(1, 1).judged("not applicable", NO_REGION if region is None else AGAINST)
         return
-    inside = region.share(values.shape).astype(np.float64) * region.size
-    inside /= np.prod(subject.space) / values.size  # now 1 where all of a map's pixel lies inside
-    area = region.size / subject.size
+    inside, area = _inside(region, values.shape), region.size / subject.size
+    positive = np.maximum(values, 0)
     found = {
-        "mass": _share(np.maximum(values, 0), inside),
+        "mass": _share(positive, inside),
         "mass of magnitudes": _share(magnitude(subject.values, values.ndim), inside),
         "area": area,
     }
-    finding = Finding(1, 1, found, notes=(note,))
     words = f"{found['mass']:.0%} of the map in {area:.0%} of the picture"
+    if subject.picture:
+        beside = found["mass beside the picture"] = 1 - _share(
+            positive, _inside(subject.picture, values.shape)
+        )
+        words += f", {beside:.0%} in the black around it"
+    finding = Finding(1, 1, found, notes=(note,))
     if area == 1:
         yield finding.judged("not applicable", WHOLE)
     elif found["mass"] >= min(CONCENTRATED * area, (1 + area) / 2):
@@ -100,6 +105,12 @@ def mass(subject: Subject) -> Iterator[Finding]:
         yield finding.judged("doubtful", f"The map favours the region a little: {words}.")
     else:
         yield finding.judged("bad", f"The map lies elsewhere: {words}.")
+
+
+def _inside(region: Region, space: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """How much of each pixel of a map of a size lies in a region, 0 to 1."""
+    fine_in_one = math.prod(region.shape) / math.prod(space)
+    return region.share(space).astype(np.float64) * region.size / fine_in_one
 
 
 def _share(

@@ -184,11 +184,13 @@ PICTURE = np.s_[2:4]  # of six rows
 
 def test_black_around_the_picture_is_no_part_of_the_area():
     values = np.zeros(SPACE)
-    values[PICTURE] = 1
+    values[PICTURE], values[0] = 1, 0.5
     found = last("mass", of(values, np.s_[2:4, :4], picture=PICTURE))
     assert found.figures["area"] == 0.5
-    assert found.figures["mass"] == pytest.approx(0.5)
-    assert found.level == "bad"
+    assert found.figures["mass"] == pytest.approx(0.4)
+    assert found.figures["mass beside the picture"] == pytest.approx(0.2)
+    words = "40% of the map in 50% of the picture, 20% in the black around it."
+    assert (found.level, found.verdict) == ("bad", f"The map lies elsewhere: {words}")
 
 
 @pytest.mark.parametrize("name", ["mass", "pointing_game"])
