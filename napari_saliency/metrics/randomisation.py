@@ -17,9 +17,9 @@ from napari_saliency.metrics._registry import Cost, check
 SAME, ALIKE = 0.7, 0.65
 """Rank correlations with the maps of networks of random weights: from the first on they are one map, below the second
 the map depends on what was learned. Means over the stages of the upper half, of 20 pictures, 6 networks and 2 seeds
-(docs/randomisation.md, made by tools/calibrate.py): gradient .26 to .61, SmoothGrad .13 to .55, Grad-CAM at most .56,
-occlusion at most .60, guided backpropagation .60 to .95, 38 of 40 from .71 on (as in figure 4 of Adebayo et al. 2018).
-With all layers random the ranges overlap (gradient up to .54, guided backpropagation -.04 to .74): what is left is the
+(docs/randomisation.md, made by tools/calibrate.py): gradient .24 to .58, SmoothGrad .10 to .57, Grad-CAM at most .57,
+contributions at most .33, guided backpropagation .57 to .96, 36 of 40 "bad" (as in figure 4 of Adebayo et al. 2018).
+With all layers random the ranges overlap (gradient up to .52, guided backpropagation .00 to .73): what is left is the
 picture's contrast, and where the architecture looks."""
 
 ONE_CLASS, NEARLY = 0.9, 0.7
