@@ -10,14 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_saliency._check import Report, check
-    from napari_saliency._display import Display
-    from napari_saliency._explain import explain, explain_batch
-    from napari_saliency._explanation import Explanation
-    from napari_saliency._show import show
-    from napari_saliency._types import ModelError, Target, UntrustedError
+    from napari_saliency.api.check import Report, check
+    from napari_saliency.api.explain import explain, explain_batch
+    from napari_saliency.app.show import show
+    from napari_saliency.checks import CHECKS
+    from napari_saliency.core.errors import ModelError, UntrustedError
+    from napari_saliency.core.types import Target
+    from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.maps.reduction import Display
     from napari_saliency.methods import METHODS
-    from napari_saliency.metrics import CHECKS
     from napari_saliency.models import load_model
 
     __version__: str
@@ -40,19 +41,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CHECKS": "metrics",
+    "CHECKS": "checks",
     "METHODS": "methods",
-    "Display": "_display",
-    "Explanation": "_explanation",
-    "ModelError": "_types",
-    "Report": "_check",
-    "Target": "_types",
-    "UntrustedError": "_types",
-    "check": "_check",
-    "explain": "_explain",
-    "explain_batch": "_explain",
+    "Display": "maps.reduction",
+    "Explanation": "maps.explanation",
+    "ModelError": "core.errors",
+    "Report": "api.check",
+    "Target": "core.types",
+    "UntrustedError": "core.errors",
+    "check": "api.check",
+    "explain": "api.explain",
+    "explain_batch": "api.explain",
     "load_model": "models",
-    "show": "_show",
+    "show": "app.show",
 }
 
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_saliency._types import Ending, ModelError, Prediction, Targets
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Ending, Prediction, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
-from napari_saliency.models._randomised import stages
+from napari_saliency.models.randomised import stages
 from tests import rules
 from tests.convolution import convolve, deconvolve
 

@@ -93,7 +93,7 @@ def _no_framework_beside_a_window(request: pytest.FixtureRequest):
 @pytest.fixture(autouse=True)
 def _nothing_remembered(request: pytest.FixtureRequest):
     if request.config.option.viewer:
-        from napari_saliency._panels.remembered import settings
+        from napari_saliency.widgets.preferences import settings
 
         settings().clear()
 

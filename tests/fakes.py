@@ -6,16 +6,16 @@ and remembers what it was told.
 
 import numpy as np
 
-from napari_saliency._asked import Asked
-from napari_saliency._checking import Checks
-from napari_saliency._explanation import Explanation
-from napari_saliency._image import prepare
-from napari_saliency._placement import Placement
-from napari_saliency._signals import Signals
-from napari_saliency._state import ModelStatus, Phase, Problem, Progress, Request
-from napari_saliency._types import Prediction, Target
+from napari_saliency.core.placement import Placement
+from napari_saliency.core.types import Prediction, Target
+from napari_saliency.images.prepare import prepare
+from napari_saliency.maps.explanation import Explanation
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec, Layer, ModelInfo
+from napari_saliency.session.checks import Checks
+from napari_saliency.session.selection import Asked
+from napari_saliency.session.signals import Signals
+from napari_saliency.session.state import ModelStatus, Phase, Problem, Progress, Request
 
 
 def prediction(count=1000, seed=3, best=None):

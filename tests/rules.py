@@ -6,7 +6,7 @@ derivatives by its input.
 
 import numpy as np
 
-from napari_saliency._types import Epsilon
+from napari_saliency.core.types import Epsilon
 
 
 def propagate(layers, x, weights, rule):

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from functools import partial
 
-from napari_saliency import _check, metrics
-from napari_saliency.metrics import CHECKS, Finding, _registry, affordable
+from napari_saliency import checks as metrics
+from napari_saliency.api import check
+from napari_saliency.checks import CHECKS, Finding, affordable, registry
 
 
 class Clock:
@@ -34,6 +35,6 @@ def make_slow(monkeypatch, name, seconds):
     clock = Clock()
     measured = partial(affordable, clock=clock)
     slow = replace(CHECKS[name], function=lambda subject, **options: steps(clock, seconds))
-    monkeypatch.setitem(_registry._CHECKS, name, slow)
-    monkeypatch.setattr(_check, "affordable", measured)
+    monkeypatch.setitem(registry._CHECKS, name, slow)
+    monkeypatch.setattr(check, "affordable", measured)
     monkeypatch.setattr(metrics, "affordable", measured)

@@ -19,64 +19,33 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_saliency"
 
 
-class Room(NamedTuple):
-    modules: str
-    may_import: str
-
-
-# Which modules belong to a room (patterns), and which rooms it may import besides itself.
-_PLAIN = "types levels preprocessing"
-_EXPLAIN = f"{_PLAIN} image models methods metrics display explanation"
-_VIEWER = f"{_EXPLAIN} explain engine inspection"
-ROOMS = {
-    "public": Room("__init__", ""),
-    "types": Room("_types _placement", ""),
-    "levels": Room("_levels", ""),
-    "preprocessing": Room("_preprocessing", "types"),
-    "image": Room("_image*", _PLAIN),
-    "models": Room("models.*", _PLAIN),
-    "methods": Room("methods.*", _PLAIN),
-    "metrics": Room("metrics.*", f"{_PLAIN} methods"),
-    "display": Room("_display*", "types"),
-    "explanation": Room("_explanation", "types display"),
-    "explain": Room("_explain _resolve", _EXPLAIN),
-    "check": Room("_check", f"{_EXPLAIN} explain"),
-    "batch": Room("_batch", f"{_EXPLAIN} explain"),
-    "show": Room("_show", f"{_PLAIN} image display explanation"),
-    "engine": Room("_engine", f"{_EXPLAIN} explain check"),
-    "inspection": Room(
-        "_inspection _ahead _answer _asked _checking _link _looking _open_model _runner _seen _signals _state",
-        f"{_EXPLAIN} explain engine",
-    ),
-    "napari": Room("_napari*", _VIEWER),
-    "widget": Room("_widget* _panels.*", f"{_VIEWER} napari"),
-    "samples": Room("_samples", ""),
-    "demo": Room("_demo", f"{_VIEWER} napari widget samples"),
-    "command": Room("_cli", "types models batch demo"),
-}
+# A room may import itself and what stands before it; the package's root holds the lazy public names alone.
+ROOMS = (
+    "core", "maps", "images", "models", "methods", "checks", "api", "engine", "session", "viewer", "widgets", "app",
+)  # fmt: skip
 
 # Who may import these; everything else that is not Python's own, any module may.
-_QT = "_widget* _panels.* _demo"
+_QT = "widgets.* app.demo"
 CONFINED = {
-    "keras": "models._keras*",
-    "tensorflow": "models._keras*",
-    "h5py": "models._keras*",
-    "captum": "models._torch_captum",
-    "torch": "models._torch*",
-    "onnx": "models._onnx*",
-    "onnxruntime": "models._onnx*",
+    "keras": "models.keras.*",
+    "tensorflow": "models.keras.* models.safety.operations",
+    "h5py": "models.keras.* models.safety.keras_files",
+    "captum": "models.torch.captum",
+    "torch": "models.torch.*",
+    "onnx": "models.onnx.*",
+    "onnxruntime": "models.onnx.*",
     **dict.fromkeys(("PyQt5", "PyQt6", "PySide6", "magicgui", "qtpy", "superqt"), _QT),
     "vispy": "",
-    "napari": "_napari* _widget* _panels.* _demo _cli _show",
-    "skimage": "_samples _napari_regions methods._regions methods._segments",
-    "scipy": "methods._regions metrics.values",
-    "loky": "_engine _show",
-    "typer": "_cli",
-    "PIL": "_image* _samples models.* _napari* _widget* _panels.* _demo _batch",
-    "platformdirs": "models._trust",
+    "napari": "viewer.* widgets.* app.demo app.cli app.show",
+    "skimage": "app.samples viewer.regions methods._shared.*",
+    "scipy": "methods._shared.* checks.values",
+    "loky": "engine.process app.show",
+    "typer": "app.cli",
+    "PIL": "images.* app.* models.* viewer.* widgets.*",
+    "platformdirs": "models.python.trust",
     "pydantic": "models.*",
-    "yaml": "models._beside",
-    "psygnal": "_signals _napari* _widget* _panels.*",
+    "yaml": "models.sidecar",
+    "psygnal": "session.signals viewer.* widgets.*",
 }
 NOT_BEFORE_USE = {
     name
@@ -134,8 +103,8 @@ def matches(module: str, patterns: str) -> bool:
     return any(fnmatch(module, pattern) or fnmatch(f"{module}.", pattern) for pattern in patterns.split())
 
 
-def room_of(module: str) -> str | None:
-    return next((name for name, room in ROOMS.items() if matches(module, room.modules)), None)
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def within_package(arrow: Arrow) -> str | None:
@@ -145,36 +114,36 @@ def within_package(arrow: Arrow) -> str | None:
 
 
 def wrong(arrows: list[Arrow]) -> list[str]:
-    """Arrows between rooms that do not stand in the table."""
+    """Arrows that lead to a room further back, or to the package's root."""
     bad = []
     for arrow in arrows:
         name = within_package(arrow)
         if name is None:
             continue
-        here, there = room_of(arrow.module), room_of(name) or room_of(name.rpartition(".")[0])
-        if there != here and there not in (ROOMS[here].may_import.split() if here else ()):
+        here, there = room_of(arrow.module), room_of(name)
+        if there not in ROOMS or here not in ROOMS or ROOMS.index(there) > ROOMS.index(here):
             bad.append(f"{arrow.module}:{arrow.line} imports {arrow.imported}")
     return bad
 
 
 def test_every_module_has_a_room():
-    assert [module for module in modules() if room_of(module) is None] == []
+    assert {room_of(module) for module in modules()} == {*ROOMS, "__init__"}
 
 
-def test_rooms_import_only_what_stands_in_the_table(arrows):
+def test_rooms_import_only_what_stands_before_them(arrows):
     assert wrong(arrows) == []
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "from napari_saliency._engine import step",
-        "from napari_saliency import _engine",
-        "import napari_saliency._engine",
-        "def f():\n    from napari_saliency.models import load_model",
-        "from .._inspection import Inspection",
+        "from napari_saliency.engine.process import step",
+        "from napari_saliency import engine",
+        "import napari_saliency.engine.process",
+        "def f():\n    from napari_saliency.api import explain",
+        "from ..session.session import Inspection",
         "from napari_saliency import explain",
-        "if TYPE_CHECKING:\n    pass\nelse:\n    from napari_saliency import _engine",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    from napari_saliency import engine",
     ],
 )
 def test_an_arrow_the_other_way_is_found(statement):
@@ -182,7 +151,7 @@ def test_an_arrow_the_other_way_is_found(statement):
 
 
 def test_imports_for_type_checking_do_not_count():
-    assert arrows_of("methods.gradients", "if TYPE_CHECKING:\n    from napari_saliency import _engine") == []
+    assert arrows_of("methods.gradients", "if TYPE_CHECKING:\n    from napari_saliency import engine") == []
 
 
 def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
@@ -204,16 +173,16 @@ def test_a_users_module_is_imported_in_one_place_alone():
         if (isinstance(node, ast.Name) and node.id in words)
         or (isinstance(node, ast.Attribute) and node.attr in words - {"eval", "compile"})
     }
-    assert named == {"__init__", "_engine", "models._trust"}
+    assert named == {"__init__", "engine.process", "models.python.trust"}
 
 
-def test_methods_and_metrics_know_nothing_but_numpy(arrows):
+def test_methods_and_checks_know_nothing_but_numpy(arrows):
     """But for what cuts pictures into pieces, or measures how far a place is from one."""
     others = {
         arrow.imported.partition(".")[0]
         for arrow in arrows
-        if arrow.module not in ("methods._regions", "methods._segments", "metrics.values")
-        and matches(arrow.module, "_types _placement _levels _preprocessing _display* methods.* metrics.*")
+        if arrow.module not in ("methods._shared.region_growing", "methods._shared.segments", "checks.values")
+        and matches(arrow.module, "core.* maps.* images.intensity methods.* checks.*")
     }
     assert others - sys.stdlib_module_names <= {"numpy", "napari_saliency"}
 
@@ -242,7 +211,8 @@ LOADED = "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})
 
 
 def modules_without_a_window() -> str:
-    elsewhere = f"*__init__ models._keras* models._torch* models._onnx* {_QT} {CONFINED['napari']}"
+    frameworks = "*__init__ models.keras.* models.torch.* models.onnx.* models.safety.keras_files"
+    elsewhere = f"{frameworks} models.safety.operations {_QT} {CONFINED['napari']}"
     return ", ".join(f"napari_saliency.{name}" for name in modules() if not matches(name, elsewhere))
 
 
@@ -256,7 +226,7 @@ def test_import_loads_no_framework_no_qt_and_no_napari(fresh_interpreter, statem
 
 
 def test_command_line_answers_without_napari_or_a_framework(fresh_interpreter):
-    assert not NOT_BEFORE_USE & set(fresh_interpreter("import napari_saliency._cli" + LOADED))
+    assert not NOT_BEFORE_USE & set(fresh_interpreter("import napari_saliency.app.cli" + LOADED))
 
 
 def test_public_names_are_listed_and_others_refused():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage.data import chelsea
 
-from napari_saliency._resolve import resolve
+from napari_saliency.core.target_text import resolve
 
 pytestmark = pytest.mark.framework
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))

@@ -93,7 +93,7 @@ def test_every_command_can_be_imported_and_brings_no_framework(manifest, fresh_i
 def test_panel_takes_the_viewer(fresh_interpreter):
     # napari hands itself over to a parameter of one of these names or annotations, and to no other.
     fresh_interpreter(
-        "import inspect; from napari_saliency._widget import SaliencyPanel as Panel;"
+        "import inspect; from napari_saliency.widgets.panel import SaliencyPanel as Panel;"
         "parameters = inspect.signature(Panel.__init__).parameters.values();"
         "assert any(p.name == 'napari_viewer' or str(p.annotation) in"
         " ('napari.viewer.Viewer', 'napari.components.ViewerModel') for p in parameters), parameters"
@@ -109,9 +109,9 @@ def test_menus_are_open_to_plugins(manifest, fresh_interpreter):
 
 
 def test_samples_take_no_arguments(manifest):
-    from napari_saliency import _samples
+    from napari_saliency.app import samples
 
     for sample in manifest.contributions.sample_data:
         command = next(c for c in manifest.contributions.commands if c.id == sample.command)
-        function = getattr(_samples, command.python_name.partition(":")[2])
+        function = getattr(samples, command.python_name.partition(":")[2])
         assert not inspect.signature(function).parameters

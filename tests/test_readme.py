@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from napari_saliency.checks import CHECKS
 from napari_saliency.methods import METHODS
-from napari_saliency.metrics import CHECKS
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 

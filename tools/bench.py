@@ -54,7 +54,7 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     import numpy as np
 
     from napari_saliency import Target, explain, load_model
-    from napari_saliency._types import Targets
+    from napari_saliency.core.types import Targets
     from napari_saliency.methods import METHODS
 
     model = load_model(source, preprocessing=preprocessing)
@@ -121,7 +121,7 @@ def _compiled(network, x, weights) -> tuple[Callable[[], object], Callable[[], o
 
 def methods(source: str, preprocessing: str | None) -> list[bool]:
     """What every method takes beside the model's passes, see `bench_methods.py`."""
-    from napari_saliency._engine import ENVIRONMENT
+    from napari_saliency.engine.process import ENVIRONMENT
 
     command = [sys.executable, str(HERE / "bench_methods.py"), source, preprocessing or ""]
     environment = os.environ | ENVIRONMENT
@@ -166,7 +166,7 @@ COUNTED = (
 _MEMORY = """
 import resource
 from napari_saliency import load_model
-from napari_saliency._types import Targets
+from napari_saliency.core.types import Targets
 from napari_saliency.methods import METHODS
 import numpy as np
 model = load_model({source!r}, preprocessing={preprocessing!r})
@@ -223,8 +223,8 @@ def _cold_engine(source: str, preprocessing: str | None) -> float:
 import queue, time
 import numpy as np
 from napari_saliency import _engine
-from napari_saliency._inspection import Inspection
-from napari_saliency._state import Picture
+from napari_saliency.session.session import Inspection
+from napari_saliency.session.state import Picture
 from napari_saliency.models import Settings
 if __name__ == "__main__":
     image = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)

@@ -21,7 +21,8 @@ from skimage.data import chelsea
 from skimage.transform import resize
 
 from napari_saliency import load_model
-from napari_saliency._types import ModelError, Targets
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Targets
 from napari_saliency.methods import METHODS
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ import numpy as np
 from bundled import photo_pack, watermark
 
 from napari_saliency import METHODS, check, explain, load_model
-from napari_saliency.metrics.randomisation import ALIKE, SAME
+from napari_saliency.checks.randomisation import ALIKE, SAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_saliency._image import AnyImage
+    from napari_saliency.images.prepare import AnyImage
     from napari_saliency.models import Model
 
 CHECK = "model_randomisation"

@@ -17,11 +17,11 @@ os.environ.setdefault("QT_API", "pyqt6")
 import napari
 from napari.settings import get_settings
 
-from napari_saliency import _samples
-from napari_saliency._demo import close_notifications, make_large, open_demo, wait_until
+from napari_saliency.app import samples
+from napari_saliency.app.demo import close_notifications, make_large, open_demo, wait_until
 
 if TYPE_CHECKING:
-    from napari_saliency._widget import SaliencyPanel
+    from napari_saliency.widgets.panel import SaliencyPanel
 
 LOOKS = tuple((theme, width) for theme in ("dark", "light") for width in (320, 500))
 
@@ -61,7 +61,7 @@ def cat(folder: Path) -> None:
 def watermark(folder: Path) -> None:
     """The network caught cheating, on the first square of the sample."""
     viewer, panel = opened()
-    for data, attributes, kind in _samples.watermark():
+    for data, attributes, kind in samples.watermark():
         getattr(viewer, f"add_{kind}")(data, **attributes)
     viewer.layers[-1].visible = False  # the masks
     panel.viewing.choose(viewer.layers[0])

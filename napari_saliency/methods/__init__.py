@@ -11,8 +11,8 @@ from napari_saliency.methods import (  # isort: skip
     gradients, sampling, paths, guided_ig, xrai, propagation, cam, score_cam, activations, occlusion, rise, superpixels,
     maximization
 )  # fmt: skip
-from napari_saliency.methods._registry import METHODS, Method, Option, method, wrappable
-from napari_saliency.methods._running import RELATIVE_ERROR, SAMPLES
+from napari_saliency.methods._shared.running_stats import RELATIVE_ERROR, SAMPLES
+from napari_saliency.methods.registry import METHODS, Method, Option, method, wrappable
 
 __all__ = [
     "METHODS",

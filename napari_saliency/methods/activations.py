@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._layers import Layer, usual_layer
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.layers import Layer, usual_layer
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 
 @method("Activations", needs="tap", cite="Yosinski et al. 2015, section 2", shows="stack")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._layers import Layer, notes_on, usual_layer
-from napari_saliency.methods._registry import method
-from napari_saliency.methods._upsampling import upsampled
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.layers import Layer, notes_on, usual_layer
+from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 POLE = (
     "Grad-CAM++ is not defined here: it divides by 2 + gradient · sum of the activations, which is not positive "

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 
 @method("Gradient", needs="gradient", cite="Simonyan et al. 2014, eq. 4")

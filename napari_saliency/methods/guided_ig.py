@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Empty, empty_picture
-from napari_saliency.methods._path import Doubles, completeness, incomplete
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import Empty, empty_picture
+from napari_saliency.methods._shared.path_integral import Doubles, completeness, incomplete
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 NEAR = 1e-9
 """Share of the whole way that may be missing from a step's end: what rounding leaves."""

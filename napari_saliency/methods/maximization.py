@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import empty_picture
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import empty_picture
+from napari_saliency.methods.registry import method
 from napari_saliency.methods.sampling import Seed
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 NOISE = 0.05
 """Standard deviation of the noise to begin with, as a share of black to white."""

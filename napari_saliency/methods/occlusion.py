@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Empty, empty_picture
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import Empty, empty_picture
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 Window = tuple[slice, ...]
 Sides = tuple[int, ...]

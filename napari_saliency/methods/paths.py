@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import GREYS, Baseline, blurred, empty_picture, noise_picture
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._path import (
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import GREYS, Baseline, blurred, empty_picture, noise_picture
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.path_integral import (
     Indices,
     Path,
     Rule,
@@ -22,12 +22,12 @@ from napari_saliency.methods._path import (
     spread_out,
     straight,
 )
-from napari_saliency.methods._registry import method
-from napari_saliency.methods._running import RunningMean
+from napari_saliency.methods._shared.running_stats import RunningMean
+from napari_saliency.methods.registry import method
 from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 Start = Annotated[Literal[Baseline, "random"] | float | tuple[float, ...], GREYS]
 

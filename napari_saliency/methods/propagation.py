@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from napari_saliency._types import Array, Epsilon, Estimate, Rescale, Targets
-from napari_saliency.methods._baselines import Empty, empty_picture
-from napari_saliency.methods._path import completeness, incomplete
-from napari_saliency.methods._registry import method
+from napari_saliency.core.types import Array, Epsilon, Estimate, Rescale, Targets
+from napari_saliency.methods._shared.baselines import Empty, empty_picture
+from napari_saliency.methods._shared.path_integral import completeness, incomplete
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 LOST = "score taken by biases and epsilon"
 POOLED = "the rule of max pooling loses some."

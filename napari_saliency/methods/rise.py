@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Empty
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._covered import Covered
-from napari_saliency.methods._registry import method
-from napari_saliency.methods._running import RunningMean
-from napari_saliency.methods._upsampling import upsampled
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import Empty
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.masking import Covered
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.running_stats import RunningMean
+from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods.registry import method
 from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 
 @method(

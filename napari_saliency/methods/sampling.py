@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._noise import normal
-from napari_saliency.methods._registry import METHODS, method
-from napari_saliency.methods._running import RunningMean, RunningVariance
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.noise import normal
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.running_stats import RunningMean, RunningVariance
+from napari_saliency.methods.registry import METHODS, method
 
 if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 Of = Annotated[
     str, {"choices": "methods", "help": "The method whose maps are averaged; the paper's is the gradient."}

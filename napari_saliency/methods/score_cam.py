@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._layers import Layer, notes_on, usual_layer
-from napari_saliency.methods._registry import method
-from napari_saliency.methods._upsampling import upsampled
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.layers import Layer, notes_on, usual_layer
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
-    from napari_saliency.methods._running import Doubles
+    from napari_saliency.methods._shared.running_stats import Doubles
     from napari_saliency.models import ModelInfo
-    from napari_saliency.models._base import Model
+    from napari_saliency.models.base import Model
 
 Weights = Literal["increase", "softmax"]
 

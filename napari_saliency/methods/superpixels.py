@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, Targets
-from napari_saliency.methods._baselines import Empty
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._chunks import chunks
-from napari_saliency.methods._covered import Covered
-from napari_saliency.methods._registry import method
-from napari_saliency.methods._segments import segment
-from napari_saliency.methods._surrogates import Lime, Sampling, Shapley, Surrogate
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import Empty
+from napari_saliency.methods._shared.chunks import chunks
+from napari_saliency.methods._shared.masking import Covered
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.segments import segment
+from napari_saliency.methods._shared.surrogates import Lime, Sampling, Shapley, Surrogate
+from napari_saliency.methods.registry import method
 from napari_saliency.methods.sampling import Precision, Seed
 
 if TYPE_CHECKING:
-    from napari_saliency.methods._kept import Labels
-    from napari_saliency.methods._surrogates import Coalitions
-    from napari_saliency.models._base import Model
+    from napari_saliency.methods._shared.memo import Labels
+    from napari_saliency.methods._shared.surrogates import Coalitions
+    from napari_saliency.models.base import Model
 
 Segments = Annotated[
     int,

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from napari_saliency._types import Array, Estimate, ModelError, Targets
-from napari_saliency.methods._baselines import empty_picture
-from napari_saliency.methods._beforehand import beforehand
-from napari_saliency.methods._path import completeness, difference, integrate, straight
-from napari_saliency.methods._regions import SCALES, best_regions, mean_in_each, segments
-from napari_saliency.methods._registry import method
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Array, Estimate, Targets
+from napari_saliency.methods._shared.baselines import empty_picture
+from napari_saliency.methods._shared.path_integral import completeness, difference, integrate, straight
+from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.region_growing import SCALES, best_regions, mean_in_each, segments
+from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from napari_saliency.methods._kept import Labels
-    from napari_saliency.models._base import Model
+    from napari_saliency.methods._shared.memo import Labels
+    from napari_saliency.models.base import Model
 
 
 @method(

@@ -1,0 +1,1 @@
+"""Run models and methods in this process: what a notebook calls."""

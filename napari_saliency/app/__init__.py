@@ -1,0 +1,1 @@
+"""Entry points: command line, demo, sample data, viewer process."""

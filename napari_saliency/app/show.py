@@ -1,0 +1,74 @@
+"""Maps in napari from a notebook or a script.
+
+TensorFlow and a window cannot live in one process (they crash), and a script that explains has
+TensorFlow in it: so the window gets a process of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency.images.prepare import AnyImage, as_pixels
+
+if TYPE_CHECKING:
+    from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.maps.reduction import Display
+
+Layer = tuple[np.ndarray[Any, Any], dict[str, Any], str]
+
+
+def show(
+    image: AnyImage,
+    *explanations: Explanation,
+    display: Display | None = None,
+    **attributes: Any,  # noqa: ANN401 - of napari's image layers
+) -> None:
+    """Open napari with a picture and maps of it; return when its window is closed.
+
+    Parameters
+    ----------
+    image : array (h, w) or (h, w, C), path, or PIL image
+        The picture that was explained.
+    *explanations : Explanation
+        Each becomes a layer; the last one is seen.
+    display : Display, optional
+        How the maps are shown.
+    **attributes
+        Of the maps' layers, as ``viewer.add_image`` takes them: ``colormap="jet"``, ``opacity=0.8``,
+        ``contrast_limits=(low, high)`` in the map's own units.
+    """
+    from loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(1) as window:
+        window.submit(view, layers(image, explanations, display, attributes)).result()
+
+
+def layers(
+    image: AnyImage,
+    explanations: tuple[Explanation, ...],
+    display: Display | None,
+    attributes: dict[str, Any],
+) -> list[Layer]:
+    """Make the layers that `show` shows, from the lowest to the highest."""
+    pixels = as_pixels(image)
+    name = Path(image).stem if isinstance(image, (str, Path)) else "picture"
+    found: list[Layer] = [
+        (pixels, {"name": name, "rgb": pixels.ndim == 3 and pixels.shape[2] in (3, 4)}, "image")
+    ]
+    for number, explanation in enumerate(explanations, 1):
+        data, own, kind = explanation.to_layer(display)
+        found.append((data, {**own, "visible": number == len(explanations), **attributes}, kind))
+    return found
+
+
+def view(shown: list[Layer]) -> None:
+    """Open a window with layers, and wait until it is closed."""
+    import napari
+
+    viewer = napari.Viewer()
+    for data, attributes, _ in shown:
+        viewer.add_image(data, **attributes)
+    napari.run()

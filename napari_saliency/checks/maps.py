@@ -1,0 +1,114 @@
+"""Maps as numbers to be compared: one for each pixel, in order, and how alike two maps are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods.registry import METHODS
+
+if TYPE_CHECKING:
+    from napari_saliency.checks.finding import Subject
+    from napari_saliency.core.types import Array
+
+FEW = 10
+"""Places of which a rank correlation says something: of fewer, chance alone makes it a third or more."""
+
+BY_VALUE = "Pixels count by the map's value: what speaks for the target comes first."
+BY_SUM = "Pixels count by the sum of their channels' contributions: what speaks for the target comes first."
+BY_MAGNITUDE = "Pixels count by their channels' largest magnitude, as the map is usually shown."
+
+
+def relevance(subject: Subject) -> tuple[Array, str]:
+    """One number for each pixel of the map, (*space of the map) float32, and how it was made.
+
+    A share of the score has a sign that means something: the sum counts. A derivative's sign says in which
+    direction a pixel would have to change, not whether it matters.
+    """
+    values = subject.values
+    if values.ndim == len(subject.space):
+        return values, BY_VALUE
+    if METHODS[subject.method].shares(subject.options):
+        return values.sum(axis=-1), BY_SUM
+    return magnitude(values, len(subject.space)), BY_MAGNITUDE
+
+
+def magnitude(values: Array, axes: int) -> Array:
+    """Largest magnitude of each pixel's channels, (*space) float32."""
+    found = np.abs(values)
+    return found if values.ndim == axes else np.asarray(found.max(axis=-1), np.float32)
+
+
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Rank correlation of all numbers of two arrays of one shape, -1 to 1; 0 where one of them is constant.
+
+    Ties share the mean of their ranks. Numbers that are not finite count as 0.
+    """
+    first, second = (_ranks(np.nan_to_num(a, nan=0, posinf=0, neginf=0).ravel()) for a in (one, other))
+    first, second = first - first.mean(), second - second.mean()
+    size = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / size) if size else 0.0
+
+
+def similarity(one: Array, other: Array, shown: npt.NDArray[np.bool_]) -> float:
+    """Rank correlation of two maps, of the places that tell something, -1 to 1.
+
+    Parameters
+    ----------
+    one, other : (*space) or (*space, C) float32
+        The maps.
+    shown : (*space) bool
+        Places of the picture; what lies beside it is left out.
+
+    Notes
+    -----
+    Places where both are exactly 0 are left out, too: where gradient × input has nothing to multiply every
+    network has 0, and a picture with an even ground would make any two maps alike. They count
+    where fewer than `FEW` others are left.
+    """
+    first, second = one[shown], other[shown]
+    told = ((first != 0) | (second != 0)).reshape(len(first), -1).any(axis=1)
+    if np.count_nonzero(told) < FEW:
+        return spearman(first, second)
+    return spearman(first[told], second[told])
+
+
+def _ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(middle[inverse], np.float64)
+
+
+def gini(values: npt.ArrayLike) -> float:
+    """Gini index of the magnitudes, 0 (all equal) to 1 (all in one); 0 of an empty map.
+
+    Hurley and Rickard 2009, table I; used of maps by Chalasani et al. 2020, section 5.
+    """
+    sizes = np.sort(np.abs(np.asarray(values, np.float64)).ravel())
+    total, count = sizes.sum(), len(sizes)
+    if not total:
+        return 0.0
+    shares = (count - np.arange(1, count + 1) + 0.5) / count
+    return float(1 - 2 * (sizes / total * shares).sum())
+
+
+def on_grid(values: Array, space: tuple[int, ...]) -> Array:
+    """Lay a map over a finer grid that covers the same, between its pixels' centres linearly.
+
+    Parameters
+    ----------
+    values : (*coarse) float32
+        One number for each pixel.
+    space : tuple of int
+        Size of the grid; a map of this size is returned as it is.
+    """
+    (found,) = upsampled(values[None], space)
+    return np.asarray(found, np.float32)
+
+
+def trapezoid(y: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Area under curves (..., n) over 0 to 1, sampled evenly."""
+    return np.asarray((y[..., 1:] + y[..., :-1]).mean(axis=-1) / 2, np.float64)

@@ -1,0 +1,1 @@
+"""The frozen data that every room speaks in; numpy only."""

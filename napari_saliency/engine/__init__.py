@@ -1,0 +1,1 @@
+"""Start the engine process and call it."""

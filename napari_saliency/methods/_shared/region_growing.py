@@ -1,0 +1,124 @@
+"""Regions of a picture: what belongs together, at several scales, and which of them a map makes most of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_saliency.methods._shared.memo import Labels, kept
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from napari_saliency.core.types import Array
+
+SCALES = (1200, 500, 250, 150, 100, 50)
+"""Of Felzenszwalb and Huttenlocher's segmentation, the coarsest first.
+
+These and the next numbers are those of XRAI's authors, for pictures of 224×224. They follow a picture's
+size: scales and counts of pixels its area, the others its side.
+"""
+
+SIDE = 224
+SIGMA = 0.8  # of the blur before segmenting
+SMALLEST = 150  # pixels of a segment
+EDGE = 5  # pixels by which segments are widened, as attributions lie on edges
+SLIVER = 50  # pixels; a segment that would add fewer of them is left out
+
+
+def segments(picture: Array, scale: float) -> csr_array:
+    """Cut a picture into segments, each widened over its edges, so that they overlap.
+
+    Parameters
+    ----------
+    picture : (h, w, C) float32
+        Of any range: its smallest value counts as -1, its largest as 1.
+    scale : float
+        One of `SCALES`: the larger, the larger the segments.
+
+    Returns
+    -------
+    (K, h·w) sparse bool
+        Which of the pixels lie in which segment.
+    """
+    from scipy import ndimage, sparse  # nobody shall wait for it who does not want regions
+
+    labels = _cut(picture, scale)
+    margin = EDGE * _area(picture.shape) ** 0.5
+    numbers = np.arange(labels.size).reshape(labels.shape)
+    members = []
+    for label, where in enumerate(ndimage.find_objects(labels + 1)):
+        around = tuple(slice(max(0, int(s.start - margin)), int(s.stop + margin) + 1) for s in where)
+        wide = ndimage.distance_transform_edt(labels[around] != label) <= margin
+        members.append(numbers[around][wide])
+    ends = np.cumsum([0, *map(len, members)])
+    found = np.ones(ends[-1], bool), np.concatenate(members), ends
+    return sparse.csr_array(found, shape=(len(members), labels.size))
+
+
+@kept
+def _cut(picture: Array, scale: float) -> Labels:
+    """Segments (h, w) that do not overlap, 0 to K-1."""
+    from skimage.segmentation import felzenszwalb  # takes two seconds to import
+
+    area = _area(picture.shape)
+    low, high = picture.min(), picture.max()
+    even = 2 * (picture - low) / max(high - low, np.finfo(np.float32).tiny) - 1
+    with warnings.catch_warnings():  # of more than three channels, which may well be meant
+        warnings.filterwarnings("ignore", "Got image with third dimension", RuntimeWarning)
+        labels = felzenszwalb(even, scale * area, SIGMA * area**0.5, max(1, round(SMALLEST * area)))
+    return np.asarray(labels, np.int32)
+
+
+def best_regions(attribution: Array, members: Sequence[csr_array]) -> Labels:
+    """Cut a picture into the regions that an attribution makes most of: XRAI's algorithm 1.
+
+    Of all segments the one with the largest gain is taken, then the next. The gain is the mean attribution of those
+    of its pixels that are in none taken before: they are a region.
+
+    Parameters
+    ----------
+    attribution : (h, w) float
+    members : sequence of (K, h·w) sparse bool
+        From `segments`, for one scale each.
+
+    Returns
+    -------
+    (h, w) int
+        Number of the region that each pixel is in; the last are those that no segment is left for.
+    """
+    from scipy import sparse
+
+    each = sparse.vstack(members, "csr")
+    of_pixels = each.tocsc()
+    flat = attribution.ravel().astype(np.float64)
+    least = max(1.0, SLIVER * _area(attribution.shape))
+    regions, count = np.full(flat.size, -1), 0
+    areas, sums = each @ np.ones(flat.size), each @ flat
+    while (enough := areas >= least).any():
+        best = np.where(enough, sums / np.maximum(areas, 1), -np.inf).argmax()
+        pixels = each.indices[slice(*each.indptr[best : best + 2])]
+        won = pixels[regions[pixels] < 0]
+        regions[won], count = count, count + 1
+        begins, ends = of_pixels.indptr[won], of_pixels.indptr[won + 1]
+        times = ends - begins  # how many segments each pixel is in
+        losers = of_pixels.indices[np.repeat(ends - times.cumsum(), times) + np.arange(times.sum())]
+        areas = areas - np.bincount(losers, minlength=areas.size)
+        sums = sums - np.bincount(losers, np.repeat(flat[won], times), sums.size)
+    return np.where(regions < 0, count, regions).reshape(attribution.shape)
+
+
+def mean_in_each(attribution: Array, regions: Labels) -> Array:
+    """Give every pixel the mean attribution of its region; both (h, w)."""
+    labels = regions.ravel()
+    areas = np.bincount(labels)
+    sums = np.bincount(labels, attribution.ravel())
+    return np.asarray((sums / np.maximum(areas, 1))[regions], np.float32)
+
+
+def _area(shape: tuple[int, ...]) -> float:
+    """Of a picture, as a multiple of the one that the numbers are meant for."""
+    return shape[0] * shape[1] / SIDE**2

@@ -1,0 +1,350 @@
+"""What a model is, put together from what it shows and what its user says; the same for every framework.
+
+Some say little of themselves: a PyTorch network knows neither the size of its pictures nor the names of
+its classes. What they do not say is guessed, and asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.placement import sized
+from napari_saliency.core.preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency.core.types import NEEDS
+from napari_saliency.models.info import InputSpec, ModelInfo
+from napari_saliency.models.settings import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_saliency.core.types import Array, Ending, Fit, Needs
+    from napari_saliency.models.info import Layer, Question
+    from napari_saliency.models.settings import Settings
+    from napari_saliency.models.sources import Source
+
+Shape = tuple[int | None, ...]
+
+# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets; of
+# volumes those of MedMNIST, of patches of scans, and of video.
+SIZES = {
+    2: tuple((n, n) for n in (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)),
+    3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
+}
+
+OWN_SIZE = "It takes any size, and pictures in their own: if it was trained on one, say which, in Settings."
+
+SPELLED = {
+    "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
+    "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found out about a model, mostly by running it.
+
+    Attributes
+    ----------
+    shape : (height, width, channels), or (z, y, x, channels)
+        Of a picture; None for a size that is free.
+    known : bool
+        Whether the model itself or the user says so; otherwise it is a guess, or, where a size is free, was
+        found out.
+    n_outputs : int
+        One sigmoid tells two classes apart, whose logits are -z and z.
+    fingerprint : str
+        SHA-256 over the architecture and the weights.
+    plain : bool
+        Whether nothing is seen to make probabilities of the outputs.
+    spelled : {"softmax", "sigmoid"} or None
+        What the outputs are probabilities of, although how they are computed from logits is not seen.
+    guess : str
+        Name of the preprocessing that it probably wants; "" where nothing tells.
+    sure : bool
+        Whether that is no guess.
+    layers : tuple of Layer
+        Where a size is free, in that of some picture, or 0.
+    names : set of str
+        Further names by which layers can be asked for.
+    thinned : set of str
+        Layers whose output is another layer's, thinned out or moved.
+    multiple : int
+        Sizes that are free must be multiples of it.
+    notes : tuple of str
+        Further sentences for the user.
+    ending, space, inputs, outputs, gives, unruled
+        See `ModelInfo`.
+    """
+
+    shape: Shape
+    known: bool
+    n_outputs: int
+    fingerprint: str
+    ending: Ending = "softmax"
+    space: tuple[int | None, ...] = ()
+    plain: bool = False
+    spelled: Ending | None = None
+    guess: str = ""
+    sure: bool = False
+    layers: tuple[Layer, ...] = ()
+    names: frozenset[str] = frozenset()
+    thinned: frozenset[str] = frozenset()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    multiple: int = 1
+    work: float = 0
+    memory: float = 0
+    notes: tuple[str, ...] = ()
+    gives: frozenset[Needs] = field(default=frozenset(NEEDS))
+    unruled: str = ""
+
+    @property
+    def n_classes(self) -> int:
+        """As many as there are logits."""
+        return 2 if self.n_outputs == 1 and self.ending == "sigmoid" else self.n_outputs
+
+
+def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
+    """Put a model's description together.
+
+    Raises
+    ------
+    SettingError
+        If what the user says does not fit the model.
+    """
+    *space, channels = fit_shape(settings, facts.shape)
+    assert channels is not None
+    shape = tuple(space)
+    guess = facts.guess or ("torch" if channels == 3 else "unit")
+    preprocessing = _fitting(settings.resolve() or PREPROCESSINGS[guess], channels)
+    questions = tuple(_questions(source, settings, facts))
+    return ModelInfo(
+        source=str(source),
+        name=source.name,
+        input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape), facts.multiple),
+        labels=_labels(settings, facts),
+        ending=facts.ending,
+        space=facts.space,
+        logits=facts.spelled != "softmax",
+        layers=_layers(facts),
+        cam_layer=_cam_layer(settings, facts),
+        questions=questions,
+        notes=tuple(_notes(settings, facts, questions, guess)),
+        fingerprint=facts.fingerprint,
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        work=facts.work,
+        memory=facts.memory,
+        gives=facts.gives,
+        unruled=facts.unruled,
+        sized=bool(settings.size),
+    )
+
+
+def fit_shape(settings: Settings, shape: Shape) -> Shape:
+    """Size and channels; of a free size, what the user says.
+
+    Raises
+    ------
+    SettingError
+        If the user says otherwise than the model.
+    """
+    own, channels = shape[:-1], shape[-1]
+    if settings.channels not in (None, channels):
+        raise SettingError(
+            "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
+        )
+    said = settings.size
+    if not said:
+        return shape
+    if len(said) != len(own):
+        kind = "volumes: size=(z, y, x)" if len(own) == 3 else "pictures: size=(height, width)"
+        raise SettingError("size", f"{len(said)} numbers are given for a size, but the model takes {kind}")
+    if any(n not in (None, asked) for n, asked in zip(own, said, strict=True)):
+        raise SettingError(
+            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(own)}"
+        )
+    return *said, channels
+
+
+def _usual_fit(shape: Shape) -> Fit:
+    """Pictures are cropped, as most are for training. Voxels are seldom cubes: of a volume, all is taken."""
+    return "crop" if len(shape) == 2 else "stretch"
+
+
+def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """Refuse a preprocessing made for other channels than the model's."""
+    given = {len(preprocessing.mean), len(preprocessing.std), 3 if preprocessing.bgr else 1}
+    if given - {1, channels}:
+        raise SettingError(
+            "preprocessing",
+            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
+        )
+    return preprocessing
+
+
+def find_shape(
+    run: Callable[[Array], object], settings: Settings, channels: int | None, axes: int = 2
+) -> tuple[int, ...]:
+    """Size and channels of pictures that a model takes: what the user says, or what works first.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the model on (1, H, W, C) or (1, Z, H, W, C) float32; raises ModelError if it does not take them.
+    channels : int, optional
+        What the model shows.
+    axes : int
+        2 of pictures, 3 of volumes.
+
+    Raises
+    ------
+    ModelError
+        If it takes none of the sizes; SettingError, if the user said which.
+    """
+    depth = settings.channels or channels or 3
+    first: ModelError | None = None
+    for size in [settings.size] if settings.size else SIZES[axes]:
+        try:
+            run(np.zeros((1, *size, depth), np.float32))
+        except SettingError:  # another size would not help
+            raise
+        except ModelError as error:
+            first = first or error
+        else:
+            return *size, depth
+    if settings.size:
+        raise SettingError("size", str(first)) from first
+    names = "(height, width)" if axes == 2 else "(z, y, x)"
+    if settings.channels:
+        raise SettingError("channels", f"{first}; say the size of its pictures, too: size={names}")
+    raise ModelError(f"{first}; say the size of its pictures: size={names}") from first
+
+
+def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending | None:
+    """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K), or (N, *space, K), of pictures (N, *shape).
+    """
+    picture = np.random.default_rng(0).random((1, *shape), np.float32)
+    # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
+    outputs = np.concatenate([run(scale * picture) for scale in (1, -1, 30, -30, 1000, -1000)])
+    outputs = outputs[np.isfinite(outputs).all(-1)]
+    if not len(outputs) or outputs.min() < 0 or outputs.max() > 1 + 1e-3:
+        return None
+    several = outputs.shape[-1] > 1
+    return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
+
+
+def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *, alone: bool) -> None:
+    """Find networks that were saved as they are in training, with chance and their company in the answer.
+
+    Parameters
+    ----------
+    run : callable
+        Outputs (N, K) of pictures (N, H, W, C).
+    x, outputs : (N, H, W, C), (N, K) float32
+        Pictures, and what was found for them together.
+    alone : bool
+        Whether a picture can be run without the others.
+
+    Raises
+    ------
+    ModelError
+        If the first picture's outputs are not always the same.
+    """
+    rows = x[:1] if alone else x
+    again = np.concatenate([run(rows)[:1] for _ in range(2)])
+    largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
+    if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
+        raise ModelError(
+            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
+            "it was saved as it is in training; call model.eval() before saving it"
+        )
+
+
+def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
+    """Name the classes; of a single output, one name is that of the class it is high for."""
+    n_classes = facts.n_classes
+    kind = "class" if facts.ending != "quantity" else "quantity" if n_classes > 1 else ""
+    labels = settings.labels or tuple(f"{kind} {i}" if kind else "value" for i in range(n_classes))
+    if len(labels) == facts.n_outputs < n_classes:
+        return f"not {labels[0]}", labels[0]
+    if len(labels) != n_classes:
+        raise SettingError(
+            "labels",
+            f"{len(labels)} class names are given for a model with {n_classes} classes: it needs one for each",
+        )
+    return labels
+
+
+def _layers(facts: Facts) -> tuple[Layer, ...]:
+    """Layers as they are shown: without sizes that depend on the picture's."""
+    if all(facts.shape):
+        return facts.layers
+    return tuple(layer._replace(shape=(0,) * len(layer.shape)) for layer in facts.layers)
+
+
+def _cam_layer(settings: Settings, facts: Facts) -> str:
+    """The last layer with space that is not a mere thinning out of another one.
+
+    Of a segmentation the last one at its narrowest place (Vinogradova et al. 2020, section 3).
+    """
+    names = [layer.name for layer in facts.layers]
+    if settings.layer is None:
+        own = [layer for layer in reversed(facts.layers) if layer.name not in facts.thinned]
+        if (
+            facts.space
+        ):  # the last one is the answer itself; in the narrowest, much of the picture comes together
+            own.sort(key=lambda layer: math.prod(layer.shape))
+        return own[0].name if own else ""
+    if settings.layer not in {*names, *facts.names}:
+        raise SettingError(
+            "layer", f"the model has no layer {settings.layer!r} with space; it has {', '.join(names)}"
+        )
+    return settings.layer
+
+
+def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Question]:
+    if not (facts.known or settings.size or None in facts.shape):
+        yield "size"
+    if not (facts.sure or settings.preprocessing):
+        yield "preprocessing"
+    if facts.inputs and settings.input is None:
+        yield "input"
+    if facts.outputs and settings.output is None:
+        yield "output"
+    if facts.plain and facts.n_outputs == 1 and settings.task is None:
+        yield "task"
+    elif not (settings.labels or source.kind == "application" or _is_one_quantity(facts)):
+        yield "labels"
+
+
+def _is_one_quantity(facts: Facts) -> bool:
+    """Whether there is nothing that names would tell apart."""
+    return facts.ending == "quantity" and facts.n_outputs == 1
+
+
+def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], guess: str) -> Iterator[str]:
+    if settings.note:
+        yield settings.note
+    if "size" in questions:
+        yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
+    if None in facts.shape and not (facts.known or facts.space or settings.size):
+        yield OWN_SIZE
+    if "preprocessing" in questions:
+        yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
+    if "task" in questions:
+        yield "Its one number is taken for two classes; if it is a quantity, say that the model is a regression."
+    if facts.spelled:
+        yield SPELLED[facts.spelled]
+    yield from facts.notes

@@ -1,0 +1,169 @@
+"""What is known of a model before it is run: all that the viewer needs, and nothing of its framework."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from napari_saliency.core.placement import sized
+from napari_saliency.core.preprocessing import Preprocessing
+from napari_saliency.core.types import DIRECTIONS, NEEDS, PLURALS, SCORES, Ending, Fit, Needs, Score
+
+Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
+"""What only the user knows of a model file."""
+
+MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
+"""Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
+or costs memory. Measured on processors."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes.
+
+    Attributes
+    ----------
+    shape : (height, width), or (z, y, x) of models that take volumes
+        In pixels; None where the model takes any size.
+    channels : int
+        1 grey, 3 RGB; others are taken as they are.
+    preprocessing : Preprocessing
+        From pictures with values 0..255, RGB, to the model's numbers.
+    fit : {"crop", "stretch", "pad"}
+        How a picture is brought to the model's size.
+    multiple : int
+        Sizes that are free must be multiples of it.
+    """
+
+    shape: tuple[int | None, ...]
+    channels: int
+    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
+    fit: Fit = "crop"
+    multiple: int = 1
+
+    @property
+    def words(self) -> str:
+        """Size and channels as the user reads them, as in ``224×224 RGB``."""
+        kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
+        return f"{sized(self.shape)}{volumes} {kind}"
+
+
+class Layer(NamedTuple):
+    """A layer whose output has space, so that a class activation map can be made of it.
+
+    Its shape has as many axes as the model's input, and 0 where the size depends on the picture's.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    channels: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """All that the viewer needs to know of a model; small, and pickled between processes.
+
+    Attributes
+    ----------
+    source : str
+        What `load_model` was given.
+    name : str
+        As the user reads it.
+    input : InputSpec
+        What the model takes.
+    labels : tuple of str
+        Name of each class; its length is the number of classes.
+    ending : {"softmax", "sigmoid", "quantity"}
+        How its logits become probabilities; of a regression they are quantities, and do not.
+    space : tuple of int or None
+        Size of the output, of models that answer for each place of a picture, as segmentations do; None
+        where it depends on the picture's. () of all others.
+    logits : bool
+        False where the scores before the softmax cannot be had: log-probabilities stand in.
+    layers : tuple of Layer
+        Those that a class activation map can be made of, in the order of computation.
+    cam_layer : str
+        The one that is used unless another is asked for; "" where there is none.
+    questions : tuple of {"size", "preprocessing", "input", "output", "task", "labels"}
+        What had to be guessed and only the user knows.
+    notes : tuple of str
+        Sentences that the user must read before believing the model.
+    fingerprint : str
+        SHA-256 over the architecture and the weights.
+    outputs : tuple of str
+        Names of the network's outputs, where they are several and nobody said which.
+    batch : int
+        Most pictures of one call.
+    work, memory : float
+        Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
+        they are not known.
+    gives : set of {"scores", "gradient", "tap", "propagate", "cascade"}
+        Which calls it answers; a method works if its ``needs`` is among them.
+    unruled : str
+        Why there is no ``"propagate"``, of PyTorch modules: what is needed that is not there.
+    sized : bool
+        Whether the user said the size, and may take it back.
+    inside : str
+        The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
+    outer : ModelInfo, optional
+        Of the whole model, then.
+    """
+
+    source: str
+    name: str
+    input: InputSpec
+    labels: tuple[str, ...]
+    ending: Ending = "softmax"
+    space: tuple[int | None, ...] = ()
+    logits: bool = True
+    layers: tuple[Layer, ...] = ()
+    cam_layer: str = ""
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    batch: int = MOST_PICTURES
+    work: float = 0
+    memory: float = 0
+    gives: frozenset[Needs] = frozenset(NEEDS)
+    unruled: str = ""
+    sized: bool = False
+    inside: str = ""
+    outer: ModelInfo | None = None
+
+    @property
+    def words(self) -> str:
+        """As in ``224×224 RGB, 1000 classes``."""
+        if self.inside:
+            return f"{self.input.words}, {len(self.labels)} channels of {self.inside}"
+        count = f"{len(self.labels)} {PLURALS[self.noun]}" if len(self.labels) > 1 else f"one {self.noun}"
+        return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+
+    @property
+    def noun(self) -> str:
+        """What it answers with: one of `PLURALS`."""
+        return "channel" if self.inside else "quantity" if self.ending == "quantity" else "class"
+
+    def together(self, space: tuple[int, ...]) -> int:
+        """How many pictures of a size are best run in one call; it depends on nothing else."""
+        pixels = math.prod(space)
+        by_work = BEST_WORK // max(self.work * pixels, 1)
+        return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """What of an output can be explained; the first unless another is asked for."""
+        return DIRECTIONS if self.ending == "quantity" else SCORES
+
+    def lacks(self, call: Needs) -> str:
+        """Say what is missing for a call that is not among ``gives``: ``needs layers, which net does not give``."""
+        if call == "propagate":
+            none = (
+                f"PyTorch modules that Python builds, and captum; {self.name} is no network of such modules"
+            )
+            return f"needs {self.unruled or none}"
+        what = {"gradient": "derivatives", "tap": "layers", "cascade": "weights"}.get(call, call)
+        return f"needs {what}, which {self.name} does not give"

@@ -1,0 +1,1 @@
+"""Adapter for Keras networks and SavedModels."""

@@ -1,0 +1,276 @@
+"""Keras models: opening them, reading off what they are, and answering for them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import NEEDS, Array, Ending, Rule, Targets
+from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.describe import Facts, describe, find_ending
+from napari_saliency.models.error_messages import reason
+from napari_saliency.models.info import Layer, ModelInfo
+from napari_saliency.models.io_selection import notes_on_ports
+from napari_saliency.models.keras.cost import find_effort, told
+from napari_saliency.models.keras.folding import Folding
+from napari_saliency.models.keras.graph import Graph
+from napari_saliency.models.keras.network import KerasNetwork, Network
+from napari_saliency.models.keras.randomise import RandomKeras, Weights, drawn, own_weights, weighted_layers
+from napari_saliency.models.keras.tracing import all_layers
+from napari_saliency.models.layer_view import find_layer, looked_into
+from napari_saliency.models.randomised import Randomised, stages
+from napari_saliency.models.settings import Settings
+from napari_saliency.models.sidecar import all_settings, naming_the_file
+
+if TYPE_CHECKING:
+    from napari_saliency.models.sources import Source
+
+# Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
+THINNING = (
+    "Pooling",
+    "Dropout",
+    "Padding",
+    "Crop",
+    "Resizing",
+    "Random",
+    "Reshape",
+    "Permute",
+    "InputLayer",
+    "Rescaling",
+    "Normalization",
+)
+NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
+
+
+class KerasModel(Model):
+    """A Keras network: a classifier, a segmentation or a regression.
+
+    Parameters
+    ----------
+    network : keras.Model
+        In inference mode whatever its own setting.
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+    own : Settings
+        What its origin says about it, where the user says nothing.
+    trained : mapping of str to str
+        What each output was trained as, a task; that of "" for the only one.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class, or each class and place.
+    """
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - a keras.Model
+        source: Source,
+        settings: Settings,
+        own: Settings | None = None,
+        trained: Mapping[str, str] | None = None,
+    ) -> None:
+        self._source, self._own, self.lock = source, own or Settings(), RLock()
+        self._trained = trained or {}
+        self._folding: Folding | None = Folding()
+        self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
+        self._kept: tuple[str, Array, Any] | None = None
+        self._inside = ""
+        self._settings = self._merged(settings)
+        with naming_the_file(source.path, settings):
+            self._raw, self._network = network, _as_network(network, self._settings)
+        output = (self._network.outputs or ("",))[0]
+        self._own = self._own.model_copy(update={"task": self._trained.get(output)})
+        self._settings = self._merged(settings)
+        self._shape = self._network.picture.shape
+        with ThreadPoolExecutor(1) as beside:
+            # Of weights that Python builds a network for, the file tells but half.
+            file = source.path if source.kind == "keras" else None
+            fingerprint = beside.submit(self._network.fingerprint, file)
+            self._graph = self._trace()
+            self._spelled = self._settle()
+            self._effort = find_effort(self._graph, self._shape)
+            if self._is_quantity(all_settings(source, settings).task):
+                self._spelled, self._graph = None, self._trace(quantity=True)
+            self._fingerprint = fingerprint.result()
+        with naming_the_file(source.path, settings):
+            self.info = self._describe(self._settings)
+
+    def with_settings(self, settings: Settings) -> KerasModel:
+        merged = self._merged(settings)
+        built_by = ("input", "output", "task")
+        if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
+            return KerasModel(self._raw, self._source, settings, self._own, self._trained)
+        twin = copy.copy(self)
+        twin._inside, twin._kept, twin._recall = "", None, None  # the same input may mean something else
+        with naming_the_file(self._source.path, settings):
+            twin.info = self._describe(merged)
+        return twin
+
+    def inside(self, layer: str) -> KerasModel:
+        whole = self.info.outer or self.info
+        found, twin = find_layer(whole, layer), copy.copy(self)
+        twin._inside, twin._kept, twin._recall = layer, None, None
+        with self.lock:
+            twin.info = looked_into(whole, found, self._graph.inside(layer).layers)
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self.lock, told(x, self._shape):
+            return self._seen(self._graph).scores(x)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        with self.lock, told(x, self._shape):
+            graph = self._ruled(rule) if rule else self._seen(self._graph)
+            return graph.gradient(x, targets.weights, targets.score)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        with self.lock, told(x, self._shape):
+            graph = self._seen(self._graph)
+            if layer not in graph.layers:
+                raise self.no_layer(layer)
+            if layer in graph.folded_away:
+                graph = self._seen(self._other(None))
+            activations = self._activations(graph, x, layer)
+            gradients = graph.layer_gradient(x, activations, targets.weights, targets.score, layer)
+            return Tap(activations.numpy().astype(np.float32), gradients.astype(np.float32))
+
+    def _seen(self, graph: Graph) -> Graph:
+        """The graph, or what is seen of it inside a layer."""
+        return graph.inside(self._inside) if self._inside else graph
+
+    def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
+        if "cascade" not in self.info.gives:
+            raise self.no_cascade()
+        with self.lock:
+            graph = self._other(None)
+            seen = self._seen(graph)
+        layers = [
+            layer
+            for layer in weighted_layers(self._raw, graph.called)
+            if any(map(seen.depends_on, own_weights(layer)))
+        ]
+        weights: Weights = {}
+        wanted = stages(len(layers), steps)
+        for done, layer in enumerate(reversed(layers), 1):
+            weights |= drawn(layer, seed, done)
+            if done in wanted:
+                yield Randomised(
+                    layer.name, done, len(layers), RandomKeras(self._plain(graph), dict(weights))
+                )
+
+    def _plain(self, graph: Graph) -> KerasModel:
+        """The same without folded weights, which are not read again when others change."""
+        twin = copy.copy(self)
+        twin._graph, twin._folding, twin._others = graph, None, {None: graph}
+        twin._kept = twin._recall = None
+        return twin
+
+    def _activations(self, graph: Graph, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
+        """Keep the last layer's output, so that another class costs only what follows the layer."""
+        if self._kept is None or self._kept[0] != layer or not np.array_equal(self._kept[1], x):
+            self._kept = layer, x.copy(), graph.activations(x, layer)
+        return self._kept[2]
+
+    def _ruled(self, rule: Rule) -> Graph:
+        if not self._seen(self._graph).n_relus:
+            raise self.no_relu(rule)
+        return self._seen(self._other(rule))
+
+    def _other(self, rule: Rule | None) -> Graph:
+        """Trace the network in another way, once."""
+        if rule not in self._others:
+            self._others[rule] = self._trace(
+                folded=rule is not None,
+                rule=rule,
+                spelled=self._spelled,
+                quantity=self._graph.ending == "quantity",
+            )
+        return self._others[rule]
+
+    def _trace(self, *, folded: bool = True, **how: Any) -> Graph:  # noqa: ANN401 - Graph's own options
+        try:
+            recorded = partial(self._network.record, self._folding if folded else None, how.get("rule"))
+            return Graph(recorded, self._shape, **how)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model could not be run on pictures of shape {self._shape}: {reason(error)}"
+            ) from error
+
+    def _settle(self) -> Ending | None:
+        """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
+        if self._graph.settled:
+            return None
+        spelled = find_ending(self._graph.outputs, tuple(size or 64 for size in self._shape))
+        if spelled:
+            self._graph = self._trace(spelled=spelled)
+        return spelled
+
+    def _is_quantity(self, said: str | None) -> bool:
+        """Whether the user calls it a regression; or its origin does, and nothing makes probabilities."""
+        plain = not (self._graph.found or self._spelled)
+        return (said or (self._own.task if plain else None)) == "regression"
+
+    def _merged(self, settings: Settings) -> Settings:
+        """What the user says, then what stands beside the file, then what the origin says."""
+        return all_settings(self._source, settings).over(self._own)
+
+    def _describe(self, settings: Settings) -> ModelInfo:
+        guess, sure = self._network.guess(self._source)
+        shapes = self._graph.layers.items()
+        facts = Facts(
+            shape=self._shape,
+            known=True,
+            n_outputs=self._graph.n_outputs,
+            fingerprint=self._fingerprint,
+            ending=self._graph.ending,
+            space=self._graph.space,
+            plain=not (self._graph.found or self._spelled),
+            spelled=self._spelled,
+            guess=guess,
+            sure=sure,
+            layers=tuple(
+                Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in shapes
+            ),
+            thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
+            inputs=self._network.inputs,
+            outputs=self._network.outputs,
+            multiple=self._effort.multiple,
+            work=self._effort.work,
+            memory=self._effort.memory,
+            notes=tuple(self._ports()),
+            gives=frozenset((*NEEDS, "cascade") if self._has_weights() else NEEDS),
+        )
+        return describe(self._source, settings, facts)
+
+    def _has_weights(self) -> bool:
+        """Whether there are any that can be exchanged: a SavedModel's are not known by their layers."""
+        return isinstance(self._network, KerasNetwork) and any(map(own_weights, all_layers(self._raw)))
+
+    def _is_thinned(self, layer: str) -> bool:
+        kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
+        return kind not in NOT_THINNING and any(word in kind for word in THINNING)
+
+    def _ports(self) -> Iterator[str]:
+        """Sentences on what goes in and comes out."""
+        yield from notes_on_ports(self._network.zeroed, self._network.outputs)
+        if self._network.picture.dtype.is_integer:
+            yield (
+                "The model takes whole numbers: pictures are rounded, and derivatives are those by the "
+                "numbers it computes with."
+            )
+
+
+def _as_network(network: Any, settings: Settings) -> Network:  # noqa: ANN401
+    return network.chosen(settings) if hasattr(network, "chosen") else KerasNetwork(network, settings)

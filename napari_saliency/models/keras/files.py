@@ -1,0 +1,266 @@
+"""Opening Keras models: files of every age, and the applications that come with Keras."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.models.error_messages import reason
+from napari_saliency.models.keras.adapter import KerasModel
+from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras.legacy import read_config, read_training, readable
+from napari_saliency.models.keras.savedmodel import SavedModel
+from napari_saliency.models.probe_sizes import SIDES
+from napari_saliency.models.python.trust import import_trusted
+from napari_saliency.models.safety.keras_files import (
+    check_archive,
+    check_hdf5,
+    check_weights,
+    damaged,
+    few_weights,
+)
+from napari_saliency.models.settings import Settings
+from napari_saliency.models.sidecar import all_settings
+from napari_saliency.models.sources import shown
+from napari_saliency.models.timeout import in_time
+
+if TYPE_CHECKING:
+    from napari_saliency.models.sources import Source
+
+IMAGENET_CLASSES = 1000
+
+DEEPEST = 32
+"""Objects of a configuration within each other: with each, Keras takes longer."""
+
+NOT_REGISTERED = (
+    "it uses {}, which is not Keras' own: name the module that registers it with "
+    "keras.saving.register_keras_serializable, as in custom='package.module'"
+)
+# Losses that tell what a model's outputs are, without capitals and underscores.
+LOSSES = {
+    "regression": (
+        *("mse", "meansquarederror", "mae", "meanabsoluteerror", "mape", "meanabsolutepercentageerror"),
+        *("msle", "meansquaredlogarithmicerror", "huber", "logcosh", "poisson"),
+    ),
+    "classification": (
+        *("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy", "hinge"),
+        *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky", "squaredhinge"),
+    ),
+}
+# Where Keras has functions of numbers; others of its functions read, write and fetch files.
+COMPUTING = re.compile(
+    r"builtins|keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|random|regularizers)(\..*)?"
+)
+# What Keras says of files that it does not open, and what that means.
+REASONS = (
+    (
+        "arbitrary code execution",
+        "it has a Lambda layer, and a Lambda layer is a program that would run on your machine; "
+        "save the model with that layer written as a registered class",
+    ),
+    (
+        r"(?:Could not locate \w+|Unknown \w+:) '?(?:\w+>)?(\w+)",
+        NOT_REGISTERED,
+    ),
+    ("No model config found", "it holds weights alone: save the whole model with model.save('NAME.keras')"),
+)
+
+
+def open_source(source: Source, settings: Settings, *, trust: bool = False) -> KerasModel:
+    """Open a file or an application of Keras.
+
+    Parameters
+    ----------
+    trust : bool
+        Whether the module of the model's own classes may run, remembered or not.
+
+    Raises
+    ------
+    UntrustedError
+        If nobody has said that this module may run.
+    ModelError
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
+    """
+    if source.path is None:
+        network = _open_application(source)
+        own = Settings() if settings.labels else _application_settings(source, network)
+        return KerasModel(network, source, settings, own)
+    custom = all_settings(source, settings).custom
+    if custom:  # what it registers, Keras finds
+        import_trusted(custom, source, trust=trust)
+    try:
+        network = _open_file(source.path)
+        model = partial(KerasModel, network, source, settings, trained=_trained_as(source.path))
+        return _tried(model, network) if isinstance(network, SavedModel) else model()
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(damaged(error)) from error
+
+
+def _tried(model: Callable[[], KerasModel], network: SavedModel) -> KerasModel:
+    """Open a SavedModel, and run it once if it may not come to an end."""
+
+    def opened() -> KerasModel:
+        made = model()
+        sizes = made.info.input.shape
+        shape = [size or SIDES[len(sizes)] for size in sizes]
+        if network.loops:
+            with suppress(ModelError):  # whatever else is wrong is told with a picture
+                made.scores(np.zeros((1, *shape, made.info.input.channels), np.float32))
+        return made
+
+    return in_time(opened, loops=network.loops)
+
+
+def open_network(network: Any, source: Source, settings: Settings) -> KerasModel:  # noqa: ANN401 - a keras.Model
+    """Open a network that Python has built, with weights from a file if the source names one.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or holds the weights of another network.
+    """
+    if source.path is not None:
+        try:
+            _load_weights(network, source.path)
+        except Exception as error:
+            raise ModelError(
+                f"{shown(source.path)} does not hold the weights of {source.name}: {reason(error)}"
+            ) from error
+    return KerasModel(network, source, settings)
+
+
+def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    if path.is_dir():
+        return SavedModel(path)
+    try:
+        if path.suffix.lower() == ".keras":
+            check_archive(path)
+            with zipfile.ZipFile(path) as archive:
+                _check_classes(json.loads(archive.read("config.json")))
+            with few_weights(path):
+                return keras.saving.load_model(path, compile=False, safe_mode=True)
+        check_hdf5(path)
+        with readable(path) as file, few_weights(path):
+            _check_classes(read_config(file))
+            network = keras.saving.load_model(file, compile=False, safe_mode=True)
+        check_weights(network)
+        return network
+    except ModelError:
+        raise
+    except Exception as error:
+        found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
+        known = next((reason.format(*match.groups()) for match, reason in found if match), "")
+        raise ModelError(known or damaged(error)) from error
+
+
+def _trained_as(path: Path) -> dict[str, str]:
+    """What a file says that each output was trained to give, classes or quantities: by its loss."""
+    if path.is_dir():
+        return {}
+    if path.suffix.lower() == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            training = json.loads(archive.read("config.json")).get("compile_config")
+    else:
+        training = read_training(path)
+    losses = (training or {}).get("loss")
+    by_output = losses if isinstance(losses, dict) and "class_name" not in losses else {"": losses}
+    tasks = {str(output): _task(loss) for output, loss in by_output.items()}
+    return {output: task for output, task in tasks.items() if task}
+
+
+def _task(loss: object) -> str | None:
+    """What a loss is for; its name, or a description with a class, or with the name of a function."""
+    if isinstance(loss, dict):
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else loss.get("class_name")
+    name = re.sub(r"[^a-z]", "", str(loss).lower())
+    return next((task for task, losses in LOSSES.items() if name in losses), None)
+
+
+def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model
+    """Load weights into a network, out of a file that is checked like a model's."""
+    (check_archive if path.suffix.lower() == ".keras" else check_hdf5)(path)
+    network.load_weights(path)
+    check_weights(network)
+
+
+def _check_classes(config: object) -> None:
+    """Refuse classes that Keras would look for by importing their module, and functions that do not compute.
+
+    Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
+    """
+    made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
+    if _depth(made) > DEEPEST:
+        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
+    for found in _objects(made):
+        package = str(found.get("module") or "keras").partition(".")[0]
+        name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
+        known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
+        if package not in ("keras", "builtins") and not any(known):
+            raise ModelError(NOT_REGISTERED.format(name))
+        is_function = found.get("class_name") == "function" and not any(known)
+        if is_function and not COMPUTING.fullmatch(str(found["module"])):
+            raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
+
+
+def _depth(config: object) -> int:
+    """How many objects of a configuration lie within each other."""
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
+
+
+def _objects(config: object) -> Iterator[dict[str, Any]]:
+    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
+    if isinstance(config, dict):
+        if "module" in config and "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _objects(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _objects(value)
+
+
+def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
+    build: Callable[..., Any] = getattr(keras.applications, source.name)
+    if source.weights == "none":
+        return build(weights=None)
+    try:
+        if source.weights == "imagenet":
+            return build(weights="imagenet")
+        network = build(weights=None)
+        _load_weights(network, Path(source.weights).expanduser())
+    except Exception as error:
+        raise ModelError(
+            f"weights of {source.name} could not be had ({reason(error)}); "
+            f"with a file of them, open keras:{source.name}?weights=FILE"
+        ) from error
+    return network
+
+
+def _application_settings(source: Source, network: Any) -> Settings:  # noqa: ANN401 - a keras.Model
+    """Class names of an application that was trained, as far as is known, on ImageNet."""
+    if source.weights == "none" or network.output_shape[-1] != IMAGENET_CLASSES:
+        return Settings()
+    try:
+        return Settings(labels=_imagenet_labels())
+    except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
+        return Settings(note=f"Class names could not be had ({reason(error)}): classes go by their numbers.")
+
+
+def _imagenet_labels() -> tuple[str, ...]:
+    """Names of ImageNet's classes, through Keras' own download and cache."""
+    falling = np.linspace(1, 0, IMAGENET_CLASSES)[None]  # so that the order is that of the classes
+    (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=IMAGENET_CLASSES)
+    return tuple(name.replace("_", " ") for _, name, _ in rows)

@@ -1,0 +1,122 @@
+"""Keras networks with random weights in their upper layers.
+
+Not every network can be copied: classes of one's own say nothing of how they were made. So there is one network,
+whose weights are others for the time of each call, under the lock that all its calls take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras.tracing import all_layers
+
+if TYPE_CHECKING:
+    from napari_saliency.core.types import Array, Rule, Targets
+    from napari_saliency.models.keras.adapter import KerasModel
+    from napari_saliency.models.settings import Settings
+
+Weights = dict[int, tuple[Any, np.ndarray[Any, Any]]]
+"""Variables and their values, by the variables' ids."""
+
+
+class RandomKeras(Model):
+    """A network with other weights, which it has during calls alone.
+
+    Parameters
+    ----------
+    model : KerasModel
+        Of a graph in which nothing is folded, as folded weights are not read again.
+    weights : Weights
+        Those that are others.
+    """
+
+    def __init__(self, model: KerasModel, weights: Weights) -> None:
+        self._model, self._weights, self.info = model, weights, model.info
+
+    def scores(self, x: Array) -> Array:
+        with self._exchanged():
+            return self._model.scores(x)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        with self._exchanged():
+            return self._model.gradient(x, targets, rule)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        with self._exchanged():
+            return self._model.tap(x, targets, layer)
+
+    def with_settings(self, settings: Settings) -> RandomKeras:
+        return RandomKeras(self._model.with_settings(settings), self._weights)
+
+    @contextmanager
+    def _exchanged(self) -> Iterator[None]:
+        with self._model.lock:
+            own = [(variable, variable.numpy()) for variable, _ in self._weights.values()]
+            try:
+                for variable, values in self._weights.values():
+                    variable.assign(values)
+                yield
+            finally:
+                for variable, values in own:
+                    variable.assign(values)
+
+
+def weighted_layers(network: Any, called: Sequence[str]) -> list[Any]:  # noqa: ANN401 - Keras has no types
+    """Layers with weights of their own, in the order in which they are first called.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Layers of it that were not seen to be called come first: everything may lie above them.
+    called : sequence of str
+        Names of the layers, each with those that it was called from, in that order.
+    """
+    order: dict[str, int] = {}
+    for place, name in enumerate(called):
+        order.setdefault(name.rpartition("/")[2].partition(":")[0], place)
+    found = [layer for layer in all_layers(network) if own_weights(layer)]
+    return sorted(found, key=lambda layer: order.get(layer.name, -1))
+
+
+def own_weights(layer: Any) -> list[Any]:  # noqa: ANN401
+    """Numbers that a layer itself has learnt, not those of layers in it; what scales pictures is not learnt."""
+    if isinstance(layer, keras.layers.Normalization):
+        return []
+    inner = {id(weight) for part in getattr(layer, "_layers", []) for weight in part.weights}
+    return [w for w in layer.weights if id(w) not in inner and keras.backend.is_float_dtype(w.dtype)]
+
+
+def drawn(layer: Any, *seeds: int) -> Weights:  # noqa: ANN401
+    """New weights for a layer: from its own initialisers, where they are known, else its own in random order.
+
+    Layers with the same seeds, and of one shape, get the same weights.
+    """
+    found: Weights = {}
+    for number, variable in enumerate(own_weights(layer)):
+        values, numbers = variable.numpy(), (*seeds, number)
+        initializer = _initializer(layer, variable.name)
+        if initializer is None:
+            mixed = np.random.default_rng(numbers).permutation(values.ravel()).reshape(values.shape)
+        else:
+            config = initializer.get_config()
+            if "seed" in config:
+                config["seed"] = int(np.random.default_rng(numbers).integers(2**31))
+            made = type(initializer).from_config(config)(values.shape, dtype=variable.dtype)
+            mixed = keras.ops.convert_to_numpy(made).astype(values.dtype)
+        found[id(variable)] = variable, mixed
+    return found
+
+
+def _initializer(layer: Any, name: str) -> Any:  # noqa: ANN401
+    """By the names that Keras gives it: of a depthwise convolution's kernel it is ``depthwise_initializer``."""
+    for prefix in (name, name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name):
+        found = getattr(layer, f"{prefix}_initializer", None)
+        if isinstance(found, keras.initializers.Initializer):
+            return found
+    return None

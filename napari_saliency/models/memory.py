@@ -1,0 +1,46 @@
+"""Whether memory suffices for what a model is asked: said before it is tried, as a process that runs out of it dies."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import psutil
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.placement import sized
+
+if TYPE_CHECKING:
+    from napari_saliency.models.info import ModelInfo
+
+ENOUGH = 32
+"""Sizes that are proposed are multiples of it: what networks halve five times then still fits."""
+
+
+def check_memory(info: ModelInfo, shape: tuple[int, ...]) -> None:
+    """Compare what a gradient needs with what there is.
+
+    Parameters
+    ----------
+    shape : (N, *space, C)
+        Of what the model is given.
+
+    Raises
+    ------
+    ModelError
+        If that is less.
+    """
+    needed, there = info.memory * math.prod(shape[:-1]), psutil.virtual_memory().available
+    if needed <= there:
+        return
+    space = shape[1:-1]
+    if all(info.input.shape):
+        remedy = "close other programs"
+    else:
+        smaller = (there / needed) ** (1 / len(space))
+        size = tuple(max(ENOUGH, int(n * smaller) // ENOUGH * ENOUGH) for n in space)
+        remedy = f"give a smaller picture or a part of it, or open the model with size={size}"
+    raise ModelError(
+        f"{info.name} needs about {needed / 1e9:.1f} GB of memory for {sized(space)} pixels, and "
+        f"{there / 1e9:.1f} GB are free: {remedy}"
+    )

@@ -1,0 +1,1 @@
+"""Adapter for ONNX graphs."""

@@ -1,0 +1,156 @@
+"""ONNX models: forward only, with their logits however they end."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import partial
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.describe import describe
+from napari_saliency.models.info import InputSpec, Layer
+from napari_saliency.models.layer_view import looked_into, no_channels
+from napari_saliency.models.probe_sizes import hinting
+from napari_saliency.models.python.function import as_logits
+from napari_saliency.models.settings import SettingError, Settings
+from napari_saliency.models.sidecar import all_settings, naming_the_file
+from napari_saliency.models.timeout import in_time
+
+try:
+    from napari_saliency.models.onnx.files import OnnxFile, read_file
+    from napari_saliency.models.onnx.probe import open_network, run_in_parts, settle
+    from napari_saliency.models.onnx.session import open_session
+except ImportError as error:
+    raise ModelError(
+        "ONNX is not installed here: pip install 'napari-saliency[onnx]', then start again"
+    ) from error
+
+if TYPE_CHECKING:
+    from napari_saliency.core.types import Array, Rule, Targets
+    from napari_saliency.models.sources import Source
+
+NO_LAYERS = "the layers of an ONNX file cannot be looked at: {!r} is none of them"
+ONLY_FORWARD = "{} is an ONNX file, which can only be run forward: choose a method that needs scores alone"
+
+
+class OnnxModel(Model):
+    """A classifier, segmentation or regression in an ONNX file.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        What is in the file; its graph is changed.
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class, or each class and place.
+    """
+
+    def __init__(self, file: OnnxFile, source: Source, settings: Settings) -> None:
+        self._source, self._lock = source, RLock()
+        self._said: tuple[object, ...] = ()
+        self._fingerprint, self._labels = file.fingerprint, file.labels
+        self._in_time = partial(in_time, loops=file.loops, stop=file.stop)
+        whole = self._whole(settings)
+        self._ports = _ports(whole)
+        with naming_the_file(source.path, settings):
+            self._network = self._in_time(partial(open_network, file, whole))
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> OnnxModel:
+        if self.info.inside or _ports(self._whole(settings)) != self._ports:  # another part of the graph
+            return open_source(self._source, settings)
+        twin = copy.copy(self)
+        twin._recall = None  # the same input may mean something else
+        twin._read(settings)
+        return twin
+
+    def inside(self, layer: str) -> OnnxModel:
+        assert self._source.path is not None
+        file, twin, whole = read_file(self._source.path), copy.copy(self), self.info.outer or self.info
+        names = [name for node in file.model.graph.node for name in node.output if name]
+        if layer not in names:
+            raise no_channels(whole, layer, names)
+        facts, layout, batch = self._settled
+        session = open_session(file, self._network.session.ports, [layer])
+        shape = tuple(size or 1 for size in facts.shape)  # all of them are known
+        channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
+        twin._network, twin._recall = self._network._replace(session=session), None
+        own = replace(facts, n_outputs=channels.shape[-1], spelled=None, ending="quantity")
+        twin._settled = self._settled._replace(facts=own)
+        twin.info = looked_into(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        _, layout, batch = self._settled
+        with self._lock, hinting(self.info.input.shape):
+            outputs = run_in_parts(self._network.session, layout, batch, x)
+        return as_logits(outputs, self._settled.facts)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        raise ModelError(ONLY_FORWARD.format(self.info.name))
+
+    def _whole(self, settings: Settings) -> Settings:
+        return all_settings(self._source, settings)
+
+    def _read(self, settings: Settings) -> None:
+        """Describe the model; find out again what it takes if that is said now, or said no longer."""
+        whole = self._whole(settings)
+        said = whole.size, whole.channels
+        with naming_the_file(self._source.path, settings):
+            if whole.layer:
+                raise SettingError("layer", NO_LAYERS.format(whole.layer))
+            if said != self._said:
+                with self._lock:
+                    found = partial(settle, self._network, whole, self._fingerprint)
+                    self._said, self._settled = said, self._in_time(found)
+            self.info = describe(self._source, whole.over(self._itself()), self._settled.facts)
+            _check_numbers(self.info.input, self._network.session.number)
+
+    def _itself(self) -> Settings:
+        """What the file says, where it fits."""
+        fits = len(self._labels) == self._settled.facts.n_outputs
+        return Settings(labels=self._labels if fits else None)
+
+
+def open_source(source: Source, settings: Settings) -> OnnxModel:
+    """Open an ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
+    """
+    assert source.path is not None
+    return OnnxModel(read_file(source.path), source, settings)
+
+
+def _ports(settings: Settings) -> tuple[str | None, ...]:
+    return settings.input, settings.output, settings.task
+
+
+def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
+    """Refuse a preprocessing whose numbers the model cannot be given."""
+    if not issubclass(number, np.integer):
+        return
+    limits, ramp = np.iinfo(number), np.arange(256, dtype=np.float32)
+    values = spec.preprocessing(np.repeat(ramp[None, None, :, None], spec.channels, -1))
+    if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
+        raise SettingError(
+            "preprocessing",
+            f"it takes whole numbers ({limits.dtype}), and preprocessing {spec.preprocessing.name!r} makes others: "
+            "use 'none'",
+        )

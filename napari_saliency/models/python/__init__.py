@@ -1,0 +1,1 @@
+"""Adapter for Python functions and user modules."""

@@ -1,0 +1,1 @@
+"""Examine a file before any framework reads it."""

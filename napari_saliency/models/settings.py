@@ -1,0 +1,291 @@
+"""What goes with a model and cannot be read off its file: kept beside it as ``NAME.saliency.json``."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.preprocessing import Preprocessing
+from napari_saliency.core.types import Fit
+
+# More pixels or channels in a row than any picture has.
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+
+LONGEST = 10_000_000
+"""Bytes of text that are read of a file beside a model."""
+
+
+def _of_no_line(size: tuple[int, ...]) -> tuple[int, ...]:
+    if len(size) == 1:
+        raise ValueError("a size has two numbers, or three")
+    return size
+
+
+class SettingError(ModelError):
+    """A setting does not fit the model.
+
+    Parameters
+    ----------
+    field : str
+        Name of the setting.
+    message : str
+        Why, and what to do.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)  # all of them, so that it can be pickled
+        self.field = field
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class Scaling(BaseModel):
+    """A preprocessing that has no name: ``(picture / divisor - mean) / std``, picture 0..255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    divisor: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    bgr: bool = False
+
+
+Task = Literal["classification", "regression"]
+
+
+class OfOutput(BaseModel):
+    """What is said of one of several outputs; see `Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    task: Task | None = None
+
+
+class Settings(BaseModel):
+    """What a user says about a model; all of it optional, and nothing else allowed.
+
+    Attributes
+    ----------
+    labels : tuple of str, optional
+        One name for each class, in the order of the outputs.
+    preprocessing : str or Scaling, optional
+        ``none``, ``unit``, ``tf``, ``caffe``, ``torch``, or mean and deviation.
+    fit : {"crop", "stretch", "pad"}, optional
+        How a picture is brought to the model's size.
+    layer : str, optional
+        The layer that class activation maps are made of.
+    size : (height, width) or (z, y, x), optional
+        Of the pictures or volumes that the model takes, for models that do not say, or take any; empty
+        to take back what was said before.
+    channels : int, optional
+        1 grey, 3 RGB, for models that do not say.
+    input, output : str, optional
+        Name of the input that takes the picture (others are given zeros), and of the output that is
+        explained, where there are several.
+    task : {"classification", "regression"}, optional
+        Whether outputs are classes' scores or quantities, where the model does not tell.
+    outputs : mapping of str to OfOutput, optional
+        Labels and task of other outputs, by their names. They take the place of ``labels`` and ``task`` when
+        that output is explained.
+    custom : str, optional
+        Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
+        runs it, after somebody's yes; see `models.trust`.
+    note : str, optional
+        Shown in the panel, for whoever uses the model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    preprocessing: str | Scaling | None = None
+    fit: Fit | None = None
+    layer: str | None = None
+    size: Annotated[tuple[Count, ...], Field(max_length=3), AfterValidator(_of_no_line)] | None = None
+    channels: Count | None = None
+    input: str | None = None
+    output: str | None = None
+    task: Task | None = None
+    outputs: dict[str, OfOutput] | None = None
+    custom: str | None = None
+    note: str | None = None
+
+    def __init__(self, **values: object) -> None:
+        """Raise ValueError, in one sentence, for a value that is not allowed."""
+        try:
+            super().__init__(**_brought_out(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+                raise ValueError(f"{place!r} is none of {', '.join(Settings.model_fields)}") from None
+            raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
+        self.resolve()
+
+    def resolve(self) -> Preprocessing | None:
+        """The preprocessing, if one is given; ValueError if there is none of that name, or it divides by 0."""
+        if isinstance(self.preprocessing, Scaling):
+            return Preprocessing("mean/std", **self.preprocessing.model_dump())
+        return Preprocessing.named(self.preprocessing) if self.preprocessing is not None else None
+
+    def over(self, other: Settings) -> Settings:
+        """These settings, and those of ``other`` where these say nothing: of the output that these are of."""
+        if self.output is not None:
+            other = other.turned_to(self.output)
+        outputs = {**(other.outputs or {}), **(self.outputs or {})}
+        return Settings(**{**other.given(), **self.given(), "outputs": outputs or None})
+
+    def turned_to(self, output: str) -> Settings:
+        """The same when another output is explained: what was said of the one before is kept, and comes back with it.
+
+        What was said of no output in particular holds for every one of which nothing is said.
+        """
+        said = {**self.given(), "output": output}
+        own = {name: said.pop(name) for name in OfOutput.model_fields if name in said}
+        if self.output in (None, output):
+            return Settings(**own, **said)
+        return Settings(
+            **{**said, "outputs": {**(self.outputs or {}), **({self.output: own} if own else {})}}
+        )
+
+    def given(self) -> dict[str, object]:
+        """What is set, as it is written to a file."""
+        return self.model_dump(exclude_none=True)
+
+    @classmethod
+    def beside(cls, model: Path) -> Self:
+        """Settings kept beside a model's file; empty ones where there are none.
+
+        Raises
+        ------
+        ValueError
+            If the file is not valid; the message names it and what is wrong.
+        """
+        path = settings_path(model)
+        if not path.exists():
+            return cls()
+        try:
+            content = json.loads(read_text(path))
+            if isinstance(content, dict):
+                content.pop("file", None)  # see `settings_path`
+            return cls(**content)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{path.name} beside the model is not valid: {error}; correct or delete it"
+            ) from None
+
+    def write_beside(self, model: Path) -> None:
+        """Keep these settings beside a model's file."""
+        content = {**self.given(), "file": model.name}
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=list)
+        settings_path(model).write_text(text + "\n", encoding="utf-8")
+
+
+def _brought_out(values: dict[str, object]) -> dict[str, object]:
+    """Put what is said of the output that is explained where it is looked for."""
+    outputs, name = values.get("outputs"), values.get("output")
+    if not isinstance(outputs, dict) or not isinstance(name, str) or name not in outputs:
+        return values
+    own = OfOutput.model_validate(outputs[name]).model_dump(exclude_none=True)
+    others = {other: said for other, said in outputs.items() if other != name}
+    return {**values, **own, "outputs": others or None}
+
+
+def settings_path(model: Path) -> Path:
+    """Where the settings of a model's file are kept.
+
+    ``NAME.saliency.json``; or ``NAME.ENDING.saliency.json`` if the former says that it is of another file, as
+    of ``net.keras`` where this one is ``net.pth``, and that file is there.
+    """
+    path = model.with_name(model.name.removesuffix(model.suffix) + ".saliency.json")
+    of = _file_of(path)
+    other = of != model.name and bool(of) and model.with_name(of).exists()
+    return model.with_name(model.name + ".saliency.json") if other else path
+
+
+def _file_of(path: Path) -> str:
+    """The name of the model's file that settings say they are of; "" where they do not."""
+    try:
+        content = json.loads(read_text(path))
+        return Path(content["file"]).name
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+
+
+def read_text(path: Path, encoding: str = "utf-8", longest: int = LONGEST) -> str:
+    """Read a text that somebody may have put beside a model, if it is one: pipes and devices never end.
+
+    Raises
+    ------
+    ValueError
+        If it is no file, cannot be read, is longer than any such text, or is no text.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{path.name} is no file")
+        with path.open("rb") as file:
+            content = file.read(longest + 1)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
+    if len(content) > longest:
+        raise ValueError(f"{path.name} is longer than {longest:,} bytes")
+    return content.decode(encoding)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
+
+    Raises
+    ------
+    ValueError
+        If the file holds none of these.
+    """
+    try:
+        text = read_text(path, "utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    names = _names_in_json(text) if path.suffix == ".json" else _names_in_lines(text)
+    if not any(names):
+        raise ValueError(
+            f"{path.name} holds no class names: give lines of text, a JSON list or Keras' class index"
+        )
+    return tuple(names)
+
+
+def _names_in_lines(text: str) -> list[str]:
+    """Lines that are not empty, without their numbers if all of them are numbered in order."""
+    lines = [*filter(None, map(str.strip, text.splitlines()))]
+    numbered = [re.fullmatch(r"(\d+)(?:[:,;\t]\s*|\s+)(.*\S)", line) for line in lines]
+    if all(match and int(match[1]) == i for i, match in enumerate(numbered)):
+        return [match[2] for match in numbered if match]
+    return lines
+
+
+def _names_in_json(text: str) -> list[str]:
+    try:
+        return names_of(json.loads(text))
+    except (ValueError, RecursionError):
+        return []
+
+
+def names_of(content: object) -> list[str]:
+    """Class names out of a list or of numbered ones; none if it is neither."""
+    if isinstance(content, (list, tuple)):
+        return list(map(str, content))
+    if not isinstance(content, dict):
+        return []
+    try:
+        # Keras' class index: {"285": ["n02124075", "Egyptian_cat"], ...}
+        if all(isinstance(value, int) for value in content.values()):  # {"cat": 0, "dog": 1}: class_indices
+            return sorted(content, key=content.__getitem__)
+        rows = sorted(content.items(), key=lambda item: int(item[0]))
+        return [str(row[1] if isinstance(row, list) else row).replace("_", " ") for _, row in rows]
+    except (TypeError, ValueError, IndexError):
+        return []

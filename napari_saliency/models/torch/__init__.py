@@ -1,0 +1,1 @@
+"""Adapter for PyTorch networks, TorchScript and exported programs."""

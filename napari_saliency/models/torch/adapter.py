@@ -1,0 +1,237 @@
+"""PyTorch models: answering for modules, TorchScript and exported graphs, all in the same way."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Rescale
+from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.batches import parts
+from napari_saliency.models.describe import describe
+from napari_saliency.models.layer_view import find_layer, looked_into
+from napari_saliency.models.probe_sizes import hinting
+from napari_saliency.models.randomised import Randomised, stages
+from napari_saliency.models.sidecar import all_settings, naming_the_file
+from napari_saliency.models.timeout import in_time
+from napari_saliency.models.torch.autograd import Pass, channels_last, logarithms, weigh
+from napari_saliency.models.torch.files import as_network, open_file, with_weights
+from napari_saliency.models.torch.probe import as_tensor, channels_of, fingerprint, forward, settle, start
+from napari_saliency.models.torch.randomise import copied, redraw, weighted_layers
+
+if TYPE_CHECKING:
+    from napari_saliency.core.types import Array, Epsilon, Rule, Targets
+    from napari_saliency.models.settings import Settings
+    from napari_saliency.models.sources import Source
+    from napari_saliency.models.torch.network import Network
+
+Tensor = Any
+
+
+class Kept(NamedTuple):
+    """The last pass in which a layer was looked at: another class costs only what follows the layer."""
+
+    layer: str
+    x: Array
+    done: Pass
+
+
+class TorchModel(Model):
+    """A PyTorch network: a classifier, a segmentation or a regression.
+
+    Parameters
+    ----------
+    network : Network
+        Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K), or (N, K, *space).
+    source : Source
+        Where it came from.
+    settings : Settings
+        What the user says about it.
+
+    Raises
+    ------
+    ModelError
+        If it does not take one picture and return one number for each class, or each class and place.
+    """
+
+    def __init__(self, network: Network, source: Source, settings: Settings) -> None:
+        self._network, self._source, self._lock = network, source, RLock()
+        self._kept: Kept | None = None
+        self._inside = ""
+        self._fingerprint = fingerprint(network)
+        self._said: tuple[object, ...] = ()
+        self._read(settings)
+
+    def with_settings(self, settings: Settings) -> TorchModel:
+        twin = copy.copy(self)
+        twin._kept, twin._recall, twin._inside = None, None, ""
+        twin._read(settings)
+        return twin
+
+    def inside(self, layer: str) -> TorchModel:
+        whole = self.info.outer or self.info
+        found, twin = find_layer(whole, layer), copy.copy(self)
+        twin._inside, twin._kept, twin._recall = layer, None, None
+        names = [one.name for one in whole.layers]
+        twin.info = looked_into(whole, found, names[: names.index(layer)])
+        return twin
+
+    def scores(self, x: Array) -> Array:
+        with self._lock, hinting(self.info.input.shape):
+            return _joined(self._scores(part)[:count] for part, count in parts(x, self._settled.batch))
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        def answer(part: Array, weights: Array) -> tuple[Array, Array]:
+            done = start(self._settled.network, part, plain=self._settled.quantity, inside=self._inside)
+            if rule and not done.apply(rule):
+                raise self.no_relu(rule)
+            value, cotangents = self._weigh(done, weights, targets)
+            return value, _array(done.derivative(cotangents))
+
+        with self._lock, hinting(self.info.input.shape):
+            return self._in_parts(answer, x, targets)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        known = {one.name for one in self.info.layers} if self._inside else self._settled.facts.names
+        if layer not in known:
+            raise self.no_layer(layer)
+
+        def answer(part: Array, weights: Array) -> tuple[Array, Array]:
+            done = self._looking_at(layer, part)
+            _, cotangents = self._weigh(done, weights, targets)
+            gradients = done.derivative(cotangents, done.watch.layers[layer].edge)
+            return _channels_last(done.watch.kept[layer]), _channels_last(gradients)
+
+        with self._lock, hinting(self.info.input.shape):
+            return Tap(*self._in_parts(answer, x, targets))
+
+    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        settled, facts = self._settled, self._settled.facts
+        if "propagate" not in self.info.gives:
+            return super().propagate(x, targets, rule)
+        if targets.score != "logit":
+            raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
+        weights = targets.weights
+        if facts.n_outputs < facts.n_classes:  # the derivative of `_as_logits`
+            weights = weights[..., 1:] - weights[..., :1]
+        starts: Sequence[Tensor | None] = [None] * len(x)
+        if isinstance(rule, Rescale):
+            starts = self._rows(rule.start)
+        with self._lock, hinting(self.info.input.shape):
+            rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
+            found = [settled.propagate(*row, rule) for row in rows]
+        values, maps = (_joined(map(_array, each)) for each in zip(*found, strict=True))
+        return values, maps
+
+    def _rows(self, array: Array) -> Sequence[Tensor]:
+        return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]
+
+    def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
+        if "cascade" not in self.info.gives:
+            raise self.no_cascade()
+        with self._lock:
+            network = copied(self._settled.network)
+        shape = [size or 64 for size in self._settled.facts.shape]
+        pictures = np.zeros((self._settled.batch or 1, *shape), np.float32)
+        layers = weighted_layers(network, pictures, self._inside)
+        wanted = stages(len(layers), steps)
+        for done, (name, layer) in enumerate(reversed(layers), 1):
+            redraw(layer, seed + done)
+            if done in wanted:
+                yield Randomised(name, done, len(layers), self._with_network(network))
+
+    def _with_network(self, network: Network) -> TorchModel:
+        twin = copy.copy(self)
+        twin._network, twin._settled = network, self._settled.with_network(network)
+        twin._lock, twin._kept, twin._recall = RLock(), None, None
+        return twin
+
+    def _read(self, settings: Settings) -> None:
+        """Describe the model; find out again what it takes if that is said now, or said no longer."""
+        whole = all_settings(self._source, settings)
+        said = whole.size, whole.channels, whole.task, whole.input, whole.output
+        with naming_the_file(self._source.path, settings):
+            if said != self._said:
+                with self._lock:
+                    found = partial(settle, self._network, whole, self._fingerprint)
+                    self._said, self._settled = said, in_time(found, loops=self._network.loops)
+            self.info = describe(self._source, whole, self._settled.facts)
+
+    def _scores(self, part: Array) -> Array:
+        if self._inside:
+            return _array(channels_of(self._settled.network, part, self._inside))
+        return _array(self._as_logits(forward(self._settled.network, part, self._settled.which)))
+
+    def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
+        """Value of each target, and the derivatives by what the pass ends in."""
+        score = targets.score
+        value, cotangents = weigh(
+            done.logits, as_tensor(self._network, weights), score, self.info.ending, self._as_logits
+        )
+        return _array(value), cotangents
+
+    def _as_logits(self, outputs: Tensor) -> Tensor:
+        facts = self._settled.facts
+        if self._inside:
+            return outputs
+        if facts.spelled:
+            outputs = logarithms(outputs, facts.spelled)
+        # One output tells two classes apart.
+        return outputs if facts.n_outputs == facts.n_classes else outputs * outputs.new_tensor([[-1.0, 1.0]])
+
+    def _looking_at(self, layer: str, part: Array) -> Pass:
+        if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
+            self._kept = None  # its memory is wanted for the next one
+            plain = self._settled.quantity
+            done = start(self._settled.network, part, layer, plain=plain, inside=self._inside)
+            self._kept = Kept(layer, part.copy(), done)
+        return self._kept.done
+
+    def _in_parts(
+        self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
+    ) -> tuple[Array, Array]:
+        weights = [rows for rows, _ in parts(targets.weights, self._settled.batch)]
+        found = [
+            [array[:count] for array in answer(part, rows)]
+            for (part, count), rows in zip(parts(x, self._settled.batch), weights, strict=True)
+        ]
+        first, second = zip(*found, strict=True)
+        return _joined(first), _joined(second)
+
+
+def open_source(source: Source, settings: Settings) -> TorchModel:
+    """Open a file of PyTorch's.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be opened; the message says why and what to do. The name is left to the caller.
+    """
+    assert source.path is not None
+    return TorchModel(open_file(source.path), source, settings)
+
+
+def open_module(module: Any, source: Source, settings: Settings) -> TorchModel:  # noqa: ANN401 - a Module
+    """Open a network that Python has built, with weights from a file if the source names one."""
+    network = as_network(module)
+    if source.path is not None:
+        with_weights(network, source.path)
+    return TorchModel(network, source, settings)
+
+
+def _channels_last(tensor: Tensor) -> Array:
+    return np.ascontiguousarray(_array(channels_last(tensor)))
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _joined(parts: Any) -> Array:  # noqa: ANN401 - arrays, or an iterator of them
+    return np.concatenate([*parts])

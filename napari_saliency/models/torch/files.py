@@ -1,0 +1,254 @@
+"""PyTorch's files: what is in one, and nothing run that is a program in disguise."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.models import triton
+from napari_saliency.models.error_messages import reason
+from napari_saliency.models.safety.archives import check_sizes
+from napari_saliency.models.safety.torch_archives import (
+    PROGRAM,
+    check_operators,
+    checked_graph,
+    checked_script,
+)
+from napari_saliency.models.sources import shown
+
+triton.keep_out()
+
+try:
+    import torch
+    from torch.utils._pytree import tree_leaves, tree_unflatten
+
+    from napari_saliency.models.torch.network import Network, Port, by_name
+except ImportError as error:
+    raise ModelError(
+        "PyTorch is not installed here: pip install 'napari-saliency[torch]', then start again"
+    ) from error
+
+WEIGHTS_ALONE = (
+    "it holds weights alone: open python:PACKAGE.MODULE:FACTORY?weights={}, where FACTORY is a function "
+    "that builds the network"
+)
+# Where people put the weights in what they save while training.
+CHECKPOINTS = ("state_dict", "model_state_dict", "model")
+
+
+def open_file(path: Path) -> Network:
+    """Open an exported graph or TorchScript.
+
+    Raises
+    ------
+    ModelError
+        If it is neither, or would run a program.
+    """
+    try:
+        return _reader(path)(path)
+    except ModelError:
+        raise
+    except Exception as error:
+        said = reason(error)[:200]
+        raise ModelError(f"it is damaged, or of another version of PyTorch ({said})") from error
+
+
+def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
+    """Make a network of a module, which is left as it is.
+
+    A twin of it is run, made of the same weights.
+    """
+    module = getattr(module, "_orig_mod", module)  # what torch.compile was given
+    if isinstance(module, torch.jit.ScriptModule):
+        with torch.no_grad():  # or else weights that can be trained are copied with where they come from
+            return _script(copy.deepcopy(module))
+    same: dict[int, Any] = {
+        id(p): torch.nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()
+    }
+    same |= {id(b): b.detach() for b in module.buffers()}
+    try:
+        twin = copy.deepcopy(module, same)
+    except Exception as error:
+        raise ModelError(f"{type(module).__name__} cannot be copied ({error})") from error
+    ports = _required(twin.forward)
+    return Network(twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *ports)
+
+
+def with_weights(network: Network, path: Path) -> None:
+    """Load weights into a network.
+
+    Raises
+    ------
+    ModelError
+        If the file holds anything else, or the weights of another network.
+    """
+    try:
+        weights = _read_weights(path)
+    except ModelError as error:
+        raise ModelError(f"the weights {shown(path)} could not be read: {error}") from error
+    torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, "module.")
+    try:
+        network.module.load_state_dict(weights)
+    except (RuntimeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"{shown(path)} holds the weights of another network: {said}") from error
+
+
+def _reader(path: Path) -> Callable[[Path], Network]:
+    """Tell by its parts what a file is, without reading them."""
+    if not zipfile.is_zipfile(path):
+        return _refuse
+    check_sizes(path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    names = [name.casefold() for name in names]
+    if any(name.endswith((".so", ".o", ".cpp")) or "aotinductor/" in name for name in names):
+        raise ModelError(
+            "it holds compiled code that would run on your machine; save it by torch.export.save"
+        )
+    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
+        return _open_exported
+    if any(name.endswith("constants.pkl") for name in names):
+        return _open_script
+    return _refuse
+
+
+def _refuse(path: Path) -> Network:
+    """Say what a pickle holds; only weights are ever read out of one."""
+    _read_weights(path)
+    raise ModelError(WEIGHTS_ALONE.format(path))
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    zipped = zipfile.is_zipfile(path)
+    if not (pickled or zipped):
+        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again")
+    try:
+        if zipped:
+            check_sizes(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except Exception as error:
+        if "Weights only load failed" in str(error) or "nsupported" in str(error):
+            raise ModelError(PROGRAM) from error
+        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again") from error
+    for key in CHECKPOINTS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise ModelError("it holds neither a model nor weights")
+    return dict(found)
+
+
+def _open_script(path: Path) -> Network:
+    module = torch.jit.load(checked_script(path), map_location="cpu")
+    check_operators(module)
+    return _script(module)
+
+
+def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
+    module.eval().float()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    must = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
+    first, *others = map(Port, must or ["x"])
+    loops = bool(module.inlined_graph.findAllNodes("prim::Loop"))
+    return Network(module, module.code, by_name(module), first, tuple(others), listens=False, loops=loops)
+
+
+def _required(forward: Callable[..., Any]) -> tuple[Port, tuple[Port, ...]]:
+    """What a module must be given: the first one, and others."""
+    with suppress(ValueError, TypeError):  # what is not written in Python does not tell
+        parameters = inspect.signature(forward).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        must = [each for each in parameters if each.kind in named and each.default is each.empty]
+        first, *others = map(Port, [each.name for each in must] or ["x"])
+        return first, tuple(others)
+    return Port("x"), ()
+
+
+def _open_exported(path: Path) -> Network:
+    archive = checked_graph(path)
+    try:
+        with _no_pickles():
+            program = torch.export.load(archive)
+    except Exception as error:
+        if "Weights only load failed" in str(error) or "custom object" in str(error):
+            raise ModelError(PROGRAM) from error
+        raise
+    return exported(program)
+
+
+def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
+    """Make a network of an exported graph; what chance and company there is in it is switched off."""
+    guarded = "check_guards" in inspect.signature(program.module).parameters
+    module = program.module(**({"check_guards": False} if guarded else {}))  # guards are texts to be executed
+    _switch_off_training(module)
+    module.requires_grad_(False)
+    given = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    constants = {each.name: each.value for each in given if hasattr(each, "value")}
+    ports = _exported_ports(program, [each.name for each in given])
+    if not ports:
+        raise ModelError("it takes nothing, so it is no classifier of pictures")
+
+    def call(inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+        values = [constants[each.name] if each.name in constants else inputs[each.name] for each in given]
+        arguments, named = tree_unflatten(values, program.call_spec.in_spec)
+        return module(*arguments, **named)
+
+    return Network(module, module.code, call, ports[0], tuple(ports[1:]), listens=False)
+
+
+def _exported_ports(program: Any, names: list[str]) -> list[Port]:  # noqa: ANN401
+    """Tensors that a graph takes; sizes that are free are words."""
+    tensors = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    examples = dict(zip(names, tree_leaves(program.example_inputs or ()), strict=False))
+    return [
+        Port(
+            name,
+            tuple(size if isinstance(size, int) else str(size) for size in tensors[name].shape),
+            tensors[name].dtype,
+            tuple(examples[name].shape) if isinstance(examples.get(name), torch.Tensor) else None,
+        )
+        for name in names
+        if isinstance(tensors.get(name), torch.Tensor)
+    ]
+
+
+def _switch_off_training(module: Any) -> None:  # noqa: ANN401 - a GraphModule
+    """Set what says training in a graph's operations; its eval() does not."""
+    for node in module.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        for number, argument in enumerate(schema.arguments if schema else ()):
+            if (
+                argument.name in ("train", "training")
+                and number < len(node.args)
+                and node.args[number] is True
+            ):
+                node.update_arg(number, False)
+    module.recompile()
+
+
+@contextmanager
+def _no_pickles() -> Iterator[None]:
+    """Read tensors alone: torch.export.load would go on to whole pickles where that fails."""
+    key = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(key)
+    os.environ[key] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = before

@@ -1,0 +1,1 @@
+"""Decide what the panel shows and asks for; no Qt, no napari."""

@@ -1,0 +1,1 @@
+"""Show maps as napari layers; no Qt."""

@@ -1,0 +1,391 @@
+"""Viewer ⇄ inspection: which picture is looked at, where its map goes, what the user is told.
+
+With `_napari_pictures`, `_napari_live` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
+needs an event loop comes in as ``post`` and ``delay``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_saliency.maps import reduction
+from napari_saliency.viewer.file_reader import Files, show_instead
+from napari_saliency.viewer.generated_images import PictureLayers
+from napari_saliency.viewer.map_layers import MapLayers
+from napari_saliency.viewer.regions import drawn, is_drawing
+from napari_saliency.viewer.source_layer import (
+    OURS,
+    Reading,
+    is_picture,
+    owner,
+    picture,
+    read_otherwise,
+    visible_plane,
+)
+from napari_saliency.viewer.synced_layers import KIND, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_saliency.core.placement import Drawn
+    from napari_saliency.engine.client import Post
+    from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.state import ModelStatus
+    from napari_saliency.viewer.regions import Drawing
+    from napari_saliency.viewer.source_layer import Plane
+    from napari_saliency.viewer.synced_layers import Delay
+
+NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
+NO_PICTURE = Reading("Drop a picture into the window.")
+
+
+class Viewing:
+    """Connects a viewer with an inspection, until it is closed.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Its newest image layer is looked at, until the user chooses another one.
+    inspection : Inspection
+        What is told of pictures and tells of maps.
+    post : callable
+        Runs a callable in the window's thread, soon.
+    delay : callable
+        Makes a callable that is run once after many calls.
+
+    Attributes
+    ----------
+    source : Image or None
+        The layer that is looked at.
+    reading : Reading
+        How it is understood, if there is anything to say about it.
+    display : Display
+        How maps are shown; settable.
+    errors : bool
+        Whether the standard errors of maps are shown, too; settable.
+    region : Labels, Shapes or None
+        The layer that says where maps ought to point, and, of models whose output has space, which part of the
+        picture is looked at.
+    """
+
+    pictures_changed = Signal()  # which layers there are, regions too, their names, which ones are chosen
+    reading_changed = Signal(object)  # Reading
+    contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
+    map_changed = Signal(bool)  # whether the picture has a map that can be kept
+    errors_changed = Signal(bool)  # whether errors are shown
+
+    def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
+        self._viewer, self._inspection, self._post = viewer, inspection, post
+        self._look_soon = delay(self._look)
+        self._files = Files(post)
+        self._closed = False
+        self._version: dict[object, int] = {}
+        self._otherwise = Reading()
+        self._space = 2  # axes that the model sees
+        self.source: Image | None = None
+        self.region: Drawing | None = None
+        self.reading = NO_PICTURE
+        self._display, self._errors = reduction.Display(), False
+        self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
+        self._made = PictureLayers(viewer.layers)
+        for emitter, callback in self._viewer_events():
+            emitter.connect(callback)
+        inspection.explanation_changed.connect(self._show)
+        inspection.known_classes_changed.connect(self._prepare)
+        inspection.model_changed.connect(self._model_set)
+        self._model_set(inspection.model)
+        self.choose(self._first())
+
+    @property
+    def pictures(self) -> list[Image]:
+        """Layers that can be explained, the topmost first."""
+        return [layer for layer in reversed(self._viewer.layers) if is_picture(layer)]
+
+    def choose(self, layer: Image | None) -> None:
+        """Look at another layer, or at none."""
+        if layer is not self.source:
+            self._let_go()
+            self.source, self._otherwise = layer, Reading()
+            if layer is not None:
+                for emitter, callback in self._layer_events(layer):
+                    emitter.connect(callback)
+                self._files.read(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
+        self.pictures_changed.emit()
+        self._tell_map()
+        self._look()
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Layers that can say which part of a picture is looked at, the topmost first."""
+        return [layer for layer in reversed(self._viewer.layers) if is_drawing(layer)]
+
+    def choose_region(self, layer: Drawing | None) -> None:
+        """Look at what is drawn in a layer, or at the whole picture."""
+        self._let_go_of_region()
+        self.region = layer
+        for emitter, callback in self._drawing_events(layer):
+            emitter.connect(callback)
+        self.pictures_changed.emit()
+        self._look_soon()
+
+    def correct(self) -> None:
+        """Show the picture as it should have been read, in a layer of its own."""
+        source, corrected = self.source, self.reading.corrected
+        if source is not None and corrected is not None:
+            self._files.read(corrected, partial(show_instead, self._viewer.layers, source))
+
+    def keep(self) -> None:
+        """Leave the map as a layer of its own; the next one goes into a new one."""
+        if self.source is not None:
+            self._maps.keep(self.source)
+            self._made.keep(self.source)
+            self._tell_map()
+
+    @property
+    def display(self) -> reduction.Display:
+        """How maps are shown."""
+        return self._display
+
+    @display.setter
+    def display(self, display: reduction.Display) -> None:
+        self._display = display
+        self._maps.set_display(display, self.source)
+        self._show(self._inspection.explanation)
+
+    @property
+    def errors(self) -> bool:
+        """Whether the standard errors of maps are shown, too."""
+        return self._errors
+
+    @errors.setter
+    def errors(self, errors: bool) -> None:
+        if errors != self._errors and not self._closed:
+            self._errors = errors
+            self._maps.show_errors(errors)
+            self.errors_changed.emit(errors)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether a layer shows the picture's map, or one made for it, other than as one that was kept."""
+        return self.source is not None and (self._maps.has(self.source) or self._made.has(self.source))
+
+    def auto_contrast(self) -> None:
+        """Let the contrast limits follow the map again."""
+        self.display = self._display
+
+    def close(self) -> None:
+        """Let go of the viewer and its layers; maps stay."""
+        if self._closed:
+            return
+        self._closed = True
+        self._let_go()
+        self._let_go_of_region()
+        self._inspection.model_changed.disconnect(self._model_set, missing_ok=True)
+        self._maps.close()
+        for emitter, callback in self._viewer_events():
+            emitter.disconnect(callback)
+        self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
+        self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
+        self._files.close()
+
+    # Which picture -----------------------------------------------------------------------------
+
+    def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
+        return [
+            (layers.inserted, self._inserted),
+            (layers.removed, self._removed),
+            (layers.reordered, self._reordered),
+            (dims.current_step, self._moved),
+            (dims.order, self._moved),
+            (dims.ndisplay, self._moved),
+        ]
+
+    def _layer_events(self, layer: Image) -> list[tuple[Any, Callable[..., None]]]:
+        events = layer.events
+        moved = (events.scale, events.translate, events.rotate, events.shear, events.affine)
+        return [
+            (events.data, self._replaced),
+            (events.set_data, self._moved),
+            (events.contrast_limits, self._moved),
+            (events.name, self._reordered),
+            *((event, self._placed) for event in moved),
+        ]
+
+    def _let_go_of_region(self) -> None:
+        for emitter, callback in self._drawing_events(self.region):
+            emitter.disconnect(callback)
+
+    def _drawing_events(self, layer: Drawing | None) -> list[tuple[Any, Callable[..., None]]]:
+        if layer is None:
+            return []
+        events = layer.events
+        changed = [events.data, events.set_data, events.scale, events.translate, events.rotate, events.shear]
+        if isinstance(layer, Labels):
+            changed += [events.selected_label, events.labels_update, events.paint]
+        return [
+            (events.name, self._reordered),
+            *((event, self._moved) for event in (*changed, events.affine)),
+        ]
+
+    def _let_go(self) -> None:
+        if self.source is not None:
+            for emitter, callback in self._layer_events(self.source):
+                emitter.disconnect(callback)
+
+    def _first(self) -> Image | None:
+        active = self._viewer.layers.selection.active
+        pictures = self.pictures
+        return (
+            active
+            if is_picture(active)
+            else next((p for p in pictures if p.visible), next(iter(pictures), None))
+        )
+
+    def _inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's events are not typed
+        if is_picture(event.value):
+            self.choose(event.value)
+        elif is_drawing(event.value):
+            self.pictures_changed.emit()
+
+    def _removed(self, event: Any) -> None:  # noqa: ANN401
+        source = self._maps.error_of(event.value)
+        if source is not None:  # other layers are left alone while some are being removed
+            self._post(partial(self._error_deleted, source))
+        if self._is_shown(event.value):
+            self._inspection.dismiss()
+        self._maps.forget(event.value)
+        self._version.pop(event.value.unique_id, None)
+        if event.value is self.source:
+            self.choose(next(iter(self.pictures), None))
+        elif event.value is self.region:
+            self.choose_region(None)
+        elif is_picture(event.value) or is_drawing(event.value):
+            self.pictures_changed.emit()
+        self._tell_map()
+
+    def _is_shown(self, layer: Layer) -> bool:
+        """Whether a layer is the map, or the picture, that was answered last."""
+        data, shown = layer.metadata, self._inspection.explanation
+        ours = shown is not None and data.get(OURS) is shown
+        return ours and data.get(KIND) != "error" and data.get(STATE) != "kept"
+
+    def _error_deleted(self, source: Image) -> None:
+        """Show no errors any more, unless all that belongs to the picture is gone."""
+        if source in self._viewer.layers:
+            self.errors = False
+
+    def _reordered(self, _event: object = None) -> None:
+        self.pictures_changed.emit()
+
+    def _moved(self, _event: object = None) -> None:
+        self._look_soon()
+
+    def _model_set(self, status: ModelStatus) -> None:
+        """Look anew: at once, if the model sees volumes and the one before planes, or the other way round."""
+        before = self._space
+        if status.info is not None:
+            self._space = len(status.info.input.shape)
+        (self._look_soon if self._space == before else self._look)()
+
+    def _replaced(self, _event: object = None) -> None:
+        if self.source is not None:
+            self._version[self.source.unique_id] = self._version.get(self.source.unique_id, 0) + 1
+            self._look_soon()
+
+    def _look(self) -> None:
+        """Tell the inspection what is visible now, and where its map ought to point."""
+        if self._closed:
+            return
+        drawn_now = None
+        if self.source is None:
+            self._say(NO_PICTURE)
+            self._inspection.set_picture(None)
+        else:
+            drawn_now = self._look_at(self.source)
+        self._inspection.checking.look_for(drawn_now)  # by now it is known whether the map is of this picture
+
+    def _look_at(self, source: Image) -> Drawn | None:
+        """Tell the inspection of a layer's picture; return the region, whatever the model makes of it."""
+        region = None
+        try:
+            plane = visible_plane(source, self._viewer.dims, self._space)
+            region = self._drawn(source, plane)
+            asked = region if self._asks_of_regions else None
+            if asked is not None and asked.empty:  # as on most planes of a stack: no fault, and no notice
+                raise ValueError(NOTHING_DRAWN)
+            found = picture(source, plane, self._version.get(source.unique_id, 0), asked)
+        except ValueError as error:
+            self._say(Reading(str(error)))
+            self._inspection.set_picture(None)
+            return region
+        hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
+        self._say(
+            Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
+        )
+        self._inspection.set_picture(found)
+        return region
+
+    @property
+    def _asks_of_regions(self) -> bool:
+        """Whether the model at hand can be asked about a part of a picture."""
+        info = self._inspection.model.info
+        return info is not None and bool(info.space)
+
+    def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
+        return None if self.region is None else drawn(self.region, source, plane, self._viewer.dims.point)
+
+    def _say(self, reading: Reading) -> None:
+        if reading != self.reading:
+            self.reading = reading
+            self.reading_changed.emit(reading)
+
+    def _read_otherwise(self, layer: Image, reading: Reading) -> None:
+        if layer is self.source:
+            self._otherwise = reading
+            self._look()
+
+    # Maps --------------------------------------------------------------------------------------
+
+    def _show(self, explanation: Explanation | None) -> None:
+        request = self._inspection.request
+        found = owner(request.picture) if request is not None else None
+        if explanation is None or request is None or found is None:
+            return
+        source = next((layer for layer in self._viewer.layers if layer.unique_id == found[0]), None)
+        if source is None:
+            return
+        if explanation.shows == "picture":
+            if self._made.show(source, found[1], explanation):
+                self._viewer.reset_view()  # it lies beside what was in sight
+        else:
+            others = self._inspection.known() if self._display.shared else ()
+            self._maps.show(source, found[1], explanation, request, others)
+        self._tell_map()
+
+    def _prepare(self, _classes: frozenset[int]) -> None:
+        """Make ready what the next click may ask for."""
+        for explanation in self._inspection.known():
+            if explanation.shows != "picture":
+                self._maps.prepare(explanation)
+
+    def _placed(self, _event: object = None) -> None:
+        """Move the map with its picture; a drawing over it stays where it is."""
+        if self.source is not None:
+            self._maps.place(self.source)
+        if self.region is not None:
+            self._look_soon()
+
+    def _tell_map(self) -> None:
+        self.map_changed.emit(self.has_map)
+
+    def _contrast_by_hand(self, by_hand: bool) -> None:
+        self.contrast_changed.emit(by_hand)

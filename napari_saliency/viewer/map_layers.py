@@ -1,0 +1,282 @@
+"""The saliency layers: maps of pictures, and their standard errors.
+
+Laws
+----
+There is one live map layer for each picture layer, right above it, updated in place. What the user
+sets on it in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
+
+- the colormap, until the Display section's colormap or its kind (signed or not) is changed;
+- the rendering of volumes in 3-D, until that kind is changed;
+- contrast limits, once set by hand, until any Display control is changed or *auto* is pressed there.
+  Before that, and after it, they follow the map, per class or shared between classes. napari's own
+  continuous auto-contrast is left to itself.
+
+A new layer (after Keep, deletion, or for another picture) begins with the look of the last one.
+
+Where errors are wanted, and a map has one, the same holds for a second layer, right above the map. It begins
+with the map's look, but in other colours, so that nobody takes it for a map; and its contrast limits are the
+map's, whoever set those, so that the eye can compare. It goes when a map that is complete has no error; while one
+that is not complete has none yet, it is empty.
+What is selected stays so: napari's layer controls are the map's unless the user asks for the error's.
+
+Channels that are left apart are an axis before all others, which napari's slider steps through; the same
+layer gets that axis and loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.utils import Colormap
+
+from napari_saliency.maps import reduction
+from napari_saliency.maps.colormaps import colormap, error_colormap
+from napari_saliency.maps.transforms import compose, stacked
+from napari_saliency.viewer.synced_layers import Content, Delay, Limits, Live, LiveLayers, different, look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import LayerList
+    from napari.layers import Image, Layer
+
+    from napari_saliency.core.placement import Placement
+    from napari_saliency.core.types import Array
+    from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.session.state import Request
+    from napari_saliency.viewer.source_layer import Plane
+
+
+class _View(NamedTuple):
+    """A map as it is displayed: one number for each pixel, (h, w) or (z, y, x), channels first if apart."""
+
+    values: Array
+    limits: Limits  # its own
+
+
+class _Shown(NamedTuple):
+    """What a picture's map is of."""
+
+    source: Image
+    plane: Plane
+    explanation: Explanation
+    request: Request
+
+
+class MapLayers:
+    """The saliency layers of one viewer.
+
+    Parameters
+    ----------
+    layers : LayerList
+        The viewer's.
+    display : Display
+        How maps are shown.
+    delay : callable
+        Makes a callable that is run once after many calls.
+    by_hand_changed : callable
+        Told whether the user has set the contrast limits of the map that is shown, or of its error.
+    """
+
+    def __init__(
+        self,
+        layers: LayerList,
+        display: reduction.Display,
+        delay: Delay,
+        by_hand_changed: Callable[[bool], None],
+    ) -> None:
+        self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
+        self._maps = LiveLayers(layers, "map", delay, self._contrast_moved)
+        self._errors = LiveLayers(layers, "error", delay, self._contrast_moved)
+        self._maps.look = {"blending": "translucent", "interpolation2d": "linear"}
+        self._maps.look |= {"colormap": _colormap(display), "rendering": reduction.rendering(display)}
+        self._with_errors = False
+        self._shown: dict[object, _Shown] = {}
+        self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
+
+    def prepare(self, explanation: Explanation) -> None:
+        """Compute now what `show` will need."""
+        self._view(explanation)
+
+    def show(
+        self,
+        source: Image,
+        plane: Plane,
+        explanation: Explanation,
+        request: Request,
+        others: Sequence[Explanation] = (),
+    ) -> None:
+        """Lay a map over a plane of a layer, and its error over the map.
+
+        Parameters
+        ----------
+        others : sequence of Explanation
+            Maps that share their contrast limits with this one.
+        """
+        shown = self._shown[source.unique_id] = _Shown(source, plane, explanation, request)
+        limits = self._limits(explanation, others)
+        content = _content(shown, self._view(explanation).values, limits, explanation.name)
+        below = self._maps.show(source, content, source)
+        self._show_error(shown, below)
+        self._tell(source)
+
+    def has(self, source: Image) -> bool:
+        """Whether a layer shows a picture's map now."""
+        return self._maps.get(source) is not None
+
+    def error_of(self, layer: Layer) -> Image | None:
+        """Return the picture whose map's error a layer shows now."""
+        return next((live.source for live in self._errors if live.layer is layer), None)
+
+    def show_errors(self, wanted: bool) -> None:
+        """Show the errors of all maps from now on, or none."""
+        self._with_errors = wanted
+        for shown in self._shown.values():
+            live = self._maps.get(shown.source)
+            if live is not None:
+                self._show_error(shown, live)
+                self._tell(shown.source)
+
+    def place(self, source: Image) -> None:
+        """Follow a picture that was moved."""
+        for live in (self._maps.get(source), self._errors.get(source)):
+            if live is not None:
+                place = _place(self._shown[source.unique_id], live.layer.ndim)
+                for name, value in different(live.layer, place).items():
+                    setattr(live.layer, name, value)
+
+    def set_display(self, display: reduction.Display, current: Image | None) -> None:
+        """Show all maps but that of the current picture, and the next ones, in another way.
+
+        Contrast limits follow the maps again.
+        """
+        before, self._display = self._display, display
+        self._views.clear()
+        look: dict[str, Any] = {}
+        if (before.colormap, before.diverging) != (display.colormap, display.diverging):
+            look["colormap"] = _colormap(display)
+        if before.diverging != display.diverging:
+            look["rendering"] = reduction.rendering(display)
+        self._maps.restyle(look)
+        if "colormap" in look:
+            look["colormap"] = self._error_colormap(look["colormap"])
+        self._errors.restyle(look)
+        for live in self._maps:
+            if live.source is not current:
+                self.show(*self._shown[live.source.unique_id])
+
+    def keep(self, source: Image) -> bool:
+        """Leave a picture's map as it is, with its error; return whether there was one."""
+        kept = self._maps.keep(source)
+        if kept:
+            self._errors.keep(source)
+        return kept
+
+    def forget(self, layer: Layer) -> None:
+        """Follow the removal of a layer, a picture's or one of ours."""
+        self._shown.pop(layer.unique_id, None)
+        self._maps.forget(layer)
+        self._errors.forget(layer)
+
+    def close(self) -> None:
+        """Let go of all layers; they stay as they are."""
+        self._maps.close()
+        self._errors.close()
+
+    def _show_error(self, shown: _Shown, below: Live) -> None:
+        """Show the error of a map above it, if there is one, and if it is wanted."""
+        source, explanation = shown.source, shown.explanation
+        live = self._errors.get(source)
+        if not self._with_errors or (explanation.stderr is None and explanation.complete):
+            if live is not None and self._layers.selection.active is live.layer:
+                self._layers.selection.active = below.layer
+            self._errors.remove(source)
+            return
+        if explanation.stderr is not None:
+            values = explanation.reduced_error(self._display)
+        elif live is not None:
+            values = np.full_like(self._view(explanation).values, np.nan)
+        else:
+            return
+        if live is None:
+            usual = {**look_of(below.layer), "colormap": self._error_colormap(below.layer.colormap)}
+            self._errors.look = usual | self._errors.look
+        content = _content(shown, values, below.layer.contrast_limits, explanation.error_name)
+        active = self._layers.selection.active
+        self._errors.show(source, content, below.layer)
+        if live is None:
+            self._layers.selection.active = active
+
+    def _error_colormap(self, beside: Colormap) -> Colormap:
+        return Colormap(**error_colormap(self._display, beside.name))
+
+    def _contrast_moved(self, live: Live) -> None:
+        """Let an error's contrast follow its map's, whoever set that."""
+        shown, error = self._maps.get(live.source), self._errors.get(live.source)
+        if shown is live and error is not None:
+            self._errors.limit(error, live.layer.contrast_limits)
+        self._tell(live.source)
+
+    def _tell(self, source: Image) -> None:
+        both = (self._maps.get(source), self._errors.get(source))
+        self._tell_by_hand(any(live is not None and live.by_hand for live in both))
+
+    def _view(self, explanation: Explanation) -> _View:
+        if explanation not in self._views:
+            values = explanation.reduced(self._display)
+            self._views[explanation] = _View(values, reduction.limits([values], self._display))
+        return self._views[explanation]
+
+    def _limits(self, explanation: Explanation, others: Sequence[Explanation]) -> Limits:
+        shared = others if self._display.shared else ()
+        found = [self._view(one).limits for one in (explanation, *shared)]
+        return min(low for low, _ in found), max(high for _, high in found)
+
+
+def pinned(values: Array, ndim: int, plane: Plane) -> Array:
+    """Give a map the axes of its picture's layer, of length 1 all but its own.
+
+    Parameters
+    ----------
+    values : (h, w) or (z, y, x), or with a leading axis of channels, which stays the first
+    ndim : int
+        Axes of the picture's layer.
+    """
+    lead = values.ndim - len(plane.axes)
+    others = tuple(lead + axis for axis in range(ndim) if axis not in plane.axes)
+    turned = plane.axes[-2] > plane.axes[-1]
+    return np.expand_dims(values.swapaxes(-2, -1) if turned else values, others)
+
+
+def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any]:
+    """Where a map's layer lies in the world: as its picture, whatever that layer's transform."""
+    others = dict(plane.steps)
+    if plane.colours is not None:
+        others[plane.colours] = (source.level_shapes[0][plane.colours] - 1) // 2
+    if source.multiscale:
+        factors = source.downsample_factors[plane.level]
+        placement = placement.finer([float(factors[axis]) for axis in plane.axes])
+    return compose(placement, source, plane.axes, others.items())
+
+
+def _content(shown: _Shown, values: Array, limits: Sequence[float], name: str) -> Content:
+    data = pinned(values, shown.source.ndim, shown.plane)
+    place = _place(shown, data.ndim)
+    return Content(data, place, (limits[0], limits[1]), name, shown.explanation, shown.request)
+
+
+def _place(shown: _Shown, ndim: int) -> dict[str, Any]:
+    """Where a layer lies that has as many axes as its picture's, or one of channels besides."""
+    source = shown.source
+    place = geometry(source, shown.plane, shown.explanation.placement)
+    labels = tuple(source.axis_labels)
+    if ndim == source.ndim:
+        return {**place, "axis_labels": labels}
+    return {**stacked(place), "axis_labels": ("channel", *labels)}
+
+
+def _colormap(display: reduction.Display) -> Colormap:
+    return Colormap(**colormap(display))

@@ -1,0 +1,138 @@
+"""What is explained in words, below the table of classes: this rather than that, or any weighting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_saliency.core.target_text import sum_words, weights_of
+from napari_saliency.core.types import PLURALS
+from napari_saliency.session.selection import Asked
+from napari_saliency.widgets.style import GAP, note, row, say
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QFocusEvent
+
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.widgets.class_table import ClassTable
+
+RATHER, CLICK = "Rather than…", "Click a {}"
+BUTTON_HELP = (
+    "<p>Why the chosen {0} <i>rather than</i> another one: press this, then click the other {0} "
+    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one {0} alone.</p>"
+)
+SUM_HELP = (
+    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p>"
+    "<p>by names or by numbers, if no name is that number.</p>"
+)
+SUMS = {
+    "class": "tabby + 0.5 lynx - zebra",
+    "channel": "conv5[3] + 0.5 conv5[7]",
+    "quantity": "age - 0.5 size",
+}
+
+
+class Line(QLineEdit):
+    """A line that tells when the keyboard leaves it; Qt tells that only of a text that was changed since Enter."""
+
+    left = Signal()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Tell it."""
+        super().focusOutEvent(event)
+        self.left.emit()
+
+
+class ClassSum(QWidget):
+    """A button that waits for the other class, and a line in which any sum of classes is read and typed.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        What is asked.
+    table : ClassTable
+        In which classes are clicked.
+    """
+
+    def __init__(self, inspection: Inspection, table: ClassTable) -> None:
+        super().__init__()
+        self._inspection, self._table, self._noun = inspection, table, "class"
+        self.button = QPushButton(RATHER)
+        self.button.setCheckable(True)
+        self.button.clicked.connect(self._press)
+        self.line = Line()
+        self.line.setAcceptDrops(False)
+        self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.line.returnPressed.connect(self._typed)
+        self.line.left.connect(self.refresh)
+        self.problem = note()
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(GAP)
+        rows.addLayout(row(self.button, self.line, stretch=1))
+        rows.addWidget(self.problem)
+        self.button.setFixedWidth(max(self._width_of(text) for text in (RATHER, *map(CLICK.format, SUMS))))
+        table.other_chosen.connect(self._hold)
+        table.other_stepped.connect(self._step)
+        table.ended.connect(self._end)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is explained now."""
+        prediction, asked = self._inspection.prediction, self._inspection.asked
+        several = prediction is not None and len(prediction.labels) > 1
+        self.setVisible(several)
+        self._noun = prediction.noun if prediction is not None else "class"
+        self.button.setToolTip(BUTTON_HELP.format(self._noun))
+        self.line.setToolTip(SUM_HELP.format(PLURALS[self._noun], SUMS[self._noun]))
+        self._wait(False)
+        self.button.setChecked(bool(asked.parts))
+        say(self.problem, "")
+        if prediction is not None and several:
+            weights = asked.weights or ((asked.selected_in(prediction), 1.0),)
+            self.line.setText(sum_words(weights, prediction.labels))
+            self.line.setCursorPosition(0)  # the beginning of a long name, not its end
+
+    def _width_of(self, text: str) -> int:
+        return int(self.button.fontMetrics().horizontalAdvance(text)) + 20
+
+    def _press(self, checked: bool) -> None:
+        if checked:
+            self._wait(True)
+        else:
+            self._end()
+
+    def _wait(self, waiting: bool) -> None:
+        """Take the next click for the other class."""
+        self._table.waiting = waiting
+        self.button.setText(CLICK.format(self._noun) if waiting else RATHER)
+
+    def _end(self) -> None:
+        """Explain one class alone again."""
+        if self._inspection.asked.parts:
+            self._inspection.select_class(self._inspection.selected)
+        self.refresh()
+
+    def _hold(self, other: int) -> None:
+        if self._inspection.prediction is not None:
+            self._inspection.ask(self._inspection.asked.rather_than(other, self._inspection.prediction))
+        self.refresh()
+
+    def _step(self, by: int) -> None:
+        if self._inspection.prediction is not None:
+            self._inspection.ask(self._inspection.asked.other_neighbour(by, self._inspection.prediction))
+
+    def _typed(self) -> None:
+        prediction = self._inspection.prediction
+        if prediction is None:
+            return
+        text = self.line.text()
+        try:
+            weights = weights_of(text, prediction)
+        except ValueError as error:
+            say(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        else:
+            self._inspection.ask(Asked(weights))
+            self.refresh()  # what is asked already may have been written otherwise

@@ -1,0 +1,89 @@
+"""Section: what the model says, and which classes are explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLineEdit, QSizePolicy
+from superqt.utils import qdebounced
+
+from napari_saliency.core.types import PLURALS
+from napari_saliency.widgets.class_expression import ClassSum
+from napari_saliency.widgets.class_table import FEWEST_ROWS, ROW, ClassTable
+from napari_saliency.widgets.layer_choice import InsideChoice
+from napari_saliency.widgets.style import Section, row
+
+if TYPE_CHECKING:
+    from napari_saliency.core.types import Prediction
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.widgets.style import Colours
+
+SETTLED = 120  # milliseconds after which a search that is being typed begins
+HELP = (
+    "<p>Click a {}, or step through them with [ and ].</p>"
+    "<p>Ctrl-click (⌘ on a Mac) a second one: why the first <i>rather than</i> the second. "
+    "Ctrl and the arrow keys step through the second one; Escape ends it.</p>"
+)
+
+
+class ClassSection(Section):
+    """A search box over all labels, the table of classes, and what is explained of them."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__("Classes")
+        self._inspection = inspection
+        self._labels: tuple[str, ...] = ()
+        self.search = QLineEdit()
+        self.search.setClearButtonEnabled(True)
+        self.search.setAcceptDrops(False)
+        self.table = ClassTable()
+        self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
+        self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        self.sum = ClassSum(inspection, self.table)
+        self.inside = InsideChoice(inspection)
+        self.rows.removeWidget(self.heading)
+        self.rows.addLayout(row(self.heading, self.inside, stretch=1))
+        self.rows.addWidget(self.search)
+        self.rows.addWidget(self.table, 1)
+        self.rows.addWidget(self.sum)
+        self._search_soon = qdebounced(self._search, timeout=SETTLED, parent=self)
+        self.search.textChanged.connect(lambda _text: self._search_soon())
+        self.table.chosen.connect(inspection.select_class)
+        self.table.stepped.connect(inspection.step_class)
+        inspection.prediction_changed.connect(self._show)
+        inspection.class_changed.connect(self._mark)
+        inspection.known_classes_changed.connect(self.table.classes.set_known)
+        self.table.classes.set_known(inspection.known_classes)
+        self._show(inspection.prediction)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        self.table.delegate.colours = colours
+        self.table.viewport().update()
+
+    def _show(self, prediction: Prediction | None) -> None:
+        if prediction is not None and prediction.labels != self._labels:
+            self._labels = prediction.labels
+            self.search.clear()  # what was looked for among other labels
+            self.table.classes.search("")
+        self.table.classes.set_prediction(prediction)
+        count = len(prediction.labels) if prediction is not None else 0
+        noun = prediction.noun if prediction is not None else "class"
+        self.heading.setText(PLURALS[noun].capitalize())
+        self.table.setToolTip(HELP.format(noun))
+        words = f"Search {count} {PLURALS[noun] if count > 1 else noun}" if count else "No prediction yet"
+        self.search.setPlaceholderText(words)
+        self.search.setEnabled(count > 0)
+        self._mark()
+
+    def _search(self) -> None:
+        self.table.classes.search(self.search.text())
+        self._mark()
+
+    def _mark(self, _selected: int | None = None) -> None:
+        """Show which classes are explained."""
+        asked = self._inspection.asked
+        self.table.select(asked.selected)
+        self.table.classes.set_parts(asked.parts)
+        self.sum.refresh()

@@ -1,0 +1,205 @@
+"""Section: how maps are shown; nothing here runs the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from superqt import QLabeledDoubleSlider
+
+from napari_saliency.maps.colormaps import COLORMAPS
+from napari_saliency.maps.reduction import CONTRASTS, REDUCTIONS, SIGNS
+from napari_saliency.methods import RELATIVE_ERROR, SAMPLES
+from napari_saliency.widgets import preferences as remembered
+from napari_saliency.widgets.style import GAP, SMALL_PRINT, Section, note, row, say
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.viewer.controller import Viewing
+
+CLIP = (80.0, 100.0)
+BY_SIGN = "by sign"
+LABELS = {
+    "reduction": "Channels",
+    "sign": "Sign",
+    "contrast": "Contrast",
+    "colormap": "Colours",
+    "clip": "Clip",
+}
+PLACES = {  # line, column, columns
+    "reduction": (0, 0, 1),
+    "sign": (0, 1, 1),
+    "colormap": (0, 2, 1),
+    "contrast": (1, 0, 1),
+    "clip": (1, 1, 2),
+}
+REDUCTION_WORDS = {
+    "auto": "auto",
+    "max": "max | · |",
+    "sum": "sum",
+    "mean": "mean",
+    "norm": "L2 norm",
+    "each": "each",
+}
+HELP = {
+    "reduction": "How the channels of a map become one number: the largest magnitude (the classical map), "
+    "sum, mean, or L2 norm. Each: they are stepped through with napari's slider. "
+    "Auto: each one of feature maps, the largest magnitude of all others",
+    "sign": "What is shown of values that speak for the class (positive) and against it (negative); "
+    "signed shows both, in two colours",
+    "clip": "Percentile of the map's values where the colours end: lower shows more of what is weak",
+    "contrast": "Contrast limits from each map alone, or the same for all classes, to compare them",
+    "colormap": "All are transparent at 0, so that the picture stays readable; auto: two colours for signs",
+}
+
+
+KEEP = "Keep this map"
+ERROR_HELP = (
+    "Show the standard error of the map as a layer above it, in colours of its own, with the same contrast: "
+    "where it is as strong as the map, the map says nothing."
+)
+NO_ERROR = "{} does not sample, so it has no standard error; SmoothGrad does."
+NO_MAP = "There is no map yet."
+
+
+class DisplaySection(Section):
+    """Reduction, sign, clip, contrast and colormap; Keep; the error; what a map says about itself."""
+
+    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+        super().__init__("Display")
+        self._viewing = viewing
+        display = viewing.display
+        self.controls: dict[str, ValueWidget[Any]] = {
+            "reduction": _choice("reduction", [(REDUCTION_WORDS[name], name) for name in REDUCTIONS]),
+            "sign": _choice("sign", SIGNS),
+            "contrast": _choice("contrast", CONTRASTS),
+            "colormap": _choice("colormap", [("auto", BY_SIGN), *((name, name) for name in COLORMAPS)]),
+        }
+        self.clip = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.clip.setRange(*CLIP)
+        self.clip.setDecimals(1)
+        self.clip.setValue(display.clip)
+        self.clip.setToolTip(HELP["clip"])
+        self.clip.valueChanged.connect(self._change)
+        for name, control in self.controls.items():
+            control.value = getattr(display, name) or BY_SIGN
+            control.changed.connect(self._change)
+        self.by_hand = QPushButton("Auto contrast")
+        self.by_hand.setToolTip("You set the contrast limits by hand. Let them follow the map again.")
+        self.by_hand.clicked.connect(viewing.auto_contrast)
+        self.keep = QPushButton(KEEP)
+        self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
+        self.keep.clicked.connect(lambda: viewing.keep())
+        viewing.errors = remembered.flag(remembered.ERRORS)
+        self.errors = QCheckBox("Show error")
+        self.errors.setChecked(viewing.errors)
+        self.errors.toggled.connect(self._show_errors)
+        self.summary, self.note = note(), note()
+        self.summary.setObjectName(SMALL_PRINT)
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while it is computed
+        self._lay_out()
+        viewing.contrast_changed.connect(self._show_by_hand)
+        viewing.map_changed.connect(self._offer_keep)
+        viewing.errors_changed.connect(self._follow_errors)
+        inspection.explanation_changed.connect(self._describe)
+        self._offer_keep(viewing.has_map)
+        self._describe(inspection.explanation)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GAP + 2)
+        grid.setVerticalSpacing(0)
+        grid.setRowMinimumHeight(2, GAP)
+        natives: dict[str, QWidget] = {name: control.native for name, control in self.controls.items()}
+        for native in natives.values():
+            native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        for name, (line, column, span) in PLACES.items():
+            label, control = QLabel(LABELS[name]), natives.get(name, self.clip)
+            label.setToolTip(HELP[name])
+            grid.addWidget(label, 3 * line, column, 1, span)
+            grid.addWidget(control, 3 * line + 1, column, 1, span)
+            grid.setColumnStretch(column, 1)
+        self.by_hand.hide()
+        self.rows.addLayout(grid)
+        self.rows.addLayout(row(self.keep, self.by_hand, self.errors, stretch=0))
+        self.rows.addWidget(self.summary)
+        self.rows.addWidget(self.note)
+
+    def _show_by_hand(self, by_hand: bool) -> None:
+        self.by_hand.setVisible(by_hand)
+        self.keep.setText(KEEP.split()[0] if by_hand else KEEP)  # or the row would be too wide
+
+    def _show_errors(self, shown: bool) -> None:
+        remembered.set_flag(remembered.ERRORS, shown)
+        self._viewing.errors = shown
+
+    def _follow_errors(self, shown: bool) -> None:
+        self.errors.setChecked(shown)
+
+    def _offer_errors(self, explanation: Explanation | None) -> None:
+        has_error = explanation is not None and explanation.stderr is not None
+        self.errors.setEnabled(has_error)
+        none = NO_MAP if explanation is None else NO_ERROR.format(explanation.title)
+        self.errors.setToolTip(ERROR_HELP if has_error else none)
+
+    def _offer_keep(self, has_map: bool) -> None:
+        self.keep.setEnabled(has_map)
+
+    def _change(self, _value: object = None) -> None:
+        values = {name: control.value for name, control in self.controls.items()}
+        values["colormap"] = None if values["colormap"] == BY_SIGN else values["colormap"]
+        self._viewing.display = replace(self._viewing.display, **values, clip=round(self.clip.value(), 1))
+
+    def _describe(self, explanation: Explanation | None) -> None:
+        self._offer_errors(explanation)
+        if explanation is None:
+            say(self.summary, "")
+            say(self.note, "")
+        else:
+            say(self.summary, summary(explanation))
+            say(self.note, " ".join(explanation.notes))
+
+
+def summary(explanation: Explanation) -> str:
+    """Tell in one line what a map is, and how far it can be trusted."""
+    score = explanation.target.score.replace("_", "-")
+    parts = [f"{explanation.label} · {explanation.title}: {score} {explanation.score:.3g}"]
+    figures = dict(explanation.diagnostics)
+    samples = figures.pop(SAMPLES, None)
+    if not explanation.complete:
+        parts.append(f"{explanation.done} of {explanation.total} steps")
+        samples = None  # a picture of the way; the steps are said
+    parts += [_in_words(name, value) for name, value in figures.items()]
+    if samples is not None:
+        parts.append(f"{samples:.0f} samples" + " were enough" * _is_precise(explanation))
+    return ", ".join(parts)
+
+
+def _is_precise(explanation: Explanation) -> bool:
+    """Whether the precision that was asked for was reached, so that no more samples were taken."""
+    precision: float = explanation.options.get("precision", 0.0)
+    return 0 < precision >= explanation.diagnostics.get(RELATIVE_ERROR, 1.0)
+
+
+def _in_words(name: str, value: float) -> str:
+    """Write one of a map's diagnostics for people."""
+    if name == RELATIVE_ERROR:
+        return f"standard error {_brief(100 * value)} % of the maximum"
+    return f"{name.replace('_', ' ')} {_brief(value)}"
+
+
+def _brief(value: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
+
+
+def _choice(name: str, choices: Any) -> ComboBox:  # noqa: ANN401 - names, or names with their words
+    return ComboBox(name=name, choices=choices, tooltip=HELP[name])

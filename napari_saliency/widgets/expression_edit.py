@@ -1,0 +1,150 @@
+"""A field in which several numbers can be typed as well as one, for magicgui."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from magicgui.backends._qtpy.widgets import QBaseValueWidget
+from magicgui.widgets.bases import ValueWidget
+from psygnal import Signal
+from qtpy import QtCore
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLineEdit
+
+from napari_saliency.widgets.search_box import FreshLine
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QKeyEvent
+
+    from napari_saliency.methods import Option
+
+_STEPS = {Qt.Key.Key_Up: 1, Qt.Key.Key_Down: -1}
+
+
+class _Stepped(QLineEdit):
+    """A line that tells of the keys that step a number."""
+
+    stepped = QtCore.Signal(int)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Tell of them; the other keys are the line's."""
+        if event.key() in _STEPS:
+            self.stepped.emit(_STEPS[Qt.Key(event.key())])
+        else:
+            super().keyPressEvent(event)
+
+
+class _Line(QBaseValueWidget):
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
+        super().__init__(_Stepped, "text", "setText", "", **more)
+
+
+class _List(QBaseValueWidget):
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - magicgui's
+        super().__init__(QComboBox, "currentText", "setEditText", "", **more)
+
+
+class Typed(ValueWidget[Any]):
+    """A line for numbers, and a list of the words that an option takes beside them, if any.
+
+    What is typed is taken at the end, as in the panel's other fields; what the option does not take stays to
+    be mended, and the value before holds.
+    """
+
+    problem = Signal(str)  # a sentence, or nothing when all is well
+
+    def __init__(self, option: Option, value: object) -> None:
+        self._option, self._value = option, option.default
+        backend = _List if option.words else _Line
+        super().__init__(widget_type=backend, name=option.name, tooltip=option.help)
+        self._box = self.native if option.words else None
+        if self._box is None:
+            self.line: QLineEdit = self.native
+            self.line.stepped.connect(self._step)
+        else:
+            self.line = FreshLine(self._box)
+            self._box.addItems(option.words)
+            self._box.setLineEdit(self.line)
+            self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+            self._box.activated.connect(self.take)
+        self.line.setAcceptDrops(False)
+        self.line.setPlaceholderText(option.constraints.get("least", ""))
+        self.line.editingFinished.connect(self.take)
+        self.value = value
+
+    def get_value(self) -> Any:  # noqa: ANN401 - an option's
+        """Return what was taken last."""
+        return self._value
+
+    def set_value(self, value: Any) -> None:  # noqa: ANN401 - an option's
+        """Take a value that the option allows."""
+        changed, self._value = value != self._value, value
+        text = "" if value == _least(self._option) else written(self._option, value)
+        if self._box is not None:
+            self._box.setCurrentIndex(self._box.findText(text))
+        self.line.setText(text)
+        self.problem.emit("")
+        if changed:
+            self.changed.emit(value)
+
+    def take(self, _number: object = None) -> None:
+        """Take what was typed, or say why not."""
+        try:
+            self.value = read(self._option, self.line.text())
+        except ValueError as error:
+            self.problem.emit(f"{error} Until then it is {written(self._option, self._value)}.")
+
+    def _step(self, by: int) -> None:
+        """Step a single number; of several it would not be plain which."""
+        self.take()
+        low, high = (self._option.constraints.get(end, self._value) for end in ("min", "max"))
+        if not isinstance(self._value, tuple):
+            self.value = min(max(self._value + by, low), high)
+
+
+def read(option: Option, text: str) -> Any:  # noqa: ANN401 - an option's
+    """Make an option's value of what was typed.
+
+    Raises
+    ------
+    ValueError
+        If the option does not take it: a sentence for whoever typed it.
+    """
+    said, least = text.strip().lower(), option.constraints.get("least")
+    if said in option.words:
+        return said
+    parts = re.findall(r"[^\s,;×]+", said) or [least]
+    try:
+        numbers = [_least(option) if part == least else option.type(part) for part in parts]
+        value = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        option.check(value)
+    except (TypeError, ValueError):
+        raise ValueError(_expected(option)) from None
+    return value
+
+
+def written(option: Option, value: Any) -> str:  # noqa: ANN401 - an option's
+    """Write an option's value as it is typed."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return ", ".join(written(option, one) for one in value)
+    if value == _least(option):
+        return str(option.constraints["least"])
+    return str(int(value) if value == int(value) else value)
+
+
+def _least(option: Option) -> Any:  # noqa: ANN401 - an option's
+    """Return the number that is called by a word."""
+    return option.constraints["min"] if "least" in option.constraints else None
+
+
+def _expected(option: Option) -> str:
+    """Say in a sentence what an option takes."""
+    limits = option.constraints
+    within = f" from {limits['min']} to {limits['max']}" if {"min", "max"} <= set(limits) else ""
+    numbers = f"{'whole ' * (option.type is int)}numbers{within}"
+    kinds = f"{', '.join(option.words)}, or {numbers}" if option.words else numbers
+    many = ": one, or several with commas between" if option.several else ""
+    return f"{option.name.replace('_', ' ').capitalize()} takes {kinds}{many}."

@@ -1,0 +1,76 @@
+"""The choice of what answers: the model itself, or a layer of it that is looked into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+from napari_saliency.core.placement import sized
+from napari_saliency.widgets.search_box import Search, widen
+
+if TYPE_CHECKING:
+    from napari_saliency.models import Layer
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.state import ModelStatus
+
+WHOLE = "of the model, or inside…"
+HELP = (
+    "<p>What is listed below: the model's own classes, or the <b>channels of a layer inside</b>, "
+    "the strongest first. A map then says what makes a channel answer.</p><p>Type to search for a layer.</p>"
+)
+
+
+class InsideChoice(QComboBox):
+    """A searchable list of the model's layers, the last one that is computed first."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__()
+        self._inspection = inspection
+        self._layers: tuple[Layer, ...] = ()
+        self._asked = ""  # the layer that was chosen last: it may still be on its way
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMaxVisibleItems(24)
+        self.setToolTip(HELP)
+        Search(self)
+        self._add(WHOLE, "")
+        self.activated.connect(self._choose)
+        inspection.model_changed.connect(self._follow_model)
+        self._follow_model(inspection.model)
+
+    @property
+    def inside(self) -> str:
+        """The layer that is looked into now."""
+        info = self._inspection.model.info
+        return info.inside if info is not None else ""
+
+    def _choose(self, number: int) -> None:
+        layer = self.itemData(number)
+        if layer != self._asked:
+            self._asked = layer
+            self._inspection.look_inside(layer)
+
+    def _follow_model(self, status: ModelStatus) -> None:
+        if status.info is None:  # it is being opened, maybe only to look elsewhere in it
+            return
+        self._asked = self.inside
+        layers = (status.info.outer or status.info).layers
+        if layers != self._layers:
+            self._layers = layers
+            self.clear()
+            self._add(WHOLE, "")
+            for layer in reversed(layers):
+                words = f"{layer.name} ({sized(layer.shape)}, {layer.channels} channels)"
+                self._add(f"of {layer.name}", layer.name, words)
+            widen(self)
+        self.setVisible(bool(layers))
+        self._show_current()
+
+    def _add(self, text: str, layer: str, tooltip: str = "") -> None:
+        self.addItem(text, layer)
+        self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
+
+    def _show_current(self) -> None:
+        """Show where one is."""
+        self.setCurrentIndex(max(0, self.findData(self.inside)))

@@ -1,0 +1,190 @@
+"""Section: which model, how it stands, and what only the user knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy
+from superqt import QSearchableComboBox
+
+from napari_saliency.models import FILES, catalogue
+from napari_saliency.session.state import Phase
+from napari_saliency.widgets.model_settings_form import QuestionForm
+from napari_saliency.widgets.preferences import settings
+from napari_saliency.widgets.style import Section, note, row, say
+from napari_saliency.widgets.trust_form import TrustForm
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.state import ModelStatus
+    from napari_saliency.widgets.style import Colours
+
+FOLDERS_FILE = "saved_model.pb"
+"""In folders that are models."""
+
+RECENT = 8
+
+_DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
+
+
+class RecentFiles:
+    """Model files that were opened lately, kept in the user's settings."""
+
+    def __init__(self) -> None:
+        self._settings = settings()
+
+    @property
+    def paths(self) -> list[str]:
+        """Those that still exist, the last one first."""
+        kept = self._settings.value("recent") or []
+        listed = [kept] if isinstance(kept, str) else list(kept)  # Qt reads a list of one as a string
+        return [path for path in listed if Path(path).exists()]
+
+    def add(self, path: str) -> None:
+        """Put a file first."""
+        self._settings.setValue("recent", [path, *(p for p in self.paths if p != path)][:RECENT])
+
+
+class ModelSection(Section):
+    """The model, its state in plain words, and a form where something had to be guessed."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__("Model")
+        self._inspection = inspection
+        self._recent = RecentFiles()
+        self.sources = QSearchableComboBox()
+        self.sources.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.sources.setMaxVisibleItems(24)
+        self.sources.setToolTip("Type to search. A model file can also be dropped onto the panel.")
+        self.sources.activated.connect(self._chosen)
+        self.sources.lineEdit().setAcceptDrops(False)
+        self.sources.lineEdit().returnPressed.connect(self._typed)
+        self.sources.lineEdit().editingFinished.connect(self._show_current)
+        self.open = QPushButton("Open…")
+        self.open.setToolTip("A classifier of your own: of Keras, PyTorch or ONNX")
+        self.open.clicked.connect(self._ask_for_file)
+        self.dot, self.state = QLabel(), note()
+        self.note = note()
+        self.form, self.trust = QuestionForm(inspection), TrustForm(inspection)
+        self.settings = QPushButton("Settings")
+        self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
+        self.settings.clicked.connect(self.form.toggle)
+        self.rows.addLayout(row(self.sources, self.open, stretch=0))
+        beside = row(self.dot, self.state, self.settings, stretch=1)
+        beside.setSpacing(0)  # both texts are indented
+        for widget in (self.dot, self.settings):
+            beside.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
+        self.rows.addLayout(beside)
+        for widget in (self.note, self.trust, self.form):
+            self.rows.addWidget(widget)
+        inspection.model_changed.connect(self._show)
+        self._show(inspection.model)
+
+    def open_source(self, source: str) -> None:
+        """Open a model by its source, or a file by its path; a file becomes a recent one."""
+        if is_model_file(source):
+            path = Path(source).expanduser().resolve()
+            source = str(path.parent if path.name == FOLDERS_FILE else path)
+            self._recent.add(source)
+        self._inspection.open_model(source)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the viewer's theme."""
+        super().set_colours(colours)
+        self._show_state(self._inspection.model)
+
+    def _list(self, current: str) -> None:
+        sources = [*self._recent.paths, *catalogue()]
+        if current and current not in sources:
+            sources.insert(0, current)
+        if sources != [self.sources.itemData(n) for n in range(self.sources.count())]:
+            self.sources.clear()
+            for source in sources:
+                self.sources.addItem(title(source), source)
+                self.sources.setItemData(self.sources.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        self.sources.setCurrentIndex(sources.index(current) if current else -1)
+        self.sources.lineEdit().setCursorPosition(0)  # the beginning of a long name, not its end
+
+    def _chosen(self, number: int) -> None:
+        source = self.sources.itemData(number)
+        status = self._inspection.model  # a program may have changed since
+        if source != status.source or status.phase is Phase.FAILED or source.startswith("python:"):
+            self.open_source(source)
+
+    def _typed(self) -> None:
+        """Open what was typed in full: a source with weights, or a path."""
+        text = self.sources.currentText().strip()
+        if self.sources.findText(text) < 0 and (":" in text or is_model_file(text)):
+            self.open_source(text)
+
+    def _show_current(self) -> None:
+        """Show the model at hand again where a search led to nothing."""
+        self._list(self._inspection.model.source)
+
+    def _ask_for_file(self) -> None:
+        patterns = " ".join([*(f"*{suffix}" for suffix in FILES), FOLDERS_FILE])
+        folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Models ({patterns})")
+        if path:
+            self.open_source(path)
+
+    def _show(self, status: ModelStatus) -> None:
+        self._list(status.source)
+        self._show_state(status)
+        say(self.note, " ".join(status.info.notes) if status.info else "")
+        self.trust.show_program(status)
+        self.form.show_questions(_of_the_whole(status))
+        own = not status.source.startswith(("bundled:", "keras:"))
+        self.settings.setVisible(status.info is not None and own)
+
+    def _show_state(self, status: ModelStatus) -> None:
+        waiting = "busy" if status.source else "muted"
+        colour = getattr(self.colours, waiting if status.program else _DOTS.get(status.phase, waiting))
+        self.dot.setText(f"<span style='color: {colour.name()}'>●</span>")
+        say(self.state, status.words)
+
+
+def _of_the_whole(status: ModelStatus) -> ModelStatus:
+    """What was said of a model holds inside, too; what its answer is called does not matter there."""
+    whole = status.info.outer if status.info else None
+    if whole is None:
+        return status
+    questions = tuple(
+        question for question in whole.questions if question not in ("labels", "task", "output")
+    )
+    return replace(status, info=replace(whole, questions=questions))
+
+
+def is_model_file(source: str) -> bool:
+    """Whether a source is a file of a model's."""
+    named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
+    if named or not source:
+        return False
+    path = Path(source).expanduser()
+    return (
+        source.lower().endswith(tuple(FILES)) or path.name == FOLDERS_FILE or (path / FOLDERS_FILE).is_file()
+    )
+
+
+def title(source: str) -> str:
+    """Name a source as the user reads it."""
+    kind, _, name = source.partition(":")
+    if kind == "bundled" and name:
+        return f"{name} (bundled)"
+    if kind == "keras" and name:
+        return f"{name} (ImageNet)"
+    if kind == "python" and name:
+        network, _, weights = name.partition("?weights=")
+        return f"{network} ({Path(weights).name})" if weights else network
+    return Path(source).name
+
+
+def dropped_model(event: QDragEnterEvent | QDropEvent) -> str | None:
+    """Return the path of the model file that is dragged, if it is one."""
+    paths = [url.toLocalFile() for url in event.mimeData().urls()]
+    return paths[0] if len(paths) == 1 and is_model_file(paths[0]) else None

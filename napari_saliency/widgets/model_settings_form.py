@@ -1,0 +1,259 @@
+"""A small form for what only the user knows of a model file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_saliency.core.placement import sized
+from napari_saliency.core.preprocessing import WORDS
+from napari_saliency.core.types import FITS
+from napari_saliency.models import FILES, Settings, read_labels
+from napari_saliency.session.state import Phase
+from napari_saliency.widgets.search_box import widen
+from napari_saliency.widgets.style import FORM, GAP, combo, note, row, say
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from napari_saliency.core.preprocessing import Preprocessing
+    from napari_saliency.models import ModelInfo
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.state import ModelStatus
+
+TITLES = {
+    "preprocessing": "Values",
+    "size": "Pixels",
+    "fit": "Size",
+    "input": "Input",
+    "output": "Output",
+    "task": "Kind",
+    "labels": "Names",
+}
+"""What can be said of a model, and how the form calls it."""
+
+ASKED = {
+    "preprocessing": "How were pictures prepared when this model was trained?",
+    "size": "What size had pictures when this model was trained?",
+    "input": "Which input takes the picture?",
+    "output": "Which output is meant?",
+    "task": "Is its one number a class's score, or a quantity?",
+    "labels": "What are its classes called?",
+}
+SEVERAL = "What cannot be read off this model:"
+EVERY = "How this model is used:"
+TASK_WORDS = {"classification": "score of a class", "regression": "quantity"}
+FIT_WORDS = {
+    "crop": "crop: the middle",
+    "stretch": "stretch: to the model's shape",
+    "pad": "pad: all of it, black edges",
+}
+NUMBERS, FROM_FILE = "numbers", "from a file…"
+
+
+class QuestionForm(QFrame):
+    """Asks what had to be guessed; everything that can be said is shown to whoever wants to change it."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__()
+        self.setObjectName(FORM)
+        self._inspection = inspection
+        self._labels: tuple[str, ...] | None = None
+        self._info: ModelInfo | None = None
+        self._source, self._answered = "", False
+        self.preprocessing = combo()
+        self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
+        self.pixels = QLineEdit()
+        self.pixels.setToolTip(
+            "Width × height of the pictures that the model was trained on; left empty, what was said is taken back."
+        )
+        self.pixels.setPlaceholderText("any size")
+        self.input, self.output = combo(), combo()
+        self.task = combo((words, task) for task, words in TASK_WORDS.items())
+        self.labels = combo((("", None), (FROM_FILE, None)))
+        self.labels.activated.connect(self._choose_labels)
+        boxes = (self.preprocessing, self.pixels, self.fit, self.input, self.output, self.task, self.labels)
+        self.fields: dict[str, QWidget] = dict(zip(TITLES, boxes, strict=True))
+        self.titles = {name: QLabel(title) for name, title in TITLES.items()}
+        self.question, self.problem = note(), note()
+        self.question.setIndent(0)
+        self.keep = QPushButton("Keep")
+        self.keep.setToolTip("Use these, and keep them in a small file beside the model.")
+        self.keep.clicked.connect(self._keep)
+        self._lay_out()
+        self.hide()
+
+    def show_questions(self, status: ModelStatus) -> None:
+        """Show what there is to ask of the model that is open, if anything.
+
+        While the same model is opened again, as with an answer that it may refuse, what was given stays.
+        """
+        same = status.source == self._source
+        taken = status.phase is Phase.READY and self._answered
+        self._source = status.source
+        self._answered &= status.phase not in (Phase.READY, Phase.FAILED)
+        self.setEnabled(status.info is not None)
+        if taken or not (same and status.info in (None, self._info)):
+            self._show(status.info, status.info.questions if status.info else ())
+        if status.objection:
+            say(self.problem, status.objection)
+
+    def toggle(self) -> None:
+        """Show all that can be said of the model, or hide what nobody asks."""
+        info = self._inspection.model.info
+        if info is not None:
+            every = tuple(_sayable(info))
+            self._show(info, info.questions if self._shown() == set(every) else every)
+
+    def _shown(self) -> set[str]:
+        return (
+            {name for name, field in self.fields.items() if not field.isHidden()}
+            if not self.isHidden()
+            else set()
+        )
+
+    def _show(self, info: ModelInfo | None, names: Collection[str]) -> None:
+        self._info = info
+        self.setVisible(not self.fields.keys().isdisjoint(names))
+        if info is None:
+            return
+        for name, field in self.fields.items():
+            field.setVisible(name in names)
+            self.titles[name].setVisible(name in names)
+        texts = [text for name, text in ASKED.items() if name in names]
+        asked = SEVERAL if len(texts) > 2 else next(iter(texts), "")
+        say(self.question, asked if names == info.questions else EVERY)
+        _offer(self.preprocessing, info.input.preprocessing)
+        for box, ports in ((self.input, info.inputs), (self.output, info.outputs)):
+            box.clear()
+            for port in ports:
+                box.addItem(port, port)
+        self.task.setCurrentIndex(1 if info.ending == "quantity" else 0)
+        self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
+        self.pixels.setText(sized(info.input.shape).replace("×", " × ") if any(info.input.shape) else "")
+        self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
+        self._use_labels(None)
+
+    def _lay_out(self) -> None:
+        form = QGridLayout()  # Qt 5's own layout for forms leaves gaps where rows are hidden
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(GAP)
+        form.setColumnStretch(1, 1)
+        for number, (name, field) in enumerate(self.fields.items()):
+            form.addWidget(self.titles[name], number, 0)
+            form.addWidget(field, number, 1)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(GAP, GAP, GAP, GAP)
+        rows.setSpacing(GAP)
+        rows.addWidget(self.question)
+        rows.addLayout(form)
+        rows.addLayout(row(self.problem, self.keep, stretch=0))
+
+    def _choose_labels(self, number: int) -> None:
+        if not number:
+            self._use_labels(None)
+            return
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Names of the classes", "", "Class names (*.txt *.json *.csv)"
+        )
+        if path:
+            self.read_names(Path(path))
+        else:
+            self.labels.setCurrentIndex(0 if self._labels is None else 1)
+
+    def read_names(self, path: Path) -> None:
+        """Take the classes' names from a file, or say why not."""
+        info = self._inspection.model.info
+        try:
+            names = read_labels(path)
+            same = not self.output.count() or self.output.currentIndex() == 0
+            if info is not None and same and len(names) != len(info.labels):
+                raise ValueError(
+                    f"{path.name} has {len(names)} names, the model has {len(info.labels)} classes"
+                )
+        except (OSError, ValueError) as error:
+            self._use_labels(None)
+            say(self.problem, str(error))
+        else:
+            self._use_labels(names, path.name)
+
+    def _use_labels(self, names: tuple[str, ...] | None, where: str = FROM_FILE) -> None:
+        self._labels = names
+        self.labels.setItemText(1, where)
+        self.labels.setCurrentIndex(0 if names is None else 1)
+        say(self.problem, "")
+
+    def _keep(self) -> None:
+        info = self._inspection.model.info
+        if info is None:
+            return
+        asked, shown = info.questions, self._shown()
+        pixels = [int(number) for number in re.findall(r"\d+", self.pixels.text())]
+        flat = len(info.input.shape) == 2
+        nothing = not self.pixels.text().strip()
+        if nothing and not any(info.input.shape):
+            shown -= {"size"}  # it stays free
+        taken_back = nothing and info.sized
+        if "size" in shown and not taken_back and (len(pixels) != len(info.input.shape) or not all(pixels)):
+            say(
+                self.problem,
+                "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
+            )
+            return
+        # Numbers are kept as names, too: otherwise the same question would be asked again.
+        other = self.output.currentData() != (info.outputs or (None,))[0] or "task" in shown
+        labels = self._labels or (info.labels if "labels" in asked and not other else None)
+        said = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
+        said |= {
+            "labels": labels,
+            "size": tuple(pixels[::-1] if flat else pixels),
+        }
+        settings = Settings(**{name: said[name] for name in shown})
+        say(self.problem, "")
+        self._answered = True
+        self._inspection.answer(settings)
+
+
+def _sayable(info: ModelInfo) -> Iterator[str]:
+    """What can be said of a model; the others are known, or do not matter."""
+    yield from ("preprocessing", "fit", "labels")
+    free, file = None in info.input.shape, FILES.get(Path(info.source).suffix.lower())
+    python = info.source.startswith("python:")
+    if free or info.sized or "size" in info.questions or python or file not in (None, "keras"):
+        yield "size"  # others know theirs
+    if info.inputs:
+        yield "input"
+    if info.outputs:
+        yield "output"
+    if (
+        "task" in info.questions
+        or info.ending == "quantity"
+        or (info.ending, len(info.labels)) == ("sigmoid", 2)
+    ):
+        yield "task"
+
+
+def _offer(box: QComboBox, now: Preprocessing) -> None:
+    """List the preprocessings; one that has no name is left as it is unless another is chosen."""
+    box.clear()
+    for name, words in WORDS.items():
+        box.addItem(f"{words} ({name})", name)
+    if box.findData(now.name) < 0:
+        box.insertItem(0, now.words, None)
+        box.setCurrentIndex(0)
+    else:
+        box.setCurrentIndex(box.findData(now.name))
+    widen(box)

@@ -1,0 +1,211 @@
+"""Widgets made from a method's options, with magicgui."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import ValueWidget
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
+
+from napari_saliency.core.placement import sized
+from napari_saliency.methods import METHODS, wrappable
+from napari_saliency.widgets import preferences as remembered
+from napari_saliency.widgets.expression_edit import Typed
+from napari_saliency.widgets.number_boxes import DecimalNumber, WholeNumber, prepare_typing
+from napari_saliency.widgets.search_box import Search, widen
+from napari_saliency.widgets.style import FOLD, GAP, note, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_saliency.methods import Option
+    from napari_saliency.models import ModelInfo
+
+LARGEST = 2**31 - 1  # of Qt's spin boxes
+
+
+MORE = "More options"
+
+
+class OptionForm(QWidget):
+    """One row for each option; empty where a method has none. What is seldom changed can be folded away."""
+
+    changed = Signal(dict)  # name -> value, of all options
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(GAP)
+        self._grid.setColumnStretch(1, 1)
+        self.widgets: dict[str, ValueWidget[Any]] = {}
+        self._options: Sequence[Option] = ()
+        self._advanced: dict[str, tuple[Option, QLabel]] = {}
+        self.more = QToolButton(self)
+        self.more.setObjectName(FOLD)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.setCheckable(True)
+        self.more.setChecked(remembered.flag(remembered.MORE))
+        self.more.toggled.connect(self._unfold)
+        self.more.hide()
+
+    def show_options(
+        self, options: Sequence[Option], values: Mapping[str, Any], info: ModelInfo | None
+    ) -> None:
+        """Make the rows anew.
+
+        Parameters
+        ----------
+        options : sequence of Option
+            A method's.
+        values : mapping
+            What was chosen before; the defaults stand for the others.
+        info : ModelInfo, optional
+            The model at hand, whose layers are choices of some options.
+        """
+        self.clear()
+        self._options = options
+        for option in sorted(options, key=lambda option: option.advanced):
+            widget = option_widget(option, values.get(option.name, option.default), info)
+            label = QLabel(words(option.name))
+            label.setToolTip(option.help)
+            widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            if option.advanced and not self._advanced:
+                self._grid.addWidget(self.more, self._grid.rowCount(), 0, 1, 2)
+            number = self._grid.rowCount()
+            self._grid.addWidget(label, number, 0)
+            self._grid.addWidget(widget.native, number, 1)
+            if isinstance(widget, Typed):
+                problem = note()
+                self._grid.addWidget(problem, number + 1, 0, 1, 2)
+                widget.problem.connect(partial(say, problem))
+            widget.changed.connect(self._tell)
+            self.widgets[option.name] = widget
+            if option.advanced:
+                self._advanced[option.name] = option, label
+        self._fold()
+
+    def clear(self) -> None:
+        """Remove all rows."""
+        for widget in self.widgets.values():
+            widget.changed.disconnect(self._tell)
+        self.widgets.clear()
+        self._options = ()
+        self._advanced.clear()
+        self._grid.removeWidget(self.more)
+        while (item := self._grid.takeAt(0)) is not None:
+            item.widget().hide()  # deleted when Qt comes round to it, but gone now
+            item.widget().deleteLater()
+
+    def finish_typing(self) -> None:
+        """Take a number that is still being typed."""
+        for widget in self.widgets.values():
+            if isinstance(widget, Typed):
+                widget.take()
+            elif isinstance(widget.native, QAbstractSpinBox):
+                widget.native.interpretText()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is chosen now; of what has no part in it the default."""
+        unused = self._unused
+        return {name: unused.get(name, widget.value) for name, widget in self.widgets.items()}
+
+    @property
+    def fields(self) -> list[QWidget]:
+        """What can be given the keyboard, from top to bottom, folded away or not."""
+        fields = {name: widget.native for name, widget in self.widgets.items()}
+        plain = [field for name, field in fields.items() if name not in self._advanced]
+        return [*plain, self.more, *(fields[name] for name in self._advanced)]
+
+    @property
+    def _unused(self) -> dict[str, Any]:
+        """Layers that are chosen while the method inside looks at none, and what stands in their place."""
+        inner = [
+            self.widgets[o.name].value for o in self._options if o.constraints.get("choices") == "methods"
+        ]
+        if not inner or METHODS[inner[0]].looks:
+            return {}
+        return {o.name: o.default for o in self._options if o.constraints.get("choices") == "layers"}
+
+    def _tell(self) -> None:
+        self._fold()
+        self.changed.emit(self.values)
+
+    def _unfold(self, unfolded: bool) -> None:
+        remembered.set_flag(remembered.MORE, unfolded)
+        self._fold()
+
+    def _fold(self) -> None:
+        """Show what is seldom changed, or how much of it is other than usual."""
+        unfolded, unused = self.more.isChecked(), self._unused
+        for name, (_, label) in self._advanced.items():
+            label.setVisible(unfolded)
+            self.widgets[name].native.setVisible(unfolded)
+            self.widgets[name].native.setEnabled(name not in unused)
+        changed = sum(self.values[name] != option.default for name, (option, _) in self._advanced.items())
+        self.more.setVisible(bool(self._advanced))
+        self.more.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.more.setText(f"{MORE} ({changed} changed)" if changed and not unfolded else MORE)
+
+
+def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> ValueWidget[Any]:  # noqa: ANN401 - any option
+    """Make the widget of one option: a spin box, a check box, a list or a line of text."""
+    if option.several or option.words:
+        return Typed(option, value)
+    settings: dict[str, Any] = {"tooltip": option.help}
+    choices = option.constraints.get("choices")
+    searched = isinstance(choices, str)
+    if isinstance(choices, str):
+        choices = layer_choices(info) if choices == "layers" else method_choices(info)
+        value = value if value in [name for _, name in choices] else option.default
+    if choices is not None:
+        settings |= {"choices": list(choices), "widget_type": "ComboBox"}
+    elif option.type in (int, float):
+        settings |= _limits(option)
+        settings["widget_type"] = WholeNumber if option.type is int else DecimalNumber
+    made = cast("ValueWidget[Any]", create_widget(value, option.type, name=option.name, options=settings))
+    if isinstance(made.native, QAbstractSpinBox):
+        prepare_typing(made.native, option.constraints.get("least", ""))
+    elif searched:
+        Search(made.native)
+        widen(made.native)
+    return made
+
+
+def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
+    """List a model's layers as the user reads them, the last one that is computed first."""
+    layers = info.layers if info is not None else ()
+    named = {layer.name: f"{layer.name} ({sized(layer.shape)})" for layer in layers}
+    usual = named.get(info.cam_layer, "") if info is not None else ""
+    return [
+        (f"usual: {usual}" if usual else "usual", ""),
+        *((text, name) for name, text in reversed(named.items())),
+    ]
+
+
+def method_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
+    """List the methods that another one can wrap, and that the model at hand can answer."""
+    able = (METHODS[name] for name in wrappable() if info is None or METHODS[name].needs in info.gives)
+    return [(method.title, method.id) for method in able]
+
+
+def words(name: str) -> str:
+    """Write a parameter's name for people."""
+    return name.replace("_", " ").capitalize()
+
+
+def _limits(option: Option) -> dict[str, Any]:
+    low, high = option.constraints.get("min", -LARGEST), option.constraints.get("max", LARGEST)
+    found = {"min": low, "max": high}
+    if "step" in option.constraints:
+        found["step"] = option.constraints["step"]
+    elif option.type is float and {"min", "max"} <= set(option.constraints):
+        found["step"] = (high - low) / 100  # magicgui shows as many decimals as the step has
+    return found

@@ -1,0 +1,205 @@
+"""The panel: a dock widget that builds the inspection, its connection to the viewer, and the sections."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
+
+from napari_saliency.engine import process as engine
+from napari_saliency.session.session import Inspection
+from napari_saliency.viewer.controller import Viewing
+from napari_saliency.viewer.keybindings import Keys
+from napari_saliency.viewer.notifications import notify
+from napari_saliency.widgets.checks_section import CheckSection
+from napari_saliency.widgets.classes_section import ClassSection
+from napari_saliency.widgets.details_dialog import show_details
+from napari_saliency.widgets.display_section import DisplaySection
+from napari_saliency.widgets.method_section import MethodSection
+from napari_saliency.widgets.model_section import ModelSection, dropped_model
+from napari_saliency.widgets.picture_section import PictureSection
+from napari_saliency.widgets.style import MARGIN, Colours, Section, sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+
+    from napari_saliency.session.state import Problem
+
+FIRST_MODEL = "bundled:photos"
+WIDTH, HEIGHT = 340, 860
+"""What is good, in pixels; narrower and lower works too."""
+
+NARROWEST, LOWEST = 280, 200
+SETTLED = 60  # milliseconds after which a slider that is being moved is followed
+
+
+class SaliencyPanel(QWidget):
+    """Saliency maps of image classifiers.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Injected by napari.
+    inspection : Inspection, optional
+        What the panel shows; by default a new one, with an engine process of its own and a model
+        that comes with the package.
+    """
+
+    # The annotation is written as napari looks for it: by this very string, or by the class.
+    def __init__(self, viewer: napari.viewer.Viewer, inspection: Inspection | None = None) -> None:
+        super().__init__()
+        self._docked = False
+        # napari hands plugins a proxy; layers that come out of it are not the viewer's own objects.
+        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self._poster = Poster()
+        self.inspection = inspection or Inspection(engine.start_engine, self._poster.post)
+        delay = partial(qdebounced, timeout=SETTLED, parent=self)
+        self.viewing = Viewing(self.viewer, self.inspection, self._poster.post, delay)
+        self.picture = PictureSection(self.viewing, self.inspection)
+        self.model = ModelSection(self.inspection)
+        self.method = MethodSection(self.inspection)
+        self.classes = ClassSection(self.inspection)
+        self.display = DisplaySection(self.viewing, self.inspection)
+        self.check = CheckSection(self.inspection)
+        self._lay_out()
+        self._follow_theme()
+        self._connect()
+        if not self.inspection.model.source:
+            self.inspection.open_model(FIRST_MODEL)
+
+    def choose_model(self, source: str) -> None:
+        """Open a model: ``bundled:NAME``, ``keras:NAME``, or the path of a file."""
+        self.model.open_source(source)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Parts of the panel, from top to bottom."""
+        return self.picture, self.model, self.method, self.classes, self.display, self.check
+
+    def sizeHint(self) -> QSize:
+        """Return the size that is good, as Qt asks."""
+        return QSize(WIDTH, HEIGHT)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the smallest size that is bearable, as Qt asks."""
+        return QSize(NARROWEST, LOWEST)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """End the engine and let go of the viewer."""
+        self._release()
+        super().closeEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was closed: napari then takes the panel out of it, and tells nobody."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None and self._docked:
+                self._release()
+                self.deleteLater()
+            self._docked = self.parent() is not None
+        return bool(super().event(event))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Welcome model files; everything else is for the viewer."""
+        if dropped_model(event) is None:
+            event.ignore()
+        else:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open a model file."""
+        path = dropped_model(event)
+        if path is not None:
+            self.choose_model(path)
+            event.acceptProposedAction()
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        rows = QVBoxLayout(content)
+        rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        rows.setSpacing(MARGIN)
+        for section in self.sections:
+            rows.addWidget(section, 1 if section is self.classes else 0)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
+
+    def _connect(self) -> None:
+        self.inspection.failed.connect(_notify)
+        self.viewer.events.theme.connect(self._follow_theme)
+        keys = Keys(self.viewer, self.inspection)
+        theme = partial(self.viewer.events.theme.disconnect, self._follow_theme)
+        failed = partial(self.inspection.failed.disconnect, _notify, missing_ok=True)
+        steps: list[Callable[[], object]] = [
+            failed,
+            theme,
+            keys.close,
+            self.viewing.close,
+            self.inspection.close,
+            self._poster.close,
+        ]
+        # `destroyed` comes when nothing of the panel is left: what is called then must not need it.
+        self._release: Release = Release(steps)
+        self.destroyed.connect(self._release)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._release)
+
+    def _follow_theme(self, _event: object = None) -> None:
+        colours = Colours.of_theme(self.viewer.theme)
+        self.setStyleSheet(sheet(colours))
+        for section in self.sections:
+            section.set_colours(colours)
+
+
+class Poster(QObject):
+    """Brings callables from other threads to the thread of the window."""
+
+    _posted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+        self._posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Run a callable in the window's thread, soon; dropped when the window is gone."""
+        with suppress(RuntimeError):  # Qt has ended already
+            self._posted.emit(call)
+
+    def close(self) -> None:
+        """Drop what comes from now on."""
+        self._closed = True
+
+    def _run(self, call: Callable[[], None]) -> None:
+        if not self._closed:
+            call()
+
+
+class Release:
+    """Lets go of everything, once, however the panel ends: with its dock, the window, or all of Qt."""
+
+    def __init__(self, steps: Sequence[Callable[[], object]]) -> None:
+        self._steps = list(steps)
+
+    def __call__(self, _sender: object = None) -> None:
+        """Take all steps that were not taken yet."""
+        while self._steps:
+            self._steps.pop(0)()
+
+
+def _notify(problem: Problem) -> None:
+    notify(problem, show_details)

@@ -1,0 +1,134 @@
+"""Section: which picture, and exactly what the model sees of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
+
+from napari_saliency.widgets.search_box import widen
+from napari_saliency.widgets.style import GAP, THUMBNAIL, Section, combo, note, row, say, small_print
+
+if TYPE_CHECKING:
+    from napari_saliency.images.prepare import Prepared
+    from napari_saliency.session.session import Inspection
+    from napari_saliency.viewer.controller import Viewing
+    from napari_saliency.viewer.source_layer import Reading
+
+WHOLE = "the whole picture"
+SIDE = 92  # pixels of the screen; four rows of text are as high
+
+
+class PictureSection(Section):
+    """The image layer, a thumbnail of the model's input, and how the one became the other."""
+
+    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+        super().__init__("Picture")
+        self._viewing, self._inspection = viewing, inspection
+        self.layers = combo()
+        self.layers.setToolTip("The image layer to explain. A new one is chosen when it arrives.")
+        self.layers.activated.connect(self._choose)
+        self.thumbnail = QLabel()
+        self.thumbnail.setObjectName(THUMBNAIL)
+        self.thumbnail.setFixedSize(SIDE, SIDE)
+        self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.words = small_print(wrapped=True)
+        self.regions = combo()
+        self.regions.setToolTip(
+            "What is drawn in a Labels layer (the selected label) or a Shapes layer: where a check expects the map to "
+            "point, and, of a model that answers for each place, where its mean answer is explained."
+        )
+        self.regions.activated.connect(self._choose_region)
+        self.region_row = row(QLabel("Region"), self.regions, stretch=1)
+        self.note = note()
+        self.remedy = QPushButton()
+        self.remedy.clicked.connect(lambda: viewing.correct())
+        self._lay_out()
+        viewing.pictures_changed.connect(self._list)
+        viewing.reading_changed.connect(self._show_reading)
+        inspection.prepared_changed.connect(self._show_prepared)
+        inspection.model_changed.connect(self._show_words)
+        self._list()
+        self._show_reading(viewing.reading)
+        self._show_prepared(inspection.prepared)
+
+    def _lay_out(self) -> None:
+        right = QVBoxLayout()
+        right.setSpacing(GAP)
+        right.addWidget(self.layers)
+        right.addWidget(self.words, 1)
+        beside = row(self.thumbnail)
+        beside.setAlignment(self.thumbnail, Qt.AlignmentFlag.AlignTop)
+        beside.addLayout(right, 1)
+        beside.setSpacing(2 * GAP)
+        self.rows.addLayout(beside)
+        self.rows.addLayout(self.region_row)
+        self.rows.addWidget(self.note)
+        self.rows.addWidget(self.remedy, 0, Qt.AlignmentFlag.AlignLeft)
+
+    def _choose(self, number: int) -> None:
+        self._viewing.choose(self._viewing.pictures[number])
+
+    def _choose_region(self, number: int) -> None:
+        self._viewing.choose_region(self._viewing.drawings[number - 1] if number else None)
+
+    def _list_regions(self) -> None:
+        drawings, chosen = self._viewing.drawings, self._viewing.region
+        self.regions.clear()
+        self.regions.addItems([WHOLE, *(layer.name for layer in drawings)])
+        self.regions.setCurrentIndex(drawings.index(chosen) + 1 if chosen in drawings else 0)
+        self._show_words()
+
+    def _list(self) -> None:
+        self._list_regions()
+        self._say_no_picture()
+        pictures, source = self._viewing.pictures, self._viewing.source
+        self.layers.clear()
+        self.layers.addItems([layer.name for layer in pictures])
+        widen(self.layers)
+        self.layers.setEnabled(bool(pictures))
+        if source in pictures:
+            self.layers.setCurrentIndex(pictures.index(source))
+
+    def _show_reading(self, reading: Reading) -> None:
+        say(self.note, reading.words)
+        say(self.remedy, reading.remedy, tooltip="In a layer of its own; the other one is hidden.")
+
+    def _show_prepared(self, prepared: Prepared | None) -> None:
+        if prepared is None:
+            self.thumbnail.setPixmap(QPixmap())
+            self._say_no_picture()
+            self.thumbnail.setToolTip("")
+        else:
+            self.thumbnail.setPixmap(thumbnail(prepared.seen, SIDE - 2))
+            self.thumbnail.setToolTip("What the model sees")
+        self._show_words()
+
+    def _say_no_picture(self) -> None:
+        if self._inspection.prepared is None:
+            self.thumbnail.setText("no picture" if self._viewing.source is None else "")
+
+    def _show_words(self, _status: object = None) -> None:
+        prepared, info = self._inspection.prepared, self._inspection.model.info
+        useful = info is not None and (bool(info.space) or bool(self._viewing.drawings))
+        for number in range(self.region_row.count()):
+            self.region_row.itemAt(number).widget().setVisible(useful)
+        words = list(prepared.words) if prepared is not None else []
+        if words and info is not None:
+            words.append(f"to the model: {info.input.preprocessing.words}")
+        self.words.setText("; ".join(words))
+        self.words.setToolTip("; ".join(words))
+
+
+def thumbnail(seen: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> QPixmap:
+    """Scale a picture (H, W, 3) uint8 to fit a square; pixels of small ones stay visible."""
+    pixels = np.ascontiguousarray(seen)
+    height, width = pixels.shape[:2]
+    image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    small = max(height, width) <= side
+    mode = Qt.TransformationMode.FastTransformation if small else Qt.TransformationMode.SmoothTransformation
+    # `scaled` copies, so that the pixmap does not outlive the array's memory.
+    return QPixmap.fromImage(image.scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatio, mode))

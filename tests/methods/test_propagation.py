@@ -1,0 +1,87 @@
+"""DeepLIFT and LRP as methods: what they report beside the map. Rules are tested where there are networks."""
+
+import numpy as np
+import pytest
+
+from napari_saliency import explain
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Epsilon, Rescale
+from napari_saliency.methods import METHODS
+from napari_saliency.methods._shared.baselines import empty_picture
+from napari_saliency.methods.propagation import LOST
+from tests.analytic import Convolutional, Linear, pictures, targets_of
+
+
+class Lossy(Convolutional):
+    """A network whose rules lose a part of the score, as those of max pooling do."""
+
+    kept = 1.0
+
+    def propagate(self, x, targets, rule):
+        difference, values = super().propagate(x, targets, rule)
+        return difference, values * np.float32(self.kept)
+
+
+def answer(name, model, x, targets, **options):
+    method = METHODS[name]
+    (estimate,) = method.function(model, x, targets, **method.complete(options))
+    return estimate
+
+
+@pytest.mark.parametrize("baseline", ["black", "white", "mean", "blur"])
+def test_deep_lift_adds_up_to_the_difference_from_the_empty_picture(baseline):
+    model = Convolutional()
+    x, targets = pictures(model, 3), targets_of(0, 2, 3)
+    found = answer("deep_lift", model, x, targets, baseline=baseline)
+    start = empty_picture(model, x, baseline).astype(np.float32)
+    difference = model.value(x, targets) - model.value(start, targets)
+    np.testing.assert_allclose(found.values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.values, model.propagate(x, targets, Rescale(start))[1])
+    assert [*found.notes] == [(), (), ()]
+
+
+def test_a_pixel_like_the_empty_picture_gets_nothing_of_deep_lift():
+    model = Convolutional()
+    x = pictures(model)
+    x[:, 2:5, 3:6] = empty_picture(model, x, "black")[:, 2:5, 3:6]
+    values = answer("deep_lift", model, x, targets_of(1)).values
+    assert not values[:, 2:5, 3:6].any()
+    assert values.any()
+
+
+@pytest.mark.parametrize(("kept", "said"), [(1.0, False), (0.96, False), (0.9, True)])
+def test_deep_lift_says_how_much_of_the_score_its_map_misses(kept, said):
+    model = Lossy()
+    model.kept = kept
+    found = answer("deep_lift", model, pictures(model), targets_of(1))
+    (note,) = found.notes
+    assert bool(note) == said
+    assert said == ("10%" in "".join(note))
+
+
+def test_lrp_reports_what_biases_and_epsilon_took():
+    model = Convolutional()
+    x, targets = pictures(model, 2), targets_of(0, 1)
+    for epsilon in (0.001, 1.0):
+        found = answer("lrp", model, x, targets, epsilon=epsilon)
+        np.testing.assert_array_equal(found.values, model.propagate(x, targets, Epsilon(epsilon))[1])
+        lost = model.value(x, targets) - found.values.sum((1, 2, 3))
+        np.testing.assert_allclose(found.diagnostics[LOST], lost, rtol=1e-4, atol=1e-5)
+
+
+def test_a_larger_epsilon_leaves_less():
+    model = Convolutional()
+    sizes = [
+        np.abs(answer("lrp", model, pictures(model), targets_of(1), epsilon=epsilon).values).sum()
+        for epsilon in (0.001, 0.1, 10.0)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["deep_lift", "lrp"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_model_of_another_kind_says_what_is_missing(name, wrapped):
+    method = {"method": "smoothgrad", "of": name} if wrapped else {"method": name}
+    said = f"{METHODS[method['method']].title} needs PyTorch modules that Python builds, and captum; linear is no"
+    with pytest.raises(ModelError, match=said):
+        explain(Linear(), np.zeros((6, 8, 3), np.uint8), 0, **method)

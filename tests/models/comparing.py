@@ -1,0 +1,47 @@
+"""What adapters are tried with: few samples, and the answers of a numpy twin."""
+
+import numpy as np
+
+from napari_saliency.core.types import SCORES, Targets
+from napari_saliency.methods import METHODS
+from tests.analytic import pictures, targets_of
+from tests.few import few
+
+FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
+
+
+def answer(name, model, x, targets):
+    *_, last = METHODS[name].function(model, x, targets, **FEW.get(name, {}))
+    return last.values
+
+
+def assert_same_map(found, wanted, share=1e-4):
+    """The largest difference is at most a share of the largest value."""
+    assert found.shape == wanted.shape
+    assert found.dtype == np.float32
+    assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
+    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
+
+
+def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
+    x = pictures(twin, 3)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=share * 10)
+    for score, rule in [(score, rule) for score in scores for rule in rules]:
+        targets = Targets(targets_of(0, 2, 1).weights - 0.5 * targets_of(1, 1, 3).weights, score)
+        value, gradient = model.gradient(x, targets, rule)
+        wanted, oracle = twin.gradient(x, targets, rule)
+        np.testing.assert_allclose(value, wanted, atol=share * 10)
+        assert_same_map(gradient, oracle, share)
+
+
+def assert_log_probabilities_stand_in(model, twin):
+    """Where logits cannot be had, and a note says so."""
+    assert not model.info.logits
+    assert "log-probabilities stand in for logits" in " ".join(model.info.notes)
+    x = pictures(twin, 2)
+    for asked, meant in (("logit", "log_probability"), ("probability",) * 2, ("log_probability",) * 2):
+        for rule in (None, "guided") if asked == "logit" else (None,):
+            value, gradient = model.gradient(x, targets_of(0, 2, score=asked), rule)
+            wanted, oracle = twin.gradient(x, targets_of(0, 2, score=meant), rule)
+            np.testing.assert_allclose(value, wanted, atol=1e-4)
+            assert_same_map(gradient, oracle)

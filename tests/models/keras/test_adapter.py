@@ -1,0 +1,523 @@
+"""The Keras adapter: every way to write a network gives the maps of its numpy twin."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import pytest
+
+from napari_saliency.api.explain import explain, explain_batch
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import SCORES, Targets
+from napari_saliency.methods import METHODS
+from tests.analytic import LABELS, Convolutional, pictures, targets_of
+from tests.few import EVERYWHERE
+from tests.models.comparing import (
+    FEW,
+    answer,
+    assert_log_probabilities_stand_in,
+    assert_same_answers,
+    assert_same_map,
+)
+from tests.models.keras import networks
+
+pytestmark = pytest.mark.framework
+
+ENDS = {
+    f"{kind}: {name}": end
+    for kind in ("SOFTMAXES", "LINEAR")
+    for name, end in getattr(networks, kind).items()
+}
+STRUCTURES = {structure.__name__: structure for structure in networks.STRUCTURES}
+
+
+@pytest.fixture(scope="module")
+def build(keras, opened, twin):
+    """Return a function that builds and opens a network once, with the weights of its twin."""
+
+    @cache
+    def build(builder, *args, twin=twin, **settings):
+        return opened(networks.with_weights(builder(keras, *args), twin.arrays), **settings)
+
+    return build
+
+
+# Ways to end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(build, twin, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert model.info.logits
+    assert model.info.ending == "softmax"
+    assert_same_answers(model, twin)
+
+
+@pytest.mark.parametrize("end", ["Dense(softmax)", "layers.Activation", "layers.Softmax", "ops.softmax"])
+def test_pitfall_logits_wanted_softmax_gradient_delivered(keras, build, twin, end):
+    """Beside a plain tape on the logits of the network without its end; one on the probabilities is another map."""
+    import tensorflow as tf
+
+    relu = networks.RELUS["activation='relu'"]
+    bare = networks.with_weights(networks.functional(keras, relu, networks.LINEAR["Dense"]), twin.arrays)
+    x = pictures(twin, 2)
+    with tf.GradientTape(persistent=True) as tape:
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        logits = bare(tensor)
+        logit, probability = logits[:, 2], tf.nn.softmax(logits)[:, 2]
+    model = build(networks.functional, relu, networks.SOFTMAXES[end])
+    found = model.gradient(x, targets_of(2, 2))[1]
+    assert_same_map(found, tape.gradient(logit, tensor).numpy())
+    assert np.abs(found - tape.gradient(probability, tensor)).max() > 0.1 * np.abs(found).max()
+    asked = model.gradient(x, targets_of(2, 2, score="probability"))[1]
+    assert_same_map(asked, tape.gradient(probability, tensor).numpy())
+
+
+@pytest.mark.parametrize("end", networks.SIGMOIDS.values(), ids=networks.SIGMOIDS)
+def test_logits_are_found_however_the_sigmoid_is_spelled(build, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert model.info.logits
+    assert model.info.ending == "sigmoid"
+    assert_same_answers(model, Convolutional(ending="sigmoid"))
+
+
+@pytest.mark.parametrize("end", networks.HIDDEN.values(), ids=networks.HIDDEN)
+def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_so(build, twin, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert_log_probabilities_stand_in(model, twin)
+    x = pictures(twin, 2)
+    np.testing.assert_allclose(
+        [p.probabilities for p in model.predict(x)], [p.probabilities for p in twin.predict(x)], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("end", networks.SIGMOIDS_BY_HAND.values(), ids=networks.SIGMOIDS_BY_HAND)
+def test_sigmoids_by_hand_are_told_from_logits_and_their_logits_computed_back(build, end):
+    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
+    assert (model.info.logits, model.info.ending) == (True, "sigmoid")
+    assert "Logits are computed back from the probabilities" in model.info.notes[-1]
+    twin = Convolutional(ending="sigmoid")
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
+    for rule in (None, "guided"):
+        assert_same_map(model.gradient(x, targets, rule)[1], twin.gradient(x, targets, rule)[1], 1e-3)
+
+
+@pytest.mark.parametrize("large", [1, 1e3])
+def test_scaled_logits_are_not_taken_for_probabilities(keras, opened, large):
+    """Between 0 and 1 for the one picture, far off for another."""
+    end = [keras.layers.Flatten(), keras.layers.Dense(2), keras.layers.Rescaling(1e-3 * large, 0.5)]
+    info = opened(keras.Sequential([keras.Input((4, 6, 1)), *end])).info
+    assert (info.ending, info.logits) == ("softmax", True)
+    assert "Logits are computed back" not in " ".join(info.notes)
+
+
+def one_unit(keras, end):
+    """A network with one output, and its logits and their derivative."""
+    inputs = keras.Input((4, 6, 1))
+    dense = keras.layers.Dense(1)
+    network = keras.Model(inputs, end(keras, dense(keras.layers.Flatten()(inputs))))
+    kernel, x = dense.get_weights()[0], np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
+    return network, x, x.reshape(2, -1) @ kernel, kernel.reshape(4, 6, 1)
+
+
+ONE_UNIT = {
+    "sigmoid": lambda k, z: k.ops.sigmoid(z),
+    "none": lambda k, z: z,
+    "by hand": lambda k, z: 1 / (1 + k.ops.exp(-z)),
+}
+
+
+def of_two(index, score="logit"):
+    return Targets(np.eye(2, dtype=np.float32)[[index, index]], score)
+
+
+@pytest.mark.parametrize("end", ONE_UNIT.values(), ids=ONE_UNIT)
+def test_one_output_tells_two_classes_apart(keras, opened, end):
+    network, x, z, kernel = one_unit(keras, end)
+    model, p = opened(network), 1 / (1 + np.exp(-z))
+    assert model.info.labels == ("class 0", "class 1")
+    np.testing.assert_allclose(model.scores(x), np.hstack([-z, z]), atol=1e-5)
+    found = [row.probabilities for row in model.predict(x)]
+    np.testing.assert_allclose(found, np.hstack([1 - p, p]), rtol=1e-4)
+    slopes = {"logit": np.ones_like(p), "probability": p * (1 - p), "log_probability": 1 - p}
+    for score, slope in slopes.items():
+        _, gradient = model.gradient(x, of_two(1, score))
+        np.testing.assert_allclose(gradient, slope[..., None, None] * kernel, rtol=1e-3, atol=1e-6)
+    _, gradient = model.gradient(x, of_two(0))
+    np.testing.assert_allclose(gradient, -np.stack([kernel] * 2), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("cat",), ("not cat", "cat")])
+def test_one_output_is_explained_for_either_class_by_name(keras, opened, names):
+    network, x, z, kernel = one_unit(keras, ONE_UNIT["sigmoid"])
+    model = opened(network, labels=names, preprocessing="none")
+    wanted = ["cat" if value > 0 else "not cat" for value in z[:, 0]]
+    found = explain_batch(model, list(x))
+    assert [each.label for each in found] == [each.prediction.top(1)[0].label for each in found] == wanted
+    np.testing.assert_allclose([each.score for each in found], np.abs(z[:, 0]), rtol=1e-5)
+    found = explain(model, x[0], "not cat")
+    np.testing.assert_allclose(found.values, -kernel, rtol=1e-5)
+    assert found.score == pytest.approx(-z[0, 0], rel=1e-5)
+
+
+def test_one_output_takes_one_name_or_two(keras, opened):
+    with pytest.raises(ModelError, match="3 class names are given for a model with 2 classes"):
+        opened(one_unit(keras, ONE_UNIT["sigmoid"])[0], labels=("a", "b", "c"))
+
+
+def test_half_precision_gives_the_same_logits_and_maps_within_its_precision(keras, build, twin):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build(networks.functional)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=0.02)
+    assert_same_map(model.gradient(x, targets)[1], twin.gradient(x, targets)[1], share=0.03)
+    tap = model.tap(x, targets, model.info.cam_layer)
+    assert {array.dtype for array in tap} == {np.dtype(np.float32)}
+    assert_same_map(tap.activations, twin.tap(x, targets, "rectified").activations, share=0.01)
+
+
+# Ways to put a network together ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+def test_pitfall_nested_transfer_learning_and_subclassed_models(build, twin, structure):
+    model = build(structure)
+    assert model.info.logits
+    assert_same_answers(model, twin, ["logit"], [None, "guided", "deconvnet"])
+
+
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build, twin, structure):
+    model = build(structure)
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    found = model.tap(x, targets, model.info.cam_layer)
+    # A ReLU that is no layer comes after the last layer with space.
+    bare = structure in (
+        networks.subclassed,
+        networks.subclassed_with_lists,
+        networks.subclassed_in_functional,
+    )
+    bare = bare or structure in (networks.call_in_a_function, networks.layer_call_in_a_function)
+    wanted = twin.tap(x, targets, "linear" if bare else "rectified")
+    assert_same_map(found.activations, wanted.activations)
+    assert_same_map(found.gradients, wanted.gradients)
+
+
+FIVE_WAYS = {
+    "Dense(softmax)": ("activation='relu'", "Dense(softmax)"),
+    "Activation": ("layers.ReLU", "layers.Activation"),
+    "Softmax": ("layers.Activation", "layers.Softmax"),
+    "ops.softmax": ("activation=relu", "ops.softmax"),
+}
+CASES = [(way, name, "logit") for way in (*FIVE_WAYS, "nested") for name in EVERYWHERE]
+CASES += [("nested", name, score) for name in EVERYWHERE for score in SCORES if score != "logit"]
+
+
+@pytest.mark.parametrize(("way", "name", "score"), CASES)
+def test_every_method_gives_the_map_of_the_numpy_twin(build, twin, way, name, score):
+    if way in FIVE_WAYS:
+        relu, end = FIVE_WAYS[way]
+        spelling = (networks.functional, networks.RELUS[relu], networks.SOFTMAXES[end])
+    else:
+        spelling = (networks.nested,)
+    model = build(*spelling, preprocessing="none")
+    x, targets = pictures(twin, 2), targets_of(3, 1, score=score)
+    assert_same_map(answer(name, model, x, targets), answer(name, twin, x, targets))
+
+
+# Ways to spell a ReLU ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+@pytest.mark.parametrize("relu", networks.RELUS.values(), ids=networks.RELUS)
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient(build, twin, relu, rule):
+    model = build(networks.functional, relu)
+    assert_same_answers(model, twin, ["logit"], [rule])
+    x, targets = pictures(twin), targets_of(0)
+    plain = model.gradient(x, targets)[1]
+    assert np.abs(plain - model.gradient(x, targets, rule)[1]).max() > 0.1 * np.abs(plain).max()
+
+
+@pytest.fixture(scope="module")
+def saturated():
+    """A twin some of whose ReLUs reach 6."""
+    twin = Convolutional(ceiling=6)
+    for array in (*twin.kernels, *twin.biases):
+        array *= 4
+    return twin
+
+
+@pytest.mark.parametrize("relu", networks.RELU6S.values(), ids=networks.RELU6S)
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_on_relu6(build, saturated, relu):
+    model = build(networks.functional, relu, twin=saturated)
+    assert_same_answers(model, saturated, ["logit"], [None, "guided", "deconvnet"])
+    x, targets = pictures(saturated), targets_of(0)
+    plain, *others = (model.gradient(x, targets, rule)[1] for rule in (None, "guided", "deconvnet"))
+    for other in others:
+        assert np.abs(plain - other).max() > 0.1 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize("relu", networks.RELU6S.values(), ids=networks.RELU6S)
+def test_pitfall_guided_backprop_changes_the_network_in_a_saturated_relu6(build, saturated, relu):
+    """All units are beyond 6, or closed: nothing comes through them; deconvnet does not ask."""
+    model = build(networks.functional, relu, twin=saturated)
+    x, targets = np.float32(1e6) * pictures(saturated), targets_of(0)
+    first = saturated.before_relus(x)[0]
+    assert ((first > 6) | (first < 0)).all()
+    assert (first > 6).any()
+    for rule, any_left in ((None, False), ("guided", False), ("deconvnet", True)):
+        assert model.gradient(x, targets, rule)[1].any() == any_left
+
+
+def test_the_twins_relus_saturate(saturated):
+    """They do, and the rule of a ReLU without a ceiling would give another map."""
+    x = pictures(saturated, 3)
+    assert all((z > 6).any() for z in saturated.before_relus(x))
+    open_ended = Convolutional()
+    open_ended.__dict__.update(saturated.__dict__, ceiling=np.inf)
+    open_ended.before_relus = saturated.before_relus
+    maps = [model.gradient(x, targets_of(0, 1, 2), "guided")[1] for model in (saturated, open_ended)]
+    assert np.abs(maps[0] - maps[1]).max() > 0.1 * np.abs(maps[0]).max()
+
+
+def test_another_ceiling_is_kept_to(build):
+    twin = Convolutional(ceiling=0.5)
+    model = build(
+        networks.functional, lambda k, *c: networks.after(k, *c, k.layers.ReLU(max_value=0.5)), twin=twin
+    )
+    assert_same_answers(model, twin, ["logit"], [None, "guided"])
+
+
+@pytest.fixture(scope="module")
+def leaky(build):
+    return build(
+        networks.functional,
+        lambda k, *c: networks.after(k, *c, k.layers.ReLU(negative_slope=0.3)),
+        twin=Convolutional(slope=0.3),
+    )
+
+
+def test_pitfall_guided_backprop_changes_the_network_by_dropping_a_slope(leaky):
+    assert_same_answers(leaky, Convolutional(slope=0.3))
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_without_a_relu(leaky, rule):
+    with pytest.raises(
+        ModelError, match=f"net has no ReLU, so {rule} backpropagation would be the plain gradient"
+    ):
+        leaky.gradient(pictures(Convolutional()), targets_of(0), rule)
+
+
+def own_activation(keras, name):
+    """Activations that Keras, or an application of its, computes by ReLUs; none of them is one."""
+    return {
+        "hard_sigmoid": keras.layers.Activation("hard_sigmoid"),
+        "hard_swish": keras.layers.Activation("hard_swish"),
+        "MobileNetV3's": lambda x: x * (keras.layers.ReLU(6.0)(x + 3.0) * (1.0 / 6.0)),
+        "PReLU": keras.layers.PReLU(alpha_initializer="ones", shared_axes=[1, 2]),
+    }[name]
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+@pytest.mark.parametrize("name", ["hard_sigmoid", "hard_swish", "MobileNetV3's", "PReLU"])
+def test_a_rule_leaves_the_parts_of_other_activations_alone(keras, opened, name, rule):
+    import tensorflow as tf
+
+    activation = own_activation(keras, name)
+    inputs = keras.Input(networks.PICTURE)
+    first, second = keras.layers.Conv2D(4, 3), keras.layers.Conv2D(3, 3)
+    pool = keras.layers.GlobalAveragePooling2D()
+    without = keras.Model(inputs, pool(second(activation(first(inputs)))))
+    with pytest.raises(ModelError, match="has no ReLU"):
+        opened(without).gradient(pictures(Convolutional()), Targets(np.eye(1, 3, dtype=np.float32)), rule)
+    with_one = keras.Model(inputs, pool(keras.ops.relu(second(activation(first(inputs))))))
+
+    x = pictures(Convolutional())
+    with tf.GradientTape() as tape:  # one ReLU before the mean: the rule by hand, the rest by the tape
+        tensor = tf.constant(x)
+        tape.watch(tensor)
+        z = second(activation(first(tensor)))
+        passed = np.zeros(z.shape, np.float32)
+        passed[..., 1] = 1 / (z.shape[1] * z.shape[2])
+        value = tf.reduce_sum(z * (passed * np.asarray(z > 0) if rule == "guided" else passed))
+    weights = Targets(np.eye(3, dtype=np.float32)[[1]])
+    found = opened(with_one).gradient(x, weights, rule)[1]
+    np.testing.assert_allclose(found, tape.gradient(value, tensor), atol=1e-6)
+
+
+def test_relus_beside_the_way_to_the_classes_do_not_count(keras, opened):
+    x = inputs = keras.Input(networks.PICTURE)
+    x = keras.layers.Conv2D(4, 3, activation="tanh")(x)
+    outputs = keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x))
+    unused = keras.ops.relu(x)
+    network = keras.Model(inputs, [outputs, unused])
+    network = keras.Model(inputs, keras.layers.Identity()(network(inputs)[0]))
+    with pytest.raises(ModelError, match="has no ReLU"):
+        opened(network).gradient(pictures(Convolutional()), targets_of(0), "guided")
+
+
+def test_pitfall_guided_backprop_changes_the_network(keras, opened, twin):
+    network = networks.with_weights(networks.nested(keras), twin.arrays)
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    said = network(x).numpy()
+    model = opened(network)
+    before = model.scores(x), model.gradient(x, targets)[1]
+    for rule in ("guided", "deconvnet"):
+        value, _ = model.gradient(x, targets, rule)
+        np.testing.assert_allclose(value, before[0][[0, 1], [0, 1]], rtol=1e-5)
+    np.testing.assert_array_equal(model.scores(x), before[0])
+    np.testing.assert_array_equal(model.gradient(x, targets)[1], before[1])
+    np.testing.assert_array_equal(network(x).numpy(), said)
+
+
+# Inference mode, many threads --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def normalised(keras, opened, twin):
+    """A network with batch normalisation that knows its statistics, and its twin without."""
+    x = inputs = keras.Input(networks.PICTURE)
+    for filters, strides in ((5, 1), (6, 2)):
+        x = keras.layers.Conv2D(filters, 3, strides)(x)
+        x = keras.layers.Dropout(0.5)(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
+    network = keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x)))
+    random, folded = np.random.default_rng(2), Convolutional()
+    weights = list(network.get_weights())
+    for n in (0, 1):
+        gamma, beta, mean, variance = (random.uniform(0.5, 2, size=len(twin.biases[n])) for _ in range(4))
+        weights[6 * n : 6 * n + 6] = twin.kernels[n], twin.biases[n], gamma, beta, mean, variance
+        factor = gamma / np.sqrt(variance + 1e-3)
+        folded.kernels[n], folded.biases[n] = (
+            twin.kernels[n] * factor,
+            (twin.biases[n] - mean) * factor + beta,
+        )
+    network.set_weights([*weights[:-2], twin.head, twin.bias])
+    return network, opened(network), folded
+
+
+def test_batch_normalisation_uses_what_it_learned(normalised):
+    _, model, folded = normalised
+    assert_same_answers(model, folded, SCORES, [None, "guided", "deconvnet"])
+
+
+def test_running_a_model_leaves_its_statistics_as_they_are(normalised, twin):
+    network, model, _ = normalised
+    before = network.get_weights()
+    for name in EVERYWHERE:
+        answer(name, model, pictures(twin, 2), targets_of(0, 1))
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_pitfall_train_mode_left_on(normalised, twin, name):
+    _, model, _ = normalised
+    x, targets = pictures(twin, 2), targets_of(0, 1)
+    np.testing.assert_array_equal(*(answer(name, model, x, targets) for _ in range(2)))
+
+
+@pytest.fixture
+def hurried():
+    """Let threads interrupt each other as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_pitfall_two_threads_corrupt_each_others_maps(build, twin, hurried):
+    """Another rule, another class, another picture and another layer at the same time."""
+    model = build(networks.sequential, preprocessing="none")
+    x = pictures(twin, 4)
+    names = [name for name in EVERYWHERE if name not in FEW]
+    jobs = [(name, n, (n + shift) % len(LABELS)) for shift in range(4) for n in range(4) for name in names]
+    wanted = {
+        (name, n, index): answer(name, twin, x[n : n + 1], targets_of(index)) for name, n, index in jobs
+    }
+
+    def run(job):
+        name, n, index = job
+        return job, answer(name, model, x[n : n + 1], targets_of(index))
+
+    with ThreadPoolExecutor(8) as pool:
+        for job, values in pool.map(run, jobs * 5):
+            # Of a single picture and class a map may be empty: all of a method's tell what is large.
+            largest = max(np.abs(values).max() for (name, *_), values in wanted.items() if name == job[0])
+            np.testing.assert_allclose(values, wanted[job], rtol=0, atol=1e-4 * largest)
+
+
+def test_threads_do_not_take_each_others_activations(build, twin, hurried):
+    model = build(networks.sequential)
+    x, targets = pictures(twin, 2), targets_of(0)
+    wanted = [twin.tap(x[n : n + 1], targets, "rectified").activations for n in (0, 1)]
+
+    def run(n):
+        return n, model.tap(x[n : n + 1], targets, model.info.cam_layer).activations
+
+    with ThreadPoolExecutor(8) as pool:
+        for n, values in pool.map(run, [0, 1] * 250):
+            assert_same_map(values, wanted[n])
+
+
+# Where things lie --------------------------------------------------------------------------------
+
+
+# A few random masks or pieces do not tell a patch from what lies around it.
+SHARP = [
+    name
+    for name in EVERYWHERE
+    if METHODS[name].shows == "map" and name not in ("rise", "lime", "kernel_shap")
+]
+
+
+@pytest.mark.parametrize("name", SHARP)
+def test_pitfall_channels_last_confused_with_channels_first_or_width_and_height_swapped(keras, opened, name):
+    """On a picture that is wider than high, so that exchanged axes show."""
+    network = keras.Sequential(
+        [
+            keras.Input((160, 224, 3)),
+            keras.layers.Conv2D(1, 3, padding="same", activation="relu", use_bias=False),
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    red = np.zeros((3, 3, 3, 1), np.float32)
+    red[..., 0, 0] = 1 / 9
+    network.set_weights([red, np.array([[1.0, -1.0]]), np.zeros(2)])
+    model = opened(network, preprocessing="none")
+    x = np.random.default_rng(0).uniform(0, 0.3, size=(1, 160, 224, 3)).astype(np.float32)
+    x[:, 30:42, 170:182, 0] = 1
+    values = np.abs(answer(name, model, x, Targets(np.array([[1, 0]], np.float32))))[0]
+    values = values if values.ndim == 3 else values[..., None]
+    y, x = np.unravel_index(np.argmax(values.sum(-1)), values.shape[:2])
+    assert 30 <= y < 42
+    assert 170 <= x < 182
+    assert values[28:44, 168:184].mean() > 3 * values.mean()
+    if values.shape[-1] == 3:
+        assert values[..., 0].sum() > 0.9 * values.sum()
+
+
+def test_pictures_of_any_size_are_taken_by_a_network_that_takes_them(keras, opened):
+    network = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model = opened(network)
+    assert model.info.input.shape == (None, None)
+    assert model.info.layers[0][1:] == ((0, 0), 4)
+    for shape in ((20, 30), (33, 17)):
+        x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+        targets = Targets(np.eye(3, dtype=np.float32)[:2])
+        assert model.gradient(x, targets)[1].shape == x.shape
+        assert answer("grad_cam", model, x, targets).shape == (2, shape[0] - 2, shape[1] - 2)

@@ -1,0 +1,583 @@
+"""Checks behind an engine that waits to be told: one after the other, stopped, lost, forgotten."""
+
+import gc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_saliency import models
+from napari_saliency.checks import CHECKS
+from napari_saliency.core.placement import Drawn
+from napari_saliency.engine import process as engine_process
+from napari_saliency.session.checks import ELSEWHERE, NOTHING_DRAWN, STOPPED
+from napari_saliency.session.session import Inspection
+from napari_saliency.session.state import Phase, Picture
+from tests.analytic import Convolutional
+from tests.executors import Immediate, Manual
+from tests.slow import make_slow
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (9, 13, 3), np.uint8)
+
+
+def opened(source, settings):
+    model = Convolutional()
+    model.with_settings = lambda settings: model
+    return model
+
+
+class Desk:
+    """An inspection with a map, and what it told of its checks."""
+
+    def __init__(self):
+        self.told, self.problems, self.engines = [], [], []
+        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
+        self.inspection.checks_changed.connect(self.told.append)
+        self.inspection.failed.connect(self.problems.append)
+        self.inspection.open_model("keras:MobileNetV2")
+        self.look(1)
+
+    def _start(self):
+        self.engines.append(Manual())
+        return self.engines[-1]
+
+    @property
+    def engine(self):
+        return self.engines[-1]
+
+    @property
+    def checking(self):
+        return self.inspection.checking
+
+    def settle(self):
+        while self.engine.calls:
+            self.engine.run_next()
+
+    def look(self, key, method="gradient"):
+        self.inspection.set_picture(Picture(key, str(key), lambda: (IMAGE, None)))
+        self.inspection.set_method(method, {})
+        self.inspection.explain()
+        self.settle()
+
+
+def left_of(column):
+    """A region: the picture's first columns."""
+    return Drawn(("left of", column), lambda points: points[:, 1] < column)
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    monkeypatch.setattr(engine_process, "FRAMEWORKS", ())
+    monkeypatch.setattr(engine_process, "ANSWER", 0)  # every step is an answer, however fast
+    monkeypatch.setattr(models, "open_model", opened)
+    engine_process._engine.cache_clear()
+    desk = Desk()
+    yield desk
+    desk.inspection.close()
+    engine_process._engine.cache_clear()
+
+
+def test_one_call_runs_all_checks_in_order_and_each_ends_with_a_verdict(desk):
+    assert desk.checking.possible
+    desk.checking.run()
+    assert desk.checking.state.waiting == tuple(CHECKS)
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == list(CHECKS)
+    assert all(finding.verdict for finding in state.findings.values())
+    assert (state.waiting, state.left_out, state.progress) == ((), {}, None)
+    assert not desk.problems
+    assert not engine_process._engine().runs
+
+
+def test_findings_are_those_of_the_door(desk):
+    from napari_saliency import check, explain
+
+    desk.checking.run()
+    desk.settle()
+    model = Convolutional()
+    wanted = check(model, IMAGE, explain(model, IMAGE)).findings
+    for name, finding in desk.checking.state.findings.items():
+        assert dict(finding.figures) == dict(wanted[name].figures), name
+        assert finding.verdict == wanted[name].verdict
+
+
+def test_black_around_the_picture_is_known_in_the_engine(desk, monkeypatch):
+    from napari_saliency import check, explain
+
+    def padded(source, settings):
+        model = opened(source, settings)
+        model.info = replace(model.info, input=replace(model.info.input, fit="pad"))
+        return model
+
+    monkeypatch.setattr(models, "open_model", padded)
+    desk.inspection.open_model("keras:VGG16")
+    wide = np.random.default_rng(1).integers(0, 255, (6, 40, 3), np.uint8)
+    desk.inspection.set_picture(Picture("wide", "wide", lambda: (wide, None)))
+    desk.checking.look_for(Drawn("left", lambda points: points[:, 1] < 19.5))  # beside it, too
+    desk.inspection.explain()
+    desk.settle()
+    desk.checking.run()
+    desk.settle()
+    model, region = padded("", None), np.zeros((6, 40), bool)
+    region[:, :20] = True
+    wanted = check(model, wide, explain(model, wide), region=region).findings
+    assert wanted["mass"].figures["area"] == pytest.approx(0.5, abs=0.05)
+    for name, finding in desk.checking.state.findings.items():
+        assert dict(finding.figures) == dict(wanted[name].figures), name
+
+
+def test_progress_is_told_while_a_check_runs(desk):
+    desk.checking.run()
+    desk.settle()
+    running = [checks for checks in desk.told if checks.waiting and checks.waiting[0] == "deletion"]
+    progress = [checks.progress for checks in running]
+    done = [each.done for each in progress]
+    assert done == sorted(done)
+    assert len(set(done)) > 5
+    assert {each.words for each in progress} == {"Deletion"}
+    assert any(checks.findings["deletion"].curves for checks in running if "deletion" in checks.findings)
+
+
+def until(desk, name, calls=2):
+    """Go on until a check has taken some steps."""
+    desk.checking.run()
+    while desk.checking.state.waiting[0] != name:
+        desk.engine.run_next()
+    for _ in range(calls):
+        desk.engine.run_next()
+
+
+def test_cancelled_it_ends_after_the_step_under_way_and_keeps_what_it_has_found(desk):
+    until(desk, "deletion")
+    desk.checking.cancel()
+    assert desk.checking.state.progress.words == "stopping after this step"
+    desk.engine.run_next()
+    state = desk.checking.state
+    assert state.waiting == ()
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert list(state.findings) == [name for name in CHECKS if name not in state.left_out]
+    desk.settle()
+    assert not engine_process._engine().runs
+
+
+def test_what_was_left_out_can_be_run_by_itself(desk):
+    until(desk, "deletion")
+    desk.checking.cancel()
+    desk.settle()
+    desk.checking.run(name="insertion")
+    desk.settle()
+    state = desk.checking.state
+    assert state.findings["insertion"].complete
+    assert list(state.left_out) == ["deletion", "max_sensitivity"]
+    assert "sparseness" in state.findings
+
+
+def test_asked_again_it_runs_what_is_missing_and_what_costs_nothing(desk):
+    until(desk, "deletion")
+    before = desk.checking.state.findings
+    desk.told.clear()
+    desk.checking.run()
+    assert desk.checking.state.waiting == (
+        "completeness_gap",
+        "sparseness",
+        "mass",
+        "pointing_game",
+        "deletion",
+        "insertion",
+        "max_sensitivity",
+    )
+    desk.settle()
+    state = desk.checking.state
+    assert set(state.findings) == set(CHECKS)
+    assert state.findings["model_randomisation"] is before["model_randomisation"]
+    assert state.findings["mass"] is not before["mass"]
+    assert all(checks.findings.keys() >= {"sparseness", "model_randomisation"} for checks in desk.told)
+    assert not engine_process._engine().runs
+
+
+def test_asked_again_and_cancelled_what_was_found_stays(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.checking.run()
+    desk.checking.cancel()
+    desk.settle()
+    state = desk.checking.state
+    assert (set(state.findings), state.left_out) == (set(CHECKS), {})
+
+
+def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    desk.checking.run()
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == [name for name in CHECKS if name != "deletion"]
+    assert list(state.left_out) == ["deletion"]
+    assert state.left_out["deletion"].startswith("It would take about 90 seconds;")
+    assert any("deletion" in checks.findings for checks in desk.told)  # while it was tried
+    assert (state.waiting, desk.problems, engine_process._engine().runs) == ((), [], {})
+
+
+def test_what_is_asked_for_by_name_runs_whatever_it_takes(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    for _ in range(2):  # unasked it is not tried a second time
+        desk.checking.run()
+        desk.settle()
+        assert "deletion" in desk.checking.state.left_out
+    desk.checking.run(name="deletion")
+    desk.settle()
+    for _ in range(2):
+        assert desk.checking.state.findings["deletion"].verdict == "It took long."
+        assert not desk.checking.state.left_out
+        desk.checking.run()  # and what was found is not thrown away
+        desk.settle()
+
+
+def test_what_is_asked_for_by_name_while_others_run_is_not_cut_either(desk, monkeypatch):
+    make_slow(monkeypatch, "model_randomisation", [1] * 90)
+    until(desk, "insertion")
+    assert "model_randomisation" in desk.checking.state.left_out
+    desk.checking.run(name="model_randomisation")
+    desk.settle()
+    assert desk.checking.state.findings["model_randomisation"].complete
+    assert not desk.checking.state.left_out
+
+
+def test_cancelled_in_a_trial_that_ends_nothing_else_is_begun(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1, 40, *[1] * 90])
+    until(desk, "deletion", calls=1)
+    desk.checking.cancel()
+    desk.settle()
+    state = desk.checking.state
+    assert state.left_out["deletion"].startswith("It would take about")
+    assert state.left_out["max_sensitivity"] == STOPPED
+    assert not state.waiting
+
+
+def test_another_map_has_findings_of_its_own(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.look(1, "occlusion")
+    assert (desk.checking.state.findings, desk.checking.state.left_out) == ({}, {})
+
+
+def test_the_same_map_shown_again_has_what_was_found_of_it(desk, monkeypatch):
+    make_slow(monkeypatch, "deletion", [1] * 90)
+    desk.checking.run()
+    desk.settle()
+    found = desk.checking.state
+    desk.look(1, "occlusion")
+    desk.checking.run(name="sparseness")
+    desk.settle()
+    desk.look(1, "gradient")
+    assert desk.checking.state is found
+    assert desk.told[-1] is found
+    desk.look(1, "occlusion")
+    assert list(desk.checking.state.findings) == ["sparseness"]
+
+
+def test_what_had_not_ended_when_another_map_was_shown_was_stopped(desk):
+    until(desk, "deletion")
+    assert "deletion" in desk.checking.state.findings
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    state = desk.checking.state
+    assert all(finding.complete for finding in state.findings.values())
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert (state.waiting, state.cancelled) == ((), False)
+    desk.checking.run(name="deletion")
+    desk.settle()
+    assert "deletion" in desk.checking.state.findings
+    assert list(desk.checking.state.left_out) == ["insertion", "max_sensitivity"]
+
+
+def test_what_is_added_to_findings_of_before_has_the_region_of_now(desk):
+    desk.checking.run()
+    desk.settle()
+    before = desk.checking.state.findings
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    desk.checking.look_for(left_of(6))
+    desk.checking.run("mass")
+    desk.settle()
+    after = desk.checking.state.findings
+    assert after["mass"].figures["area"] == pytest.approx(6 / 13)
+    looked_for = ("mass", "pointing_game")  # the second by itself: before there was no region
+    assert {name: after[name] for name in after if name not in looked_for} == {
+        name: before[name] for name in before if name not in looked_for
+    }
+    desk.look(1, "occlusion")
+    desk.look(1, "gradient")
+    assert desk.checking.state.findings["mass"] is after["mass"]
+
+
+def test_findings_go_with_their_map(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.inspection._memory._most = 0  # but for the last one
+    desk.look(1, "occlusion")
+    gc.collect()
+    assert not len(desk.checking._kept)
+    desk.look(1, "gradient")
+    assert not desk.checking.state.findings
+
+
+def test_a_map_that_nobody_wants_to_see_and_that_is_shown_again_has_its_findings(desk):
+    desk.checking.run()
+    desk.settle()
+    desk.inspection.dismiss()
+    assert not desk.checking.state.findings
+    desk.look(1)
+    assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_the_same_map_asked_for_again_keeps_what_was_found_and_what_runs(desk):
+    desk.checking.run()
+    for _ in range(3):
+        desk.engine.run_next()
+    waiting = desk.checking.state.waiting
+    desk.inspection.live = True
+    desk.inspection.explain()
+    assert desk.checking.state.waiting == waiting
+    desk.settle()
+    found = desk.checking.state.findings
+    desk.inspection.explain()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(found) == list(CHECKS)
+
+
+def test_another_map_while_checks_run_ends_them_and_late_answers_are_dropped(desk):
+    until(desk, "insertion")
+    desk.look(2)
+    assert desk.checking.state.findings == {}
+    assert not desk.checking.state.waiting
+    assert not engine_process._engine().runs
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_a_map_that_does_not_answer_what_is_chosen_cannot_be_checked(desk):
+    desk.inspection.set_method("occlusion", {})
+    assert not desk.checking.possible
+    desk.checking.run()
+    assert not desk.checking.state.waiting
+    desk.inspection.explain()
+    desk.engine.run_next()  # the first of several steps
+    assert not desk.inspection.explanation.complete
+    assert not desk.checking.possible
+    desk.settle()
+    assert desk.checking.possible
+
+
+def test_a_map_that_is_made_beside_does_not_disturb_them(desk):
+    desk.checking.run()
+    desk.inspection.set_method("occlusion", {})
+    desk.inspection.explain()
+    desk.settle()
+    assert desk.inspection.explanation.method == "occlusion"
+    assert desk.inspection.explanation.complete
+    assert not desk.problems
+
+
+def test_an_engine_that_dies_ends_them_and_they_can_be_run_again(desk):
+    until(desk, "deletion")
+    desk.engine.die()
+    state = desk.checking.state
+    assert "deletion" in state.left_out
+    assert "sparseness" in state.findings
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+
+
+def test_stopped_by_force_what_was_found_stays_and_they_can_be_run_again(desk):
+    until(desk, "deletion")
+    shown, found = desk.inspection.explanation, dict(desk.checking.state.findings)
+    desk.checking.cancel()
+    desk.inspection.stop_by_force()
+    state = desk.checking.state
+    assert desk.engines[0].killed
+    assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
+    assert dict(state.findings) == {name: each for name, each in found.items() if each.complete}
+    assert (state.waiting, state.cancelled, desk.checking.possible) == ((), False, False)
+    desk.settle()
+    assert desk.inspection.model.phase is Phase.READY
+    assert desk.inspection.explanation is shown
+    assert desk.checking.possible
+    desk.checking.run(name="deletion")
+    desk.settle()
+    assert desk.checking.state.findings["deletion"].complete
+    desk.checking.run()
+    desk.settle()
+    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert not desk.problems
+
+
+def test_a_model_that_is_opened_ends_them(desk):
+    until(desk, "deletion")
+    desk.inspection.open_model("keras:VGG16")
+    desk.settle()
+    assert not desk.checking.state.waiting
+    assert not desk.problems
+
+
+def test_a_check_that_fails_says_why_and_the_next_one_runs(desk, monkeypatch):
+    from napari_saliency.checks import registry
+
+    def broken(subject, **options):
+        yield from ()
+        raise MemoryError
+
+    found = CHECKS["class_randomisation"]
+    monkeypatch.setitem(
+        registry._CHECKS, "class_randomisation", registry.Check(**{**vars(found), "function": broken})
+    )
+    desk.checking.run()
+    desk.settle()
+    state = desk.checking.state
+    assert state.left_out == {"class_randomisation": "It could not be made: there is not enough memory."}
+    assert state.findings["insertion"].curves
+    monkeypatch.setitem(registry._CHECKS, "class_randomisation", found)
+    desk.checking.run(name="class_randomisation")  # memory may suffice by now
+    desk.settle()
+    assert desk.checking.state.findings["class_randomisation"].complete
+    assert not desk.checking.state.left_out
+
+
+def test_a_region_is_looked_for_where_the_model_sees_it(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    findings = desk.checking.state.findings
+    assert findings["mass"].figures["area"] == pytest.approx(6 / 13)
+    assert "distance" in findings["pointing_game"].figures
+
+
+def area(desk):
+    """Share of the picture that `mass` was looked for in."""
+    return desk.checking.state.findings["mass"].figures.get("area")
+
+
+UNUSABLE = "The region cannot be used: "
+
+
+@pytest.mark.parametrize(
+    ("drawn", "why"),
+    [
+        (Drawn("beside", lambda points: points[:, 1] > 1e6), UNUSABLE + "the region is empty"),
+        (Drawn("nothing", lambda points: points[:, 1] > 1e6, empty=True), NOTHING_DRAWN),
+        (Drawn("lost", lambda points: open("/nowhere/at/all")), UNUSABLE),  # noqa: SIM115, PTH123
+    ],
+    ids=["beside the picture", "empty", "cannot be read"],
+)
+def test_a_region_that_is_of_no_use_keeps_no_other_check_from_running(desk, drawn, why):
+    desk.checking.look_for(drawn)
+    desk.checking.run()
+    desk.settle()
+    state = desk.checking.state
+    assert list(state.findings) == list(CHECKS)
+    for name, found in state.findings.items():
+        assert found.verdict.startswith(why) == (name in ("mass", "pointing_game"))
+    assert state.findings["mass"].level == "not applicable"
+    assert (state.waiting, state.left_out, desk.problems) == ((), {}, [])
+
+
+def test_another_region_is_looked_at_without_being_asked(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    before, order = desk.checking.state.findings, list(desk.checking.state.findings)
+    desk.told.clear()
+    desk.checking.look_for(left_of(3))
+    assert desk.told[0].findings["mass"] is desk.told[0].findings["pointing_game"] is ELSEWHERE
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+    after = desk.checking.state.findings
+    assert list(after) == order  # rows stay where they are
+    assert {name for name in after if after[name] is not before[name]} == {"mass", "pointing_game"}
+    desk.checking.look_for(None)
+    desk.settle()
+    assert desk.checking.state.findings["mass"].verdict.startswith("No region was given")
+    assert not desk.checking.state.waiting
+
+
+def test_the_same_region_is_not_looked_at_twice(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    known = desk.checking.state
+    desk.checking.look_for(left_of(6))
+    assert desk.checking.state is known
+
+
+def test_what_was_not_checked_is_not_checked_for_another_region(desk):
+    desk.checking.run("sparseness")
+    desk.settle()
+    desk.checking.look_for(left_of(6))
+    desk.settle()
+    assert list(desk.checking.state.findings) == ["sparseness"]
+
+
+@pytest.mark.parametrize("under_way", [name for name in CHECKS if name != "model_randomisation"])
+def test_a_region_that_changes_while_checks_run_is_the_one_that_counts(desk, under_way):
+    desk.checking.look_for(left_of(6))
+    until(desk, under_way, calls=0)
+    desk.checking.look_for(left_of(3))
+    assert desk.checking.state.findings.get("mass", ELSEWHERE) is ELSEWHERE
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+    assert set(desk.checking.state.findings) == set(CHECKS)
+    assert (desk.checking.state.waiting, engine_process._engine().runs) == ((), {})
+
+
+@pytest.mark.parametrize("under_way", ["completeness_gap", "mass", "class_randomisation"])
+def test_the_region_over_another_picture_is_not_that_of_the_map_that_is_shown(desk, under_way):
+    """As on another plane of a stack: coming back, it is looked at again."""
+    desk.checking.look_for(left_of(6))
+    until(desk, under_way, calls=0)
+    desk.inspection.set_picture(Picture(2, "2", lambda: (IMAGE, None)))
+    desk.checking.look_for(left_of(3))
+    desk.settle()
+    state = desk.checking.state
+    assert state.findings["mass"] is state.findings["pointing_game"] is ELSEWHERE
+    assert state.findings["sparseness"] is not ELSEWHERE
+    assert not desk.checking.possible
+    desk.inspection.set_picture(Picture(1, "1", lambda: (IMAGE, None)))
+    desk.checking.look_for(left_of(6))
+    desk.settle()
+    assert area(desk) == pytest.approx(6 / 13)
+
+
+def test_what_was_forgotten_while_the_map_was_outdated_is_found_when_it_is_not_any_more(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run("mass")
+    desk.settle()
+    desk.inspection.set_method("occlusion", {})
+    desk.checking.look_for(left_of(3))
+    desk.settle()
+    assert desk.checking.state.findings["mass"] is ELSEWHERE
+    desk.inspection.set_method("gradient", {})
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+
+
+def test_findings_of_maps_that_are_not_shown_go_with_the_region_too(desk):
+    desk.checking.look_for(left_of(6))
+    desk.checking.run()
+    desk.settle()
+    desk.look(1, "occlusion")
+    desk.checking.look_for(left_of(3))
+    desk.look(1, "gradient")
+    desk.settle()
+    assert area(desk) == pytest.approx(3 / 13)
+
+
+def test_closed_it_is_quiet(desk):
+    until(desk, "deletion")
+    told = len(desk.told)
+    desk.inspection.close()
+    desk.settle()
+    assert len(desk.told) == told
