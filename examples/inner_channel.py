@@ -6,7 +6,7 @@ from napari_saliency import Explanation, explain, load_model, show
 
 
 def main(photo: str, layer: str = "block5_conv3", model: str = "keras:VGG16") -> Explanation:
-    return explain(load_model(model).inside(layer), photo, method="integrated_gradients")
+    return explain(load_model(model).view_layer(layer), photo, method="integrated_gradients")
 
 
 if __name__ == "__main__":

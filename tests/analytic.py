@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import Ending, Prediction, Targets
+from napari_saliency.core.types import OutputActivation, Prediction, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
 from napari_saliency.models.randomised import stages
 from tests import rules
@@ -41,7 +41,7 @@ class Analytic(Model):
         *,
         seed: int = 0,
         batch: int = 8,
-        ending: Ending = "softmax",
+        activation: OutputActivation = "softmax",
     ) -> None:
         self.shape = shape
         self.random = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ class Analytic(Model):
             name=type(self).__name__.lower(),
             input=InputSpec(shape[:-1], shape[-1]),
             labels=LABELS,
-            ending=ending,
+            activation=activation,
             layers=self.layers,
             cam_layer=self.layers[-1].name if self.layers else "",
             fingerprint=f"{type(self).__name__}-{seed}",
@@ -97,7 +97,7 @@ class Analytic(Model):
         """Weighted scores, (N,), in the precision of ``x``."""
         logits = self.logits(x)
         if targets.score != "logit":
-            exclusive = self.info.ending == "softmax"
+            exclusive = self.info.activation == "softmax"
             others = (
                 np.logaddexp.reduce(logits, axis=-1, keepdims=True) if exclusive else np.logaddexp(0, logits)
             )
@@ -110,7 +110,7 @@ class Analytic(Model):
         weights, logits = targets.weights.astype(np.float64), self.logits(x)
         if targets.score == "logit":
             return weights
-        if self.info.ending == "sigmoid":
+        if self.info.activation == "sigmoid":
             p = 1 / (1 + np.exp(-logits))
             return weights * (1 - p) * (p if targets.score == "probability" else 1)
         p = softmax(logits)
@@ -335,17 +335,17 @@ class Convolutional(Analytic):
         return Tap(z.astype(np.float32), self.through_relu(gradients, z).astype(np.float32))
 
 
-class InsideConvolutional(Analytic):
+class ConvolutionalLayerView(Analytic):
     """The second ReLU of a `Convolutional`, or what goes into it, in place of its classes."""
 
     def __init__(self, outer: Convolutional, layer: str) -> None:
-        super().__init__(outer.shape, ending="quantity")
+        super().__init__(outer.shape, activation="quantity")
         self.outer, self.layer = outer, layer
         space, channels = outer.layers[-1].shape, outer.layers[-1].channels
         labels = tuple(f"{layer}[{n}]" for n in range(channels))
         self.layers = (Layer("first", tuple(side - 2 for side in outer.shape[:-1]), 5),)
         self.info = replace(
-            self.info, labels=labels, space=space, inside=layer, layers=self.layers, cam_layer="first"
+            self.info, labels=labels, space=space, viewed_layer=layer, layers=self.layers, cam_layer="first"
         )
 
     def logits(self, x):

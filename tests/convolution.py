@@ -13,10 +13,10 @@ def convolve(x, kernel, stride):
 
 def deconvolve(gradients, kernel, stride, shape):
     """Bring derivatives back through `convolve` to its input of a shape."""
-    found = np.zeros(shape)
+    result = np.zeros(shape)
     for offset in np.ndindex(*kernel.shape[:-2]):
         sides = zip(offset, gradients.shape[1:-1], strict=True)
-        found[(slice(None), *(slice(o, o + stride * n, stride) for o, n in sides))] += (
+        result[(slice(None), *(slice(o, o + stride * n, stride) for o, n in sides))] += (
             gradients @ kernel[offset].T
         )
-    return found
+    return result

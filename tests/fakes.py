@@ -13,7 +13,7 @@ from napari_saliency.maps.explanation import Explanation
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec, Layer, ModelInfo
 from napari_saliency.session.checks import Checks
-from napari_saliency.session.selection import Asked
+from napari_saliency.session.selection import ClassSelection
 from napari_saliency.session.signals import Signals
 from napari_saliency.session.state import ModelStatus, Phase, Problem, Progress, Request
 
@@ -98,19 +98,19 @@ class FakeChecking:
         self._changed(self.state)
 
 
-class FakeInspection(Signals):
+class FakeSession(Signals):
     """Answers every command at once, unless ``patient`` is set: then `finish` lets the run end."""
 
     def __init__(self, predicted=None, status=None, values=None):
         self._predicted = predicted or prediction(3)
         self._values = values or (lambda index, title: None)
         self.commands = []
-        self.checking = FakeChecking(self.checks_changed.emit)
+        self.checks = FakeChecking(self.checks_changed.emit)
         self.patient = False
         self.known_maps = {}
         self.model = status or ModelStatus(Phase.READY, "ready: 224×224 RGB, 3 classes", "fake:net", info())
         self.picture = self.prepared = self.prediction = None
-        self.asked = Asked()
+        self.asked = ClassSelection()
         self.progress = self.explanation = self.request = None
         self.known_classes = frozenset()
         self.stale = True
@@ -126,7 +126,7 @@ class FakeInspection(Signals):
     def answer(self, settings):
         self.commands.append(("answer", settings))
 
-    def look_inside(self, layer):
+    def view_layer(self, layer):
         self.commands.append(("look_inside", layer))
 
     def trust(self):
@@ -172,7 +172,7 @@ class FakeInspection(Signals):
 
     def select_class(self, index):
         self.commands.append(("select_class", index))
-        self.ask(Asked.one(index))
+        self.ask(ClassSelection.one(index))
 
     def step_class(self, by):
         order = self.prediction.order().tolist()

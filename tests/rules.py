@@ -12,20 +12,20 @@ from napari_saliency.core.types import Epsilon
 def propagate(layers, x, weights, rule):
     """What the values should add up to (N,), and the values, both float32."""
     start = None if isinstance(rule, Epsilon) else np.asarray(rule.start, np.float64)
-    found = (
+    result = (
         relevances(layers, x, weights, rule.epsilon) if start is None else rescaled(layers, x, weights, start)
     )
     ends = [sums(layers, one)[-1] for one in (x, start) if one is not None]
     score = [(weights * end).reshape(len(x), -1).sum(1) for end in ends]
-    return (score[0] - (score[1] if len(score) > 1 else 0)).astype(np.float32), found.astype(np.float32)
+    return (score[0] - (score[1] if len(score) > 1 else 0)).astype(np.float32), result.astype(np.float32)
 
 
 def sums(layers, x):
     """What each layer sums up."""
-    found = []
+    result = []
     for forward, _ in layers:
-        found.append(forward(np.maximum(found[-1], 0) if found else x))
-    return found
+        result.append(forward(np.maximum(result[-1], 0) if result else x))
+    return result
 
 
 def rescaled(layers, x, weights, start):

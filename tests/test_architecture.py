@@ -88,8 +88,8 @@ def imported_names(node: ast.Import | ast.ImportFrom, module: str) -> list[str]:
 
 
 def arrows_of(module: str, text: str) -> list[Arrow]:
-    found = carried_out(ast.parse(text))
-    return [Arrow(module, node.lineno, name) for node in found for name in imported_names(node, module)]
+    result = carried_out(ast.parse(text))
+    return [Arrow(module, node.lineno, name) for node in result for name in imported_names(node, module)]
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +165,13 @@ def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
 
 def test_a_users_module_is_imported_in_one_place_alone():
     """Besides, only what the package names itself: its public names, and the frameworks of the engine."""
-    words = {"import_module", "__import__", "exec_module", "runpy", "exec", "eval", "compile"}
+    text = {"import_module", "__import__", "exec_module", "runpy", "exec", "eval", "compile"}
     named = {
         module
         for module, path in modules().items()
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if (isinstance(node, ast.Name) and node.id in words)
-        or (isinstance(node, ast.Attribute) and node.attr in words - {"eval", "compile"})
+        if (isinstance(node, ast.Name) and node.id in text)
+        or (isinstance(node, ast.Attribute) and node.attr in text - {"eval", "compile"})
     }
     assert named == {"__init__", "engine.process", "models.python.trust"}
 

@@ -52,20 +52,20 @@ def test_a_table_is_begun_where_there_is_none(tool, tmp_path):
 
 def test_in_the_gallery_a_note_stands_on_a_line_of_its_own(tool):
     explanation = explain(load_model("bundled:watermark"), np.zeros((64, 64, 3), np.uint8))
-    told = replace(explanation, diagnostics={"samples": 50.0, "gap": 0.5}, notes=("First.", "Second."))
+    reported = replace(explanation, diagnostics={"samples": 50.0, "gap": 0.5}, notes=("First.", "Second."))
     row = tool("gallery").row
-    assert row("gradient", told).endswith(" | samples 50, gap 0.5<br>First.<br>Second. |")
-    assert row("gradient", replace(told, diagnostics={})).endswith(" | First.<br>Second. |")
+    assert row("gradient", reported).endswith(" | samples 50, gap 0.5<br>First.<br>Second. |")
+    assert row("gradient", replace(reported, diagnostics={})).endswith(" | First.<br>Second. |")
 
 
 def test_what_random_weights_leave_is_counted_and_its_range_told(tool):
     calibrate = tool("calibrate")
-    found = [
+    result = [
         (0, "gradient", 0.5, -0.25, "good"),
         (1, "gradient", 0.25, 0, "good"),
         (1, "occlusion", 0.75, 0.5, "bad"),
     ]
-    lines = calibrate.page([calibrate.Left("small", *each) for each in found]).splitlines()
+    lines = calibrate.page([calibrate.Left("small", *each) for each in result]).splitlines()
     assert "| Gradient (`gradient`) | 0.25 to 0.50 | -0.25 to 0.00 | 2 | 0 | 0 |" in lines
     assert "| Occlusion (`occlusion`) | 0.75 to 0.75 | 0.50 to 0.50 | 0 | 0 | 1 |" in lines
     (small,) = (line for line in lines if line.startswith("| `small`"))

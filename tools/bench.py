@@ -139,8 +139,8 @@ def memory(source: str, preprocessing: str | None) -> list[bool]:
     """Peak memory of methods that may take any number of samples, masks or steps: of few, and of many."""
 
     def peak(method: str, options: dict[str, object]) -> float:
-        said = {"source": source, "preprocessing": preprocessing, "method": method, "options": options}
-        return float(_python(_MEMORY.format(**said)).split()[-1])
+        given = {"source": source, "preprocessing": preprocessing, "method": method, "options": options}
+        return float(_python(_MEMORY.format(**given)).split()[-1])
 
     results = []
     for method, counted, few, many in COUNTED:

@@ -48,9 +48,9 @@ def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]
     def ask(name: str, x: Any, *rest: Any, **options: Any) -> Any:
         seen.append(partial(_again, calls[name], x.shape, rest, options))
         before = len(seen)
-        found = calls[name](x, *rest, **options)
+        result = calls[name](x, *rest, **options)
         del seen[before:]  # what the model asks of itself on the way
-        return found
+        return result
 
     for name in names:
         setattr(model, name, partial(ask, name))

@@ -63,25 +63,25 @@ class Panel:
 
     def __init__(self, viewer: napari.Viewer, source: str, preprocessing: str) -> None:
         _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
-        self._inspection, self._source = panel.inspection, source
+        self._session, self._source = panel.session, source
         self._settings = Settings(preprocessing=preprocessing or None)
 
     def first(self) -> None:
         """Ask for the first map."""
-        self._inspection.open_model(self._source, self._settings)
-        self._inspection.explain()
+        self._session.open_model(self._source, self._settings)
+        self._session.explain()
 
     def there(self) -> bool:
         """Whether the first map is shown."""
-        return self._inspection.explanation is not None
+        return self._session.explanation is not None
 
     def ready(self) -> bool:
         """Whether the other classes are known."""
-        return len(self._inspection.known()) >= 5
+        return len(self._session.known()) >= 5
 
     def switch(self, number: int) -> None:
         """Show another class."""
-        self._inspection.step_class(1 if number % 8 < 4 else -1)
+        self._session.step_class(1 if number % 8 < 4 else -1)
 
 
 class Napari:

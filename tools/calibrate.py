@@ -152,11 +152,13 @@ def measure(network: Network, folder: Path, count: int) -> Iterator[Left]:
     for (number, picture), method in product(enumerate(pictures), MEASURED):
         explanation = explain(model, picture, method=method)
         for seed in SEEDS:
-            found = check(model, picture, explanation, CHECK, options={CHECK: {"seed": seed}}).findings[CHECK]
-            print(f"{network.source} {method} {seed}: {found.verdict}", flush=True)
-            if found.figures:
-                upper, end = found.figures["similarity, upper half"], found.figures["similarity at the end"]
-                yield Left(network.source, number, method, upper, end, found.level or "")
+            result = check(model, picture, explanation, CHECK, options={CHECK: {"seed": seed}}).findings[
+                CHECK
+            ]
+            print(f"{network.source} {method} {seed}: {result.verdict}", flush=True)
+            if result.figures:
+                upper, end = result.figures["similarity, upper half"], result.figures["similarity at the end"]
+                yield Left(network.source, number, method, upper, end, result.level or "")
 
 
 def row(method: str, lefts: Sequence[Left]) -> str:

@@ -52,12 +52,12 @@ better. It says why raw maps are kept: on scales of their own all of these look 
 def maps(model: str, target: str, photo: NDArray[np.uint8], methods: list[str]) -> dict[str, Explanation]:
     """Explain the photo with every method that the model can answer."""
     network = load_model(model)
-    found = {}
+    result = {}
     for name in methods:
         if METHODS[name].needs in network.info.gives:
-            found[name] = explain(network, photo, target, name)
-            print(name, found[name].total, flush=True)
-    return found
+            result[name] = explain(network, photo, target, name)
+            print(name, result[name].total, flush=True)
+    return result
 
 
 def reduced(explanation: Explanation) -> NDArray[np.float32]:
@@ -89,16 +89,16 @@ def tile(photo: NDArray[np.uint8], explanation: Explanation | None, ends: tuple[
     return middle.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
-def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared: bool) -> Image.Image:
+def sheet(photo: NDArray[np.uint8], result: Mapping[str, Explanation], *, shared: bool) -> Image.Image:
     """All tiles with their titles, the bare photo first."""
-    highest = {name: limits([reduced(explanation)], Display())[1] for name, explanation in found.items()}
+    highest = {name: limits([reduced(explanation)], Display())[1] for name, explanation in result.items()}
     strongest = max(highest.values())
     tiles = [("Photo", tile(photo, None, (0, 1)))]
-    for name, explanation in found.items():
+    for name, explanation in result.items():
         weaker = f"\n1 / {strongest / highest[name]:.2g}" if shared else ""
         ends = (0.0, strongest if shared else highest[name])
-        words = explanation.title.replace("×", "x")  # which Pillow's font lacks
-        tiles.append((words + weaker, tile(photo, explanation, ends)))
+        sentence = explanation.title.replace("×", "x")  # which Pillow's font lacks
+        tiles.append((sentence + weaker, tile(photo, explanation, ends)))
     lines = -(-len(tiles) // COLUMNS)
     above = TITLE + LINE * shared
     page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, lines * (SIDE + above) + GAP), GROUND)
@@ -112,11 +112,11 @@ def sheet(photo: NDArray[np.uint8], found: Mapping[str, Explanation], *, shared:
 
 def row(name: str, explanation: Explanation) -> str:
     """A line of the table."""
-    said = [
+    given = [
         f"{key} {value:{'.0f' if value > 99 else '.2g'}}" for key, value in explanation.diagnostics.items()
     ]
     highest = limits([reduced(explanation)], Display())[1]
-    says = "<br>".join(filter(None, [", ".join(said), *explanation.notes]))
+    says = "<br>".join(filter(None, [", ".join(given), *explanation.notes]))
     return f"| {explanation.title} (`{name}`) | {highest:.2g} | {explanation.total} | {says} |"
 
 
@@ -130,11 +130,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=shown, default=shown)
     chosen = parser.parse_args()
     photo = chelsea()
-    found = maps(chosen.model, chosen.target, photo, chosen.only)
-    sheet(photo, found, shared=False).save(chosen.folder / "gallery.png", optimize=True)
-    sheet(photo, found, shared=True).save(chosen.folder / "gallery_shared.png", optimize=True)
-    rows = "\n".join(row(name, explanation) for name, explanation in found.items())
-    label = next(iter(found.values())).label
+    result = maps(chosen.model, chosen.target, photo, chosen.only)
+    sheet(photo, result, shared=False).save(chosen.folder / "gallery.png", optimize=True)
+    sheet(photo, result, shared=True).save(chosen.folder / "gallery_shared.png", optimize=True)
+    rows = "\n".join(row(name, explanation) for name, explanation in result.items())
+    label = next(iter(result.values())).label
     page = PAGE.format(model=chosen.model, label=label, rows=rows)
     (chosen.folder / "gallery.md").write_text(page, encoding="utf-8")
 

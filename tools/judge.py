@@ -111,7 +111,7 @@ def row(method: str, verdict: Verdict) -> str:
 def rows_of(file: Path) -> dict[str, str]:
     """The lines that a file has already, by method; none of methods that are no more."""
     text = file.read_text("utf-8") if file.exists() else ""
-    return {found[1]: found[0] for found in ROW.finditer(text) if found[1] in METHODS}
+    return {result[1]: result[0] for result in ROW.finditer(text) if result[1] in METHODS}
 
 
 def table(rows: Mapping[str, str]) -> str:

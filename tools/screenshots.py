@@ -36,8 +36,8 @@ def opened() -> tuple[napari.Viewer, SaliencyPanel]:
 
 def explained(panel: SaliencyPanel) -> None:
     """Wait until the map is there."""
-    inspection = panel.inspection
-    wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
+    session = panel.session
+    wait_until(lambda: session.explanation is not None and session.progress is None, panel)
 
 
 def save(viewer: napari.Viewer, panel: SaliencyPanel, path: Path) -> None:
@@ -64,10 +64,10 @@ def watermark(folder: Path) -> None:
     for data, attributes, kind in samples.watermark():
         getattr(viewer, f"add_{kind}")(data, **attributes)
     viewer.layers[-1].visible = False  # the masks
-    panel.viewing.choose(viewer.layers[0])
+    panel.controller.choose(viewer.layers[0])
     panel.choose_model("bundled:watermark")
     panel.method.choose("smoothgrad")
-    panel.inspection.explain()
+    panel.session.explain()
     explained(panel)
     viewer.reset_view()
     wait_until(lambda: True, panel)

@@ -88,25 +88,25 @@ def check(
     if not isinstance(explanation, Explanation):
         raise TypeError(f"the third argument is a map from explain, not {in_words(explanation)}")
     options = options or {}
-    seen = prepared_for(model.info, image, region)
-    drawn = None if region is None else seen.region
-    _check_same(model.info, seen, explanation)
+    preview = prepared_for(model.info, image, region)
+    drawn = None if region is None else preview.region
+    _check_same(model.info, preview, explanation)
     left_out: dict[str, str] = {}
     asked = checks is not None
     if checks is None:
-        checks, unaffordable = plan(model.info, seen.x.shape[:-1], explanation.total)
+        checks, unaffordable = plan(model.info, preview.x.shape[:-1], explanation.total)
         left_out.update(unaffordable)
     names = [checks] if isinstance(checks, str) else list(checks)
     for name in [*names, *options]:
         find_check(name).complete(options.get(name, {}))
-    _check_same_picture(model, seen.x, explanation)
+    _check_same_picture(model, preview.x, explanation)
     findings = {}
     for name in names:
-        found = examine(
-            model, seen.x, explanation, name, options.get(name, {}), picture=seen.picture, region=drawn
+        result = examine(
+            model, preview.x, explanation, name, options.get(name, {}), picture=preview.picture, region=drawn
         )
         try:
-            *_, findings[name] = found if asked else affordable(found)
+            *_, findings[name] = result if asked else affordable(result)
         except TooLongError as error:
             left_out[name] = str(error)
     return Report(findings, left_out)
@@ -156,14 +156,14 @@ def _check_same_picture(model: Model, x: Array, explanation: Explanation) -> Non
         raise ValueError("the map is of another picture: the model says something else of this one")
 
 
-def _check_same(info: ModelInfo, seen: Prepared, explanation: Explanation) -> None:
+def _check_same(info: ModelInfo, preview: Prepared, explanation: Explanation) -> None:
     """Refuse what is no map, and a map of another model or of a picture of another size."""
     if explanation.shows != "map":
         raise ValueError(f"{explanation.title} gives no map of the picture that could be true or not")
     if explanation.provenance.get("fingerprint") != info.fingerprint:
         raise ValueError(f"the map is not one of {info.name}, as it is now: explain the picture again")
-    space = seen.x.shape[:-1]
-    place = seen.placement.coarser(space, explanation.values.shape[: len(space)])
+    space = preview.x.shape[:-1]
+    place = preview.placement.coarser(space, explanation.values.shape[: len(space)])
     if place != explanation.placement:
         raise ValueError(
             "the map does not lie where this picture's would: give the picture that was explained"

@@ -98,7 +98,7 @@ def explain_batch(
         A region of each picture.
     """
     check_model(model)
-    found: list[Explanation] = []
+    result: list[Explanation] = []
     for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
         x = np.stack([prepared.x for prepared, _ in some])
         where = [_region(*one) for one in some]
@@ -113,8 +113,8 @@ def explain_batch(
             for (prepared, target), prediction, region in zip(some, predictions, where, strict=True)
         ]
         *_, last = answers(model, x, questions, method, options)
-        found += last
-    return found
+        result += last
+    return result
 
 
 def _region(prepared: Prepared, target: object) -> Region | None:
@@ -257,8 +257,8 @@ def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) ->
     for missing in sorted(method.needed(options) - info.gives):
         able = [METHODS[name] for name in wrappable()] if method.wraps else METHODS.values()
         others = ", ".join(f"{m.title} ({m.id})" for m in able if m.needs in info.gives)
-        inside = "one inside that does not, " if method.wraps else ""
-        raise ModelError(f"{method.title} {info.lacks(missing)}: choose {inside}{others}")
+        wrapped = "one inside that does not, " if method.wraps else ""
+        raise ModelError(f"{method.title} {info.lacks(missing)}: choose {wrapped}{others}")
 
 
 def find_method(name: str) -> Method:
@@ -318,8 +318,8 @@ class _Answer:
 def _title(method: Method, options: Mapping[str, Any]) -> str:
     """Name a method, as in ``SmoothGrad of Grad-CAM``; of its usual method a wrapper has the paper's name alone."""
     wraps = [option for option in method.options if option.constraints.get("choices") == "methods"]
-    inside = [METHODS[options[o.name]].title for o in wraps if options[o.name] != o.default]
-    return " of ".join([method.title, *inside])
+    wrapped = [METHODS[options[o.name]].title for o in wraps if options[o.name] != o.default]
+    return " of ".join([method.title, *wrapped])
 
 
 def _even_note(x: Array) -> tuple[str, ...]:
@@ -367,10 +367,10 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {}
+    result = {}
     for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime", "captum"):
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            result[package] = "not installed"
+    return result

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_saliency.core.types import Prediction
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.widgets.panel import SaliencyPanel
 
 MODEL, METHOD = "bundled:photos", "grad_cam"
@@ -43,14 +43,14 @@ def run(screenshot: Path | None) -> None:
     viewer = napari.Viewer()
     make_large(viewer)
     _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
-    inspection = panel.inspection
-    _announce(inspection)
+    session = panel.session
+    _announce(session)
     open_demo(viewer, panel)
     QTimer.singleShot(0, viewer.reset_view)  # when the window has its size
     if screenshot is None:
         napari.run()
         return
-    wait_until(lambda: inspection.explanation is not None and inspection.progress is None, panel)
+    wait_until(lambda: session.explanation is not None and session.progress is None, panel)
     close_notifications(panel)
     viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
     viewer.close()
@@ -78,7 +78,7 @@ def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:
         viewer.add_image(data, **attributes)
     panel.choose_model(MODEL)
     panel.method.choose(METHOD)
-    panel.inspection.explain()
+    panel.session.explain()
 
 
 def wait_until(condition: Callable[[], bool], panel: SaliencyPanel, seconds: float = PATIENCE) -> None:
@@ -89,22 +89,22 @@ def wait_until(condition: Callable[[], bool], panel: SaliencyPanel, seconds: flo
     while not condition():
         QApplication.processEvents()
         time.sleep(0.005)
-        status = panel.inspection.model
+        status = panel.session.model
         if status.phase is Phase.FAILED or time.monotonic() > end:
-            sys.exit(f"the demo did not come to its end: {status.words}")
+            sys.exit(f"the demo did not come to its end: {status.description}")
     for _ in range(50):  # let what has changed be painted
         QApplication.processEvents()
         time.sleep(0.01)
 
 
-def _announce(inspection: Inspection) -> None:
+def _announce(session: Session) -> None:
     """Print the top classes as soon as they are known, once."""
 
-    def say(prediction: Prediction | None) -> None:
+    def on_prediction(prediction: Prediction | None) -> None:
         if prediction is None:
             return
-        inspection.prediction_changed.disconnect(say)
+        session.prediction_changed.disconnect(on_prediction)
         lines = [f"{MODEL} says:", *(f"  {row.probability:6.1%}  {row.label}" for row in prediction.top(5))]
         print("\n".join(lines), flush=True)  # noqa: T201 - who runs the demo reads the terminal
 
-    inspection.prediction_changed.connect(say)
+    session.prediction_changed.connect(on_prediction)

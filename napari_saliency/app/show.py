@@ -55,20 +55,20 @@ def layers(
     """Make the layers that `show` shows, from the lowest to the highest."""
     pixels = as_pixels(image)
     name = Path(image).stem if isinstance(image, (str, Path)) else "picture"
-    found: list[Layer] = [
+    result: list[Layer] = [
         (pixels, {"name": name, "rgb": pixels.ndim == 3 and pixels.shape[2] in (3, 4)}, "image")
     ]
     for number, explanation in enumerate(explanations, 1):
         data, own, kind = explanation.to_layer(display)
-        found.append((data, {**own, "visible": number == len(explanations), **attributes}, kind))
-    return found
+        result.append((data, {**own, "visible": number == len(explanations), **attributes}, kind))
+    return result
 
 
-def view(shown: list[Layer]) -> None:
+def view(displayed: list[Layer]) -> None:
     """Open a window with layers, and wait until it is closed."""
     import napari
 
     viewer = napari.Viewer()
-    for data, attributes, _ in shown:
+    for data, attributes, _ in displayed:
         viewer.add_image(data, **attributes)
     napari.run()

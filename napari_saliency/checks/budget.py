@@ -80,7 +80,5 @@ def _refuse_if_long(finding: Finding, spent: float, since: _Mark) -> None:
     left = (spent - since.seconds) * (finding.total - finding.done) / more if more else math.inf
     tried = since.seconds and spent - since.seconds >= TRIAL
     if left > TRIAL and (spent > MOST_SECONDS or (tried and spent + left > MOST_SECONDS)):
-        words = f"more than {spent:.0f}" if math.isinf(left) else f"about {spent + left:.0f}"
-        raise TooLongError(
-            f"It would take {words} seconds; what is run unasked takes at most {MOST_SECONDS}."
-        )
+        text = f"more than {spent:.0f}" if math.isinf(left) else f"about {spent + left:.0f}"
+        raise TooLongError(f"It would take {text} seconds; what is run unasked takes at most {MOST_SECONDS}.")

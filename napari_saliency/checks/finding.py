@@ -131,7 +131,7 @@ class Subject:
         """How many of its pixels are the picture's."""
         return self.picture.size if self.picture else math.prod(self.space)
 
-    def shown(self, space: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    def visible(self, space: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Which pixels of a map of a size show some of the picture, (*space) bool."""
         if self.picture is None:
             return np.ones(space, bool)

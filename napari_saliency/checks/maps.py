@@ -38,8 +38,8 @@ def relevance(subject: Subject) -> tuple[Array, str]:
 
 def magnitude(values: Array, axes: int) -> Array:
     """Largest magnitude of each pixel's channels, (*space) float32."""
-    found = np.abs(values)
-    return found if values.ndim == axes else np.asarray(found.max(axis=-1), np.float32)
+    result = np.abs(values)
+    return result if values.ndim == axes else np.asarray(result.max(axis=-1), np.float32)
 
 
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
@@ -53,14 +53,14 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     return float((first * second).sum() / size) if size else 0.0
 
 
-def similarity(one: Array, other: Array, shown: npt.NDArray[np.bool_]) -> float:
+def similarity(one: Array, other: Array, visible: npt.NDArray[np.bool_]) -> float:
     """Rank correlation of two maps, of the places that tell something, -1 to 1.
 
     Parameters
     ----------
     one, other : (*space) or (*space, C) float32
         The maps.
-    shown : (*space) bool
+    visible : (*space) bool
         Places of the picture; what lies beside it is left out.
 
     Notes
@@ -69,11 +69,11 @@ def similarity(one: Array, other: Array, shown: npt.NDArray[np.bool_]) -> float:
     network has 0, and a picture with an even ground would make any two maps alike. They count
     where fewer than `FEW` others are left.
     """
-    first, second = one[shown], other[shown]
-    told = ((first != 0) | (second != 0)).reshape(len(first), -1).any(axis=1)
-    if np.count_nonzero(told) < FEW:
+    first, second = one[visible], other[visible]
+    differing = ((first != 0) | (second != 0)).reshape(len(first), -1).any(axis=1)
+    if np.count_nonzero(differing) < FEW:
         return spearman(first, second)
-    return spearman(first[told], second[told])
+    return spearman(first[differing], second[differing])
 
 
 def _ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -105,8 +105,8 @@ def on_grid(values: Array, space: tuple[int, ...]) -> Array:
     space : tuple of int
         Size of the grid; a map of this size is returned as it is.
     """
-    (found,) = upsampled(values[None], space)
-    return np.asarray(found, np.float32)
+    (result,) = upsampled(values[None], space)
+    return np.asarray(result, np.float32)
 
 
 def trapezoid(y: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

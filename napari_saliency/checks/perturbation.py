@@ -111,18 +111,18 @@ def insertion(
 
 def _along(subject: Subject, how: _Curves) -> Iterator[Finding]:
     values, note = relevance(subject)
-    ranks = _ranks(on_grid(values, subject.space)[subject.shown(subject.space)], how)
+    ranks = _ranks(on_grid(values, subject.space)[subject.visible(subject.space)], how)
     how = how._replace(fill=_fill(subject, how))
     empty = empty_picture(subject.model, subject.x, cast("Empty", how.fill))
     stages = [(order, step) for order in range(how.orders + 1) for step in range(how.steps + 1)]
-    found = np.full((how.orders + 1, how.steps + 1), np.nan)
+    result = np.full((how.orders + 1, how.steps + 1), np.nan)
     notes = (note, f"Pixels {'are put into' if how.inserting else 'give way to'}: {_in_words(how.fill)}.")
     for begin, stop in chunks(len(stages), 1, subject.model.info.together(subject.space)):
-        found.ravel()[begin:stop] = _measured(subject, empty, ranks, stages[begin:stop], how)
-        so_far = Finding(stop, len(stages), curves=_drawn(found, _number(subject, how)), notes=notes)
+        result.ravel()[begin:stop] = _measured(subject, empty, ranks, stages[begin:stop], how)
+        so_far = Finding(stop, len(stages), curves=_drawn(result, _number(subject, how)), notes=notes)
         if stop < len(stages):
             yield so_far
-    yield _judged(so_far, found, how)
+    yield _judged(so_far, result, how)
 
 
 def _fill(subject: Subject, how: _Curves) -> Fill:
@@ -157,9 +157,9 @@ def _measured(
     """Score of each stage: of an order, after so many steps."""
     model, count = subject.model, ranks.shape[1]
     pictures, gone = subject.x.repeat(len(stages), axis=0), np.zeros(subject.space, bool)
-    shown = subject.shown(subject.space)  # what lies around the picture has no turn
+    visible = subject.visible(subject.space)  # what lies around the picture has no turn
     for picture, (order, step) in zip(pictures, stages, strict=True):
-        gone[shown] = (ranks[order] < round(step * count / how.steps)) != how.inserting
+        gone[visible] = (ranks[order] < round(step * count / how.steps)) != how.inserting
         picture[gone] = empty[0][gone]
     drawn: Score = "probability" if _number(subject, how) == "probability" else "logit"
     targets = Targets(subject.targets.weights, drawn)
@@ -168,35 +168,33 @@ def _measured(
 
 def _number(subject: Subject, how: _Curves) -> str:
     """Name what is drawn of the target; of one that decreases it is the quantity with its sign turned."""
-    return "score" if subject.model.info.ending == "quantity" else how.score
+    return "score" if subject.model.info.activation == "quantity" else how.score
 
 
-def _drawn(found: np.ndarray[Any, np.dtype[np.float64]], number: str) -> tuple[Curve, ...]:
+def _drawn(result: np.ndarray[Any, np.dtype[np.float64]], number: str) -> tuple[Curve, ...]:
     """The map's curve and the mean of the random ones, as far as they go."""
     line = partial(Curve, across="share of pixels", up=number)
-    shares = np.linspace(0, 1, found.shape[1], dtype=np.float32)
-    known = ~np.isnan(found[0])
-    curves = [line("map", shares[known], found[0, known].astype(np.float32))]
-    complete = found[1:][~np.isnan(found[1:]).any(axis=1)]
+    shares = np.linspace(0, 1, result.shape[1], dtype=np.float32)
+    known = ~np.isnan(result[0])
+    curves = [line("map", shares[known], result[0, known].astype(np.float32))]
+    complete = result[1:][~np.isnan(result[1:]).any(axis=1)]
     if len(complete):
         mean, spread = complete.mean(0).astype(np.float32), complete.std(0).astype(np.float32)
         curves.append(line("random order", shares, mean, spread))
     return tuple(curves)
 
 
-def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: _Curves) -> Finding:
-    areas = trapezoid(found)
+def _judged(so_far: Finding, result: np.ndarray[Any, np.dtype[np.float64]], how: _Curves) -> Finding:
+    areas = trapezoid(result)
     area, others = float(areas[0]), areas[1:]
     random, spread = float(others.mean()), float(others.std(ddof=1))
-    whole, empty = (found[0, -1], found[0, 0]) if how.inserting else (found[0, 0], found[0, -1])
+    whole, empty = (result[0, -1], result[0, 0]) if how.inserting else (result[0, 0], result[0, -1])
     gain, room = (area - random, whole - random) if how.inserting else (random - area, random - empty)
     way, fill = whole - empty, _in_words(how.fill)
     figures = {"area": area, "random area": random, "random spread": spread}
-    if way <= FLAT * np.abs(found).max():
-        words = (
-            f"The score is about as high without the picture (fill: {fill}): this fill tells nothing here."
-        )
-        return replace(so_far, figures=figures).judged("not applicable", words)
+    if way <= FLAT * np.abs(result).max():
+        text = f"The score is about as high without the picture (fill: {fill}): this fill tells nothing here."
+        return replace(so_far, figures=figures).judged("not applicable", text)
     ended = replace(so_far, figures=figures | {"gain": float(gain / way)})
     better = (areas[0] > others if how.inserting else areas[0] < others).all()
     numbers = f"fill: {fill}; area {area:.2g}, at random {random:.2g}\u00a0±\u00a0{spread:.1g}"
@@ -204,10 +202,10 @@ def _judged(so_far: Finding, found: np.ndarray[Any, np.dtype[np.float64]], how: 
     if gain >= CLEAR * way and better:
         return ended.judged("good", f"The score {verb} sooner than at random ({numbers}).")
     if room < ROOM * way:
-        words = (
+        text = (
             f"The score {verb} at once whichever pixels come first ({numbers}): this fill tells nothing here."
         )
-        return ended.judged("not applicable", words)
+        return ended.judged("not applicable", text)
     if gain > 0:
         return ended.judged("doubtful", f"The score {verb} hardly sooner than at random ({numbers}).")
     return ended.judged(

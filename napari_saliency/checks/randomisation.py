@@ -58,14 +58,14 @@ def model_randomisation(
     model's matter; see `models.Model.cascade`.
     """
     original, note = relevance(subject)
-    shown = subject.shown(original.shape)
+    visible = subject.visible(original.shape)
     shares, alike, finding = [0.0], [1.0], Finding(0, steps * PARTS, notes=(note,))
     with closing(subject.model.cascade(steps, seed)) as stages:
         for number, stage in enumerate(stages, 1):
             finding = replace(finding, total=min(steps, stage.total) * PARTS)
             values = yield from subject.again(finding, model=stage.model)
             shares.append(stage.done / stage.total)
-            alike.append(similarity(original, relevance(replace(subject, values=values))[0], shown))
+            alike.append(similarity(original, relevance(replace(subject, values=values))[0], visible))
             points = np.array(shares, np.float32), np.array(alike, np.float32)
             curve = Curve("map", *points, across="layers randomised", up="similarity")
             finding = replace(finding, done=number * PARTS, curves=(curve,))
@@ -148,10 +148,10 @@ def class_randomisation(
         yield Finding(1, 1).judged("not applicable", MIRRORED)
         return
     finding, alike = Finding(0, len(chosen) * PARTS), []
-    shown = subject.shown(subject.values.shape[: len(subject.space)])
+    visible = subject.visible(subject.values.shape[: len(subject.space)])
     for number, index in enumerate(chosen.tolist(), 1):
         values = yield from subject.again(finding, targets=_of_class(subject, index))
-        alike.append(similarity(subject.values, values, shown))
+        alike.append(similarity(subject.values, values, visible))
         named = {f"similarity to {info.labels[index]}": alike[-1]}
         finding = replace(finding, done=number * PARTS, figures={**finding.figures, **named})
         if not finding.complete:
@@ -169,17 +169,17 @@ def _of_classes(finding: Finding, alike: list[float], others: str) -> Finding:
     if mean >= NEARLY:
         return finding.judged("doubtful", f"{others} nearly the same map (similarity {mean:.2f}).")
     if size >= NEARLY:
-        words = f"{others} nearly the same map but for its sign (similarity ±{size:.2f})"
-        return finding.judged("doubtful", f"{words}: where that is not shown, it does not tell why this one.")
+        text = f"{others} nearly the same map but for its sign (similarity ±{size:.2f})"
+        return finding.judged("doubtful", f"{text}: where that is not shown, it does not tell why this one.")
     return finding.judged("good", f"{others} other maps (similarity {mean:.2f}).")
 
 
 def _is_mirrored(subject: Subject) -> bool:
     """Whether what is explained is the other one of two classes, turned, whatever the picture."""
     info = subject.model.info
-    if len(info.labels) != 2 or info.ending == "quantity":
+    if len(info.labels) != 2 or info.activation == "quantity":
         return False
-    if info.ending == "softmax":  # p and 1 − p
+    if info.activation == "softmax":  # p and 1 − p
         return subject.targets.score != "logit" or not info.logits
     scores = subject.model.scores(subject.x)  # one output stands for both: −z and z
     return bool(np.array_equal(scores[..., 0], -scores[..., 1]))

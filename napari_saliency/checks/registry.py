@@ -177,12 +177,12 @@ def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
     if info.work:
         most = min(most, int(MOST_WORK / (info.work * math.prod(space))))
     left_out = {}
-    for found in CHECKS.values():
-        runs = found.runs(map_runs)
-        if found.needs and found.needs not in info.gives:
-            left_out[found.id] = f"{info.name} keeps its weights to itself: they cannot be made random."
+    for result in CHECKS.values():
+        runs = result.runs(map_runs)
+        if result.needs and result.needs not in info.gives:
+            left_out[result.id] = f"{info.name} keeps its weights to itself: they cannot be made random."
         elif runs > most:
-            left_out[found.id] = (
+            left_out[result.id] = (
                 f"It would run the model about {runs:,} times, more than the {most:,} that are run unasked."
             )
     return Plan(tuple(name for name in CHECKS if name not in left_out), left_out)

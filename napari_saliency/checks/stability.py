@@ -61,10 +61,10 @@ def max_sensitivity(
         if not finding.complete:
             yield finding
     largest = max(changes)
-    words = f"changes by up to {largest:.0%} when pixels change by {radius:.1%}"
+    text = f"changes by up to {largest:.0%} when pixels change by {radius:.1%}"
     if largest <= STEADY:
-        yield finding.judged("good", f"The map is steady: it {words}.")
+        yield finding.judged("good", f"The map is steady: it {text}.")
     elif largest <= UNSTEADY:
-        yield finding.judged("doubtful", f"The map is unsteady: it {words}.")
+        yield finding.judged("doubtful", f"The map is unsteady: it {text}.")
     else:
-        yield finding.judged("bad", f"The map is chance: it {words}. Averaging over noise may help.")
+        yield finding.judged("bad", f"The map is chance: it {text}. Averaging over noise may help.")

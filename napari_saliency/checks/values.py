@@ -47,8 +47,8 @@ def completeness_gap(subject: Subject) -> Iterator[Finding]:
         return
     finding = Finding(1, 1, {"gap": float(gap)})
     if gap <= CLOSE:
-        words = f"{gap:.1%}" if gap >= 0.001 else "less than 0.1%"
-        yield finding.judged("good", f"The contributions add up to the score, but for {words}.")
+        text = f"{gap:.1%}" if gap >= 0.001 else "less than 0.1%"
+        yield finding.judged("good", f"The contributions add up to the score, but for {text}.")
     else:
         level: Level = "doubtful" if gap <= FAR else "bad"
         yield finding.judged(
@@ -60,7 +60,7 @@ def completeness_gap(subject: Subject) -> Iterator[Finding]:
 def sparseness(subject: Subject) -> Iterator[Finding]:
     """Whether the map points anywhere, or at everything: the Gini index of its magnitudes."""
     sizes = magnitude(subject.values, len(subject.space))
-    index = gini(sizes[subject.shown(sizes.shape)])
+    index = gini(sizes[subject.visible(sizes.shape)])
     finding = Finding(1, 1, {"Gini index": index})
     if index < NOISE:
         yield finding.judged("doubtful", f"The map is spread as evenly as noise (Gini index {index:.2f}).")
@@ -85,26 +85,26 @@ def mass(subject: Subject) -> Iterator[Finding]:
         return
     inside, area = _inside(region, values.shape), region.size / subject.size
     positive = np.maximum(values, 0)
-    found = {
+    result = {
         "mass": _share(positive, inside),
         "mass of magnitudes": _share(magnitude(subject.values, values.ndim), inside),
         "area": area,
     }
-    words = f"{found['mass']:.0%} of the map in {area:.0%} of the picture"
+    text = f"{result['mass']:.0%} of the map in {area:.0%} of the picture"
     if subject.picture:
-        beside = found["mass beside the picture"] = 1 - _share(
+        beside = result["mass beside the picture"] = 1 - _share(
             positive, _inside(subject.picture, values.shape)
         )
-        words += f", {beside:.0%} in the black around it"
-    finding = Finding(1, 1, found, notes=(note,))
+        text += f", {beside:.0%} in the black around it"
+    finding = Finding(1, 1, result, notes=(note,))
     if area == 1:
         yield finding.judged("not applicable", WHOLE)
-    elif found["mass"] >= min(CONCENTRATED * area, (1 + area) / 2):
-        yield finding.judged("good", f"The map lies in the region: {words}.")
-    elif found["mass"] > EVEN * area:
-        yield finding.judged("doubtful", f"The map favours the region a little: {words}.")
+    elif result["mass"] >= min(CONCENTRATED * area, (1 + area) / 2):
+        yield finding.judged("good", f"The map lies in the region: {text}.")
+    elif result["mass"] > EVEN * area:
+        yield finding.judged("doubtful", f"The map favours the region a little: {text}.")
     else:
-        yield finding.judged("bad", f"The map lies elsewhere: {words}.")
+        yield finding.judged("bad", f"The map lies elsewhere: {text}.")
 
 
 def _inside(region: Region, space: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

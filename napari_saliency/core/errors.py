@@ -26,5 +26,5 @@ class UntrustedError(ModelError):
         return str(self.args[0])
 
 
-class EndlessError(ModelError):
+class ModelTimeoutError(ModelError):
     """A model does not come to an end; it goes on computing until its process ends."""

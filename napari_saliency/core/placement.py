@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-Inside = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]
+Contains = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]
 """Says of points (P, n) in a picture's pixels which of them lie in a region, (P,)."""
 
 
@@ -76,14 +76,14 @@ class Drawn:
     ----------
     key : hashable
         Equal keys mean equal regions.
-    inside : callable
+    contains : callable
         Says which points (P, n) of the picture lie in it; may read from a slow disk.
     empty : bool
         Whether it is known that none does.
     """
 
     key: Hashable
-    inside: Inside
+    contains: Contains
     empty: bool = False
 
 
@@ -104,13 +104,13 @@ class Region:
 
     @classmethod
     def where(
-        cls, inside: Inside, placement: Placement, shape: tuple[int, ...], picture: Region | None = None
+        cls, contains: Contains, placement: Placement, shape: tuple[int, ...], picture: Region | None = None
     ) -> Self:
         """Ask of each pixel of the model's input whether it lies inside.
 
         Parameters
         ----------
-        inside : callable
+        contains : callable
             Takes points (P, n) in picture pixels, returns (P,) bool.
         placement : Placement
             Where the model's input lies in the picture.
@@ -128,12 +128,12 @@ class Region:
             start + step * np.arange(size)
             for size, step, start in zip(shape, placement.scale, placement.translate, strict=True)
         ]
-        found = inside(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(shape)))
+        result = contains(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(shape)))
         if picture:
-            found = found & picture.mask.ravel()
-        if not found.any():
+            result = result & picture.mask.ravel()
+        if not result.any():
             raise ValueError("the region is empty, as far as the model sees the picture: draw another one")
-        return cls(shape, np.packbits(found).tobytes())
+        return cls(shape, np.packbits(result).tobytes())
 
     @classmethod
     def of_mask(cls, mask: npt.NDArray[np.bool_], placement: Placement, shape: tuple[int, ...]) -> Self:
@@ -163,9 +163,9 @@ def at_points(values: npt.NDArray[Any], points: npt.NDArray[np.float64]) -> npt.
     """Value of the pixel that each point (P, n) lies in; 0 outside."""
     nearest = np.floor(points + 0.5).astype(int)
     within = ((nearest >= 0) & (nearest < values.shape)).all(axis=1)
-    found = np.zeros(len(points), values.dtype)
-    found[within] = values[tuple(nearest[within].T)]
-    return found
+    result = np.zeros(len(points), values.dtype)
+    result[within] = values[tuple(nearest[within].T)]
+    return result
 
 
 def _overlaps(fine: int, coarse: int) -> npt.NDArray[np.float64]:

@@ -55,7 +55,7 @@ class Preprocessing:
         return PREPROCESSINGS[name]
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What is done to a picture's values, in a few words."""
         own = f"(values / {self.divisor:g} - {_listed(self.mean)}) / {_listed(self.std)}"
         return WORDS.get(self.name, own)

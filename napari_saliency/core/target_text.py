@@ -84,12 +84,12 @@ def weights_of(text: str, prediction: Prediction) -> Weights:
             f"nothing is named: give a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
         )
     plain = [_plain(label) for label in prediction.labels]
-    found: dict[int, float] = {}
+    result: dict[int, float] = {}
     guess = _PLAIN_SIGN if any("+" in label for label in plain) else _SIGN_OR_PLUS
     for sign, term in _read(text, frozenset(plain)) or _split(guess, text):
         weight, number = _term(term.strip(), plain, prediction)
-        found[number] = found.get(number, 0.0) + (weight if sign == "+" else -weight)
-    weights = tuple(sorted((number, weight) for number, weight in found.items() if weight))
+        result[number] = result.get(number, 0.0) + (weight if sign == "+" else -weight)
+    weights = tuple(sorted((number, weight) for number, weight in result.items() if weight))
     if not weights:
         raise ValueError(f"nothing is left of {text!r}: all of its weights are 0")
     return weights
@@ -169,8 +169,8 @@ def _near(text: str, plain: list[str], prediction: Prediction) -> list[str]:
     word = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
     inside = [plain[i] for i in prediction.order() if text in plain[i]]
     inside.sort(key=lambda label: word.search(label) is None)
-    found = dict.fromkeys([*inside, *get_close_matches(text, plain, NEAR)])
-    return [prediction.labels[plain.index(label)] for label in found][:NEAR]
+    result = dict.fromkeys([*inside, *get_close_matches(text, plain, NEAR)])
+    return [prediction.labels[plain.index(label)] for label in result][:NEAR]
 
 
 def _plain(label: str) -> str:
@@ -194,8 +194,8 @@ def target_label(target: Target, labels: Sequence[str]) -> str:
     if target.index is not None:
         return f"{labels[target.index]}{arrow}"
     largest = sorted(target.weights, key=lambda pair: -pair[1])[:MOST_TERMS]
-    words = sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
-    return f"({words}){arrow}" if arrow else words
+    text = sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
+    return f"({text}){arrow}" if arrow else text
 
 
 def target_value(target: Target, prediction: Prediction) -> float:

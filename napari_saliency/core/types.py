@@ -31,7 +31,7 @@ Rule = Literal["guided", "deconvnet"]
 Fit = Literal["crop", "stretch", "pad"]
 """How a picture is brought to the model's size: centre crop, stretched, letterboxed."""
 
-Ending = Literal["softmax", "sigmoid", "quantity"]
+OutputActivation = Literal["softmax", "sigmoid", "quantity"]
 """How logits become probabilities: classes exclude each other, or do not; quantities have none."""
 
 Needs = Literal["scores", "gradient", "tap", "propagate", "cascade"]

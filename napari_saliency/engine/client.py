@@ -37,7 +37,7 @@ def timer(post: Post) -> Later:
     return later
 
 
-class ThreadLink:
+class BackgroundThread:
     """Runs calls in a thread and brings their answers to the window's thread.
 
     Parameters
@@ -66,7 +66,7 @@ class ThreadLink:
         self._thread.submit(function).add_done_callback(lambda done: self._post(partial(answered, done)))
 
 
-class EngineLink:
+class EngineClient:
     """Sends calls to an engine and brings their answers to the window's thread.
 
     Parameters

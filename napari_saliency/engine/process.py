@@ -108,7 +108,7 @@ def is_alive(pid: int) -> bool:
 # In the engine ---------------------------------------------------------------------------------
 
 
-class Answer(Protocol):
+class StepResult(Protocol):
     """What a step gives: an explanation or a finding."""
 
     @property
@@ -123,9 +123,9 @@ class Engine:
     model: Model | None = None
     seen: Model | None = None  # what is asked: the model, or what it looks like inside
     opened: tuple[object, ...] = ()
-    runs: dict[Hashable, Iterator[Answer]] = field(default_factory=dict)
+    runs: dict[Hashable, Iterator[StepResult]] = field(default_factory=dict)
 
-    def open_model(self, source: str, settings: Settings, inside: str = "") -> ModelInfo:
+    def open_model(self, source: str, settings: Settings, viewed_layer: str = "") -> ModelInfo:
         """Open a model in place of the one before; other settings, or a layer, alone do not load it again."""
         from napari_saliency import models
 
@@ -139,7 +139,7 @@ class Engine:
             self.model = self.model.with_settings(settings)
         if settings.size:
             self.model.try_size()
-        self.seen = self.model.inside(inside) if inside else self.model
+        self.seen = self.model.view_layer(viewed_layer) if viewed_layer else self.model
         info, program = self.seen.info, version[-1]
         return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info
 
@@ -154,7 +154,7 @@ class Engine:
         from napari_saliency.api.explain import answers
 
         steps = answers(self._opened_model(), x[None], [question], method, options)
-        self.runs[run] = (found for (found,) in steps)
+        self.runs[run] = (result for (result,) in steps)
         return cast("Explanation", self._step(run))
 
     def check(
@@ -179,7 +179,7 @@ class Engine:
         self.runs[run] = findings if asked else affordable(findings)
         return cast("Finding", self.step(run))
 
-    def step(self, run: Hashable) -> Answer:
+    def step(self, run: Hashable) -> StepResult:
         """Take the next step of a method or check, or as many as are fast; forget it when it is complete or fails.
 
         The clock settles how many steps are answered at once, never what they are.
@@ -192,7 +192,7 @@ class Engine:
             if answer.complete or now + (now - began) >= end:  # another one would be late
                 return answer
 
-    def _step(self, run: Hashable) -> Answer:
+    def _step(self, run: Hashable) -> StepResult:
         steps = self.runs.pop(run)
         answer = next(steps)
         if not answer.complete:
@@ -222,9 +222,9 @@ def warm_up() -> tuple[str, int]:
     return platform.node(), os.getpid()
 
 
-def open_model(source: str, settings: Settings, inside: str = "") -> ModelInfo:
+def open_model(source: str, settings: Settings, viewed_layer: str = "") -> ModelInfo:
     """See `Engine.open_model`."""
-    return _engine().open_model(source, settings, inside)
+    return _engine().open_model(source, settings, viewed_layer)
 
 
 def predict(x: Array, region: Region | None = None) -> Prediction:
@@ -251,7 +251,7 @@ def check(
     return _engine().check(run, x, explanation, name, picture=picture, region=region, asked=asked)
 
 
-def step(run: Hashable) -> Answer:
+def step(run: Hashable) -> StepResult:
     """See `Engine.step`."""
     return _engine().step(run)
 

@@ -31,7 +31,7 @@ def bands(rows: int, bytes_per_row: float) -> Iterator[slice]:
         yield slice(first, min(rows, first + step))
 
 
-class Extent(NamedTuple):
+class DataRange(NamedTuple):
     """Smallest and largest finite value, and how many pixels have others."""
 
     low: float
@@ -41,7 +41,7 @@ class Extent(NamedTuple):
     void: bool = False  # without any finite value
 
     @classmethod
-    def of(cls, picture: Pixels) -> Extent:
+    def of(cls, picture: Pixels) -> DataRange:
         """Measure a picture (h, w, C) or volume (z, y, x, C); of one without finite values both are 0."""
         low, high, nans, infinite = math.inf, -math.inf, 0, 0
         is_float = picture.dtype.kind == "f"
@@ -73,7 +73,7 @@ class Extent(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Levels:
+class IntensityRange:
     """Brings values ``low`` .. ``high`` of a picture to 0 .. 255.
 
     Attributes
@@ -86,7 +86,7 @@ class Levels:
         What NaN are taken as, in the picture's values; used with ``bounds`` only.
     untouched : bool
         Values are the model's own, not 0 to 255.
-    words : tuple of str
+    description : tuple of str
         The same in short sentences.
     flaws : tuple of str
         What of the picture is no number, in short sentences.
@@ -97,7 +97,7 @@ class Levels:
     bounds: Range | None = None
     nan: float = 0
     untouched: bool = False
-    words: tuple[str, ...] = ()
+    description: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
 
     def __call__(self, band: Pixels) -> Pixels:
@@ -118,7 +118,7 @@ class Levels:
         return values.astype(np.float32, copy=False)
 
 
-def find_levels(picture: Pixels, value_range: Range | None, as_they_are: bool) -> Levels:
+def find_intensity_range(picture: Pixels, value_range: Range | None, as_they_are: bool) -> IntensityRange:
     """Decide how a picture's values become 0 to 255.
 
     Parameters
@@ -138,19 +138,19 @@ def find_levels(picture: Pixels, value_range: Range | None, as_they_are: bool) -
     is_float = picture.dtype.kind == "f"
     if value_range is not None:
         low, high = _checked(value_range)
-        extent = Extent.of(picture) if is_float else Extent(low, high)
-        return _described(picture, extent, Levels(low, high, (low, high), low))
+        extent = DataRange.of(picture) if is_float else DataRange(low, high)
+        return _described(picture, extent, IntensityRange(low, high, (low, high), low))
     if picture.dtype == np.uint8:
-        return Levels()
+        return IntensityRange()
     if picture.dtype == bool:
-        return Levels(words=("True taken as white",))
-    extent = Extent.of(picture)
+        return IntensityRange(description=("True taken as white",))
+    extent = DataRange.of(picture)
     if is_float and as_they_are:
         return _untouched(picture, extent)
     whole = not is_float and extent.low >= 0 and extent.high <= 255
     low, high = (0, 255) if whole else extent.natural
     bounds = None if extent.flawless else (low, high)
-    return _described(picture, extent, Levels(low, high, bounds, low))
+    return _described(picture, extent, IntensityRange(low, high, bounds, low))
 
 
 def _checked(value_range: Range) -> Range:
@@ -160,23 +160,25 @@ def _checked(value_range: Range) -> Range:
     return low, high
 
 
-def _untouched(picture: Pixels, extent: Extent) -> Levels:
+def _untouched(picture: Pixels, extent: DataRange) -> IntensityRange:
     bounds = None if extent.flawless else (extent.low, extent.high)
     nan = min(0.0, extent.low)
-    return _described(picture, extent, Levels(0, 255, bounds, nan, untouched=True))
+    return _described(picture, extent, IntensityRange(0, 255, bounds, nan, untouched=True))
 
 
-def _described(picture: Pixels, extent: Extent, levels: Levels) -> Levels:
+def _described(picture: Pixels, extent: DataRange, intensity_range: IntensityRange) -> IntensityRange:
     """Say the same in words."""
-    flaws = tuple(_flaws(picture, extent, f"{levels.nan:g}" if levels.untouched else "black"))
-    return replace(levels, words=(_words(levels, extent),), flaws=flaws)
+    flaws = tuple(
+        _flaws(picture, extent, f"{intensity_range.nan:g}" if intensity_range.untouched else "black")
+    )
+    return replace(intensity_range, description=(_description(intensity_range, extent),), flaws=flaws)
 
 
-def _words(levels: Levels, extent: Extent) -> str:
-    low, high = levels.low, levels.high
+def _description(intensity_range: IntensityRange, extent: DataRange) -> str:
+    low, high = intensity_range.low, intensity_range.high
     if extent.void:
         return VOID
-    if levels.untouched:
+    if intensity_range.untouched:
         return f"values {extent.low:g} to {extent.high:g} taken as they are"
     if low == high:
         return f"all values are {low:g}, taken as black"
@@ -185,7 +187,7 @@ def _words(levels: Levels, extent: Extent) -> str:
     return f"values {low:g} to {high:g} taken as black to white"
 
 
-def _flaws(picture: Pixels, extent: Extent, black: str) -> Iterator[str]:
+def _flaws(picture: Pixels, extent: DataRange, black: str) -> Iterator[str]:
     of = f"of {math.prod(picture.shape[:-1])} pixels"
     if extent.nans:
         yield f"{extent.nans} {of} NaN, taken as {black}"
@@ -212,7 +214,7 @@ def display_range(image: Pixels, contrast_limits: Range) -> Range | None:
     if image.dtype in (np.dtype(bool), np.dtype(np.uint8)) or not image.size:
         return None
     if image.dtype.kind == "f":
-        extent = Extent.of(np.atleast_3d(image))
+        extent = DataRange.of(np.atleast_3d(image))
         if extent.low >= 0 and extent.high <= 255:
             return extent.natural
     low, high = map(float, contrast_limits)

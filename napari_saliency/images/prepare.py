@@ -16,7 +16,15 @@ import numpy as np
 
 from napari_saliency.core.placement import Placement, Region, sized
 from napari_saliency.images.files import AnyImage, as_pixels, load_image
-from napari_saliency.images.intensity import Extent, Levels, Pixels, Range, bands, display_range, find_levels
+from napari_saliency.images.intensity import (
+    DataRange,
+    IntensityRange,
+    Pixels,
+    Range,
+    bands,
+    display_range,
+    find_intensity_range,
+)
 from napari_saliency.images.resize import MOST_PIXELS, fitted, framed
 
 if TYPE_CHECKING:
@@ -48,9 +56,9 @@ class Prepared:
         Model input, preprocessed.
     placement : Placement
         Where the pixels of ``x`` lie in the picture.
-    seen : (H, W, 3) uint8
+    preview : (H, W, 3) uint8
         The same pixels before preprocessing, to look at; of a volume the middle plane.
-    words : tuple of str
+    description : tuple of str
         How the picture was understood, in short sentences; the first is about its size.
     flaws : tuple of str
         Those of them that tell of values that are no numbers.
@@ -62,8 +70,8 @@ class Prepared:
 
     x: Array
     placement: Placement
-    seen: np.ndarray[Any, np.dtype[np.uint8]]
-    words: tuple[str, ...]
+    preview: np.ndarray[Any, np.dtype[np.uint8]]
+    description: tuple[str, ...]
     flaws: tuple[str, ...] = ()
     picture: Region | None = None
     region: Region | None = None
@@ -101,19 +109,19 @@ def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) ->
     """
     _check_preprocessing(spec)
     picture, colours = _coloured(image, spec)
-    levels = find_levels(picture, value_range, spec.preprocessing.name == "none")
+    intensity_range = find_intensity_range(picture, value_range, spec.preprocessing.name == "none")
     frame = framed(picture.shape[:-1], spec)
-    pixels = fitted(picture, frame, levels, spec.channels)
+    pixels = fitted(picture, frame, intensity_range, spec.channels)
     axes = len(spec.shape)
     channels = 1 if np.ndim(image) == axes else np.shape(image)[-1]
-    size = f"{sized(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.words}"
+    size = f"{sized(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.description}"
     middle = ("shown is the middle plane",) if axes == 3 else ()
     return Prepared(
         x=spec.preprocessing(pixels),
         placement=frame.placement,
-        seen=_seen(pixels, levels),
-        words=(size, *middle, *colours, *levels.words, *levels.flaws),
-        flaws=levels.flaws,
+        preview=_seen(pixels, intensity_range),
+        description=(size, *middle, *colours, *intensity_range.description, *intensity_range.flaws),
+        flaws=intensity_range.flaws,
         picture=frame.picture,
     )
 
@@ -139,12 +147,12 @@ def _coloured(image: Pixels, spec: InputSpec) -> tuple[Pixels, tuple[str, ...]]:
             f"a picture of shape {np.shape(image)} has {given} channels, but the model takes {allowed}: "
             "choose some, and put the channels last"
         )
-    words: tuple[str, ...] = ()
+    description: tuple[str, ...] = ()
     if given in (2, 4):
-        picture, words = picture[..., :-1], _alpha_words(picture[..., -1])
+        picture, description = picture[..., :-1], _alpha_words(picture[..., -1])
     if picture.shape[-1] == channels:
-        return picture, words
-    return picture, (*words, "colours taken as grey" if channels == 1 else "grey repeated for RGB")
+        return picture, description
+    return picture, (*description, "colours taken as grey" if channels == 1 else "grey repeated for RGB")
 
 
 def _checked(image: Pixels, axes: int) -> Pixels:
@@ -173,11 +181,11 @@ def _alpha_words(alpha: Pixels) -> tuple[str, ...]:
     return ("alpha ignored",) if any((part != alpha.flat[0]).any() for part in parts) else ()
 
 
-def _seen(pixels: Array, levels: Levels) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _seen(pixels: Array, intensity_range: IntensityRange) -> np.ndarray[Any, np.dtype[np.uint8]]:
     plane = pixels[len(pixels) // 2] if pixels.ndim == 4 else pixels
-    shown = plane[..., :3] if plane.shape[2] >= 3 else plane[..., :1]
-    if levels.untouched:  # these values may lie anywhere, and still there must be something to see
-        low, high = Extent.of(pixels).natural
-        shown = (shown - low) / ((high - low) or 1) * 255
-    grey_or_rgb = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+    rgb = plane[..., :3] if plane.shape[2] >= 3 else plane[..., :1]
+    if intensity_range.untouched:  # these values may lie anywhere, and still there must be something to see
+        low, high = DataRange.of(pixels).natural
+        rgb = (rgb - low) / ((high - low) or 1) * 255
+    grey_or_rgb = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(grey_or_rgb, (*plane.shape[:2], 3)))

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from napari_saliency.core.placement import Placement, Region, sized
-from napari_saliency.images.intensity import Levels, Pixels, Range, bands
+from napari_saliency.images.intensity import IntensityRange, Pixels, Range, bands
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
@@ -42,7 +42,7 @@ class Frame:
         The box, along each axis of space.
     content, size, corner : tuple of int
         As above.
-    words : str
+    description : str
         The same for people, to be said after the picture's size.
     """
 
@@ -51,7 +51,7 @@ class Frame:
     content: Shape
     size: Shape
     corner: Shape
-    words: str
+    description: str
 
     @property
     def placement(self) -> Placement:
@@ -81,14 +81,16 @@ class Frame:
 
 def framed(shape: Shape, spec: InputSpec) -> Frame:
     """Decide what a model sees of a picture of a shape (h, w) or (z, y, x)."""
-    size, fit, words = _size(shape, spec), spec.fit, ""
+    size, fit, description = _size(shape, spec), spec.fit, ""
     if not any(spec.shape) and spec.multiple == 1:  # a model of any size takes any aspect ratio
-        words = "" if size == shape else f", scaled to {sized(size)}{_reason(shape, spec)}"
-        return Frame((0,) * len(shape), shape, size, size, (0,) * len(shape), words)
+        description = "" if size == shape else f", scaled to {sized(size)}{_reason(shape, spec)}"
+        return Frame((0,) * len(shape), shape, size, size, (0,) * len(shape), description)
     starts, stops, content = (0,) * len(shape), shape, size
     if fit == "crop":
         starts, stops = _centre_box(shape, size)
-        words = f", centre {sized(_extent(starts, stops))} cropped" if any(starts) or stops != shape else ""
+        description = (
+            f", centre {sized(_extent(starts, stops))} cropped" if any(starts) or stops != shape else ""
+        )
     elif fit == "pad":
         zoom = min(s / n for s, n in zip(size, shape, strict=True))
         content = tuple(max(1, round(n * zoom)) for n in shape)
@@ -96,11 +98,11 @@ def framed(shape: Shape, spec: InputSpec) -> Frame:
         uneven = fit == "stretch" and any(
             shape[0] * s != n * size[0] for n, s in zip(shape, size, strict=True)
         )
-        words += f", {'stretched' if uneven else 'scaled'} to {sized(content)}"
+        description += f", {'stretched' if uneven else 'scaled'} to {sized(content)}"
     if content != size:
-        words += f", black around it to {sized(size)}"
+        description += f", black around it to {sized(size)}"
     corner = tuple((s - c) // 2 for s, c in zip(size, content, strict=True))
-    return Frame(starts, stops, content, size, corner, words and words + _reason(shape, spec))
+    return Frame(starts, stops, content, size, corner, description and description + _reason(shape, spec))
 
 
 def _size(shape: Shape, spec: InputSpec) -> Shape:
@@ -132,7 +134,7 @@ def _centre_box(shape: Shape, size: Shape) -> tuple[Shape, Shape]:
     return starts, tuple(start + side for start, side in zip(starts, sides, strict=True))
 
 
-def fitted(picture: Pixels, frame: Frame, levels: Levels, channels: int) -> Array:
+def fitted(picture: Pixels, frame: Frame, intensity_range: IntensityRange, channels: int) -> Array:
     """Bring a picture (h, w, c) or volume (z, y, x, c) to the model's size and channels, values 0 to 255.
 
     Parameters
@@ -144,18 +146,18 @@ def fitted(picture: Pixels, frame: Frame, levels: Levels, channels: int) -> Arra
     to_grey = channels == 1 and picture.shape[-1] == 3
     resize = _resized if picture.ndim == 3 else _resized_volume
     result = np.zeros((*frame.size, channels), np.float32)
-    result[frame.inner] = resize(picture[box], levels, frame.content, to_grey)
+    result[frame.inner] = resize(picture[box], intensity_range, frame.content, to_grey)
     return result
 
 
-def _resized_volume(volume: Pixels, levels: Levels, size: Shape, to_grey: bool) -> Array:
+def _resized_volume(volume: Pixels, intensity_range: IntensityRange, size: Shape, to_grey: bool) -> Array:
     """Resize plane by plane, antialiased along all axes, with no more than one of them in between."""
     shares = _shares(volume.shape[0], size[0])
     result = np.zeros((*size, 1 if to_grey else volume.shape[-1]), np.float32)
     for plane, share in zip(volume, shares.T, strict=True):
         reached = np.flatnonzero(share)
         if reached.size:
-            small = _resized(plane, levels, size[1:], to_grey)
+            small = _resized(plane, intensity_range, size[1:], to_grey)
             for target in reached:
                 result[target] += share[target] * small
     return result
@@ -170,7 +172,7 @@ def _shares(fine: int, coarse: int) -> Array:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
-def _resized(picture: Pixels, levels: Levels, size: Shape, to_grey: bool) -> Array:
+def _resized(picture: Pixels, intensity_range: IntensityRange, size: Shape, to_grey: bool) -> Array:
     height, width, channels = picture.shape
     keep = size == (height, width)
     scale = height / size[0]
@@ -180,7 +182,7 @@ def _resized(picture: Pixels, levels: Levels, size: Shape, to_grey: bool) -> Arr
     for rows in bands(size[0], width * channels * scale * work):
         start, stop = rows.start * scale, rows.stop * scale
         first, last = max(0, math.floor(start - reach)), min(height, math.ceil(stop + reach))
-        band = levels(picture[first:last])
+        band = intensity_range(picture[first:last])
         band = _grey(band) if to_grey else band
         span = (start - first, min(stop - first, last - first))
         result[rows] = band if keep else _resized_band(band, span, (rows.stop - rows.start, size[1]))

@@ -65,7 +65,7 @@ def error_colormap(display: Display, beside: str) -> dict[str, Any]:
     ----------
     display : Display
         Of the map.
-    beside : str
+    read_sidecar : str
         Name of the map's colormap, which need not be one of ours.
 
     Returns

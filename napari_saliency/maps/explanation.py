@@ -83,8 +83,8 @@ class Explanation:
         """As in ``Egyptian cat · Grad-CAM``, with the score at its end where that is not the usual one."""
         score = self.target.score
         usual = score in ("logit", *DIRECTIONS)  # a label says its direction
-        said = [] if usual else [score.replace("_", "-")]
-        return " · ".join([self.label, self.title, *said])
+        given = [] if usual else [score.replace("_", "-")]
+        return " · ".join([self.label, self.title, *given])
 
     @property
     def error_name(self) -> str:

@@ -108,6 +108,6 @@ def stacked(place: dict[str, Any]) -> dict[str, Any]:
 
 def _bordered(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Leave a new first axis alone."""
-    found = np.eye(len(matrix) + 1)
-    found[1:, 1:] = matrix
-    return found
+    result = np.eye(len(matrix) + 1)
+    result[1:, 1:] = matrix
+    return result

@@ -22,5 +22,5 @@ def activations(model: Model, x: Array, targets: Targets, *, layer: Layer = "") 
     The map has the layer's own size and channels, raw, in the layer's own numbers. The target has no part
     in it: all classes, scores and weightings have the same map.
     """
-    found = model.tap(x, targets, layer or usual_layer(model)).activations
-    yield Estimate(found, 1, 1)
+    result = model.tap(x, targets, layer or usual_layer(model)).activations
+    yield Estimate(result, 1, 1)

@@ -56,10 +56,10 @@ def grad_cam_pp(model: Model, x: Array, targets: Targets, *, layer: Layer = "") 
     space, rising = _space(gradients), np.maximum(gradients, 0)
     below = 2 + rising * activations.sum(axis=space, keepdims=True)
     weights = np.divide(rising, below, out=np.zeros_like(rising), where=below != 0)
-    found = _rectified(activations * weights.sum(axis=space, keepdims=True))
+    result = _rectified(activations * weights.sum(axis=space, keepdims=True))
     poles = (below <= 0).any(axis=(*space, -1))
-    notes = [(POLE, *said) if pole else said for pole, said in zip(poles, found.notes, strict=True)]
-    yield Estimate(found.values, 1, 1, notes=notes)
+    notes = [(POLE, *given) if pole else given for pole, given in zip(poles, result.notes, strict=True)]
+    yield Estimate(result.values, 1, 1, notes=notes)
 
 
 @method("HiResCAM", needs="tap", cite="Draelos and Carin 2020, section 3")

@@ -13,7 +13,7 @@ import numpy as np
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import Empty, empty_picture
 from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ def occlusion(
     sides, apart = _sides(space, window, stride)
     windows = _windows(space, sides, apart)
     empty = empty_picture(model, x, fill)
-    run = model.recall(x, "occlusion", sides, apart, fill)
+    run = model.score_cache(x, "occlusion", sides, apart, fill)
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
     falls, times = np.zeros(x.shape[:-1]), np.zeros(space)
     steps = chunks(len(windows), len(x), model.info.together(space))
     made = ((step, run.needed(step, partial(_covered, x, empty, windows[slice(*step)]))) for step in steps)
-    for (begin, stop), pictures in beforehand(made):
+    for (begin, stop), pictures in prefetch(made):
         some = windows[begin:stop]
         scores = run.scores((begin, stop), partial(model.scores, pictures))
         values = model.weigh(scores, targets.repeat(len(some))).reshape(len(some), len(x))
@@ -133,7 +133,7 @@ def _windows(space: Sides, sides: Sides, strides: Sides) -> list[Window]:
 
 def _covered(x: Array, empty: Array, windows: Sequence[Window]) -> Array:
     """Pictures (M·N, *space, C): all N with the first of M windows covered, then with the second."""
-    covered = np.repeat(x[None], len(windows), axis=0)
-    for pictures, where in zip(covered, windows, strict=True):
+    masked = np.repeat(x[None], len(windows), axis=0)
+    for pictures, where in zip(masked, windows, strict=True):
         pictures[:, *where] = empty[:, *where]
-    return covered.reshape(-1, *x.shape[1:])
+    return masked.reshape(-1, *x.shape[1:])

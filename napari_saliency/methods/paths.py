@@ -101,18 +101,18 @@ def _averaged(
     counts = differences = np.zeros(len(targets.weights))
     gap: Mapping[str, Array] = {}
     for number, way in enumerate(ways):
-        for inside in integrate(model, targets, way):
-            done = number * inside.total + inside.done
-            if inside.done == inside.total:
-                running.add(inside.values[None])
+        for part in integrate(model, targets, way):
+            done = number * part.total + part.done
+            if part.done == part.total:
+                running.add(part.values[None])
                 taken = running.counts - counts  # 0 of pictures that are precise enough
-                differences = differences + taken * difference(inside)
+                differences = differences + taken * difference(part)
                 counts = counts + taken
                 gap = completeness(running.values, differences / counts)
             elif not number:  # there is nothing to show yet but what is not finished
-                yield Estimate(inside.values, done, samples * inside.total)
+                yield Estimate(part.values, done, samples * part.total)
                 continue
-            mean = running.estimate(done, samples * inside.total)
+            mean = running.estimate(done, samples * part.total)
             yield replace(mean, diagnostics={**mean.diagnostics, **gap})
         if running.enough:
             return

@@ -65,7 +65,7 @@ class Option:
         return bool(self.constraints.get("advanced"))
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def keywords(self) -> tuple[str, ...]:
         """What is taken beside numbers."""
         return tuple(self.constraints.get("choices", ())) if self.type in NUMBERS else ()
 
@@ -76,7 +76,7 @@ class Option:
             choices = wrappable()
         if isinstance(choices, (tuple, list)) and (self.type is str or isinstance(value, str)):
             if value not in choices:
-                numbers = ", nor a number" if self.words else ""
+                numbers = ", nor a number" if self.keywords else ""
                 listed = ", ".join(map(repr, choices))
                 raise ValueError(f"{self.name}={value!r} is not one of {listed}{numbers}")
             return
@@ -157,17 +157,17 @@ class Method:
 
     def needed(self, options: Mapping[str, Any]) -> frozenset[Needs]:
         """Which of the model's calls it uses with some options: its own, or those of the method that it wraps."""
-        return frozenset(inside.needs for inside in self._wrapped(options)) or frozenset({self.needs})
+        return frozenset(wrapped.needs for wrapped in self._wrapped(options)) or frozenset({self.needs})
 
     def shares(self, options: Mapping[str, Any]) -> bool:
         """Whether its values are shares of the score with some options."""
-        inside = all(inside.contributes for inside in self._wrapped(options))
-        return self.contributes and inside and not options.get("absolute")
+        wrapped = all(wrapped.contributes for wrapped in self._wrapped(options))
+        return self.contributes and wrapped and not options.get("absolute")
 
     def empty(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - see `_baselines.Empty`
         """What it takes for an empty picture with some options, or the method that it wraps; None if nothing."""
-        inside = [(method, method.complete({})) for method in self._wrapped(options)]
-        for method, given in [(self, options), *inside]:
+        wrapped = [(method, method.complete({})) for method in self._wrapped(options)]
+        for method, given in [(self, options), *wrapped]:
             for option in method.options:
                 if option.name in ("baseline", "fill"):
                     return given[option.name]
@@ -209,7 +209,7 @@ def completed(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) ->
         if option not in by_name:
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(by_name) or 'none'}")
         by_name[option].check(value)
-    return {option: found.taken(given.get(option, found.default)) for option, found in by_name.items()}
+    return {option: result.taken(given.get(option, result.default)) for option, result in by_name.items()}
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
@@ -218,7 +218,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
 
 def wrappable() -> tuple[str, ...]:
     """Ids of the methods that another one can wrap: those that make maps, and wrap none themselves."""
-    return tuple(name for name, found in METHODS.items() if found.shows == "map" and not found.wraps)
+    return tuple(name for name, result in METHODS.items() if result.shows == "map" and not result.wraps)
 
 
 def method(
@@ -262,7 +262,7 @@ def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
     annotations = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})
     hints = get_type_hints(annotations, function.__globals__, include_extras=True)
     helps = _parameter_texts(inspect.getdoc(function) or "")
-    found = []
+    result = []
     for parameter in parameters:
         if parameter.default is parameter.empty:
             raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
@@ -270,8 +270,8 @@ def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
         kind, several, constraints = _annotation(hints[name])
         help_text = constraints.pop("help", "") or helps.get(name, "")
         read_only = MappingProxyType(constraints)
-        found.append(Option(name, kind, parameter.default, read_only, help_text, several))
-    return tuple(found)
+        result.append(Option(name, kind, parameter.default, read_only, help_text, several))
+    return tuple(result)
 
 
 def _annotation(hint: Any) -> tuple[type, bool, dict[str, Any]]:  # noqa: ANN401 - any annotation

@@ -11,8 +11,8 @@ import numpy as np
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import Empty
 from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.masking import Covered
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.masking import MaskedImages
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods._shared.running_stats import RunningMean
 from napari_saliency.methods._shared.upsampling import upsampled
 from napari_saliency.methods.registry import method
@@ -76,18 +76,18 @@ def rise(
     a batch get the same, so that none depends on its company. Another class uses the scores that are known.
     """
     grid = _Grid.of(x.shape[1:-1], cells, probability)
-    covered = Covered(model, x, fill, "rise", grid.cells, probability, seed)
-    middle = np.mean(covered.ends(targets), axis=0) if centred else np.zeros(len(x), np.float32)
+    masked = MaskedImages(model, x, fill, "rise", grid.cells, probability, seed)
+    middle = np.mean(masked.ends(targets), axis=0) if centred else np.zeros(len(x), np.float32)
     expected = probability if centred else 0.0
     random, running = np.random.default_rng(seed), RunningMean(precision)
 
     def drawn() -> Iterator[tuple[int, int, Array, Array]]:
         for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
             masks = np.stack([grid.mask(random) for _ in range(begin, stop)])[:, None]
-            yield begin, stop, masks, covered.pictures((begin, stop), partial(np.asarray, masks))
+            yield begin, stop, masks, masked.pictures((begin, stop), partial(np.asarray, masks))
 
-    for begin, stop, masks, pictures in beforehand(drawn()):
-        values = covered.values((begin, stop), targets, pictures) - middle
+    for begin, stop, masks, pictures in prefetch(drawn()):
+        values = masked.values((begin, stop), targets, pictures) - middle
         shares = (values / probability).reshape(*values.shape, *(1 for _ in grid.space))
         running.add(shares * (masks - expected))
         yield running.estimate(stop, samples)
@@ -111,13 +111,13 @@ class _Grid(NamedTuple):
 
     def mask(self, random: np.random.Generator) -> Array:
         """One mask, (*space) float32 from 0 to 1."""
-        found: Array = (random.random(self.cells) < self.probability).astype(np.float32)
+        result: Array = (random.random(self.cells) < self.probability).astype(np.float32)
         for side, rows in zip(self.space, self.enlarging, strict=True):
             edge = len(rows) // (rows.shape[1] + 1)
             shift = random.integers(edge + 1)
             # The axis that is enlarged comes first and goes last, so that after all of them the order is back.
-            found = np.asarray(np.tensordot(found, rows[shift : shift + side], (0, 1)), np.float32)
-        return found
+            result = np.asarray(np.tensordot(result, rows[shift : shift + side], (0, 1)), np.float32)
+        return result
 
 
 def _enlarging(side: int, cells: int) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.chunks import chunks
 from napari_saliency.methods._shared.noise import normal
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods._shared.running_stats import RunningMean, RunningVariance
 from napari_saliency.methods.registry import METHODS, method
 
@@ -89,8 +89,8 @@ class _Noisy(NamedTuple):
 
 
 def _passes(options: Mapping[str, Any], info: ModelInfo, space: tuple[int, ...]) -> int:
-    inner, inside = METHODS[options["of"]], _options(options["of"], options["layer"])
-    return int(options["samples"]) * inner.passes(inside, info, space)
+    inner, part = METHODS[options["of"]], _options(options["of"], options["layer"])
+    return int(options["samples"]) * inner.passes(part, info, space)
 
 
 @method(
@@ -178,18 +178,18 @@ def _averaged(
     model: Model, x: Array, targets: Targets, noisy: _Noisy, running: RunningMean, *, each: Each | None = None
 ) -> Iterator[Estimate]:
     """Run a method on noisy copies, and yield what has been made of its maps, or of a function of each, so far."""
-    inner, done, unit, said = METHODS[noisy.of], 0, 0, [dict[str, None]() for _ in x]
-    for start, pictures, options in beforehand(_copies(model, x, noisy)):
+    inner, done, unit, given = METHODS[noisy.of], 0, 0, [dict[str, None]() for _ in x]
+    for start, pictures, options in prefetch(_copies(model, x, noisy)):
         copies = len(pictures) // len(x)
-        for inside in inner.function(model, pictures, targets.repeat(copies), **options):
-            unit = unit or inside.total  # of the first, where noise changes it: progress ends where it said
-            before, done = done, start * unit + copies * unit * inside.done // inside.total
-            maps = inside.values.reshape(copies, len(x), *inside.values.shape[1:])
+        for part in inner.function(model, pictures, targets.repeat(copies), **options):
+            unit = unit or part.total  # of the first, where noise changes it: progress ends where it said
+            before, done = done, start * unit + copies * unit * part.done // part.total
+            maps = part.values.reshape(copies, len(x), *part.values.shape[1:])
             maps = each(maps) if each else maps
-            if inside.done == inside.total:
+            if part.done == part.total:
                 running.add(maps)
-                for number, sentences in enumerate(inside.notes):
-                    said[number % len(x)].update(dict.fromkeys(sentences))
+                for number, sentences in enumerate(part.notes):
+                    given[number % len(x)].update(dict.fromkeys(sentences))
             elif done == before:
                 continue
             elif not start:  # there is nothing to show yet but what is not finished
@@ -197,7 +197,7 @@ def _averaged(
                 unfinished.add(maps)
                 yield Estimate(unfinished.values, done, noisy.samples * unit)
                 continue
-            notes = [tuple(each) for each in said]
+            notes = [tuple(each) for each in given]
             yield replace(running.estimate(done, noisy.samples * unit), notes=notes)
         if running.enough:
             return

@@ -11,7 +11,7 @@ import numpy as np
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.chunks import chunks
 from napari_saliency.methods._shared.layers import Layer, notes_on, usual_layer
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods._shared.upsampling import upsampled
 from napari_saliency.methods.registry import method
 
@@ -51,24 +51,24 @@ def score_cam(
     mid-grey for ``tf``, ImageNet's mean colour for ``caffe`` and ``torch``. No negative values, by definition.
     """
     layer = layer or usual_layer(model)
-    run = model.recall(x, "score_cam", layer)
+    run = model.score_cache(x, "score_cam", layer)
     activations = run.scores("activations", lambda: model.tap(x, targets, layer).activations)
     total = 1 + activations.shape[-1]
-    found, passes = np.zeros((total, len(x))), np.full(len(x), total, np.float32)
+    result, passes = np.zeros((total, len(x))), np.full(len(x), total, np.float32)
     steps = chunks(total, len(x), model.info.together(x.shape[1:-1]))
     made = ((step, run.needed(step, partial(_seen, x, activations, range(*step)))) for step in steps)
-    for (start, stop), pictures in beforehand(made):
+    for (start, stop), pictures in prefetch(made):
         scores = run.scores((start, stop), partial(model.scores, pictures))
-        found[start:stop] = model.weigh(scores, targets.repeat(stop - start)).reshape(-1, len(x))
-        channels = np.einsum("kn,n...k->n...", _weigh(found[:stop], weights), activations[..., : stop - 1])
+        result[start:stop] = model.weigh(scores, targets.repeat(stop - start)).reshape(-1, len(x))
+        channels = np.einsum("kn,n...k->n...", _weigh(result[:stop], weights), activations[..., : stop - 1])
         values = np.maximum(channels, 0).astype(np.float32)
         notes = notes_on(values) if stop == total else ()
         yield Estimate(values, stop, total, diagnostics={"forward passes": passes}, notes=notes)
 
 
-def _weigh(found: Doubles, weights: Weights) -> Doubles:
+def _weigh(result: Doubles, weights: Weights) -> Doubles:
     """Weights (K, N) of channels, of the values (1 + K, N) of the empty picture and those seen through them."""
-    increases = found[1:] - found[0]
+    increases = result[1:] - result[0]
     if weights == "increase":
         return np.asarray(increases, np.float64)
     powers = np.exp(increases - increases.max(axis=0, initial=-np.inf))

@@ -11,8 +11,8 @@ import numpy as np
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import Empty
 from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.masking import Covered
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.masking import MaskedImages
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods._shared.segments import segment
 from napari_saliency.methods._shared.surrogates import Lime, Sampling, Shapley, Surrogate
 from napari_saliency.methods.registry import method
@@ -89,10 +89,10 @@ def lime(
     explains: where it is small, no linear model is true of this picture.
     """
     superpixels = _superpixels(model, x, segments)
-    covered = Covered(model, x, fill, "lime", segments, seed)
+    masked = MaskedImages(model, x, fill, "lime", segments, seed)
     sampling = Sampling(samples, precision, seed)
     fits = [Lime(labels, sampling, kernel_width, ridge) for labels in superpixels]
-    yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
+    yield from _fitted(masked, targets, fits, model.info.together(x.shape[1:-1]))
 
 
 @method(
@@ -124,22 +124,22 @@ def kernel_shap(
     values are exact; else pairs of a coalition and its complement are drawn by the kernel's weights. The
     standard errors are those of the regression, see `Regression`.
     """
-    covered = Covered(model, x, fill, "kernel_shap", segments, seed)
+    masked = MaskedImages(model, x, fill, "kernel_shap", segments, seed)
     superpixels = _superpixels(model, x, segments)
-    gains = np.subtract(*covered.ends(targets), dtype=np.float64)
+    gains = np.subtract(*masked.ends(targets), dtype=np.float64)
     sampling = Sampling(samples, precision, seed)
     fits = [Shapley(labels, sampling, float(gain)) for labels, gain in zip(superpixels, gains, strict=True)]
-    yield from _fitted(covered, targets, fits, model.info.together(x.shape[1:-1]))
+    yield from _fitted(masked, targets, fits, model.info.together(x.shape[1:-1]))
 
 
 def _superpixels(model: Model, x: Array, segments: int) -> Iterator[Labels]:
     """Of each picture; the model may run meanwhile."""
     pictures = model.info.input.preprocessing.inverse(x)
-    return beforehand(segment(picture, segments) for picture in pictures)
+    return prefetch(segment(picture, segments) for picture in pictures)
 
 
 def _fitted(
-    covered: Covered, targets: Targets, fits: Sequence[Surrogate], together: int
+    masked: MaskedImages, targets: Targets, fits: Sequence[Surrogate], together: int
 ) -> Iterator[Estimate]:
     """Take samples of all pictures in common, each as many as it needs."""
     of = fits[0].together
@@ -149,11 +149,11 @@ def _fitted(
     def drawn() -> Iterator[tuple[int, int, Sequence[Coalitions], Array]]:
         for begin, stop in chunks(total, len(fits) * of, together, first=2 // of):
             coalitions = [fit.draw(stop - begin) for fit in fits]
-            pictures = covered.pictures((begin, stop, exact), partial(_masks, fits, coalitions))
+            pictures = masked.pictures((begin, stop, exact), partial(_masks, fits, coalitions))
             yield begin, stop, coalitions, pictures
 
-    for begin, stop, drawings, pictures in beforehand(drawn()):
-        values = covered.values((begin, stop, exact), targets, pictures)
+    for begin, stop, drawings, pictures in prefetch(drawn()):
+        values = masked.values((begin, stop, exact), targets, pictures)
         for fit, coalitions, each in zip(fits, drawings, values.T, strict=True):
             fit.add(coalitions, each)
         enough = all(fit.enough for fit in fits)

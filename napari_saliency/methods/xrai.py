@@ -12,7 +12,7 @@ from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import empty_picture
 from napari_saliency.methods._shared.path_integral import completeness, difference, integrate, straight
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.prefetch import prefetch
 from napari_saliency.methods._shared.region_growing import SCALES, best_regions, mean_in_each, segments
 from napari_saliency.methods.registry import method
 
@@ -61,19 +61,19 @@ def xrai(
         )
     pictures = model.info.input.preprocessing.inverse(x)
     attributions = _attributions(model, x, targets, steps)
-    found = next(attributions)
-    total = found.total + len(SCALES)
-    yield Estimate(found.values, found.done, total)
+    result = next(attributions)
+    total = result.total + len(SCALES)
+    yield Estimate(result.values, result.done, total)
     members: list[list[csr_array]] = [[] for _ in pictures]
-    cuts = beforehand([segments(picture, scale) for picture in pictures] for scale in SCALES)
+    cuts = prefetch([segments(picture, scale) for picture in pictures] for scale in SCALES)
     for attributed, cut in zip_longest(attributions, cuts):
-        found = attributed or found
+        result = attributed or result
         for some, new in zip(members, cut or (), strict=bool(cut)):
             some.append(new)
-        done = found.done + len(members[0])
+        done = result.done + len(members[0])
         if len(members[0]) == 1 or done == total:  # it takes as long as a gradient
-            regions = list(map(best_regions, found.values, members))
-        yield Estimate(_means(found.values, regions), done, total, diagnostics=found.diagnostics)
+            regions = list(map(best_regions, result.values, members))
+        yield Estimate(_means(result.values, regions), done, total, diagnostics=result.diagnostics)
 
 
 def _attributions(model: Model, x: Array, targets: Targets, steps: int) -> Iterator[Estimate]:

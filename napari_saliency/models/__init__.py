@@ -8,7 +8,7 @@ from napari_saliency.models.load_model import load_model, open_model
 from napari_saliency.models.probabilities import as_score, probabilities
 from napari_saliency.models.python.trust import needs_trust, program, program_version, trust
 from napari_saliency.models.randomised import Randomised
-from napari_saliency.models.settings import Scaling, Settings, read_labels, settings_path
+from napari_saliency.models.settings import Scaling, Settings, read_labels, sidecar_path
 from napari_saliency.models.sources import FILES, catalogue, parse
 
 __all__ = [
@@ -31,6 +31,6 @@ __all__ = [
     "program",
     "program_version",
     "read_labels",
-    "settings_path",
+    "sidecar_path",
     "trust",
 ]

@@ -14,7 +14,7 @@ from napari_saliency.core.types import Array, Prediction
 from napari_saliency.models.layer_view import no_channels
 from napari_saliency.models.memory import check_memory
 from napari_saliency.models.probabilities import as_score, log_probabilities, probabilities
-from napari_saliency.models.score_cache import Recall
+from napari_saliency.models.score_cache import ScoreCache
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Sequence
@@ -58,7 +58,7 @@ class Model(ABC):
     """
 
     info: ModelInfo
-    _recall: Recall | None = None
+    _score_cache: ScoreCache | None = None
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
@@ -127,7 +127,7 @@ class Model(ABC):
     def with_settings(self, settings: Settings) -> Model:
         """Return the same network described by other settings, without loading it again."""
 
-    def inside(self, layer: str) -> Model:
+    def view_layer(self, layer: str) -> Model:
         """Look into a layer: the same network, which answers with that layer's channels, nothing loaded again.
 
         All that explains a class explains a channel then: its mean over the layer's places, or over those
@@ -232,28 +232,28 @@ class Model(ABC):
                 f"damaged, or preprocessing {self.info.input.preprocessing.name!r} does not fit it; "
                 "save the model again, or choose the preprocessing that it was trained with"
             )
-        space, ending = logits.shape[:-1], self.info.ending
+        space, activation = logits.shape[:-1], self.info.activation
         if region and not space:
             raise ValueError(
                 f"{self.info.name} gives one answer for the whole picture: leave the region out, which is for "
                 "models whose output has space"
             )
-        score, p, log_p = logits, probabilities(logits, ending), log_probabilities(logits, ending)
+        score, p, log_p = logits, probabilities(logits, activation), log_probabilities(logits, activation)
         if space:
             counts = share(region, space)
             score, p, log_p = (np.tensordot(counts, each, len(space)) for each in (score, p, log_p))
-        return Prediction(score, p, log_p, self.info.labels, space, channels=bool(self.info.inside))
+        return Prediction(score, p, log_p, self.info.labels, space, channels=bool(self.info.viewed_layer))
 
     def weigh(self, scores: Array, targets: Targets) -> Array:
         """Value (N,) of each target, of what `scores` has returned."""
-        found = as_score(scores, targets.score, self.info.ending)
-        return np.asarray((targets.weights * found).sum(axis=tuple(range(1, found.ndim))), np.float32)
+        result = as_score(scores, targets.score, self.info.activation)
+        return np.asarray((targets.weights * result).sum(axis=tuple(range(1, result.ndim))), np.float32)
 
-    def recall(self, x: Array, *question: Hashable) -> Recall:
+    def score_cache(self, x: Array, *question: Hashable) -> ScoreCache:
         """Scores that a method has asked for pictures ``x`` with the options that ``question`` names.
 
         Those of the last question are kept, so that another class of it runs the model zero times.
         """
-        if self._recall is None or not self._recall.answers(x, question):
-            self._recall = Recall(x, question)
-        return self._recall
+        if self._score_cache is None or not self._score_cache.answers(x, question):
+            self._score_cache = ScoreCache(x, question)
+        return self._score_cache

@@ -23,7 +23,7 @@ from napari_saliency.models.settings import SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_saliency.core.types import Array, Ending, Fit, Needs
+    from napari_saliency.core.types import Array, Fit, Needs, OutputActivation
     from napari_saliency.models.info import Layer, Question
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
@@ -39,7 +39,7 @@ SIZES = {
 
 OWN_SIZE = "It takes any size, and pictures in their own: if it was trained on one, say which, in Settings."
 
-SPELLED = {
+IMPLICIT = {
     "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
     "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
 }
@@ -60,9 +60,9 @@ class Facts:
         One sigmoid tells two classes apart, whose logits are -z and z.
     fingerprint : str
         SHA-256 over the architecture and the weights.
-    plain : bool
+    raw : bool
         Whether nothing is seen to make probabilities of the outputs.
-    spelled : {"softmax", "sigmoid"} or None
+    implicit : {"softmax", "sigmoid"} or None
         What the outputs are probabilities of, although how they are computed from logits is not seen.
     guess : str
         Name of the preprocessing that it probably wants; "" where nothing tells.
@@ -86,10 +86,10 @@ class Facts:
     known: bool
     n_outputs: int
     fingerprint: str
-    ending: Ending = "softmax"
+    activation: OutputActivation = "softmax"
     space: tuple[int | None, ...] = ()
-    plain: bool = False
-    spelled: Ending | None = None
+    raw: bool = False
+    implicit: OutputActivation | None = None
     guess: str = ""
     sure: bool = False
     layers: tuple[Layer, ...] = ()
@@ -107,7 +107,7 @@ class Facts:
     @property
     def n_classes(self) -> int:
         """As many as there are logits."""
-        return 2 if self.n_outputs == 1 and self.ending == "sigmoid" else self.n_outputs
+        return 2 if self.n_outputs == 1 and self.activation == "sigmoid" else self.n_outputs
 
 
 def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
@@ -129,9 +129,9 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
         name=source.name,
         input=InputSpec(shape, channels, preprocessing, settings.fit or _usual_fit(shape), facts.multiple),
         labels=_labels(settings, facts),
-        ending=facts.ending,
+        activation=facts.activation,
         space=facts.space,
-        logits=facts.spelled != "softmax",
+        logits=facts.implicit != "softmax",
         layers=_layers(facts),
         cam_layer=_cam_layer(settings, facts),
         questions=questions,
@@ -160,17 +160,17 @@ def fit_shape(settings: Settings, shape: Shape) -> Shape:
         raise SettingError(
             "channels", f"pictures of {settings.channels} channels are asked for; the model takes {channels}"
         )
-    said = settings.size
-    if not said:
+    given = settings.size
+    if not given:
         return shape
-    if len(said) != len(own):
+    if len(given) != len(own):
         kind = "volumes: size=(z, y, x)" if len(own) == 3 else "pictures: size=(height, width)"
-        raise SettingError("size", f"{len(said)} numbers are given for a size, but the model takes {kind}")
-    if any(n not in (None, asked) for n, asked in zip(own, said, strict=True)):
+        raise SettingError("size", f"{len(given)} numbers are given for a size, but the model takes {kind}")
+    if any(n not in (None, asked) for n, asked in zip(own, given, strict=True)):
         raise SettingError(
-            "size", f"pictures of {sized(said)} pixels are asked for; the model takes {sized(own)}"
+            "size", f"pictures of {sized(given)} pixels are asked for; the model takes {sized(own)}"
         )
-    return *said, channels
+    return *given, channels
 
 
 def _usual_fit(shape: Shape) -> Fit:
@@ -227,7 +227,7 @@ def find_shape(
     raise ModelError(f"{first}; say the size of its pictures: size={names}") from first
 
 
-def find_ending(run: Callable[[Array], Array], shape: tuple[int, ...]) -> Ending | None:
+def find_activation(run: Callable[[Array], Array], shape: tuple[int, ...]) -> OutputActivation | None:
     """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
 
     Parameters
@@ -275,7 +275,7 @@ def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *,
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
     """Name the classes; of a single output, one name is that of the class it is high for."""
     n_classes = facts.n_classes
-    kind = "class" if facts.ending != "quantity" else "quantity" if n_classes > 1 else ""
+    kind = "class" if facts.activation != "quantity" else "quantity" if n_classes > 1 else ""
     labels = settings.labels or tuple(f"{kind} {i}" if kind else "value" for i in range(n_classes))
     if len(labels) == facts.n_outputs < n_classes:
         return f"not {labels[0]}", labels[0]
@@ -323,7 +323,7 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
         yield "input"
     if facts.outputs and settings.output is None:
         yield "output"
-    if facts.plain and facts.n_outputs == 1 and settings.task is None:
+    if facts.raw and facts.n_outputs == 1 and settings.task is None:
         yield "task"
     elif not (settings.labels or source.kind == "application" or _is_one_quantity(facts)):
         yield "labels"
@@ -331,7 +331,7 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
 
 def _is_one_quantity(facts: Facts) -> bool:
     """Whether there is nothing that names would tell apart."""
-    return facts.ending == "quantity" and facts.n_outputs == 1
+    return facts.activation == "quantity" and facts.n_outputs == 1
 
 
 def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], guess: str) -> Iterator[str]:
@@ -345,6 +345,6 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
         yield f"Preprocessing is a guess ({guess}): say what the model was trained with."
     if "task" in questions:
         yield "Its one number is taken for two classes; if it is a quantity, say that the model is a regression."
-    if facts.spelled:
-        yield SPELLED[facts.spelled]
+    if facts.implicit:
+        yield IMPLICIT[facts.implicit]
     yield from facts.notes

@@ -40,8 +40,8 @@ def reason(error: BaseException) -> str:
     raised = (
         [match[1] for line in lines if (match := RAISED.match(line))] if "Traceback" in str(error) else []
     )
-    said = raised[::-1] or [line for line in lines if line and not PREFACES.match(line)]
-    return CONDITION.sub("", next(iter(said), type(error).__name__))[:LONGEST]
+    given = raised[::-1] or [line for line in lines if line and not PREFACES.match(line)]
+    return CONDITION.sub("", next(iter(given), type(error).__name__))[:LONGEST]
 
 
 def is_too_small(error: BaseException) -> bool:

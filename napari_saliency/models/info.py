@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from napari_saliency.core.placement import sized
 from napari_saliency.core.preprocessing import Preprocessing
-from napari_saliency.core.types import DIRECTIONS, NEEDS, PLURALS, SCORES, Ending, Fit, Needs, Score
+from napari_saliency.core.types import DIRECTIONS, NEEDS, PLURALS, SCORES, Fit, Needs, OutputActivation, Score
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
@@ -43,7 +43,7 @@ class InputSpec:
     multiple: int = 1
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """Size and channels as the user reads them, as in ``224×224 RGB``."""
         kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
         volumes = " (z×y×x)" if len(self.shape) == 3 else ""
@@ -75,7 +75,7 @@ class ModelInfo:
         What the model takes.
     labels : tuple of str
         Name of each class; its length is the number of classes.
-    ending : {"softmax", "sigmoid", "quantity"}
+    activation : {"softmax", "sigmoid", "quantity"}
         How its logits become probabilities; of a regression they are quantities, and do not.
     space : tuple of int or None
         Size of the output, of models that answer for each place of a picture, as segmentations do; None
@@ -105,8 +105,8 @@ class ModelInfo:
         Why there is no ``"propagate"``, of PyTorch modules: what is needed that is not there.
     sized : bool
         Whether the user said the size, and may take it back.
-    inside : str
-        The layer whose channels are its answer, of a model that was looked into; see `Model.inside`.
+    viewed_layer : str
+        The layer whose channels are its answer, of a model that was looked into; see `Model.viewed_layer`.
     outer : ModelInfo, optional
         Of the whole model, then.
     """
@@ -115,7 +115,7 @@ class ModelInfo:
     name: str
     input: InputSpec
     labels: tuple[str, ...]
-    ending: Ending = "softmax"
+    activation: OutputActivation = "softmax"
     space: tuple[int | None, ...] = ()
     logits: bool = True
     layers: tuple[Layer, ...] = ()
@@ -131,21 +131,21 @@ class ModelInfo:
     gives: frozenset[Needs] = frozenset(NEEDS)
     unruled: str = ""
     sized: bool = False
-    inside: str = ""
+    viewed_layer: str = ""
     outer: ModelInfo | None = None
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """As in ``224×224 RGB, 1000 classes``."""
-        if self.inside:
-            return f"{self.input.words}, {len(self.labels)} channels of {self.inside}"
+        if self.viewed_layer:
+            return f"{self.input.description}, {len(self.labels)} channels of {self.viewed_layer}"
         count = f"{len(self.labels)} {PLURALS[self.noun]}" if len(self.labels) > 1 else f"one {self.noun}"
-        return f"{self.input.words}, {count}{' for each place' if self.space else ''}"
+        return f"{self.input.description}, {count}{' for each place' if self.space else ''}"
 
     @property
     def noun(self) -> str:
         """What it answers with: one of `PLURALS`."""
-        return "channel" if self.inside else "quantity" if self.ending == "quantity" else "class"
+        return "channel" if self.viewed_layer else "quantity" if self.activation == "quantity" else "class"
 
     def together(self, space: tuple[int, ...]) -> int:
         """How many pictures of a size are best run in one call; it depends on nothing else."""
@@ -156,7 +156,7 @@ class ModelInfo:
     @property
     def scores(self) -> tuple[Score, ...]:
         """What of an output can be explained; the first unless another is asked for."""
-        return DIRECTIONS if self.ending == "quantity" else SCORES
+        return DIRECTIONS if self.activation == "quantity" else SCORES
 
     def lacks(self, call: Needs) -> str:
         """Say what is missing for a call that is not among ``gives``: ``needs layers, which net does not give``."""

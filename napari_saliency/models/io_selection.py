@@ -10,8 +10,8 @@ from napari_saliency.models.settings import SettingError
 NO_ZEROS = "the model's input {!r} has no fixed size, so it is not known how many zeros it takes"
 
 
-def chosen_port(
-    kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], said: str | None, *ranks: int
+def select_io(
+    kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], given: str | None, *ranks: int
 ) -> str:
     """Name of the input or output that is meant: what the user says, else the first that looks like it.
 
@@ -25,11 +25,11 @@ def chosen_port(
     SettingError
         If there is none of the name that the user says.
     """
-    if said is None:
+    if given is None:
         return next((name for name, shape in shapes.items() if len(shape) in ranks), next(iter(shapes)))
-    if said not in shapes:
-        raise SettingError(kind, f"the model has no {kind} {said!r}; it has {', '.join(shapes)}")
-    return said
+    if given not in shapes:
+        raise SettingError(kind, f"the model has no {kind} {given!r}; it has {', '.join(shapes)}")
+    return given
 
 
 def several(shapes: Mapping[str, Sequence[object]], chosen: str, *ranks: int) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def several(shapes: Mapping[str, Sequence[object]], chosen: str, *ranks: int) ->
     return (chosen, *others) if others else ()
 
 
-def notes_on_ports(zeroed: Sequence[str], outputs: Sequence[str]) -> Iterator[str]:
+def io_notes(zeroed: Sequence[str], outputs: Sequence[str]) -> Iterator[str]:
     """Sentences for the user on inputs that are given zeros, and on outputs, the chosen one first."""
     if zeroed:
         yield f"The picture goes into one input; zeros go into {', '.join(zeroed)}."

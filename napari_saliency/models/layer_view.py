@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_saliency.models.info import Layer, ModelInfo
 
 
-def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelInfo:
+def describe_layer_view(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelInfo:
     """Describe a model whose answer is a layer's channels.
 
     Parameters
@@ -31,7 +31,7 @@ def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelIn
     return replace(
         info,
         labels=tuple(f"{layer.name}[{channel}]" for channel in range(layer.channels)),
-        ending="quantity",
+        activation="quantity",
         space=tuple(size or None for size in layer.shape),
         gives=info.gives - {"propagate"},
         unruled=f"the answer of {info.name}, not {layer.name} inside it",
@@ -41,7 +41,7 @@ def looked_into(info: ModelInfo, layer: Layer, before: Iterable[str]) -> ModelIn
         questions=(),
         fingerprint=f"{info.fingerprint} {layer.name}",
         outputs=(),
-        inside=layer.name,
+        viewed_layer=layer.name,
         outer=info,
     )
 
@@ -61,7 +61,7 @@ def find_layer(info: ModelInfo, name: str) -> Layer:
 
 
 def no_channels(info: ModelInfo, name: str, known: Iterable[str]) -> ModelError:
-    """What `Model.inside` raises."""
+    """What `Model.view_layer` raises."""
     names = list(known)
     near = get_close_matches(name, names, 5, 0.4) or names[-5:]
     hint = f"; it has {', '.join(near)}{' …' if len(names) > len(near) else ''}" if near else ""

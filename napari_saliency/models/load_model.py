@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_saliency.core.errors import EndlessError, ModelError, UntrustedError
+from napari_saliency.core.errors import ModelError, ModelTimeoutError, UntrustedError
 from napari_saliency.models.settings import Scaling, Settings, read_labels
-from napari_saliency.models.sources import parse, shown
+from napari_saliency.models.sources import display_path, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def load_model(
     channels: int | None = None,
     custom: str | None = None,
     trust: bool = False,
-    **ports: str | None,
+    **io_selection: str | None,
 ) -> Model:
     """Open a classifier.
 
@@ -70,7 +70,7 @@ def load_model(
         If a module would run that nobody has said yes to.
     ModelError
         If it cannot be opened, or is not a classifier of pictures. If it does not come to an end, an
-        `EndlessError`: it may go on in the background until Python ends.
+        `ModelTimeoutError`: it may go on in the background until Python ends.
     ValueError
         If an option is not allowed.
 
@@ -87,7 +87,7 @@ def load_model(
         size=size,
         channels=channels,
         custom=custom,
-        **ports,
+        **io_selection,
     )
     parsed = parse(source)
     try:
@@ -97,8 +97,8 @@ def load_model(
     except ModelError as error:
         if parsed.path is None or parsed.kind == "python":
             raise  # it names what it is about
-        kind = EndlessError if isinstance(error, EndlessError) else ModelError
-        raise kind(f"{shown(parsed.path)} could not be opened: {error}") from error
+        kind = ModelTimeoutError if isinstance(error, ModelTimeoutError) else ModelError
+        raise kind(f"{display_path(parsed.path)} could not be opened: {error}") from error
 
 
 def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -> Model:

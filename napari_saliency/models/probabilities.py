@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Ending, Score
+    from napari_saliency.core.types import Array, OutputActivation, Score
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
 """What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
@@ -16,29 +16,29 @@ Numbers of single precision cannot be told apart nearer to 1.
 """
 
 
-def log_probabilities(logits: Array, ending: Ending) -> Array:
+def log_probabilities(logits: Array, activation: OutputActivation) -> Array:
     """Logarithms of `probabilities`, exact where those are nearly 0."""
-    if ending == "quantity":
+    if activation == "quantity":
         return np.full_like(logits, np.nan)
-    if ending == "sigmoid":
+    if activation == "sigmoid":
         return np.asarray(-np.logaddexp(0, -logits), np.float32)
     return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float32)
 
 
-def as_score(logits: Array, score: Score, ending: Ending) -> Array:
+def as_score(logits: Array, score: Score, activation: OutputActivation) -> Array:
     """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
     if score == "logit":
         return logits
     if score == "probability":
-        return probabilities(logits, ending)
-    return log_probabilities(logits, ending)
+        return probabilities(logits, activation)
+    return log_probabilities(logits, activation)
 
 
-def probabilities(logits: Array, ending: Ending) -> Array:
+def probabilities(logits: Array, activation: OutputActivation) -> Array:
     """Softmax over the last axis, or sigmoid of each; log-probabilities give the same softmax. NaN of quantities."""
-    if ending == "quantity":
+    if activation == "quantity":
         return np.full_like(logits, np.nan)
-    if ending == "sigmoid":
+    if activation == "sigmoid":
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

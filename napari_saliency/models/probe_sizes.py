@@ -54,7 +54,7 @@ def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
     return NotRunError(f"the model could not be run on pictures of shape {tuple(shape)}: {reason(error)}")
 
 
-class Effort(NamedTuple):
+class ModelCost(NamedTuple):
     """Multiplications and bytes for each pixel of a picture, and what its free sizes must be multiples of."""
 
     work: float = 0
@@ -62,7 +62,7 @@ class Effort(NamedTuple):
     multiple: int = 1
 
     @classmethod
-    def of(cls, work: float, memory: float, space: Shape, multiple: int = 1) -> Effort:
+    def of(cls, work: float, memory: float, space: Shape, multiple: int = 1) -> ModelCost:
         """Share what a picture costs among its pixels."""
         pixels = math.prod(size or 1 for size in space)
         return cls(work / pixels, memory / pixels, multiple)

@@ -14,7 +14,7 @@ MOST_BYTES = 64 << 20
 """Scores beyond these are not kept: a thousand classes in 16 thousand places."""
 
 
-class Recall:
+class ScoreCache:
     """Scores of all classes, step by step, of one method on one batch of pictures.
 
     A forward pass scores all classes, so another class needs no pass of its own.
@@ -29,7 +29,7 @@ class Recall:
 
     def __init__(self, x: Array, question: tuple[Hashable, ...]) -> None:
         self._x, self._question = x.copy(), question
-        self._found: dict[Hashable, Array] = {}
+        self._scores: dict[Hashable, Array] = {}
         self._bytes = 0
 
     def answers(self, x: Array, question: tuple[Hashable, ...]) -> bool:
@@ -38,15 +38,15 @@ class Recall:
 
     def needed(self, step: Hashable, pictures: Callable[[], Array]) -> Array:
         """Make the pictures that the model is to score for a step; none if it has been taken before."""
-        return np.empty(0, np.float32) if step in self._found else pictures()
+        return np.empty(0, np.float32) if step in self._scores else pictures()
 
     def scores(self, step: Hashable, run: Callable[[], Array]) -> Array:
         """Scores (N, K) of a step, or what else it gives; it runs only if it has not been taken before."""
-        known = self._found.get(step)
+        known = self._scores.get(step)
         if known is not None:
             return known
-        found = run()
-        if self._bytes + found.nbytes <= MOST_BYTES:
-            self._found[step] = found
-            self._bytes += found.nbytes
-        return found
+        result = run()
+        if self._bytes + result.nbytes <= MOST_BYTES:
+            self._scores[step] = result
+            self._bytes += result.nbytes
+        return result

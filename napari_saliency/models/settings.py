@@ -147,12 +147,12 @@ class Settings(BaseModel):
 
         What was said of no output in particular holds for every one of which nothing is said.
         """
-        said = {**self.given(), "output": output}
-        own = {name: said.pop(name) for name in OfOutput.model_fields if name in said}
+        stated = {**self.given(), "output": output}
+        own = {name: stated.pop(name) for name in OfOutput.model_fields if name in stated}
         if self.output in (None, output):
-            return Settings(**own, **said)
+            return Settings(**own, **stated)
         return Settings(
-            **{**said, "outputs": {**(self.outputs or {}), **({self.output: own} if own else {})}}
+            **{**stated, "outputs": {**(self.outputs or {}), **({self.output: own} if own else {})}}
         )
 
     def given(self) -> dict[str, object]:
@@ -160,7 +160,7 @@ class Settings(BaseModel):
         return self.model_dump(exclude_none=True)
 
     @classmethod
-    def beside(cls, model: Path) -> Self:
+    def read_sidecar(cls, model: Path) -> Self:
         """Settings kept beside a model's file; empty ones where there are none.
 
         Raises
@@ -168,24 +168,24 @@ class Settings(BaseModel):
         ValueError
             If the file is not valid; the message names it and what is wrong.
         """
-        path = settings_path(model)
+        path = sidecar_path(model)
         if not path.exists():
             return cls()
         try:
             content = json.loads(read_text(path))
             if isinstance(content, dict):
-                content.pop("file", None)  # see `settings_path`
+                content.pop("file", None)  # see `sidecar_path`
             return cls(**content)
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path.name} beside the model is not valid: {error}; correct or delete it"
             ) from None
 
-    def write_beside(self, model: Path) -> None:
+    def write_sidecar(self, model: Path) -> None:
         """Keep these settings beside a model's file."""
         content = {**self.given(), "file": model.name}
         text = json.dumps(content, indent=1, ensure_ascii=False, default=list)
-        settings_path(model).write_text(text + "\n", encoding="utf-8")
+        sidecar_path(model).write_text(text + "\n", encoding="utf-8")
 
 
 def _brought_out(values: dict[str, object]) -> dict[str, object]:
@@ -194,11 +194,11 @@ def _brought_out(values: dict[str, object]) -> dict[str, object]:
     if not isinstance(outputs, dict) or not isinstance(name, str) or name not in outputs:
         return values
     own = OfOutput.model_validate(outputs[name]).model_dump(exclude_none=True)
-    others = {other: said for other, said in outputs.items() if other != name}
+    others = {other: given for other, given in outputs.items() if other != name}
     return {**values, **own, "outputs": others or None}
 
 
-def settings_path(model: Path) -> Path:
+def sidecar_path(model: Path) -> Path:
     """Where the settings of a model's file are kept.
 
     ``NAME.saliency.json``; or ``NAME.ENDING.saliency.json`` if the former says that it is of another file, as

@@ -21,7 +21,7 @@ from napari_saliency.models.settings import (
     Settings,
     read_labels,
     read_text,
-    settings_path,
+    sidecar_path,
 )
 from napari_saliency.models.sources import FILES, Source
 
@@ -45,7 +45,7 @@ END = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 COSTLY = re.compile(r"<<|[-+0-9:_.]{100,}")
 
 
-def all_settings(source: Source, said: Settings) -> Settings:
+def all_settings(source: Source, given: Settings) -> Settings:
     """What is said now, and what stands beside the source's file where that says nothing.
 
     Raises
@@ -53,7 +53,7 @@ def all_settings(source: Source, said: Settings) -> Settings:
     ValueError
         If a file is not valid; the message names it and what is wrong.
     """
-    return _over_files(said, source.path) if source.path else said
+    return _over_files(given, source.path) if source.path else given
 
 
 def settings_beside(model: Path) -> Settings:
@@ -67,10 +67,10 @@ def settings_beside(model: Path) -> Settings:
     return _over_files(Settings(), model)
 
 
-def _over_files(said: Settings, model: Path) -> Settings:
-    for beside in _files_beside(model).values():
-        said = said.over(beside)
-    return said
+def _over_files(given: Settings, model: Path) -> Settings:
+    for sidecar in _files_beside(model).values():
+        given = given.over(sidecar)
+    return given
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
     except SettingError as error:
         files = {} if model is None or error.field in settings.given() else _files_beside(model)
         name = next(
-            (name for name, said in files.items() if error.field in settings.over(said).given()), None
+            (name for name, stated in files.items() if error.field in settings.over(stated).given()), None
         )
         if name is None:
             raise
@@ -105,16 +105,16 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
 
 def _files_beside(model: Path) -> dict[str, Settings]:
     """What each file beside a model says, by its name."""
-    found = {settings_path(model).name: Settings.beside(model)}
+    result = {sidecar_path(model).name: Settings.read_sidecar(model)}
     folder = model if model.is_dir() else model.parent
-    names = [model.with_name(model.name.removesuffix(model.suffix) + ending) for ending in LABELS]
+    names = [model.with_name(model.name.removesuffix(model.suffix) + activation) for activation in LABELS]
     if model.is_dir() or _is_alone(model):
         names += [folder / name for name in SHARED_LABELS]
     for path in [path for path in names if path.is_file()][:1]:
-        found[path.name] = Settings(labels=read_labels(path))
+        result[path.name] = Settings(labels=read_labels(path))
     for path in [folder / name for name in DESCRIPTIONS if (folder / name).is_file()][:1]:
-        found[path.name] = _described(path, model)
-    return found
+        result[path.name] = _described(path, model)
+    return result
 
 
 def _is_alone(model: Path) -> bool:
@@ -181,7 +181,7 @@ class _Description(_Part):
 def _described(path: Path, model: Path) -> Settings:
     """Preprocessing and class names out of bioimage.io's description, if it describes this file."""
     try:
-        return _said(_read(path), model)
+        return _parse(_read(path), model)
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -196,7 +196,7 @@ def _read(path: Path) -> _Description:
     return _Description.model_validate(yaml.safe_load(text))
 
 
-def _said(described: _Description, model: Path) -> Settings:
+def _parse(described: _Description, model: Path) -> Settings:
     files = {Path(weights.source).name for weights in described.weights.values() if weights.source}
     if not model.is_dir() and files and model.name not in files:
         return Settings()

@@ -173,6 +173,6 @@ def family(name: str) -> str | None:
     return next((mode for key, mode in FAMILIES.items() if plain.startswith(key.lower())), None)
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Name of a file, cut where it is very long."""
     return path.name if len(path.name) <= 80 else f"{path.name[:40]}…{path.name[-30:]}"

@@ -11,15 +11,15 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import TypeVar
 
-from napari_saliency.core.errors import EndlessError
+from napari_saliency.core.errors import ModelTimeoutError
 
 T = TypeVar("T")
 
-LONGEST = 8.0
+TIMEOUT = 8.0
 """Seconds that a network with loops may take for what is found out when it is opened."""
 
 
-def in_time(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] | None = None) -> T:
+def with_timeout(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] | None = None) -> T:
     """Call something that runs a network, for so long and no longer if the network has loops.
 
     Parameters
@@ -48,13 +48,13 @@ def in_time(call: Callable[[], T], *, loops: bool, stop: Callable[[], object] | 
 
     Thread(target=run, daemon=True).start()  # Python does not wait for it when it ends
     try:
-        done, _ = wait([future], timeout=LONGEST)
+        done, _ = wait([future], timeout=TIMEOUT)
     finally:  # also when the user does not want to wait any longer
         if stop and not future.done():
             stop()
             wait([future], timeout=1)
     if not done:
-        raise EndlessError(
-            f"it has a loop, and no answer came within {LONGEST:.0f} s: it computes without an end, or far too long"
+        raise ModelTimeoutError(
+            f"it has a loop, and no answer came within {TIMEOUT:.0f} s: it computes without an end, or far too long"
         )
     return future.result()

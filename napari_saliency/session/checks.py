@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_saliency.core.placement import Drawn, Placement
     from napari_saliency.core.types import Array
-    from napari_saliency.engine.client import EngineLink, ThreadLink
+    from napari_saliency.engine.client import BackgroundThread, EngineClient
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.models import ModelInfo
 
@@ -64,7 +64,7 @@ class Checked(NamedTuple):
 
     def region(self, drawn: Drawn) -> Region:
         """Lay a region over the grid of ``x``; may read from a slow disk."""
-        return Region.where(drawn.inside, self.placement, self.x.shape[:-1], self.picture)
+        return Region.where(drawn.contains, self.placement, self.x.shape[:-1], self.picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,8 @@ class Checks:
         """How far the one that runs is, if any does."""
         if not self.waiting:
             return None
-        name, found = self.waiting[0], self.findings.get(self.waiting[0])
-        done, total = (found.done, found.total) if found else (0, 0)
+        name, result = self.waiting[0], self.findings.get(self.waiting[0])
+        done, total = (result.done, result.total) if result else (0, 0)
         return Progress(done, total, "stopping after this step" if self.cancelled else CHECKS[name].title)
 
     def elsewhere(self) -> Checks:
@@ -108,7 +108,7 @@ class Checks:
 NOTHING = Checks()
 
 
-class Checking:
+class CheckRunner:
     """Runs checks, one at a time; what they found is remembered for as long as their map is.
 
     Parameters
@@ -117,7 +117,7 @@ class Checking:
         To the engine.
     reader : ThreadLink
         For regions, which may lie on a slow disk.
-    shown : callable
+    displayed : callable
         Returns the map that is shown, without a region; None if it cannot be checked.
     changed : callable
         ``changed(checks)`` is called with every new value of ``state``.
@@ -130,12 +130,12 @@ class Checking:
 
     def __init__(
         self,
-        link: EngineLink,
-        reader: ThreadLink,
-        shown: Callable[[], Checked | None],
+        link: EngineClient,
+        reader: BackgroundThread,
+        displayed: Callable[[], Checked | None],
         changed: Callable[[Checks], None],
     ) -> None:
-        self._link, self._reader, self._shown, self._on_change = link, reader, shown, changed
+        self._link, self._reader, self._displayed, self._on_change = link, reader, displayed, changed
         self._drawn: Drawn | None = None  # where maps ought to point now
         self._count = 0
         self._run: Hashable = None  # names the check under way in the engine
@@ -147,7 +147,7 @@ class Checking:
     @property
     def possible(self) -> bool:
         """Whether the map that is shown can be checked."""
-        return self._shown() is not None
+        return self._displayed() is not None
 
     def run(self, name: str = "") -> None:
         """Check the map that is shown: one check, or by default all that can be afforded and is not known yet.
@@ -179,11 +179,11 @@ class Checking:
         """Find what was forgotten with a region, if the map that is shown can be checked."""
         about = self._about_now()
         if about is not None:
-            for name in [name for name, found in self.state.findings.items() if found is ELSEWHERE]:
+            for name in [name for name, result in self.state.findings.items() if result is ELSEWHERE]:
                 self._add(name, about)
 
     def _about_now(self) -> Checked | None:
-        about = self._shown()
+        about = self._displayed()
         return None if about is None else about._replace(drawn=self._drawn)
 
     def _begin(self, about: Checked, name: str) -> None:
@@ -191,12 +191,12 @@ class Checking:
             self._add(name, about)
             return
         self.stop()
-        chosen, found = plan(about.info, about.x.shape[:-1], about.explanation.total), self.state.findings
+        chosen, result = plan(about.info, about.x.shape[:-1], about.explanation.total), self.state.findings
         tried = {name: why for name, why in self.state.left_out.items() if why != STOPPED}
-        left_out = {name: why for name, why in {**chosen.left_out, **tried}.items() if name not in found}
-        known = {name for name in found if CHECKS[name].runs(1)} | left_out.keys()
+        left_out = {name: why for name, why in {**chosen.left_out, **tried}.items() if name not in result}
+        known = {name for name in result if CHECKS[name].runs(1)} | left_out.keys()
         self._about, self._asked = about, frozenset()
-        self._set(Checks(found, left_out, tuple(name for name in chosen.run if name not in known)))
+        self._set(Checks(result, left_out, tuple(name for name in chosen.run if name not in known)))
         self._next()
 
     def _add(self, name: str, about: Checked) -> None:
@@ -221,14 +221,14 @@ class Checking:
             self._link.call(partial(engine.drop, self._run))
         self.lose()
 
-    def turn_to(self, shown: Explanation | None) -> None:
+    def turn_to(self, displayed: Explanation | None) -> None:
         """Stop, unless this is the map that is checked, and tell what was found of this one before."""
-        if self._about is not None and self._about.explanation is shown:
+        if self._about is not None and self._about.explanation is displayed:
             self.look_anew()
             return
         self.stop()
         self._about = None  # it goes when nothing else remembers it
-        known = NOTHING if shown is None else self._kept.get(shown, NOTHING)
+        known = NOTHING if displayed is None else self._kept.get(displayed, NOTHING)
         if known is not self.state:
             self._set(known)
         self.look_anew()
@@ -249,11 +249,11 @@ class Checking:
         about, name = self._about, self.state.waiting[0]
         drawn = about.drawn if CHECKS[name].region else None
         if CHECKS[name].region and drawn is not self._drawn:
-            self._found(name, ELSEWHERE)
+            self._finish(name, ELSEWHERE)
         elif drawn is None:
             self._ask(run, name, None)
         elif drawn.empty:
-            self._found(name, _unjudged(NOTHING_DRAWN))
+            self._finish(name, _unjudged(NOTHING_DRAWN))
         else:
             ask, give_up = (partial(step, run, name) for step in (self._ask, self._unusable))
             self._reader.call(partial(about.region, drawn), then=ask, failed=give_up)
@@ -271,7 +271,7 @@ class Checking:
     def _unusable(self, run: Hashable, name: str, error: BaseException) -> None:
         """Go on without a check whose region cannot be read, or is nowhere in the picture."""
         if run == self._run:
-            self._found(name, _unjudged(Problem.of("The region cannot be used", error).message))
+            self._finish(name, _unjudged(Problem.of("The region cannot be used", error).message))
 
     def _stepped(self, run: Hashable, name: str, finding: Finding) -> None:
         if run != self._run:
@@ -279,7 +279,7 @@ class Checking:
         if not finding.complete and self.state.cancelled:
             self.stop()
         elif finding.complete:
-            self._found(name, finding)
+            self._finish(name, finding)
         else:  # before anything is shown: the engine need not wait for the window
             call = partial(engine.step, run)
             self._link.call(
@@ -293,11 +293,11 @@ class Checking:
         why = str(error)
         if not isinstance(error, TooLongError):
             why = Problem.of("It could not be made", error).message
-        so_far = {other: found for other, found in self.state.findings.items() if other != name}
+        so_far = {other: result for other, result in self.state.findings.items() if other != name}
         left_out = {**self.state.left_out, name: why}
         self._go_on(replace(self.state, findings=so_far, left_out=left_out))
 
-    def _found(self, name: str, finding: Finding) -> None:
+    def _finish(self, name: str, finding: Finding) -> None:
         """Keep what a check has found."""
         self._go_on(replace(self.state, findings={**self.state.findings, name: finding}))
 
@@ -312,7 +312,7 @@ class Checking:
 
     def _end(self) -> None:
         """Leave out what was not run to its end."""
-        findings = {name: found for name, found in self.state.findings.items() if found.complete}
+        findings = {name: result for name, result in self.state.findings.items() if result.complete}
         stopped = {name: STOPPED for name in self.state.waiting if name not in findings}
         self._set(Checks(findings, {**self.state.left_out, **stopped}))
 

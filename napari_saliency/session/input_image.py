@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from napari_saliency.core.placement import Region
 from napari_saliency.engine import process as engine
 from napari_saliency.images.prepare import prepare
-from napari_saliency.session.state import Picture, Problem
+from napari_saliency.session.state import Problem, SourceImage
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction
-    from napari_saliency.engine.client import EngineLink, ThreadLink
+    from napari_saliency.engine.client import BackgroundThread, EngineClient
     from napari_saliency.images.prepare import Prepared
     from napari_saliency.models import ModelInfo
 
 
-class SeenPicture:
+class ModelInput:
     """One picture: read and fitted for a model, then predicted. An answer for another one is dropped.
 
     What failed is not asked again by itself, unless for another picture or model.
@@ -47,8 +47,8 @@ class SeenPicture:
 
     def __init__(
         self,
-        reader: ThreadLink,
-        link: EngineLink,
+        reader: BackgroundThread,
+        link: EngineClient,
         prepared: Callable[[Prepared | None], None],
         predicted: Callable[[Prediction | None], None],
         failed: Callable[[Problem], None],
@@ -58,11 +58,11 @@ class SeenPicture:
         self._prepared_for: Hashable | None = None
         self._predicted_for: tuple[Hashable, ModelInfo] | None = None
         self._failed = False
-        self.picture: Picture | None = None
+        self.picture: SourceImage | None = None
         self.prepared: Prepared | None = None
         self.prediction: Prediction | None = None
 
-    def look_at(self, picture: Picture | None) -> None:
+    def look_at(self, picture: SourceImage | None) -> None:
         """Take another picture, or none. What is known of the one before stays until it is replaced."""
         self.picture, self._failed = picture, False
         if picture is None:
@@ -97,7 +97,7 @@ class SeenPicture:
         """Go on without the engine that was asked: the picture may be what has ended it."""
         self._failed = self.prediction is None
 
-    def _prepare(self, picture: Picture, info: ModelInfo) -> None:
+    def _prepare(self, picture: SourceImage, info: ModelInfo) -> None:
         key = self._prepared_for = _preparation(picture, info)
         self.prepared, self._failed = None, False
 
@@ -136,16 +136,18 @@ class SeenPicture:
             self._on_prediction(None)
 
 
-def _preparation(picture: Picture, info: ModelInfo) -> Hashable:
+def _preparation(picture: SourceImage, info: ModelInfo) -> Hashable:
     """All that decides how a picture is prepared."""
     return picture.key, info.input, bool(info.space)
 
 
-def _with_region(prepared: Prepared, picture: Picture, info: ModelInfo) -> Prepared:
+def _with_region(prepared: Prepared, picture: SourceImage, info: ModelInfo) -> Prepared:
     """Find the region that is looked at, for models whose output has space."""
     if not info.space:
         return prepared
-    if picture.inside is None:
+    if picture.contains is None:
         return replace(prepared, region=prepared.picture)
-    region = Region.where(picture.inside, prepared.placement, prepared.x.shape[:-1], prepared.picture)
-    return replace(prepared, region=region, words=(*prepared.words, f"region of {region.size} pixels"))
+    region = Region.where(picture.contains, prepared.placement, prepared.x.shape[:-1], prepared.picture)
+    return replace(
+        prepared, region=region, description=(*prepared.description, f"region of {region.size} pixels")
+    )

@@ -1,6 +1,6 @@
 """What is looked at, what is chosen, and what is shown: all that can be asked of an inspection.
 
-What is done about it is in `_inspection`.
+What is done about it is in `_session`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_saliency.session.checks import Checked
-from napari_saliency.session.selection import Asked
+from napari_saliency.session.selection import ClassSelection
 from napari_saliency.session.signals import Signals
 from napari_saliency.session.state import Phase, Request
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction, Score
     from napari_saliency.images.prepare import Prepared
     from napari_saliency.maps.explanation import Explanation
-    from napari_saliency.session.input_image import SeenPicture
-    from napari_saliency.session.model_loader import OpenModel
-    from napari_saliency.session.runs import Runner
-    from napari_saliency.session.state import Memory, ModelStatus, Picture
+    from napari_saliency.session.input_image import ModelInput
+    from napari_saliency.session.model_loader import ModelLoader
+    from napari_saliency.session.runs import JobRunner
+    from napari_saliency.session.state import ExplanationCache, ModelStatus, SourceImage
 
 
-class Looking(Signals):
+class SessionState(Signals):
     """The state of an inspection, and what follows from it."""
 
-    asked: Asked
+    asked: ClassSelection
     explanation: Explanation | None
     request: Request | None
     score: Score
     method: str
     options: dict[str, Any]
-    _open_model: OpenModel
-    _seen: SeenPicture
-    _runner: Runner
-    _memory: Memory
+    _open_model: ModelLoader
+    _seen: ModelInput
+    _runner: JobRunner
+    _cache: ExplanationCache
 
     @property
     def model(self) -> ModelStatus:
@@ -42,7 +42,7 @@ class Looking(Signals):
         return self._open_model.status
 
     @property
-    def picture(self) -> Picture | None:
+    def picture(self) -> SourceImage | None:
         """What was given to look at."""
         return self._seen.picture
 
@@ -63,7 +63,7 @@ class Looking(Signals):
 
     def known(self) -> list[Explanation]:
         """Return known maps that differ from what is shown in nothing but the class."""
-        return self._memory.alike(self.request) if self.request else []
+        return self._cache.alike(self.request) if self.request else []
 
     @property
     def cancelling(self) -> bool:
@@ -82,15 +82,15 @@ class Looking(Signals):
             return None
         score = self.score if self.score in info.scores else info.scores[0]
         region = self.prepared.region if self.prepared else None
-        asked = self.asked if index is None else Asked.one(index)
+        asked = self.asked if index is None else ClassSelection.one(index)
         target = asked.target(self.prediction, score, region)
         return Request.of(self.picture, info, self.method, self.options, target)
 
     def _checked(self) -> Checked | None:
         """What is shown, if it can be checked: a map, complete, and of what is chosen now."""
-        info, prepared, found = self.model.info, self.prepared, self.explanation
+        info, prepared, result = self.model.info, self.prepared, self.explanation
         if self.model.phase is not Phase.READY or info is None or prepared is None or self.stale:
             return None
-        if found is None or not found.complete or found.shows != "map":
+        if result is None or not result.complete or result.shows != "map":
             return None
-        return Checked(prepared.x, found, info, prepared.placement, prepared.picture)
+        return Checked(prepared.x, result, info, prepared.placement, prepared.picture)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_saliency.core.errors import EndlessError, ModelError, UntrustedError
+from napari_saliency.core.errors import ModelError, ModelTimeoutError, UntrustedError
 from napari_saliency.engine import process as engine_process
 from napari_saliency.models import Settings, trust
-from napari_saliency.session.settings_edit import Answer, joined
+from napari_saliency.session.settings_edit import SettingsEdit, joined
 from napari_saliency.session.state import ModelStatus, Phase, Problem, short_name
 
 if TYPE_CHECKING:
-    from napari_saliency.engine.client import EngineLink, Later
+    from napari_saliency.engine.client import EngineClient, Later
     from napari_saliency.models import ModelInfo
 
 PATIENCE = 3.0
@@ -24,7 +24,7 @@ ENDED = "The engine ended: see Details."
 """As much as a notice of napari's shows."""
 
 
-class OpenModel:
+class ModelLoader:
     """One engine and the model in it. Starts the engine at once, before any model is asked for.
 
     Parameters
@@ -44,33 +44,33 @@ class OpenModel:
         The model and how it stands.
     settings : Settings
         What was said about the model since it was opened.
-    inside : str
+    viewed_layer : str
         The layer of it that is looked into, if any.
     """
 
     def __init__(
         self,
-        link: EngineLink,
+        link: EngineClient,
         changed: Callable[[ModelStatus], None],
         failed: Callable[[Problem], None],
         later: Later,
     ) -> None:
         self._link, self._changed, self._failed, self._later = link, changed, failed, later
         self._engines = self._asked = self._answered = 0  # the latter two: loads of the engine at hand
-        self.settings, self.inside = Settings(), ""
-        self._answer: Answer | None = None  # until the model has taken it
+        self.settings, self.viewed_layer = Settings(), ""
+        self._answer: SettingsEdit | None = None  # until the model has taken it
         self._objection = ""  # to the last one
         self._ready = False  # the engine, for its first call
         self.status = ModelStatus(Phase.STARTING, "starting the engine")
         self._start_engine()
 
-    def open(self, source: str, settings: Settings, inside: str = "") -> None:
+    def open(self, source: str, settings: Settings, viewed_layer: str = "") -> None:
         """Open a model in place of the one before, or look into a layer of it."""
-        same = (source, settings, inside) == (self.status.source, self.settings, self.inside)
+        same = (source, settings, viewed_layer) == (self.status.source, self.settings, self.viewed_layer)
         if source != self.status.source:
             self._answer, self._objection = None, ""
         info = self.status.info if same else None  # what is known of it holds while it is opened again
-        self.settings, self.inside = settings, inside
+        self.settings, self.viewed_layer = settings, viewed_layer
         if not self._link.alive:
             self._start_engine()
         phase, verb = (
@@ -80,25 +80,25 @@ class OpenModel:
         if self._answered < self._asked:  # it may hang in the one before
             self._be_patient()
         self._asked += 1
-        call = partial(engine_process.open_model, source, settings, inside)
+        call = partial(engine_process.open_model, source, settings, viewed_layer)
         self._link.call(call, then=partial(self._opened, source), failed=partial(self._refused, source))
 
     def answer(self, settings: Settings) -> None:
         """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
         before, source, info = self.settings, self.status.source, self.status.info
-        shown = next(iter((info.outer or info).outputs), None) if info is not None else None
-        self._answer, self._objection = Answer(source, before, shown), ""
+        displayed = next(iter((info.outer or info).outputs), None) if info is not None else None
+        self._answer, self._objection = SettingsEdit(source, before, displayed), ""
         try:
             self._answer.write(settings)
         except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
             self._failed(Problem.of("This could not be kept beside the model", error))
-        self.open(source, joined(before, settings, shown))
+        self.open(source, joined(before, settings, displayed))
 
     def open_again(self) -> None:
         """Try once more what failed, or was lost."""
-        self.open(self.status.source, self.settings, self.inside)
+        self.open(self.status.source, self.settings, self.viewed_layer)
 
-    def look_inside(self, layer: str) -> None:
+    def view_layer(self, layer: str) -> None:
         """Look into a layer of the open model; "" for the whole model again."""
         self.open(self.status.source, self.settings, layer)
 
@@ -121,10 +121,12 @@ class OpenModel:
             self._restart("stopped by force")
             return
         source = self.status.source
-        words = f"loading {short_name(source)} was stopped: Explain tries again, or choose another model"
-        self._set(ModelStatus(Phase.LOST, words, source))
+        description = (
+            f"loading {short_name(source)} was stopped: Explain tries again, or choose another model"
+        )
+        self._set(ModelStatus(Phase.LOST, description, source))
         self._start_engine()
-        self._set(ModelStatus(Phase.FAILED, words, source))
+        self._set(ModelStatus(Phase.FAILED, description, source))
 
     def _be_patient(self) -> None:
         """Look after a while whether a load that nobody waits for any more has ended."""
@@ -149,8 +151,10 @@ class OpenModel:
         self._ready = True
         if self.status.phase is Phase.STARTING:
             source = self.status.source
-            words = f"loading {short_name(source)}" if source else "no model is open"
-            self._set(ModelStatus(Phase.LOADING if source else Phase.NONE, words, source, self.status.info))
+            description = f"loading {short_name(source)}" if source else "no model is open"
+            self._set(
+                ModelStatus(Phase.LOADING if source else Phase.NONE, description, source, self.status.info)
+            )
 
     def _cannot_start(self, error: BaseException) -> None:
         self._link.stop()
@@ -160,11 +164,11 @@ class OpenModel:
         self._answered += 1
         if source == self.status.source:
             self._answer = None
-            self._set(ModelStatus(Phase.READY, f"ready: {info.words}", source, info))
+            self._set(ModelStatus(Phase.READY, f"ready: {info.description}", source, info))
 
     def _refused(self, source: str, error: BaseException) -> None:
         self._answered += 1
-        if isinstance(error, EndlessError):  # which goes on, in that engine
+        if isinstance(error, ModelTimeoutError):  # which goes on, in that engine
             self._link.stop()
             if source != self.status.source:
                 self._restart("the model before does not end")
@@ -176,13 +180,13 @@ class OpenModel:
         if source != self.status.source:
             return
         if isinstance(error, UntrustedError):
-            words = f"{short_name(source)} is a program: it waits for your yes"
-            self._set(ModelStatus(Phase.FAILED, words, source, program=error.program))
+            description = f"{short_name(source)} is a program: it waits for your yes"
+            self._set(ModelStatus(Phase.FAILED, description, source, program=error.program))
         elif self._answer is None:
             self._fail(Problem.of(f"{short_name(source)} does not open", error))
         else:
             self._fail(Problem.of(f"{short_name(source)} does not take this", error))
-            self._objection = f"{self.status.words} What was said before holds."
+            self._objection = f"{self.status.description} What was said before holds."
         if self._answer is not None:
             answer, self._answer = self._answer, None
             answer.undo()
@@ -212,9 +216,11 @@ class OpenModel:
             self._failed(Problem(text, engine_process.last_words(), ENDED))
             self._restart("lost")
 
-    def _restart(self, words: str) -> None:
+    def _restart(self, description: str) -> None:
         source = self.status.source
-        self._set(ModelStatus(Phase.LOST, f"{words}; starting the engine again", source, self.status.info))
+        self._set(
+            ModelStatus(Phase.LOST, f"{description}; starting the engine again", source, self.status.info)
+        )
         self._start_engine()
         if source:
             self.open_again()

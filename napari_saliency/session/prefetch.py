@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction
-    from napari_saliency.session.runs import Run
+    from napari_saliency.session.runs import Job
 
 PREFETCH = 5
 """Top classes whose maps are fetched ahead."""
@@ -16,7 +16,7 @@ PREFETCH_SECONDS = 3.0
 """Unless the steps of the map that was asked for took longer than this."""
 
 
-class Ahead:
+class Prefetcher:
     """The top classes, as long as their maps come quickly and the memory holds them all."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Ahead:
         """Begin anew: the user has asked for a map."""
         self._fetched = 0
 
-    def count(self, run: Run) -> None:
+    def count(self, run: Job) -> None:
         """Learn from a run that has come to its end."""
         if run.quiet:
             self._fetched += 1

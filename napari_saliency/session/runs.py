@@ -13,13 +13,13 @@ from napari_saliency.engine import process as engine
 if TYPE_CHECKING:
     from napari_saliency.api.explain import Question
     from napari_saliency.core.types import Array
-    from napari_saliency.engine.client import EngineLink
+    from napari_saliency.engine.client import EngineClient
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.session.state import Request
 
 
 @dataclass(eq=False)
-class Run:
+class Job:
     """A method under way.
 
     Attributes
@@ -44,7 +44,7 @@ class Run:
     cancelled: bool = False
 
 
-class Runner:
+class JobRunner:
     """Runs methods, one at a time; a newer one takes the place of the one before.
 
     Parameters
@@ -62,20 +62,20 @@ class Runner:
 
     def __init__(
         self,
-        link: EngineLink,
-        stepped: Callable[[Run, Explanation], None],
-        failed: Callable[[Run, BaseException], None],
+        link: EngineClient,
+        stepped: Callable[[Job, Explanation], None],
+        failed: Callable[[Job, BaseException], None],
         completed: Callable[[Request, Explanation], None],
     ) -> None:
         self._link, self._on_step, self._on_failure, self._on_completion = link, stepped, failed, completed
         self._count = 0
-        self.run: Run | None = None
+        self.run: Job | None = None
 
     def begin(self, request: Request, x: Array, question: Question, *, quiet: bool) -> None:
         """Take the first step of a method; the others follow by themselves."""
         self.stop()
         self._count += 1
-        run = self.run = Run(self._count, request, quiet)
+        run = self.run = Job(self._count, request, quiet)
         call = partial(engine.start, run.number, x, question, request.method, dict(request.options))
         self._link.call(call, then=partial(self._stepped, run), failed=partial(self._failed, run))
 
@@ -89,7 +89,7 @@ class Runner:
         """Forget what is under way in an engine that is no more."""
         self.run = None
 
-    def _stepped(self, run: Run, explanation: Explanation) -> None:
+    def _stepped(self, run: Job, explanation: Explanation) -> None:
         if explanation.complete:
             self._on_completion(run.request, explanation)
         if run is not self.run:
@@ -104,7 +104,7 @@ class Runner:
             self._link.call(call, then=partial(self._stepped, run), failed=partial(self._failed, run))
         self._on_step(run, explanation)
 
-    def _failed(self, run: Run, error: BaseException) -> None:
+    def _failed(self, run: Job, error: BaseException) -> None:
         if run is self.run:
             self.run = None
             self._on_failure(run, error)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClassSelection:
     """The classes that are explained.
 
     Attributes
@@ -48,20 +48,20 @@ class Asked:
         against = [index for index, weight in self.weights if weight < 0]
         return against[0] if len(against) == 1 else None
 
-    def rather_than(self, other: int, prediction: Prediction) -> Asked:
+    def rather_than(self, other: int, prediction: Prediction) -> ClassSelection:
         """Hold the selected class against another one; against the same once more, or against itself, end that."""
         this = self.selected_in(prediction)
         if other in (this, self.other):
-            return Asked.one(this)
-        return Asked(Target.contrast(this, other).weights)
+            return ClassSelection.one(this)
+        return ClassSelection(Target.contrast(this, other).weights)
 
-    def neighbour(self, by: int, prediction: Prediction) -> Asked:
+    def neighbour(self, by: int, prediction: Prediction) -> ClassSelection:
         """The class further down (or up, if negative) in the table."""
         order = prediction.order().tolist()
         here = 0 if self.selected is None else order.index(self.selected)
-        return Asked.one(order[min(max(here + by, 0), len(order) - 1)])
+        return ClassSelection.one(order[min(max(here + by, 0), len(order) - 1)])
 
-    def other_neighbour(self, by: int, prediction: Prediction) -> Asked:
+    def other_neighbour(self, by: int, prediction: Prediction) -> ClassSelection:
         """The same class, held against one further down (or up) in the table."""
         this = self.selected_in(prediction)
         others = [index for index in prediction.order().tolist() if index != this]
@@ -69,7 +69,7 @@ class Asked:
             return self
         beside = prediction.order().tolist().index(this) - (by > 0)
         here = beside if self.other is None else others.index(self.other)
-        return Asked(Target.contrast(this, others[min(max(here + by, 0), len(others) - 1)]).weights)
+        return ClassSelection(Target.contrast(this, others[min(max(here + by, 0), len(others) - 1)]).weights)
 
     def selected_in(self, prediction: Prediction) -> int:
         """The selected class of a picture."""
@@ -77,9 +77,9 @@ class Asked:
 
     def target(self, prediction: Prediction, score: Score, region: Region | None) -> Target:
         """What is explained of a picture."""
-        return Target(self.weights or Asked.one(self.selected_in(prediction)).weights, score, region)
+        return Target(self.weights or ClassSelection.one(self.selected_in(prediction)).weights, score, region)
 
 
 def meaning(info: ModelInfo) -> Hashable:
     """What the indices of a model's classes mean: the same as long as this is."""
-    return info.fingerprint, info.inside, info.outputs[:1], len(info.labels)
+    return info.fingerprint, info.viewed_layer, info.outputs[:1], len(info.labels)

@@ -1,6 +1,6 @@
 """What the viewer shows and asks for; knows nothing of Qt, napari or any framework.
 
-An `Inspection` lives in one thread, the window's. It never waits: models and methods run behind
+An `Session` lives in one thread, the window's. It never waits: models and methods run behind
 an executor, pictures are prepared in a thread, and every answer comes back through ``post``.
 
 Three answers are needed for a map, in this order: a model, a prepared picture, a prediction. Whenever
@@ -16,17 +16,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_saliency.api.explain import Question
-from napari_saliency.engine.client import EngineLink, ThreadLink, timer
+from napari_saliency.engine.client import BackgroundThread, EngineClient, timer
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
-from napari_saliency.session.checks import Checking
-from napari_saliency.session.input_image import SeenPicture
-from napari_saliency.session.looking import Looking
-from napari_saliency.session.model_loader import OpenModel
-from napari_saliency.session.prefetch import Ahead
-from napari_saliency.session.runs import Run, Runner
-from napari_saliency.session.selection import Asked, meaning
-from napari_saliency.session.state import Memory, ModelStatus, Phase, Picture, Problem, Progress, Request
+from napari_saliency.session.checks import CheckRunner
+from napari_saliency.session.input_image import ModelInput
+from napari_saliency.session.looking import SessionState
+from napari_saliency.session.model_loader import ModelLoader
+from napari_saliency.session.prefetch import Prefetcher
+from napari_saliency.session.runs import Job, JobRunner
+from napari_saliency.session.selection import ClassSelection, meaning
+from napari_saliency.session.state import (
+    ExplanationCache,
+    ModelStatus,
+    Phase,
+    Problem,
+    Progress,
+    Request,
+    SourceImage,
+)
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction, Score
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from napari_saliency.maps.explanation import Explanation
 
 
-class Inspection(Looking):
+class Session(SessionState):
     """State and commands of the panel.
 
     Signals carry the new value; the attribute of the same name holds it.
@@ -63,7 +71,7 @@ class Inspection(Looking):
         What is shown, and the question that it answers.
     method, options, score
         How to explain.
-    checking : Checking
+    checks : Checking
         Whether what is shown is true.
     """
 
@@ -76,12 +84,12 @@ class Inspection(Looking):
     ) -> None:
         self._post: Post = lambda answer: post(partial(self._if_open, answer))
         self._threads = threads(), threads()
-        self._memory = Memory()
+        self._cache = ExplanationCache()
         self._closed = self._wanted = self._live = False
-        self._ahead = Ahead()
+        self._ahead = Prefetcher()
         self._cancelled: Request | None = None  # and not asked for again
         self._answers: Hashable = None  # what classes are those of
-        self.asked = Asked()
+        self.asked = ClassSelection()
         self.known_classes: frozenset[int] = frozenset()
         self.progress: Progress | None = None
         self.explanation: Explanation | None = None
@@ -90,15 +98,15 @@ class Inspection(Looking):
         self.method = next(iter(METHODS))
         self.options: dict[str, Any] = METHODS[self.method].complete({})
         self._phase = Phase.NONE  # before the one at hand
-        self._link = EngineLink(engine, self._post, self._threads[1])
+        self._link = EngineClient(engine, self._post, self._threads[1])
         later = later or timer(self._post)
-        self._open_model = OpenModel(self._link, self._model_set, self._fail, later)
-        reader = ThreadLink(self._threads[0], self._post)
-        self.checking = Checking(self._link, reader, self._checked, self.checks_changed.emit)
-        self.explanation_changed.connect(self.checking.turn_to)
-        self.prediction_changed.connect(self.checking.look_anew)  # what is shown may be of this picture again
-        self._seen = SeenPicture(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
-        self._runner = Runner(self._link, self._stepped, self._run_failed, self._completed)
+        self._open_model = ModelLoader(self._link, self._model_set, self._fail, later)
+        reader = BackgroundThread(self._threads[0], self._post)
+        self.checks = CheckRunner(self._link, reader, self._checked, self.checks_changed.emit)
+        self.explanation_changed.connect(self.checks.turn_to)
+        self.prediction_changed.connect(self.checks.look_anew)  # what is shown may be of this picture again
+        self._seen = ModelInput(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
+        self._runner = JobRunner(self._link, self._stepped, self._run_failed, self._completed)
 
     # Commands ----------------------------------------------------------------------------------
 
@@ -117,18 +125,18 @@ class Inspection(Looking):
         self._pause()
         self._open_model.answer(settings)
 
-    def look_inside(self, layer: str) -> None:
+    def view_layer(self, layer: str) -> None:
         """Explain the channels of a layer of the open model; "" for its own classes again."""
         if not self._closed:
             self._pause()
-            self._open_model.look_inside(layer)
+            self._open_model.view_layer(layer)
 
     def trust(self) -> None:
         """Say yes, once and for all, to the program that opening the model runs; then open it."""
         if not self._closed:
             self._open_model.trust()
 
-    def set_picture(self, picture: Picture | None) -> None:
+    def set_picture(self, picture: SourceImage | None) -> None:
         """Look at another picture, or at another plane."""
         if self._closed or (picture and picture.key) == (self.picture and self.picture.key):
             return
@@ -158,7 +166,7 @@ class Inspection(Looking):
         self._live = live
         self._chosen()
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, asked: ClassSelection) -> None:
         """Explain other classes; where that was cancelled, only those whose maps are known."""
         if asked != self.asked or self.stale:
             self.asked = asked
@@ -170,7 +178,7 @@ class Inspection(Looking):
 
     def select_class(self, index: int | None) -> None:
         """Explain another class; None for the top class."""
-        self.ask(Asked.one(index))
+        self.ask(ClassSelection.one(index))
 
     def step_class(self, by: int) -> None:
         """Go down (or up, if negative) in the order of probability."""
@@ -235,7 +243,7 @@ class Inspection(Looking):
             self._set_progress(None)
         elif info is None:
             self._waiting("waiting for the model")
-        elif not (missing := self._seen.missing(info)) and self._wanted and self._request() in self._memory:
+        elif not (missing := self._seen.missing(info)) and self._wanted and self._request() in self._cache:
             self._ask()  # even while the model is opened again
         elif self.model.phase is not Phase.READY:
             self._waiting("waiting for the model")
@@ -252,7 +260,7 @@ class Inspection(Looking):
         request, run = self._request(), self._runner.run
         assert request is not None
         self._ahead.begin()
-        known = self._memory.get(request)
+        known = self._cache.get(request)
         if known is not None:
             self._runner.stop()
             self._wanted = False
@@ -273,7 +281,7 @@ class Inspection(Looking):
             return
         for index in self._ahead.classes(self.prediction):
             request = self._request(index)
-            if request is not None and request not in self._memory:
+            if request is not None and request not in self._cache:
                 self._begin(request, quiet=True)
                 return
 
@@ -289,14 +297,14 @@ class Inspection(Looking):
 
     def _model_set(self, status: ModelStatus) -> None:
         if status.phase is not Phase.READY:
-            self.checking.lose()
+            self.checks.lose()
         if status.phase is Phase.LOST:
             self._runner.lose()
             self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
             self._set_progress(self.progress if self._wanted else None)
             self._seen.lose()
         elif status.info is not None and (answers := meaning(status.info)) != self._answers:
-            self._answers, self.asked = answers, Asked()
+            self._answers, self.asked = answers, ClassSelection()
             self.class_changed.emit(None)
         self._phase = status.phase
         self.model_changed.emit(status)
@@ -314,10 +322,10 @@ class Inspection(Looking):
         self._advance()
 
     def _completed(self, request: Request, explanation: Explanation) -> None:
-        self._memory.put(request, explanation)
+        self._cache.put(request, explanation)
         self._update_known()
 
-    def _stepped(self, run: Run, explanation: Explanation) -> None:
+    def _stepped(self, run: Job, explanation: Explanation) -> None:
         ended = self._runner.run is None
         if not run.quiet:
             self.request, self.explanation = run.request, explanation
@@ -328,7 +336,7 @@ class Inspection(Looking):
             self._wanted &= run.quiet
             self._advance()
 
-    def _run_failed(self, run: Run, error: BaseException) -> None:
+    def _run_failed(self, run: Job, error: BaseException) -> None:
         if not run.quiet:
             self._fail(Problem.of("The map could not be computed", error))
 
@@ -336,7 +344,7 @@ class Inspection(Looking):
         """Follow a change of method, option or score: show the map if it is known or Live is on."""
         request = self._request()
         self._update_known()
-        if self._live or (request is not None and request in self._memory):
+        if self._live or (request is not None and request in self._cache):
             self._wanted = True
             if self.picture is not None:
                 self._advance()
@@ -344,13 +352,13 @@ class Inspection(Looking):
     def _took_too_long(self) -> bool:
         """Whether the user cancelled what is chosen now, but for the class; it may have ended all the same."""
         request, cancelled = self._request(), self._cancelled
-        if request is None or cancelled is None or cancelled in self._memory:
+        if request is None or cancelled is None or cancelled in self._cache:
             return False
         return cancelled.is_like(request)
 
     def _update_known(self) -> None:
         request = self._request()
-        known = self._memory.classes(request) if request is not None else frozenset()
+        known = self._cache.classes(request) if request is not None else frozenset()
         if known != self.known_classes:
             self.known_classes = known
             self.known_classes_changed.emit(known)
@@ -360,10 +368,10 @@ class Inspection(Looking):
         self._runner.stop()
         self._wanted |= self._live
 
-    def _waiting(self, words: str) -> None:
+    def _waiting(self, description: str) -> None:
         """Tell what the user's request waits for, if there is one."""
         if self._wanted:
-            self._set_progress(Progress(0, 0, words))
+            self._set_progress(Progress(0, 0, description))
 
     def _set_progress(self, progress: Progress | None) -> None:
         if progress != self.progress:

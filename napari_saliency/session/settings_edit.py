@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from napari_saliency.models import Settings, parse, settings_path
+from napari_saliency.models import Settings, parse, sidecar_path
 
 
-class Answer:
+class SettingsEdit:
     """One answer to the panel's questions.
 
     Parameters
@@ -17,12 +17,12 @@ class Answer:
         The model that it is about.
     before : Settings
         What was said until then.
-    shown : str, optional
+    displayed : str, optional
         The output that is explained, of several.
     """
 
-    def __init__(self, source: str, before: Settings, shown: str | None = None) -> None:
-        self.before, self._source, self._shown = before, source, shown
+    def __init__(self, source: str, before: Settings, displayed: str | None = None) -> None:
+        self.before, self._source, self._displayed = before, source, displayed
         self._kept: tuple[Path, str | None] | None = None
 
     def write(self, settings: Settings) -> None:
@@ -36,10 +36,10 @@ class Answer:
         model = parse(self._source).path
         if model is None:
             return
-        path = settings_path(model)
-        beside = Settings.beside(model)
+        path = sidecar_path(model)
+        sidecar = Settings.read_sidecar(model)
         text = path.read_text(encoding="utf-8") if path.exists() else None
-        joined(beside, settings, self._shown).write_beside(model)
+        joined(sidecar, settings, self._displayed).write_sidecar(model)
         self._kept = path, text
 
     def undo(self) -> None:
@@ -54,7 +54,7 @@ class Answer:
                 path.write_text(text, encoding="utf-8")
 
 
-def joined(before: Settings, now: Settings, shown: str | None = None) -> Settings:
+def joined(before: Settings, now: Settings, displayed: str | None = None) -> Settings:
     """What is said now, and of what was said before what still holds.
 
     Names belong to one output and to one kind of number, and the kind to one output: the form still shows that
@@ -62,11 +62,11 @@ def joined(before: Settings, now: Settings, shown: str | None = None) -> Setting
 
     Parameters
     ----------
-    shown : str, optional
+    displayed : str, optional
         The output that is explained while this is said, of several.
     """
     if now.output is not None:
-        before = before.model_copy(update={"output": before.output or shown})
+        before = before.model_copy(update={"output": before.output or displayed})
     if now.output not in (None, before.output):
         now = now.model_copy(update={"task": None})
     elif now.task not in (None, before.task):

@@ -15,7 +15,7 @@ from napari_saliency.core.errors import ModelError
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_saliency.core.placement import Inside
+    from napari_saliency.core.placement import Contains
     from napari_saliency.core.types import Target
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.models import ModelInfo
@@ -41,7 +41,7 @@ class ModelStatus:
 
     Attributes
     ----------
-    words : str
+    description : str
         For the user.
     program : str
         Path of the program that opening it runs, where that waits for the user's yes.
@@ -50,7 +50,7 @@ class ModelStatus:
     """
 
     phase: Phase
-    words: str
+    description: str
     source: str = ""
     info: ModelInfo | None = None
     program: str = ""
@@ -58,7 +58,7 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class SourceImage:
     """A picture, or the visible plane of a stack.
 
     Attributes
@@ -70,14 +70,14 @@ class Picture:
     read : callable
         Returns the pixels, (h, w) or (h, w, C), and the range of values that is black to white
         (None: by the type); called outside of the window's thread.
-    inside : callable, optional
+    contains : callable, optional
         Says which points of it lie in the region that is looked at; called there, too.
     """
 
     key: Hashable
     name: str
     read: Callable[[], tuple[np.ndarray[Any, Any], tuple[float, float] | None]]
-    inside: Inside | None = None
+    contains: Contains | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Request:
 
     @classmethod
     def of(
-        cls, picture: Picture, info: ModelInfo, method: str, options: Mapping[str, Any], target: Target
+        cls, picture: SourceImage, info: ModelInfo, method: str, options: Mapping[str, Any], target: Target
     ) -> Self:
         """Ask a model about a picture."""
         model = replace(info, questions=(), notes=())  # what is said of it changes no map
@@ -111,7 +111,7 @@ class Progress:
 
     done: int
     total: int
-    words: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Problem:
         return cls(f"{what}: {text}.", "".join(traceback.format_exception(error)))
 
 
-class Memory:
+class ExplanationCache:
     """The maps that are known, the least recently used forgotten first."""
 
     def __init__(self, most: int = MEMORY) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_saliency.core.placement import Drawn
     from napari_saliency.engine.client import Post
     from napari_saliency.maps.explanation import Explanation
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
     from napari_saliency.viewer.regions import Drawing
     from napari_saliency.viewer.source_layer import Plane
@@ -47,14 +47,14 @@ NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or cho
 NO_PICTURE = Reading("Drop a picture into the window.")
 
 
-class Viewing:
+class LayerController:
     """Connects a viewer with an inspection, until it is closed.
 
     Parameters
     ----------
     viewer : ViewerModel
         Its newest image layer is looked at, until the user chooses another one.
-    inspection : Inspection
+    session : Inspection
         What is told of pictures and tells of maps.
     post : callable
         Runs a callable in the window's thread, soon.
@@ -82,8 +82,8 @@ class Viewing:
     map_changed = Signal(bool)  # whether the picture has a map that can be kept
     errors_changed = Signal(bool)  # whether errors are shown
 
-    def __init__(self, viewer: ViewerModel, inspection: Inspection, post: Post, delay: Delay) -> None:
-        self._viewer, self._inspection, self._post = viewer, inspection, post
+    def __init__(self, viewer: ViewerModel, session: Session, post: Post, delay: Delay) -> None:
+        self._viewer, self._session, self._post = viewer, session, post
         self._look_soon = delay(self._look)
         self._files = Files(post)
         self._closed = False
@@ -98,10 +98,10 @@ class Viewing:
         self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
-        inspection.explanation_changed.connect(self._show)
-        inspection.known_classes_changed.connect(self._prepare)
-        inspection.model_changed.connect(self._model_set)
-        self._model_set(inspection.model)
+        session.explanation_changed.connect(self._show)
+        session.known_classes_changed.connect(self._prepare)
+        session.model_changed.connect(self._model_set)
+        self._model_set(session.model)
         self.choose(self._first())
 
     @property
@@ -158,7 +158,7 @@ class Viewing:
     def display(self, display: reduction.Display) -> None:
         self._display = display
         self._maps.set_display(display, self.source)
-        self._show(self._inspection.explanation)
+        self._show(self._session.explanation)
 
     @property
     def errors(self) -> bool:
@@ -188,12 +188,12 @@ class Viewing:
         self._closed = True
         self._let_go()
         self._let_go_of_region()
-        self._inspection.model_changed.disconnect(self._model_set, missing_ok=True)
+        self._session.model_changed.disconnect(self._model_set, missing_ok=True)
         self._maps.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
-        self._inspection.explanation_changed.disconnect(self._show, missing_ok=True)
-        self._inspection.known_classes_changed.disconnect(self._prepare, missing_ok=True)
+        self._session.explanation_changed.disconnect(self._show, missing_ok=True)
+        self._session.known_classes_changed.disconnect(self._prepare, missing_ok=True)
         self._files.close()
 
     # Which picture -----------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Viewing:
         if source is not None:  # other layers are left alone while some are being removed
             self._post(partial(self._error_deleted, source))
         if self._is_shown(event.value):
-            self._inspection.dismiss()
+            self._session.dismiss()
         self._maps.forget(event.value)
         self._version.pop(event.value.unique_id, None)
         if event.value is self.source:
@@ -274,8 +274,8 @@ class Viewing:
 
     def _is_shown(self, layer: Layer) -> bool:
         """Whether a layer is the map, or the picture, that was answered last."""
-        data, shown = layer.metadata, self._inspection.explanation
-        ours = shown is not None and data.get(OURS) is shown
+        data, displayed = layer.metadata, self._session.explanation
+        ours = displayed is not None and data.get(OURS) is displayed
         return ours and data.get(KIND) != "error" and data.get(STATE) != "kept"
 
     def _error_deleted(self, source: Image) -> None:
@@ -307,11 +307,11 @@ class Viewing:
             return
         drawn_now = None
         if self.source is None:
-            self._say(NO_PICTURE)
-            self._inspection.set_picture(None)
+            self._show_reading(NO_PICTURE)
+            self._session.set_picture(None)
         else:
             drawn_now = self._look_at(self.source)
-        self._inspection.checking.look_for(drawn_now)  # by now it is known whether the map is of this picture
+        self._session.checks.look_for(drawn_now)  # by now it is known whether the map is of this picture
 
     def _look_at(self, source: Image) -> Drawn | None:
         """Tell the inspection of a layer's picture; return the region, whatever the model makes of it."""
@@ -322,28 +322,28 @@ class Viewing:
             asked = region if self._asks_of_regions else None
             if asked is not None and asked.empty:  # as on most planes of a stack: no fault, and no notice
                 raise ValueError(NOTHING_DRAWN)
-            found = picture(source, plane, self._version.get(source.unique_id, 0), asked)
+            result = picture(source, plane, self._version.get(source.unique_id, 0), asked)
         except ValueError as error:
-            self._say(Reading(str(error)))
-            self._inspection.set_picture(None)
+            self._show_reading(Reading(str(error)))
+            self._session.set_picture(None)
             return region
         hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
-        self._say(
+        self._show_reading(
             Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
         )
-        self._inspection.set_picture(found)
+        self._session.set_picture(result)
         return region
 
     @property
     def _asks_of_regions(self) -> bool:
         """Whether the model at hand can be asked about a part of a picture."""
-        info = self._inspection.model.info
+        info = self._session.model.info
         return info is not None and bool(info.space)
 
     def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
         return None if self.region is None else drawn(self.region, source, plane, self._viewer.dims.point)
 
-    def _say(self, reading: Reading) -> None:
+    def _show_reading(self, reading: Reading) -> None:
         if reading != self.reading:
             self.reading = reading
             self.reading_changed.emit(reading)
@@ -356,24 +356,24 @@ class Viewing:
     # Maps --------------------------------------------------------------------------------------
 
     def _show(self, explanation: Explanation | None) -> None:
-        request = self._inspection.request
-        found = owner(request.picture) if request is not None else None
-        if explanation is None or request is None or found is None:
+        request = self._session.request
+        result = owner(request.picture) if request is not None else None
+        if explanation is None or request is None or result is None:
             return
-        source = next((layer for layer in self._viewer.layers if layer.unique_id == found[0]), None)
+        source = next((layer for layer in self._viewer.layers if layer.unique_id == result[0]), None)
         if source is None:
             return
         if explanation.shows == "picture":
-            if self._made.show(source, found[1], explanation):
+            if self._made.show(source, result[1], explanation):
                 self._viewer.reset_view()  # it lies beside what was in sight
         else:
-            others = self._inspection.known() if self._display.shared else ()
-            self._maps.show(source, found[1], explanation, request, others)
+            others = self._session.known() if self._display.shared else ()
+            self._maps.show(source, result[1], explanation, request, others)
         self._tell_map()
 
     def _prepare(self, _classes: frozenset[int]) -> None:
         """Make ready what the next click may ask for."""
-        for explanation in self._inspection.known():
+        for explanation in self._session.known():
             if explanation.shows != "picture":
                 self._maps.prepare(explanation)
 

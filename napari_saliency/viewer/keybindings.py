@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
 
     Bound = Callable[[ViewerModel], object]
 
@@ -19,9 +19,9 @@ STEPS = {"[": -1, "]": 1}
 class Keys:
     """``[`` and ``]`` step through the classes, until they are closed."""
 
-    def __init__(self, viewer: ViewerModel, inspection: Inspection) -> None:
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self._viewer = viewer
-        self._steps = [Step(inspection, by) for by in STEPS.values()]
+        self._steps = [ClassKey(session, by) for by in STEPS.values()]
         for key, step in zip(STEPS, self._steps, strict=True):
             step.over = viewer.bind_key(key, step, overwrite=True)
 
@@ -34,7 +34,7 @@ class Keys:
                 self._viewer.bind_key(key, bound, overwrite=True)
 
 
-class Step:
+class ClassKey:
     """What one key does.
 
     Attributes
@@ -45,20 +45,20 @@ class Step:
         Its panel is gone.
     """
 
-    def __init__(self, inspection: Inspection, by: int) -> None:
+    def __init__(self, session: Session, by: int) -> None:
         # napari looks at the names of all that keys are bound to.
         self.__name__ = f"saliency_{'next' if by > 0 else 'previous'}_class"
-        self._inspection, self._by = inspection, by
+        self._session, self._by = session, by
         self.over: Bound | None = None
         self.closed = False
 
     def __call__(self, _viewer: ViewerModel) -> None:
         """Show the neighbouring class."""
-        self._inspection.step_class(self._by)
+        self._session.step_class(self._by)
 
 
 def _living(bound: Bound | None) -> Bound | None:
     """Look below steps of panels that are gone."""
-    while isinstance(bound, Step) and bound.closed:
+    while isinstance(bound, ClassKey) and bound.closed:
         bound = bound.over
     return bound

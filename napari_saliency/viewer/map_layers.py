@@ -35,7 +35,15 @@ from napari.utils import Colormap
 from napari_saliency.maps import reduction
 from napari_saliency.maps.colormaps import colormap, error_colormap
 from napari_saliency.maps.transforms import compose, stacked
-from napari_saliency.viewer.synced_layers import Content, Delay, Limits, Live, LiveLayers, different, look_of
+from napari_saliency.viewer.synced_layers import (
+    Content,
+    Delay,
+    Limits,
+    LiveLayers,
+    SyncedLayer,
+    different,
+    look_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +65,7 @@ class _View(NamedTuple):
     limits: Limits  # its own
 
 
-class _Shown(NamedTuple):
+class _Displayed(NamedTuple):
     """What a picture's map is of."""
 
     source: Image
@@ -94,7 +102,7 @@ class MapLayers:
         self._maps.look = {"blending": "translucent", "interpolation2d": "linear"}
         self._maps.look |= {"colormap": _colormap(display), "rendering": reduction.rendering(display)}
         self._with_errors = False
-        self._shown: dict[object, _Shown] = {}
+        self._displayed: dict[object, _Displayed] = {}
         self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
 
     def prepare(self, explanation: Explanation) -> None:
@@ -116,11 +124,11 @@ class MapLayers:
         others : sequence of Explanation
             Maps that share their contrast limits with this one.
         """
-        shown = self._shown[source.unique_id] = _Shown(source, plane, explanation, request)
+        displayed = self._displayed[source.unique_id] = _Displayed(source, plane, explanation, request)
         limits = self._limits(explanation, others)
-        content = _content(shown, self._view(explanation).values, limits, explanation.name)
+        content = _content(displayed, self._view(explanation).values, limits, explanation.name)
         below = self._maps.show(source, content, source)
-        self._show_error(shown, below)
+        self._show_error(displayed, below)
         self._tell(source)
 
     def has(self, source: Image) -> bool:
@@ -134,17 +142,17 @@ class MapLayers:
     def show_errors(self, wanted: bool) -> None:
         """Show the errors of all maps from now on, or none."""
         self._with_errors = wanted
-        for shown in self._shown.values():
-            live = self._maps.get(shown.source)
+        for displayed in self._displayed.values():
+            live = self._maps.get(displayed.source)
             if live is not None:
-                self._show_error(shown, live)
-                self._tell(shown.source)
+                self._show_error(displayed, live)
+                self._tell(displayed.source)
 
     def place(self, source: Image) -> None:
         """Follow a picture that was moved."""
         for live in (self._maps.get(source), self._errors.get(source)):
             if live is not None:
-                place = _place(self._shown[source.unique_id], live.layer.ndim)
+                place = _place(self._displayed[source.unique_id], live.layer.ndim)
                 for name, value in different(live.layer, place).items():
                     setattr(live.layer, name, value)
 
@@ -166,7 +174,7 @@ class MapLayers:
         self._errors.restyle(look)
         for live in self._maps:
             if live.source is not current:
-                self.show(*self._shown[live.source.unique_id])
+                self.show(*self._displayed[live.source.unique_id])
 
     def keep(self, source: Image) -> bool:
         """Leave a picture's map as it is, with its error; return whether there was one."""
@@ -177,7 +185,7 @@ class MapLayers:
 
     def forget(self, layer: Layer) -> None:
         """Follow the removal of a layer, a picture's or one of ours."""
-        self._shown.pop(layer.unique_id, None)
+        self._displayed.pop(layer.unique_id, None)
         self._maps.forget(layer)
         self._errors.forget(layer)
 
@@ -186,9 +194,9 @@ class MapLayers:
         self._maps.close()
         self._errors.close()
 
-    def _show_error(self, shown: _Shown, below: Live) -> None:
+    def _show_error(self, displayed: _Displayed, below: SyncedLayer) -> None:
         """Show the error of a map above it, if there is one, and if it is wanted."""
-        source, explanation = shown.source, shown.explanation
+        source, explanation = displayed.source, displayed.explanation
         live = self._errors.get(source)
         if not self._with_errors or (explanation.stderr is None and explanation.complete):
             if live is not None and self._layers.selection.active is live.layer:
@@ -204,7 +212,7 @@ class MapLayers:
         if live is None:
             usual = {**look_of(below.layer), "colormap": self._error_colormap(below.layer.colormap)}
             self._errors.look = usual | self._errors.look
-        content = _content(shown, values, below.layer.contrast_limits, explanation.error_name)
+        content = _content(displayed, values, below.layer.contrast_limits, explanation.error_name)
         active = self._layers.selection.active
         self._errors.show(source, content, below.layer)
         if live is None:
@@ -213,10 +221,10 @@ class MapLayers:
     def _error_colormap(self, beside: Colormap) -> Colormap:
         return Colormap(**error_colormap(self._display, beside.name))
 
-    def _contrast_moved(self, live: Live) -> None:
+    def _contrast_moved(self, live: SyncedLayer) -> None:
         """Let an error's contrast follow its map's, whoever set that."""
-        shown, error = self._maps.get(live.source), self._errors.get(live.source)
-        if shown is live and error is not None:
+        displayed, error = self._maps.get(live.source), self._errors.get(live.source)
+        if displayed is live and error is not None:
             self._errors.limit(error, live.layer.contrast_limits)
         self._tell(live.source)
 
@@ -232,8 +240,8 @@ class MapLayers:
 
     def _limits(self, explanation: Explanation, others: Sequence[Explanation]) -> Limits:
         shared = others if self._display.shared else ()
-        found = [self._view(one).limits for one in (explanation, *shared)]
-        return min(low for low, _ in found), max(high for _, high in found)
+        result = [self._view(one).limits for one in (explanation, *shared)]
+        return min(low for low, _ in result), max(high for _, high in result)
 
 
 def pinned(values: Array, ndim: int, plane: Plane) -> Array:
@@ -262,16 +270,16 @@ def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any
     return compose(placement, source, plane.axes, others.items())
 
 
-def _content(shown: _Shown, values: Array, limits: Sequence[float], name: str) -> Content:
-    data = pinned(values, shown.source.ndim, shown.plane)
-    place = _place(shown, data.ndim)
-    return Content(data, place, (limits[0], limits[1]), name, shown.explanation, shown.request)
+def _content(displayed: _Displayed, values: Array, limits: Sequence[float], name: str) -> Content:
+    data = pinned(values, displayed.source.ndim, displayed.plane)
+    place = _place(displayed, data.ndim)
+    return Content(data, place, (limits[0], limits[1]), name, displayed.explanation, displayed.request)
 
 
-def _place(shown: _Shown, ndim: int) -> dict[str, Any]:
+def _place(displayed: _Displayed, ndim: int) -> dict[str, Any]:
     """Where a layer lies that has as many axes as its picture's, or one of channels besides."""
-    source = shown.source
-    place = geometry(source, shown.plane, shown.explanation.placement)
+    source = displayed.source
+    place = geometry(source, displayed.plane, displayed.explanation.placement)
     labels = tuple(source.axis_labels)
     if ndim == source.ndim:
         return {**place, "axis_labels": labels}

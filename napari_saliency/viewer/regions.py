@@ -17,7 +17,7 @@ from napari_saliency.core.placement import Drawn, at_points
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_saliency.core.placement import Inside
+    from napari_saliency.core.placement import Contains
     from napari_saliency.viewer.source_layer import Plane
 
 Points = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ WITH_AREA = ("rectangle", "polygon", "ellipse")
 class Hits(NamedTuple):
     """Which points of a drawing lie in it, what it depends on, and whether none is known to."""
 
-    inside: Inside
+    contains: Contains
     content: Hashable
     empty: bool = False
 
@@ -56,18 +56,18 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
     others = {axis: round(corner[axis]) for axis in range(layer.ndim) if axis not in axes}
     hits = (_labels if isinstance(layer, Labels) else _shapes)(layer, axes, others)
 
-    def inside(points: Points) -> npt.NDArray[np.bool_]:
-        return hits.inside((corner + points @ along)[:, axes])
+    def contains(points: Points) -> npt.NDArray[np.bool_]:
+        return hits.contains((corner + points @ along)[:, axes])
 
     key = layer.unique_id, hits.content, corner.tobytes(), along.tobytes()
-    return Drawn(key, inside, hits.empty)
+    return Drawn(key, contains, hits.empty)
 
 
 def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> tuple[Points, Points]:
     """Picture's pixels → the drawing's: where its first is, and what one pixel along each axis adds (n, ndim)."""
     factors = source.downsample_factors[plane.level] if source.multiscale else np.ones(source.ndim)
 
-    def seen(*place: float) -> Points:
+    def preview(*place: float) -> Points:
         position = np.zeros(source.ndim)
         for axis, step in plane.steps:
             position[axis] = step
@@ -80,8 +80,8 @@ def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
         return np.asarray(layer.world_to_data(there), np.float64)
 
     steps = np.eye(len(plane.axes))
-    corner = seen(*np.zeros(len(steps)))
-    return corner, np.stack([seen(*step) - corner for step in steps])
+    corner = preview(*np.zeros(len(steps)))
+    return corner, np.stack([preview(*step) - corner for step in steps])
 
 
 def _spread(along: Points, count: int) -> list[int]:

@@ -17,7 +17,7 @@ from napari.layers import Image
 from PIL import Image as Pillow
 
 from napari_saliency.images.prepare import display_range, load_image
-from napari_saliency.session.state import Picture
+from napari_saliency.session.state import SourceImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ class Reading:
 
     Attributes
     ----------
-    words : str
+    description : str
         A sentence, where napari and the model would see different pictures; else empty.
     remedy : str
         What can be done about it, as on a button.
@@ -77,7 +77,7 @@ class Reading:
         Does it: returns pixels to be shown in place of the layer's. Slow.
     """
 
-    words: str = ""
+    description: str = ""
     remedy: str = ""
     corrected: Callable[[], Pixels] | None = None
 
@@ -117,7 +117,7 @@ def visible_plane(layer: Image, dims: Dims, space: int = 2) -> Plane:
     return Plane(axes, steps, _level(layer, axes), colours)
 
 
-def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = None) -> Picture:
+def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = None) -> SourceImage:
     """Describe a plane so that it can be read later, in another thread; equal keys mean equal pixels.
 
     Parameters
@@ -136,7 +136,7 @@ def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = Non
     key = (layer.unique_id, plane, limits, version, _content(layer, plane, pixels), region and region.key)
     where = ", ".join(f"{layer.axis_labels[axis]} {index}" for axis, index in plane.steps)
     name = f"{layer.name} ({where})" if where else layer.name
-    return Picture(key, name, read, region.inside if region else None)
+    return SourceImage(key, name, read, region.contains if region else None)
 
 
 def owner(key: object) -> tuple[object, Plane] | None:
@@ -253,8 +253,8 @@ def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
     turned = plane.axes[-2] > plane.axes[-1]  # of a plane; volumes are never turned
 
     def cut() -> Any:  # noqa: ANN401 - whatever array the layer holds
-        found = data[tuple(index)]
-        return found.swapaxes(0, 1) if turned else found
+        result = data[tuple(index)]
+        return result.swapaxes(0, 1) if turned else result
 
     return cut
 
@@ -263,7 +263,7 @@ def _content(layer: Image, plane: Plane, pixels: Callable[[], Any]) -> int:
     """Fingerprint a plane or volume that may be painted on; of large ones, of some of the pixels."""
     if layer.multiscale or not isinstance(layer.data, np.ndarray):
         return 0
-    found = pixels()
+    result = pixels()
     axes = len(plane.axes)
-    thin = max(1, math.ceil((found.nbytes / _READ_WHOLE) ** (1 / axes)))
-    return zlib.crc32(np.ascontiguousarray(found[(slice(None, None, thin),) * axes]).data)
+    thin = max(1, math.ceil((result.nbytes / _READ_WHOLE) ** (1 / axes)))
+    return zlib.crc32(np.ascontiguousarray(result[(slice(None, None, thin),) * axes]).data)

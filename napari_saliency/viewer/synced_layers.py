@@ -68,7 +68,7 @@ class Content:
 
 
 @dataclass(eq=False)
-class Live:
+class SyncedLayer:
     """The layer that follows a picture now."""
 
     source: Image
@@ -98,25 +98,25 @@ class LiveLayers:
     """
 
     def __init__(
-        self, layers: LayerList, kind: str, delay: Delay, contrast_moved: Callable[[Live], None]
+        self, layers: LayerList, kind: str, delay: Delay, contrast_moved: Callable[[SyncedLayer], None]
     ) -> None:
         self._layers, self._kind, self._contrast_moved = layers, kind, contrast_moved
-        self._live: dict[object, Live] = {}
+        self._live: dict[object, SyncedLayer] = {}
         self._kept: list[Image] = []  # to be hidden when the next one appears
         self._setting = False
         self._to_tell: list[Image] = []  # whose data changed without an event
         self._tell_soon = delay(self._tell)
         self.look: dict[str, Any] = {}
 
-    def __iter__(self) -> Iterator[Live]:
+    def __iter__(self) -> Iterator[SyncedLayer]:
         """All that are live."""
         return iter(list(self._live.values()))
 
-    def get(self, source: Image) -> Live | None:
+    def get(self, source: Image) -> SyncedLayer | None:
         """Return what follows a picture now."""
         return self._live.get(source.unique_id)
 
-    def show(self, source: Image, content: Content, below: Layer) -> Live:
+    def show(self, source: Image, content: Content, below: Layer) -> SyncedLayer:
         """Show something of a picture: in the layer that does, or in a new one above another."""
         with self._our_own_doing():
             live = self.get(source) or self._adopt(source) or self._add(source, content, below)
@@ -128,7 +128,7 @@ class LiveLayers:
         self.limit(live, content.limits)
         return live
 
-    def limit(self, live: Live, limits: Limits) -> None:
+    def limit(self, live: SyncedLayer, limits: Limits) -> None:
         """Set contrast limits, unless they are the user's or napari's."""
         if live.layer.auto_contrast:
             return
@@ -193,7 +193,7 @@ class LiveLayers:
         for layer in dict.fromkeys(layers):
             layer.events.data(value=layer.data)
 
-    def _add(self, source: Image, content: Content, below: Layer) -> Live:
+    def _add(self, source: Image, content: Content, below: Layer) -> SyncedLayer:
         for kept in self._kept:
             kept.visible = False
         self._kept.clear()
@@ -209,7 +209,7 @@ class LiveLayers:
         self._layers.insert(self._layers.index(below) + 1, layer)
         return self._make_live(source, layer, layer.name)
 
-    def _adopt(self, source: Image) -> Live | None:
+    def _adopt(self, source: Image) -> SyncedLayer | None:
         """Take over the layer that a panel which is closed has left for a picture."""
         for layer in reversed(self._layers):
             data = layer.metadata
@@ -219,9 +219,9 @@ class LiveLayers:
                     return self._make_live(source, layer, data[NAME])
         return None
 
-    def _make_live(self, source: Image, layer: Image, name: str) -> Live:
+    def _make_live(self, source: Image, layer: Image, name: str) -> SyncedLayer:
         by_hand = layer.metadata.get(BY_HAND, False)
-        live = self._live[source.unique_id] = Live(source, layer, name, by_hand)
+        live = self._live[source.unique_id] = SyncedLayer(source, layer, name, by_hand)
         layer.metadata[STATE] = "live"
         layer.events.contrast_limits.connect(self._contrast_set)
         return live
@@ -257,12 +257,12 @@ def look_of(layer: Image) -> dict[str, Any]:
 
 def different(layer: Image, place: dict[str, Any]) -> dict[str, Any]:
     """Return what of a layer's place differs: every assignment makes napari slice the layer again."""
-    found = {}
+    result = {}
     for name, value in place.items():
         now = getattr(layer, name)
         if not np.array_equal(getattr(now, "affine_matrix", now), value):
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def _set_limits(layer: Image, limits: Limits) -> None:

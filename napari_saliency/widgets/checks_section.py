@@ -11,14 +11,14 @@ from napari_saliency.checks import CHECKS, MOST_SECONDS
 from napari_saliency.widgets.curve_plot import CurveView
 from napari_saliency.widgets.force_stop import CANCEL, FORCE, STOP_TIPS, Patience
 from napari_saliency.widgets.progress_bar import ProgressBar
-from napari_saliency.widgets.style import GAP, Section, note, row, say, small_print
+from napari_saliency.widgets.style import GAP, Section, note, row, set_text, small_print
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_saliency.checks import Finding, Level
     from napari_saliency.session.checks import Checks
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.widgets.style import Colours
 
 MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not applicable": "–"}
@@ -44,9 +44,9 @@ _TIPS = {
 class CheckSection(Section):
     """One button, and a verdict for each check."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__("Check")
-        self._inspection = inspection
+        self._session = session
         self.button = QPushButton(START)
         self.button.setFixedWidth(BUTTON)
         self.button.clicked.connect(self._press)
@@ -63,10 +63,10 @@ class CheckSection(Section):
         self._beside.setFixedHeight(self.progress.sizeHint().height())
         self.rows.addLayout(row(self.heading, self.button, self._beside, stretch=2))
         self.rows.addLayout(self._list)
-        inspection.checks_changed.connect(self._show)
+        session.checks_changed.connect(self._show)
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
-            getattr(inspection, f"{signal}_changed").connect(self.refresh)
-        self._show(inspection.checking.state)
+            getattr(session, f"{signal}_changed").connect(self.refresh)
+        self._show(session.checks.state)
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the viewer's theme."""
@@ -76,7 +76,7 @@ class CheckSection(Section):
 
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
-        checks, possible = self._inspection.checking.state, self._inspection.checking.possible
+        checks, possible = self._session.checks.state, self._session.checks.possible
         self._patience.have(checks.cancelled)
         text = self._word()
         self.button.setText(text)
@@ -112,32 +112,32 @@ class CheckSection(Section):
         if progress is not None:
             self.progress.show_progress(progress)
         elif self._incomplete():
-            say(self.hint, INCOMPLETE, tooltip=INCOMPLETE_TIP)
+            set_text(self.hint, INCOMPLETE, tooltip=INCOMPLETE_TIP)
         else:
             levels = [finding.level for finding in checks.findings.values()]
-            said = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
-            say(self.hint, " ".join(said))
+            given = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
+            set_text(self.hint, " ".join(given))
 
     def _incomplete(self) -> bool:
         """Whether the map cannot be checked because it was stopped before its end."""
-        inspection = self._inspection
-        shown, stopped = inspection.explanation, inspection.progress is None and not inspection.stale
+        session = self._session
+        shown, stopped = session.explanation, session.progress is None and not session.stale
         return shown is not None and not shown.complete and stopped
 
     def _word(self) -> str:
-        return self._patience.word if self._inspection.checking.state.waiting else START
+        return self._patience.word if self._session.checks.state.waiting else START
 
     def _press(self) -> None:
         word = self._word()
         if word == START:
             self._run("")
         elif word == CANCEL:
-            self._inspection.checking.cancel()
+            self._session.checks.cancel()
         elif word == FORCE:
-            self._inspection.stop_by_force()
+            self._session.stop_by_force()
 
     def _run(self, name: str) -> None:
-        self._inspection.checking.run(name)
+        self._session.checks.run(name)
 
 
 class Result(QWidget):
@@ -194,11 +194,11 @@ class Result(QWidget):
         self.curve.setVisible(finding is not None and bool(finding.curves))
         self._paint()
         verdict = finding.verdict if finding else ""
-        say(self.verdict, left_out or (RUNNING[1] if self._runs else verdict), tooltip=_details(finding))
+        set_text(self.verdict, left_out or (RUNNING[1] if self._runs else verdict), tooltip=_details(finding))
 
     def _paint(self) -> None:
-        colours, found = self._colours, self._finding
-        level: Level = (found.level if found else None) or "not applicable"
+        colours, result = self._colours, self._finding
+        level: Level = (result.level if result else None) or "not applicable"
         colour = {"good": colours.good, "doubtful": colours.busy, "bad": colours.bad}.get(
             level, colours.muted
         )
@@ -206,7 +206,7 @@ class Result(QWidget):
         self.mark.setStyleSheet(f"color: {colour.name()}; font-weight: bold;")
         unsaid = level == "not applicable"
         self.verdict.setStyleSheet(f"color: {colours.muted.name()};" if unsaid else "")
-        self.curve.show_curves(found.curves if found else (), colours)
+        self.curve.show_curves(result.curves if result else (), colours)
 
 
 def _details(finding: Finding | None) -> str:

@@ -9,13 +9,13 @@ from qtpy.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWi
 
 from napari_saliency.core.target_text import sum_words, weights_of
 from napari_saliency.core.types import PLURALS
-from napari_saliency.session.selection import Asked
-from napari_saliency.widgets.style import GAP, note, row, say
+from napari_saliency.session.selection import ClassSelection
+from napari_saliency.widgets.style import GAP, note, row, set_text
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QFocusEvent
 
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.widgets.class_table import ClassTable
 
 RATHER, CLICK = "Rather than…", "Click a {}"
@@ -50,15 +50,15 @@ class ClassSum(QWidget):
 
     Parameters
     ----------
-    inspection : Inspection
+    session : Inspection
         What is asked.
     table : ClassTable
         In which classes are clicked.
     """
 
-    def __init__(self, inspection: Inspection, table: ClassTable) -> None:
+    def __init__(self, session: Session, table: ClassTable) -> None:
         super().__init__()
-        self._inspection, self._table, self._noun = inspection, table, "class"
+        self._session, self._table, self._noun = session, table, "class"
         self.button = QPushButton(RATHER)
         self.button.setCheckable(True)
         self.button.clicked.connect(self._press)
@@ -81,7 +81,7 @@ class ClassSum(QWidget):
 
     def refresh(self) -> None:
         """Show what is explained now."""
-        prediction, asked = self._inspection.prediction, self._inspection.asked
+        prediction, asked = self._session.prediction, self._session.asked
         several = prediction is not None and len(prediction.labels) > 1
         self.setVisible(several)
         self._noun = prediction.noun if prediction is not None else "class"
@@ -89,7 +89,7 @@ class ClassSum(QWidget):
         self.line.setToolTip(SUM_HELP.format(PLURALS[self._noun], SUMS[self._noun]))
         self._wait(False)
         self.button.setChecked(bool(asked.parts))
-        say(self.problem, "")
+        set_text(self.problem, "")
         if prediction is not None and several:
             weights = asked.weights or ((asked.selected_in(prediction), 1.0),)
             self.line.setText(sum_words(weights, prediction.labels))
@@ -111,28 +111,28 @@ class ClassSum(QWidget):
 
     def _end(self) -> None:
         """Explain one class alone again."""
-        if self._inspection.asked.parts:
-            self._inspection.select_class(self._inspection.selected)
+        if self._session.asked.parts:
+            self._session.select_class(self._session.selected)
         self.refresh()
 
     def _hold(self, other: int) -> None:
-        if self._inspection.prediction is not None:
-            self._inspection.ask(self._inspection.asked.rather_than(other, self._inspection.prediction))
+        if self._session.prediction is not None:
+            self._session.ask(self._session.asked.rather_than(other, self._session.prediction))
         self.refresh()
 
     def _step(self, by: int) -> None:
-        if self._inspection.prediction is not None:
-            self._inspection.ask(self._inspection.asked.other_neighbour(by, self._inspection.prediction))
+        if self._session.prediction is not None:
+            self._session.ask(self._session.asked.other_neighbour(by, self._session.prediction))
 
     def _typed(self) -> None:
-        prediction = self._inspection.prediction
+        prediction = self._session.prediction
         if prediction is None:
             return
         text = self.line.text()
         try:
             weights = weights_of(text, prediction)
         except ValueError as error:
-            say(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            set_text(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:
-            self._inspection.ask(Asked(weights))
+            self._session.ask(ClassSelection(weights))
             self.refresh()  # what is asked already may have been written otherwise

@@ -116,10 +116,10 @@ class ClassTableModel(QAbstractTableModel):
         return number in self._known if role == _KNOWN else None
 
     def _sift(self) -> None:
-        words = self._search.lower().split()
+        text = self._search.lower().split()
         self.beginResetModel()
         lower = self._lower
-        self.classes = [n for n in self._order if all(w in lower[n] for w in words)] if words else self._order
+        self.classes = [n for n in self._order if all(w in lower[n] for w in text)] if text else self._order
         self.endResetModel()
 
 

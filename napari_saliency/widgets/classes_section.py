@@ -10,12 +10,12 @@ from superqt.utils import qdebounced
 from napari_saliency.core.types import PLURALS
 from napari_saliency.widgets.class_expression import ClassSum
 from napari_saliency.widgets.class_table import FEWEST_ROWS, ROW, ClassTable
-from napari_saliency.widgets.layer_choice import InsideChoice
+from napari_saliency.widgets.layer_choice import LayerChoice
 from napari_saliency.widgets.style import Section, row
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.widgets.style import Colours
 
 SETTLED = 120  # milliseconds after which a search that is being typed begins
@@ -29,9 +29,9 @@ HELP = (
 class ClassSection(Section):
     """A search box over all labels, the table of classes, and what is explained of them."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__("Classes")
-        self._inspection = inspection
+        self._session = session
         self._labels: tuple[str, ...] = ()
         self.search = QLineEdit()
         self.search.setClearButtonEnabled(True)
@@ -39,22 +39,22 @@ class ClassSection(Section):
         self.table = ClassTable()
         self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
-        self.sum = ClassSum(inspection, self.table)
-        self.inside = InsideChoice(inspection)
+        self.sum = ClassSum(session, self.table)
+        self.viewed_layer = LayerChoice(session)
         self.rows.removeWidget(self.heading)
-        self.rows.addLayout(row(self.heading, self.inside, stretch=1))
+        self.rows.addLayout(row(self.heading, self.viewed_layer, stretch=1))
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.table, 1)
         self.rows.addWidget(self.sum)
         self._search_soon = qdebounced(self._search, timeout=SETTLED, parent=self)
         self.search.textChanged.connect(lambda _text: self._search_soon())
-        self.table.chosen.connect(inspection.select_class)
-        self.table.stepped.connect(inspection.step_class)
-        inspection.prediction_changed.connect(self._show)
-        inspection.class_changed.connect(self._mark)
-        inspection.known_classes_changed.connect(self.table.classes.set_known)
-        self.table.classes.set_known(inspection.known_classes)
-        self._show(inspection.prediction)
+        self.table.chosen.connect(session.select_class)
+        self.table.stepped.connect(session.step_class)
+        session.prediction_changed.connect(self._show)
+        session.class_changed.connect(self._mark)
+        session.known_classes_changed.connect(self.table.classes.set_known)
+        self.table.classes.set_known(session.known_classes)
+        self._show(session.prediction)
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the viewer's theme."""
@@ -72,8 +72,8 @@ class ClassSection(Section):
         noun = prediction.noun if prediction is not None else "class"
         self.heading.setText(PLURALS[noun].capitalize())
         self.table.setToolTip(HELP.format(noun))
-        words = f"Search {count} {PLURALS[noun] if count > 1 else noun}" if count else "No prediction yet"
-        self.search.setPlaceholderText(words)
+        text = f"Search {count} {PLURALS[noun] if count > 1 else noun}" if count else "No prediction yet"
+        self.search.setPlaceholderText(text)
         self.search.setEnabled(count > 0)
         self._mark()
 
@@ -83,7 +83,7 @@ class ClassSection(Section):
 
     def _mark(self, _selected: int | None = None) -> None:
         """Show which classes are explained."""
-        asked = self._inspection.asked
+        asked = self._session.asked
         self.table.select(asked.selected)
         self.table.classes.set_parts(asked.parts)
         self.sum.refresh()

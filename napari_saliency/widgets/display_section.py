@@ -14,14 +14,14 @@ from napari_saliency.maps.colormaps import COLORMAPS
 from napari_saliency.maps.reduction import CONTRASTS, REDUCTIONS, SIGNS
 from napari_saliency.methods import RELATIVE_ERROR, SAMPLES
 from napari_saliency.widgets import preferences as remembered
-from napari_saliency.widgets.style import GAP, SMALL_PRINT, Section, note, row, say
+from napari_saliency.widgets.style import GAP, SMALL_PRINT, Section, note, row, set_text
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
     from napari_saliency.maps.explanation import Explanation
-    from napari_saliency.session.session import Inspection
-    from napari_saliency.viewer.controller import Viewing
+    from napari_saliency.session.session import Session
+    from napari_saliency.viewer.controller import LayerController
 
 CLIP = (80.0, 100.0)
 BY_SIGN = "by sign"
@@ -71,10 +71,10 @@ NO_MAP = "There is no map yet."
 class DisplaySection(Section):
     """Reduction, sign, clip, contrast and colormap; Keep; the error; what a map says about itself."""
 
-    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+    def __init__(self, controller: LayerController, session: Session) -> None:
         super().__init__("Display")
-        self._viewing = viewing
-        display = viewing.display
+        self._viewing = controller
+        display = controller.display
         self.controls: dict[str, ValueWidget[Any]] = {
             "reduction": _choice("reduction", [(REDUCTION_WORDS[name], name) for name in REDUCTIONS]),
             "sign": _choice("sign", SIGNS),
@@ -92,25 +92,25 @@ class DisplaySection(Section):
             control.changed.connect(self._change)
         self.by_hand = QPushButton("Auto contrast")
         self.by_hand.setToolTip("You set the contrast limits by hand. Let them follow the map again.")
-        self.by_hand.clicked.connect(viewing.auto_contrast)
+        self.by_hand.clicked.connect(controller.auto_contrast)
         self.keep = QPushButton(KEEP)
         self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
-        self.keep.clicked.connect(lambda: viewing.keep())
-        viewing.errors = remembered.flag(remembered.ERRORS)
+        self.keep.clicked.connect(lambda: controller.keep())
+        controller.errors = remembered.flag(remembered.ERRORS)
         self.errors = QCheckBox("Show error")
-        self.errors.setChecked(viewing.errors)
+        self.errors.setChecked(controller.errors)
         self.errors.toggled.connect(self._show_errors)
         self.summary, self.note = note(), note()
         self.summary.setObjectName(SMALL_PRINT)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while it is computed
         self._lay_out()
-        viewing.contrast_changed.connect(self._show_by_hand)
-        viewing.map_changed.connect(self._offer_keep)
-        viewing.errors_changed.connect(self._follow_errors)
-        inspection.explanation_changed.connect(self._describe)
-        self._offer_keep(viewing.has_map)
-        self._describe(inspection.explanation)
+        controller.contrast_changed.connect(self._show_by_hand)
+        controller.map_changed.connect(self._offer_keep)
+        controller.errors_changed.connect(self._follow_errors)
+        session.explanation_changed.connect(self._describe)
+        self._offer_keep(controller.has_map)
+        self._describe(session.explanation)
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
@@ -161,11 +161,11 @@ class DisplaySection(Section):
     def _describe(self, explanation: Explanation | None) -> None:
         self._offer_errors(explanation)
         if explanation is None:
-            say(self.summary, "")
-            say(self.note, "")
+            set_text(self.summary, "")
+            set_text(self.note, "")
         else:
-            say(self.summary, summary(explanation))
-            say(self.note, " ".join(explanation.notes))
+            set_text(self.summary, summary(explanation))
+            set_text(self.note, " ".join(explanation.notes))
 
 
 def summary(explanation: Explanation) -> str:

@@ -56,15 +56,15 @@ class Typed(ValueWidget[Any]):
 
     def __init__(self, option: Option, value: object) -> None:
         self._option, self._value = option, option.default
-        backend = _List if option.words else _Line
+        backend = _List if option.keywords else _Line
         super().__init__(widget_type=backend, name=option.name, tooltip=option.help)
-        self._box = self.native if option.words else None
+        self._box = self.native if option.keywords else None
         if self._box is None:
             self.line: QLineEdit = self.native
             self.line.stepped.connect(self._step)
         else:
             self.line = FreshLine(self._box)
-            self._box.addItems(option.words)
+            self._box.addItems(option.keywords)
             self._box.setLineEdit(self.line)
             self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
             self._box.activated.connect(self.take)
@@ -111,10 +111,10 @@ def read(option: Option, text: str) -> Any:  # noqa: ANN401 - an option's
     ValueError
         If the option does not take it: a sentence for whoever typed it.
     """
-    said, least = text.strip().lower(), option.constraints.get("least")
-    if said in option.words:
-        return said
-    parts = re.findall(r"[^\s,;×]+", said) or [least]
+    given, least = text.strip().lower(), option.constraints.get("least")
+    if given in option.keywords:
+        return given
+    parts = re.findall(r"[^\s,;×]+", given) or [least]
     try:
         numbers = [_least(option) if part == least else option.type(part) for part in parts]
         value = numbers[0] if len(numbers) == 1 else tuple(numbers)
@@ -145,6 +145,6 @@ def _expected(option: Option) -> str:
     limits = option.constraints
     within = f" from {limits['min']} to {limits['max']}" if {"min", "max"} <= set(limits) else ""
     numbers = f"{'whole ' * (option.type is int)}numbers{within}"
-    kinds = f"{', '.join(option.words)}, or {numbers}" if option.words else numbers
+    kinds = f"{', '.join(option.keywords)}, or {numbers}" if option.keywords else numbers
     many = ": one, or several with commas between" if option.several else ""
     return f"{option.name.replace('_', ' ').capitalize()} takes {kinds}{many}."

@@ -12,7 +12,7 @@ from napari_saliency.widgets.search_box import Search, widen
 
 if TYPE_CHECKING:
     from napari_saliency.models import Layer
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
 
 WHOLE = "of the model, or inside…"
@@ -22,12 +22,12 @@ HELP = (
 )
 
 
-class InsideChoice(QComboBox):
+class LayerChoice(QComboBox):
     """A searchable list of the model's layers, the last one that is computed first."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._inspection = inspection
+        self._session = session
         self._layers: tuple[Layer, ...] = ()
         self._asked = ""  # the layer that was chosen last: it may still be on its way
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -36,33 +36,33 @@ class InsideChoice(QComboBox):
         Search(self)
         self._add(WHOLE, "")
         self.activated.connect(self._choose)
-        inspection.model_changed.connect(self._follow_model)
-        self._follow_model(inspection.model)
+        session.model_changed.connect(self._follow_model)
+        self._follow_model(session.model)
 
     @property
     def inside(self) -> str:
         """The layer that is looked into now."""
-        info = self._inspection.model.info
-        return info.inside if info is not None else ""
+        info = self._session.model.info
+        return info.viewed_layer if info is not None else ""
 
     def _choose(self, number: int) -> None:
         layer = self.itemData(number)
         if layer != self._asked:
             self._asked = layer
-            self._inspection.look_inside(layer)
+            self._session.view_layer(layer)
 
     def _follow_model(self, status: ModelStatus) -> None:
         if status.info is None:  # it is being opened, maybe only to look elsewhere in it
             return
-        self._asked = self.inside
+        self._asked = self.viewed_layer
         layers = (status.info.outer or status.info).layers
         if layers != self._layers:
             self._layers = layers
             self.clear()
             self._add(WHOLE, "")
             for layer in reversed(layers):
-                words = f"{layer.name} ({sized(layer.shape)}, {layer.channels} channels)"
-                self._add(f"of {layer.name}", layer.name, words)
+                text = f"{layer.name} ({sized(layer.shape)}, {layer.channels} channels)"
+                self._add(f"of {layer.name}", layer.name, text)
             widen(self)
         self.setVisible(bool(layers))
         self._show_current()
@@ -73,4 +73,4 @@ class InsideChoice(QComboBox):
 
     def _show_current(self) -> None:
         """Show where one is."""
-        self.setCurrentIndex(max(0, self.findData(self.inside)))
+        self.setCurrentIndex(max(0, self.findData(self.viewed_layer)))

@@ -16,7 +16,7 @@ from napari_saliency.widgets.option_form import OptionForm, method_choices
 from napari_saliency.widgets.preferences import remember_method, remembered_method, remembered_options
 from napari_saliency.widgets.run_bar import RunBar
 from napari_saliency.widgets.search_box import Search, widen
-from napari_saliency.widgets.style import Section, combo, note, row, say
+from napari_saliency.widgets.style import Section, combo, note, row, set_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Score
     from napari_saliency.methods import Method
     from napari_saliency.models import ModelInfo
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
 
 SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
@@ -45,17 +45,17 @@ DIRECTION_HELP = "<p>Why the quantity is not smaller (increase), or not larger (
 class MethodSection(Section):
     """Method, its options, the score, and the button that runs it."""
 
-    def __init__(self, inspection: Inspection, methods: Mapping[str, Method] = METHODS) -> None:
+    def __init__(self, session: Session, methods: Mapping[str, Method] = METHODS) -> None:
         super().__init__("Method")
-        self._inspection, self._methods = inspection, methods
-        self._chosen: dict[str, dict[str, Any]] = {inspection.method: dict(inspection.options)}
+        self._session, self._methods = session, methods
+        self._chosen: dict[str, dict[str, Any]] = {session.method: dict(session.options)}
         self._chosen |= remembered_options(methods)
         self._layers: tuple[object, ...] = ()
         self._scores = SCORES
-        self._preferred = remembered_method(methods) or inspection.method
+        self._preferred = remembered_method(methods) or session.method
         self.method = combo()
         Search(self.method)
-        self.options, self.run = OptionForm(), RunBar(inspection, self.settle)
+        self.options, self.run = OptionForm(), RunBar(session, self.settle)
         self.cost = note()
         self._fill()
         self.rows.removeWidget(self.heading)
@@ -66,8 +66,8 @@ class MethodSection(Section):
         self._take_soon = qdebounced(self._take, timeout=SETTLED, parent=self)
         self.method.activated.connect(self._choose_method)
         self.options.changed.connect(self._keep_options)
-        inspection.model_changed.connect(self._follow_model)
-        inspection.prepared_changed.connect(self._tell_cost)
+        session.model_changed.connect(self._follow_model)
+        session.prepared_changed.connect(self._tell_cost)
         self._show_options()
         self._take()
 
@@ -97,7 +97,7 @@ class MethodSection(Section):
 
     def _choose_method(self) -> None:
         if not self._item(self.method.currentData()).isEnabled():  # its name was typed in full
-            self.method.setCurrentIndex(self.method.findData(self._inspection.method))
+            self.method.setCurrentIndex(self.method.findData(self._session.method))
             return
         self._preferred = self.method.currentData()
         self._show_options()
@@ -105,12 +105,12 @@ class MethodSection(Section):
 
     def _keep_options(self, values: dict[str, Any]) -> None:
         score = values.pop(SCORE)
-        if score != self._inspection.score:
-            self._inspection.set_score(score)
+        if score != self._session.score:
+            self._session.set_score(score)
             self.run.refresh()
         self._chosen[self.method.currentData()] = values
         self._tell_cost()
-        if self._inspection.live:  # each number on the way would begin a run
+        if self._session.live:  # each number on the way would begin a run
             self._take_soon()
         else:
             self._take()
@@ -118,15 +118,15 @@ class MethodSection(Section):
     def _take(self) -> None:
         method = self.method.currentData()
         options = self._methods[method].complete(self._values(method))
-        if (method, options) != (self._inspection.method, self._inspection.options):
-            self._inspection.set_method(method, options)
+        if (method, options) != (self._session.method, self._session.options):
+            self._session.set_method(method, options)
             self.run.refresh()
         each = {name: _without_layers(self._methods[name], kept) for name, kept in self._chosen.items()}
         remember_method(self._preferred, each)
 
     def _values(self, name: str) -> dict[str, Any]:
         """What is chosen of a method's options; one that the model cannot answer is not wrapped."""
-        values, info = self._chosen.get(name, {}), self._inspection.model.info
+        values, info = self._chosen.get(name, {}), self._session.model.info
         for option in self._methods[name].options:
             if option.constraints.get("choices") == "methods":
                 able = [inner for _, inner in method_choices(info)]
@@ -141,9 +141,9 @@ class MethodSection(Section):
         name = self.method.currentData()
         self.method.setToolTip(self.method.itemData(self.method.currentIndex(), Qt.ItemDataRole.ToolTipRole))
         options = (_score(self._scores), *self._methods[name].options)
-        score = self._inspection.score
+        score = self._session.score
         values = {SCORE: score if score in self._scores else self._scores[0], **self._values(name)}
-        self.options.show_options(options, values, self._inspection.model.info)
+        self.options.show_options(options, values, self._session.model.info)
         for one, next_one in pairwise((self.method, *self.options.fields, self.run.button, self.run.live)):
             QWidget.setTabOrder(one, next_one)  # new fields would come last
         self._tell_cost()
@@ -153,9 +153,9 @@ class MethodSection(Section):
 
         Options that do not fit the picture, its channels, or each other, are told in its place.
         """
-        info, prepared = self._inspection.model.info, self._inspection.prepared
+        info, prepared = self._session.model.info, self._session.prepared
         if info is None:
-            say(self.cost, "")
+            set_text(self.cost, "")
             return
         sizes = info.input.shape if prepared is None else prepared.x.shape[:-1]
         space = tuple(size for size in sizes if size is not None)
@@ -165,9 +165,9 @@ class MethodSection(Section):
             method.check_colours(values, info.input.channels)
             passes = method.passes(values, info, space) if len(space) == len(sizes) else 0
         except ValueError as error:
-            say(self.cost, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            set_text(self.cost, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:
-            say(self.cost, cost_words(passes, values))
+            set_text(self.cost, cost_words(passes, values))
 
     def _offer_methods(self, info: ModelInfo) -> None:
         """Leave only the methods that the model can answer: the one that the user chose, or else the first.

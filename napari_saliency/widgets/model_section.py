@@ -14,13 +14,13 @@ from napari_saliency.models import FILES, catalogue
 from napari_saliency.session.state import Phase
 from napari_saliency.widgets.model_settings_form import QuestionForm
 from napari_saliency.widgets.preferences import settings
-from napari_saliency.widgets.style import Section, note, row, say
+from napari_saliency.widgets.style import Section, note, row, set_text
 from napari_saliency.widgets.trust_form import TrustForm
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
     from napari_saliency.widgets.style import Colours
 
@@ -53,9 +53,9 @@ class RecentFiles:
 class ModelSection(Section):
     """The model, its state in plain words, and a form where something had to be guessed."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__("Model")
-        self._inspection = inspection
+        self._session = session
         self._recent = RecentFiles()
         self.sources = QSearchableComboBox()
         self.sources.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -70,7 +70,7 @@ class ModelSection(Section):
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
-        self.form, self.trust = QuestionForm(inspection), TrustForm(inspection)
+        self.form, self.trust = QuestionForm(session), TrustForm(session)
         self.settings = QPushButton("Settings")
         self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
         self.settings.clicked.connect(self.form.toggle)
@@ -82,8 +82,8 @@ class ModelSection(Section):
         self.rows.addLayout(beside)
         for widget in (self.note, self.trust, self.form):
             self.rows.addWidget(widget)
-        inspection.model_changed.connect(self._show)
-        self._show(inspection.model)
+        session.model_changed.connect(self._show)
+        self._show(session.model)
 
     def open_source(self, source: str) -> None:
         """Open a model by its source, or a file by its path; a file becomes a recent one."""
@@ -91,12 +91,12 @@ class ModelSection(Section):
             path = Path(source).expanduser().resolve()
             source = str(path.parent if path.name == FOLDERS_FILE else path)
             self._recent.add(source)
-        self._inspection.open_model(source)
+        self._session.open_model(source)
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the viewer's theme."""
         super().set_colours(colours)
-        self._show_state(self._inspection.model)
+        self._show_state(self._session.model)
 
     def _list(self, current: str) -> None:
         sources = [*self._recent.paths, *catalogue()]
@@ -112,7 +112,7 @@ class ModelSection(Section):
 
     def _chosen(self, number: int) -> None:
         source = self.sources.itemData(number)
-        status = self._inspection.model  # a program may have changed since
+        status = self._session.model  # a program may have changed since
         if source != status.source or status.phase is Phase.FAILED or source.startswith("python:"):
             self.open_source(source)
 
@@ -124,7 +124,7 @@ class ModelSection(Section):
 
     def _show_current(self) -> None:
         """Show the model at hand again where a search led to nothing."""
-        self._list(self._inspection.model.source)
+        self._list(self._session.model.source)
 
     def _ask_for_file(self) -> None:
         patterns = " ".join([*(f"*{suffix}" for suffix in FILES), FOLDERS_FILE])
@@ -136,7 +136,7 @@ class ModelSection(Section):
     def _show(self, status: ModelStatus) -> None:
         self._list(status.source)
         self._show_state(status)
-        say(self.note, " ".join(status.info.notes) if status.info else "")
+        set_text(self.note, " ".join(status.info.notes) if status.info else "")
         self.trust.show_program(status)
         self.form.show_questions(_of_the_whole(status))
         own = not status.source.startswith(("bundled:", "keras:"))
@@ -146,7 +146,7 @@ class ModelSection(Section):
         waiting = "busy" if status.source else "muted"
         colour = getattr(self.colours, waiting if status.program else _DOTS.get(status.phase, waiting))
         self.dot.setText(f"<span style='color: {colour.name()}'>●</span>")
-        say(self.state, status.words)
+        set_text(self.state, status.description)
 
 
 def _of_the_whole(status: ModelStatus) -> ModelStatus:

@@ -24,24 +24,24 @@ from napari_saliency.core.types import FITS
 from napari_saliency.models import FILES, Settings, read_labels
 from napari_saliency.session.state import Phase
 from napari_saliency.widgets.search_box import widen
-from napari_saliency.widgets.style import FORM, GAP, combo, note, row, say
+from napari_saliency.widgets.style import FORM, GAP, combo, note, row, set_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from napari_saliency.core.preprocessing import Preprocessing
     from napari_saliency.models import ModelInfo
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
 
 TITLES = {
-    "preprocessing": "Values",
-    "size": "Pixels",
-    "fit": "Size",
+    "preprocessing": "Preprocessing",
+    "size": "Input size",
+    "fit": "Resize",
     "input": "Input",
     "output": "Output",
-    "task": "Kind",
-    "labels": "Names",
+    "task": "Output type",
+    "labels": "Class names",
 }
 """What can be said of a model, and how the form calls it."""
 
@@ -67,10 +67,10 @@ NUMBERS, FROM_FILE = "numbers", "from a file…"
 class QuestionForm(QFrame):
     """Asks what had to be guessed; everything that can be said is shown to whoever wants to change it."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.setObjectName(FORM)
-        self._inspection = inspection
+        self._session = session
         self._labels: tuple[str, ...] | None = None
         self._info: ModelInfo | None = None
         self._source, self._answered = "", False
@@ -82,7 +82,7 @@ class QuestionForm(QFrame):
         )
         self.pixels.setPlaceholderText("any size")
         self.input, self.output = combo(), combo()
-        self.task = combo((words, task) for task, words in TASK_WORDS.items())
+        self.task = combo((text, task) for task, text in TASK_WORDS.items())
         self.labels = combo((("", None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
         boxes = (self.preprocessing, self.pixels, self.fit, self.input, self.output, self.task, self.labels)
@@ -109,11 +109,11 @@ class QuestionForm(QFrame):
         if taken or not (same and status.info in (None, self._info)):
             self._show(status.info, status.info.questions if status.info else ())
         if status.objection:
-            say(self.problem, status.objection)
+            set_text(self.problem, status.objection)
 
     def toggle(self) -> None:
         """Show all that can be said of the model, or hide what nobody asks."""
-        info = self._inspection.model.info
+        info = self._session.model.info
         if info is not None:
             every = tuple(_sayable(info))
             self._show(info, info.questions if self._shown() == set(every) else every)
@@ -135,13 +135,13 @@ class QuestionForm(QFrame):
             self.titles[name].setVisible(name in names)
         texts = [text for name, text in ASKED.items() if name in names]
         asked = SEVERAL if len(texts) > 2 else next(iter(texts), "")
-        say(self.question, asked if names == info.questions else EVERY)
+        set_text(self.question, asked if names == info.questions else EVERY)
         _offer(self.preprocessing, info.input.preprocessing)
         for box, ports in ((self.input, info.inputs), (self.output, info.outputs)):
             box.clear()
             for port in ports:
                 box.addItem(port, port)
-        self.task.setCurrentIndex(1 if info.ending == "quantity" else 0)
+        self.task.setCurrentIndex(1 if info.activation == "quantity" else 0)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
         self.pixels.setText(sized(info.input.shape).replace("×", " × ") if any(info.input.shape) else "")
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
@@ -176,7 +176,7 @@ class QuestionForm(QFrame):
 
     def read_names(self, path: Path) -> None:
         """Take the classes' names from a file, or say why not."""
-        info = self._inspection.model.info
+        info = self._session.model.info
         try:
             names = read_labels(path)
             same = not self.output.count() or self.output.currentIndex() == 0
@@ -186,7 +186,7 @@ class QuestionForm(QFrame):
                 )
         except (OSError, ValueError) as error:
             self._use_labels(None)
-            say(self.problem, str(error))
+            set_text(self.problem, str(error))
         else:
             self._use_labels(names, path.name)
 
@@ -194,10 +194,10 @@ class QuestionForm(QFrame):
         self._labels = names
         self.labels.setItemText(1, where)
         self.labels.setCurrentIndex(0 if names is None else 1)
-        say(self.problem, "")
+        set_text(self.problem, "")
 
     def _keep(self) -> None:
-        info = self._inspection.model.info
+        info = self._session.model.info
         if info is None:
             return
         asked, shown = info.questions, self._shown()
@@ -208,7 +208,7 @@ class QuestionForm(QFrame):
             shown -= {"size"}  # it stays free
         taken_back = nothing and info.sized
         if "size" in shown and not taken_back and (len(pixels) != len(info.input.shape) or not all(pixels)):
-            say(
+            set_text(
                 self.problem,
                 "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
             )
@@ -216,15 +216,15 @@ class QuestionForm(QFrame):
         # Numbers are kept as names, too: otherwise the same question would be asked again.
         other = self.output.currentData() != (info.outputs or (None,))[0] or "task" in shown
         labels = self._labels or (info.labels if "labels" in asked and not other else None)
-        said = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
-        said |= {
+        given = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
+        given |= {
             "labels": labels,
             "size": tuple(pixels[::-1] if flat else pixels),
         }
-        settings = Settings(**{name: said[name] for name in shown})
-        say(self.problem, "")
+        settings = Settings(**{name: given[name] for name in shown})
+        set_text(self.problem, "")
         self._answered = True
-        self._inspection.answer(settings)
+        self._session.answer(settings)
 
 
 def _sayable(info: ModelInfo) -> Iterator[str]:
@@ -240,8 +240,8 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
         yield "output"
     if (
         "task" in info.questions
-        or info.ending == "quantity"
-        or (info.ending, len(info.labels)) == ("sigmoid", 2)
+        or info.activation == "quantity"
+        or (info.activation, len(info.labels)) == ("sigmoid", 2)
     ):
         yield "task"
 
@@ -249,10 +249,10 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
 def _offer(box: QComboBox, now: Preprocessing) -> None:
     """List the preprocessings; one that has no name is left as it is unless another is chosen."""
     box.clear()
-    for name, words in WORDS.items():
-        box.addItem(f"{words} ({name})", name)
+    for name, text in WORDS.items():
+        box.addItem(f"{text} ({name})", name)
     if box.findData(now.name) < 0:
-        box.insertItem(0, now.words, None)
+        box.insertItem(0, now.description, None)
         box.setCurrentIndex(0)
     else:
         box.setCurrentIndex(box.findData(now.name))

@@ -17,7 +17,7 @@ from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.expression_edit import Typed
 from napari_saliency.widgets.number_boxes import DecimalNumber, WholeNumber, prepare_typing
 from napari_saliency.widgets.search_box import Search, widen
-from napari_saliency.widgets.style import FOLD, GAP, note, say
+from napari_saliency.widgets.style import FOLD, GAP, note, set_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class OptionForm(QWidget):
         self._options = options
         for option in sorted(options, key=lambda option: option.advanced):
             widget = option_widget(option, values.get(option.name, option.default), info)
-            label = QLabel(words(option.name))
+            label = QLabel(field_label(option.name))
             label.setToolTip(option.help)
             widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             if option.advanced and not self._advanced:
@@ -84,7 +84,7 @@ class OptionForm(QWidget):
             if isinstance(widget, Typed):
                 problem = note()
                 self._grid.addWidget(problem, number + 1, 0, 1, 2)
-                widget.problem.connect(partial(say, problem))
+                widget.problem.connect(partial(set_text, problem))
             widget.changed.connect(self._tell)
             self.widgets[option.name] = widget
             if option.advanced:
@@ -157,7 +157,7 @@ class OptionForm(QWidget):
 
 def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> ValueWidget[Any]:  # noqa: ANN401 - any option
     """Make the widget of one option: a spin box, a check box, a list or a line of text."""
-    if option.several or option.words:
+    if option.several or option.keywords:
         return Typed(option, value)
     settings: dict[str, Any] = {"tooltip": option.help}
     choices = option.constraints.get("choices")
@@ -196,16 +196,16 @@ def method_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
     return [(method.title, method.id) for method in able]
 
 
-def words(name: str) -> str:
+def field_label(name: str) -> str:
     """Write a parameter's name for people."""
     return name.replace("_", " ").capitalize()
 
 
 def _limits(option: Option) -> dict[str, Any]:
     low, high = option.constraints.get("min", -LARGEST), option.constraints.get("max", LARGEST)
-    found = {"min": low, "max": high}
+    result = {"min": low, "max": high}
     if "step" in option.constraints:
-        found["step"] = option.constraints["step"]
+        result["step"] = option.constraints["step"]
     elif option.type is float and {"min", "max"} <= set(option.constraints):
-        found["step"] = (high - low) / 100  # magicgui shows as many decimals as the step has
-    return found
+        result["step"] = (high - low) / 100  # magicgui shows as many decimals as the step has
+    return result

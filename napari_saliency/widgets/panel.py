@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidge
 from superqt.utils import qdebounced
 
 from napari_saliency.engine import process as engine
-from napari_saliency.session.session import Inspection
-from napari_saliency.viewer.controller import Viewing
+from napari_saliency.session.session import Session
+from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.keybindings import Keys
 from napari_saliency.viewer.notifications import notify
 from napari_saliency.widgets.checks_section import CheckSection
@@ -47,32 +47,32 @@ class SaliencyPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Injected by napari.
-    inspection : Inspection, optional
+    session : Inspection, optional
         What the panel shows; by default a new one, with an engine process of its own and a model
         that comes with the package.
     """
 
     # The annotation is written as napari looks for it: by this very string, or by the class.
-    def __init__(self, viewer: napari.viewer.Viewer, inspection: Inspection | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self._docked = False
         # napari hands plugins a proxy; layers that come out of it are not the viewer's own objects.
         self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
         self._poster = Poster()
-        self.inspection = inspection or Inspection(engine.start_engine, self._poster.post)
+        self.session = session or Session(engine.start_engine, self._poster.post)
         delay = partial(qdebounced, timeout=SETTLED, parent=self)
-        self.viewing = Viewing(self.viewer, self.inspection, self._poster.post, delay)
-        self.picture = PictureSection(self.viewing, self.inspection)
-        self.model = ModelSection(self.inspection)
-        self.method = MethodSection(self.inspection)
-        self.classes = ClassSection(self.inspection)
-        self.display = DisplaySection(self.viewing, self.inspection)
-        self.check = CheckSection(self.inspection)
+        self.controller = LayerController(self.viewer, self.session, self._poster.post, delay)
+        self.picture = PictureSection(self.controller, self.session)
+        self.model = ModelSection(self.session)
+        self.method = MethodSection(self.session)
+        self.classes = ClassSection(self.session)
+        self.display = DisplaySection(self.controller, self.session)
+        self.check = CheckSection(self.session)
         self._lay_out()
         self._follow_theme()
         self._connect()
-        if not self.inspection.model.source:
-            self.inspection.open_model(FIRST_MODEL)
+        if not self.session.model.source:
+            self.session.open_model(FIRST_MODEL)
 
     def choose_model(self, source: str) -> None:
         """Open a model: ``bundled:NAME``, ``keras:NAME``, or the path of a file."""
@@ -138,17 +138,17 @@ class SaliencyPanel(QWidget):
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
-        self.inspection.failed.connect(_notify)
+        self.session.failed.connect(_notify)
         self.viewer.events.theme.connect(self._follow_theme)
-        keys = Keys(self.viewer, self.inspection)
+        keys = Keys(self.viewer, self.session)
         theme = partial(self.viewer.events.theme.disconnect, self._follow_theme)
-        failed = partial(self.inspection.failed.disconnect, _notify, missing_ok=True)
+        failed = partial(self.session.failed.disconnect, _notify, missing_ok=True)
         steps: list[Callable[[], object]] = [
             failed,
             theme,
             keys.close,
-            self.viewing.close,
-            self.inspection.close,
+            self.controller.close,
+            self.session.close,
             self._poster.close,
         ]
         # `destroyed` comes when nothing of the panel is left: what is called then must not need it.

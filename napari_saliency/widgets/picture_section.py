@@ -10,12 +10,12 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
 
 from napari_saliency.widgets.search_box import widen
-from napari_saliency.widgets.style import GAP, THUMBNAIL, Section, combo, note, row, say, small_print
+from napari_saliency.widgets.style import GAP, THUMBNAIL, Section, combo, note, row, set_text, small_print
 
 if TYPE_CHECKING:
     from napari_saliency.images.prepare import Prepared
-    from napari_saliency.session.session import Inspection
-    from napari_saliency.viewer.controller import Viewing
+    from napari_saliency.session.session import Session
+    from napari_saliency.viewer.controller import LayerController
     from napari_saliency.viewer.source_layer import Reading
 
 WHOLE = "the whole picture"
@@ -25,9 +25,9 @@ SIDE = 92  # pixels of the screen; four rows of text are as high
 class PictureSection(Section):
     """The image layer, a thumbnail of the model's input, and how the one became the other."""
 
-    def __init__(self, viewing: Viewing, inspection: Inspection) -> None:
+    def __init__(self, controller: LayerController, session: Session) -> None:
         super().__init__("Picture")
-        self._viewing, self._inspection = viewing, inspection
+        self._viewing, self._session = controller, session
         self.layers = combo()
         self.layers.setToolTip("The image layer to explain. A new one is chosen when it arrives.")
         self.layers.activated.connect(self._choose)
@@ -35,7 +35,7 @@ class PictureSection(Section):
         self.thumbnail.setObjectName(THUMBNAIL)
         self.thumbnail.setFixedSize(SIDE, SIDE)
         self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.words = small_print(wrapped=True)
+        self.description = small_print(wrapped=True)
         self.regions = combo()
         self.regions.setToolTip(
             "What is drawn in a Labels layer (the selected label) or a Shapes layer: where a check expects the map to "
@@ -45,21 +45,21 @@ class PictureSection(Section):
         self.region_row = row(QLabel("Region"), self.regions, stretch=1)
         self.note = note()
         self.remedy = QPushButton()
-        self.remedy.clicked.connect(lambda: viewing.correct())
+        self.remedy.clicked.connect(lambda: controller.correct())
         self._lay_out()
-        viewing.pictures_changed.connect(self._list)
-        viewing.reading_changed.connect(self._show_reading)
-        inspection.prepared_changed.connect(self._show_prepared)
-        inspection.model_changed.connect(self._show_words)
+        controller.pictures_changed.connect(self._list)
+        controller.reading_changed.connect(self._show_reading)
+        session.prepared_changed.connect(self._show_prepared)
+        session.model_changed.connect(self._show_words)
         self._list()
-        self._show_reading(viewing.reading)
-        self._show_prepared(inspection.prepared)
+        self._show_reading(controller.reading)
+        self._show_prepared(session.prepared)
 
     def _lay_out(self) -> None:
         right = QVBoxLayout()
         right.setSpacing(GAP)
         right.addWidget(self.layers)
-        right.addWidget(self.words, 1)
+        right.addWidget(self.description, 1)
         beside = row(self.thumbnail)
         beside.setAlignment(self.thumbnail, Qt.AlignmentFlag.AlignTop)
         beside.addLayout(right, 1)
@@ -94,8 +94,8 @@ class PictureSection(Section):
             self.layers.setCurrentIndex(pictures.index(source))
 
     def _show_reading(self, reading: Reading) -> None:
-        say(self.note, reading.words)
-        say(self.remedy, reading.remedy, tooltip="In a layer of its own; the other one is hidden.")
+        set_text(self.note, reading.description)
+        set_text(self.remedy, reading.remedy, tooltip="In a layer of its own; the other one is hidden.")
 
     def _show_prepared(self, prepared: Prepared | None) -> None:
         if prepared is None:
@@ -103,29 +103,29 @@ class PictureSection(Section):
             self._say_no_picture()
             self.thumbnail.setToolTip("")
         else:
-            self.thumbnail.setPixmap(thumbnail(prepared.seen, SIDE - 2))
+            self.thumbnail.setPixmap(thumbnail(prepared.preview, SIDE - 2))
             self.thumbnail.setToolTip("What the model sees")
         self._show_words()
 
     def _say_no_picture(self) -> None:
-        if self._inspection.prepared is None:
+        if self._session.prepared is None:
             self.thumbnail.setText("no picture" if self._viewing.source is None else "")
 
     def _show_words(self, _status: object = None) -> None:
-        prepared, info = self._inspection.prepared, self._inspection.model.info
+        prepared, info = self._session.prepared, self._session.model.info
         useful = info is not None and (bool(info.space) or bool(self._viewing.drawings))
         for number in range(self.region_row.count()):
             self.region_row.itemAt(number).widget().setVisible(useful)
-        words = list(prepared.words) if prepared is not None else []
-        if words and info is not None:
-            words.append(f"to the model: {info.input.preprocessing.words}")
-        self.words.setText("; ".join(words))
-        self.words.setToolTip("; ".join(words))
+        text = list(prepared.description) if prepared is not None else []
+        if text and info is not None:
+            text.append(f"to the model: {info.input.preprocessing.description}")
+        self.description.setText("; ".join(text))
+        self.description.setToolTip("; ".join(text))
 
 
-def thumbnail(seen: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> QPixmap:
+def thumbnail(preview: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> QPixmap:
     """Scale a picture (H, W, 3) uint8 to fit a square; pixels of small ones stay visible."""
-    pixels = np.ascontiguousarray(seen)
+    pixels = np.ascontiguousarray(preview)
     height, width = pixels.shape[:2]
     image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
     small = max(height, width) <= side

@@ -58,10 +58,10 @@ def remembered_options(methods: Mapping[str, Method]) -> dict[str, dict[str, Any
 
 def _allowed(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that another version of the program may have kept, less what this one does not take."""
-    found = {}
+    result = {}
     for name, value in options.items():
         try:
-            found[name] = method.complete({name: value})[name]
+            result[name] = method.complete({name: value})[name]
         except ValueError:
             continue
-    return found
+    return result

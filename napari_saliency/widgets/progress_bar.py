@@ -24,16 +24,16 @@ class ProgressBar(QProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._words = ""
+        self._description = ""
         self.setRange(0, 1)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def show_progress(self, progress: Progress, words: str = "") -> None:
+    def show_progress(self, progress: Progress, text: str = "") -> None:
         """Show how far something is, in these words rather than its own."""
         self.setRange(0, progress.total or 1)
         self.setValue(progress.done)
-        self.setToolTip(progress.words)
-        self._words = words or progress.words
+        self.setToolTip(progress.description)
+        self._description = text or progress.description
         self._elide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -43,4 +43,4 @@ class ProgressBar(QProgressBar):
 
     def _elide(self) -> None:
         room = self.width() - MARGIN
-        self.setFormat(self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room))
+        self.setFormat(self.fontMetrics().elidedText(self._description, Qt.TextElideMode.ElideRight, room))

@@ -72,10 +72,10 @@ class Search(QObject):
 
     def _take_first(self) -> None:
         """Choose the first item that was found, unless one was typed in full."""
-        box, found = self._box, self._completer.completionModel()
+        box, result = self._box, self._completer.completionModel()
         if box.findText(box.currentText(), Qt.MatchFlag.MatchFixedString) >= 0 or not box.currentText():
             return
-        indices = (found.index(row, 0) for row in range(found.rowCount()))
+        indices = (result.index(row, 0) for row in range(result.rowCount()))
         first = next((index for index in indices if index.flags() & Qt.ItemFlag.ItemIsEnabled), None)
         if first is not None:
             number = box.findText(first.data(), Qt.MatchFlag.MatchExactly)

@@ -169,7 +169,7 @@ def note() -> QLabel:
     return label
 
 
-def say(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
+def set_text(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
     """Set a label's text, the whole of it in the tooltip too; hide it where there is nothing to say."""
     before = label.text()
     label.setText(breakable(text))

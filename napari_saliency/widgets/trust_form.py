@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout
 
-from napari_saliency.widgets.style import FORM, GAP, note, row, say
+from napari_saliency.widgets.style import FORM, GAP, note, row, set_text
 
 if TYPE_CHECKING:
-    from napari_saliency.session.session import Inspection
+    from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
 
 
 class TrustForm(QFrame):
     """Asks whether a program may run; without an answer it does not."""
 
-    def __init__(self, inspection: Inspection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.setObjectName(FORM)
         self.question = note()
@@ -24,7 +24,7 @@ class TrustForm(QFrame):
         self.no, self.yes = QPushButton("No"), QPushButton("Yes, run it")
         self.yes.setToolTip("Remembered until the program's files change.")
         self.no.clicked.connect(self.hide)
-        self.yes.clicked.connect(lambda: inspection.trust())
+        self.yes.clicked.connect(lambda: session.trust())
         rows = QVBoxLayout(self)
         rows.setContentsMargins(GAP, GAP, GAP, GAP)
         rows.setSpacing(GAP)
@@ -35,7 +35,7 @@ class TrustForm(QFrame):
     def show_program(self, status: ModelStatus) -> None:
         """Ask about the program that opening a model would run, if it waits for a yes."""
         self.setVisible(bool(status.program))
-        say(
+        set_text(
             self.question,
             f"Opening it runs the program {status.program} on this machine. Do you know who wrote it?"
             if status.program

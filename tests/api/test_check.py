@@ -58,11 +58,11 @@ def test_a_region_is_one_of_the_pictures_pixels(model):
     explanation = explain(model, PICTURE, method="occlusion")
     left, right = np.zeros((2, 30, 40), bool)
     left[:, :20], right[:, 20:] = True, True
-    found = [
+    result = [
         check(model, PICTURE, explanation, "mass", region=mask).findings["mass"] for mask in (left, right)
     ]
-    assert sum(finding.figures["mass"] for finding in found) == pytest.approx(1)
-    assert sum(finding.figures["area"] for finding in found) == pytest.approx(1)
+    assert sum(finding.figures["mass"] for finding in result) == pytest.approx(1)
+    assert sum(finding.figures["area"] for finding in result) == pytest.approx(1)
     with pytest.raises(ValueError, match="a region has the picture's shape"):
         check(model, PICTURE, explanation, region=left[:5])
 
@@ -84,7 +84,7 @@ def test_every_kind_of_model_and_target_is_checked(kind, target):
 
 
 def test_a_quantity_that_decreases_is_checked_as_such():
-    model = Linear(ending="quantity")
+    model = Linear(activation="quantity")
     up, down = (
         check(model, PICTURE, explain(model, PICTURE, 0, score=score), "deletion").findings["deletion"]
         for score in ("increase", "decrease")
@@ -110,8 +110,8 @@ def test_black_around_the_picture_is_known_at_the_door():
     wide = np.random.default_rng(0).integers(0, 256, (10, 40, 3)).astype(np.uint8)  # two rows of six
     explanation, half = explain(model, wide, 0, "occlusion"), np.zeros((10, 40), bool)
     half[:, :20] = True
-    found = check(model, wide, explanation, ["mass"], region=half).findings
-    assert found["mass"].figures["area"] == 0.5
+    result = check(model, wide, explanation, ["mass"], region=half).findings
+    assert result["mass"].figures["area"] == 0.5
     assert (
         "the whole picture"
         in check(model, wide, explanation, "mass", region=half | True).findings["mass"].verdict

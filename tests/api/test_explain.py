@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_saliency.api import explain as api_explain
-from napari_saliency.api.explain import Question as Asked
+from napari_saliency.api.explain import Question as ClassSelection
 from napari_saliency.api.explain import answers, explain, explain_batch
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import Placement, Region
@@ -47,12 +47,12 @@ def with_input(model, **changes):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_pitfall_normalised_map_returned_sign_and_scale_lost(model, picture, name):
-    found = explain(model, picture, 2, name, **FEW.get(name, {}))
+    result = explain(model, picture, 2, name, **FEW.get(name, {}))
     *_, estimate = METHODS[name].function(model, picture[None], targets_of(2), **FEW.get(name, {}))
-    np.testing.assert_array_equal(found.values, estimate.values[0])
-    assert found.values.dtype == np.float32
-    assert found.values.shape == estimate.values.shape[1:]
-    assert (found.method, found.title, found.complete) == (name, METHODS[name].title, True)
+    np.testing.assert_array_equal(result.values, estimate.values[0])
+    assert result.values.dtype == np.float32
+    assert result.values.shape == estimate.values.shape[1:]
+    assert (result.method, result.title, result.complete) == (name, METHODS[name].title, True)
 
 
 def test_a_picture_of_floats_passes_a_model_without_preprocessing_untouched(model, picture):
@@ -67,11 +67,11 @@ def test_a_picture_of_floats_passes_a_model_without_preprocessing_untouched(mode
 def test_a_picture_is_fitted_and_preprocessed(model):
     with_input(model, preprocessing=PREPROCESSINGS["unit"])
     image = np.full((60, 80, 3), 51, np.uint8)
-    found = explain(model, image, 0)
+    result = explain(model, image, 0)
     np.testing.assert_allclose(
-        found.values[None], model.gradient(np.full((1, 6, 8, 3), 0.2, np.float32), targets_of(0))[1]
+        result.values[None], model.gradient(np.full((1, 6, 8, 3), 0.2, np.float32), targets_of(0))[1]
     )
-    assert found.placement.scale == (10, 10)
+    assert result.placement.scale == (10, 10)
 
 
 @pytest.mark.parametrize("kind", [str, None])
@@ -79,8 +79,8 @@ def test_a_picture_may_be_a_path(model, tmp_path, kind):
     image = np.random.default_rng(0).integers(0, 256, size=(6, 8, 3), dtype=np.uint8)
     path = tmp_path / "picture.png"
     Image.fromarray(image).save(path)
-    found = explain(model, kind(path) if kind else path, 0)
-    np.testing.assert_array_equal(found.values, explain(model, image, 0).values)
+    result = explain(model, kind(path) if kind else path, 0)
+    np.testing.assert_array_equal(result.values, explain(model, image, 0).values)
 
 
 @pytest.mark.parametrize(
@@ -96,28 +96,28 @@ def test_a_name_says_what_is_wrapped_and_what_is_explained_if_it_is_not_the_usua
     model, picture, method, options, score, name
 ):
     samples = {} if method == "gradient" else {"samples": 2}
-    found = explain(model, picture, "zebra", method, score, **options, **samples)
-    assert found.name == name
-    assert found.error_name == f"{name} · standard error"
+    result = explain(model, picture, "zebra", method, score, **options, **samples)
+    assert result.name == name
+    assert result.error_name == f"{name} · standard error"
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
-def test_the_score_is_the_targets_value(score, ending):
-    model = Spatial(ending=ending)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_score_is_the_targets_value(score, activation):
+    model = Spatial(activation=activation)
     picture = pictures(model)[0]
     target = Target.weighted({0: 1, 2: -0.5}, score)
-    found = explain(model, picture, target)
-    assert found.score == pytest.approx(
+    result = explain(model, picture, target)
+    assert result.score == pytest.approx(
         model.gradient(picture[None], Targets(target.dense(4)[None], score))[0][0], rel=1e-5
     )
 
 
 def test_an_explanation_can_be_understood_and_repeated(model, picture):
-    found = explain(model, picture, 1, "smoothgrad", samples=5, seed=3)
-    assert found.target == Target.of_class(1)
-    assert found.name == "Egyptian cat · SmoothGrad"
-    assert found.options == {
+    result = explain(model, picture, 1, "smoothgrad", samples=5, seed=3)
+    assert result.target == Target.of_class(1)
+    assert result.name == "Egyptian cat · SmoothGrad"
+    assert result.options == {
         "of": "gradient",
         "samples": 5,
         "noise": 0.15,
@@ -126,14 +126,14 @@ def test_an_explanation_can_be_understood_and_repeated(model, picture):
         "absolute": False,
         "seed": 3,
     }
-    assert (found.done, found.total) == (5, 5)
-    assert found.stderr.shape == found.values.shape
-    assert found.provenance["model"] == "analytic:Spatial"
-    assert found.provenance["fingerprint"] == model.info.fingerprint
-    assert found.provenance["preprocessing"] == "none"
-    assert found.provenance["fit"] == "crop"
-    assert found.provenance["scores"] == "logits"
-    assert set(found.provenance) >= {"napari-saliency", "numpy", "keras", "tensorflow"}
+    assert (result.done, result.total) == (5, 5)
+    assert result.stderr.shape == result.values.shape
+    assert result.provenance["model"] == "analytic:Spatial"
+    assert result.provenance["fingerprint"] == model.info.fingerprint
+    assert result.provenance["preprocessing"] == "none"
+    assert result.provenance["fit"] == "crop"
+    assert result.provenance["scores"] == "logits"
+    assert set(result.provenance) >= {"napari-saliency", "numpy", "keras", "tensorflow"}
 
 
 def test_log_probabilities_that_stand_in_for_logits_are_named(model, picture):
@@ -143,18 +143,18 @@ def test_log_probabilities_that_stand_in_for_logits_are_named(model, picture):
 
 def test_the_prediction_comes_along(model, picture):
     (wanted,) = model.predict(picture[None])
-    found = explain(model, picture).prediction
-    assert found.top(5) == wanted.top(5)
-    assert len(found.top(5)) == 4
+    result = explain(model, picture).prediction
+    assert result.top(5) == wanted.top(5)
+    assert len(result.top(5)) == 4
 
 
 def test_diagnostics_are_plain_numbers_of_the_picture(model):
     images = pictures(model, 2)
     together = explain_batch(model, images, [0, 1], "integrated_gradients", steps=9)
-    for image, index, found in zip(images, (0, 1), together, strict=True):
+    for image, index, result in zip(images, (0, 1), together, strict=True):
         alone = explain(model, image, index, "integrated_gradients", steps=9)
-        assert set(found.diagnostics) == {"completeness gap", "relative completeness gap"}
-        for name, value in found.diagnostics.items():
+        assert set(result.diagnostics) == {"completeness gap", "relative completeness gap"}
+        for name, value in result.diagnostics.items():
             assert type(value) is float
             assert value == pytest.approx(alone.diagnostics[name], abs=1e-4)
 
@@ -232,7 +232,7 @@ def test_a_label_that_names_two_classes_is_told():
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "text"),
     [
         (Target.of_class(2), "zebra"),
         (Target.contrast(2, 3), "zebra − bear"),
@@ -241,12 +241,12 @@ def test_a_label_that_names_two_classes_is_told():
         (Target.weighted([1, 1, 1, 1]), "tabby cat + Egyptian cat + zebra + bear"),
     ],
 )
-def test_a_target_in_words(target, words):
-    assert target_label(target, LABELS) == words
+def test_a_target_in_words(target, text):
+    assert target_label(target, LABELS) == text
 
 
 @pytest.mark.parametrize(
-    ("words", "weights"),
+    ("text", "weights"),
     [
         ("zebra - bear", {2: 1, 3: -1}),
         ("zebra − Bear", {2: 1, 3: -1}),
@@ -264,8 +264,8 @@ def test_a_target_in_words(target, words):
         ("2 bear", {3: 2}),
     ],
 )
-def test_a_sum_in_words(words, weights):
-    target = resolve(words, prediction_of(1, 3, 2, 0), "probability")
+def test_a_sum_in_words(text, weights):
+    target = resolve(text, prediction_of(1, 3, 2, 0), "probability")
     assert target == Target.weighted(weights, "probability")
     assert resolve(target_label(target, LABELS), prediction_of(1, 3, 2, 0), "probability") == target
 
@@ -287,19 +287,19 @@ def test_a_word_finds_the_labels_that_contain_it_the_most_probable_first():
 
 
 @pytest.mark.parametrize(
-    ("words", "wrong"),
+    ("text", "wrong"),
     [("CD4+ T cell - B cel", "B cel"), ("CD4+ - CD8", "CD8"), ("CD4+ T cel", "CD4+ T cel"), ("C+", "C+")],
 )
-def test_labels_with_a_plus_sign_are_not_cut_to_name_what_is_wrong(words, wrong):
+def test_labels_with_a_plus_sign_are_not_cut_to_name_what_is_wrong(text, wrong):
     with pytest.raises(ValueError, match=f"no class '{re.escape(wrong)}'; near it are"):
-        weights_of(words, named("CD4+ T cell", "B cell", "CD4+", "CD8+", "C++", "C"))
+        weights_of(text, named("CD4+ T cell", "B cell", "CD4+", "CD8+", "C++", "C"))
 
 
-@pytest.mark.parametrize("words", ["1,5 zebra", "zebra - 1,000 tabby cat", "3, zebra"])
-def test_a_comma_makes_no_factor(words):
+@pytest.mark.parametrize("text", ["1,5 zebra", "zebra - 1,000 tabby cat", "3, zebra"])
+def test_a_comma_makes_no_factor(text):
     """It may be a decimal one, stand between thousands, or between two classes."""
     with pytest.raises(ValueError, match=r"no class '(1,5|1,000|3,)"):
-        weights_of(words, named("zebra", "tabby cat"))
+        weights_of(text, named("zebra", "tabby cat"))
 
 
 def test_labels_may_look_like_sums_and_numbers():
@@ -332,7 +332,7 @@ def test_a_sum_of_all_classes_is_read_at_once():
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("text", "message"),
     [
         ("zebra - zebra", "nothing is left of"),
         ("zebra - ber", "no class 'ber'; near it are bear"),
@@ -352,9 +352,9 @@ def test_a_sum_of_all_classes_is_read_at_once():
         ("1000001*2", "the factor of '2' is too large: a million is the most"),
     ],
 )
-def test_a_sum_that_makes_no_sense_is_told(words, message):
+def test_a_sum_that_makes_no_sense_is_told(text, message):
     with pytest.raises(ValueError, match=message):
-        weights_of(words, named(*LABELS))
+        weights_of(text, named(*LABELS))
 
 
 @pytest.mark.parametrize(
@@ -392,9 +392,9 @@ def test_what_wraps_a_method_needs_what_that_one_needs(model, picture):
         ModelError, match=r"does not give: choose one inside that does not, Occlusion \(occlusion\)"
     ):
         explain(model, picture, 0, "smoothgrad")
-    found = explain(model, picture, 0, "smoothgrad", of="occlusion", samples=3)
+    result = explain(model, picture, 0, "smoothgrad", of="occlusion", samples=3)
     assert {call for call, _ in model.calls} == {"scores"}
-    assert found.values.any()
+    assert result.values.any()
 
 
 # Many pictures -----------------------------------------------------------------------------------
@@ -404,11 +404,11 @@ def test_what_wraps_a_method_needs_what_that_one_needs(model, picture):
 def test_many_pictures_are_as_one_after_the_other(model, name):
     images, targets = pictures(model, 11), [n % 4 for n in range(11)]
     together = explain_batch(model, images, targets, name, **FEW.get(name, {}))
-    for image, target, found in zip(images, targets, together, strict=True):
+    for image, target, result in zip(images, targets, together, strict=True):
         alone = explain(model, image, target, name, **FEW.get(name, {}))
-        np.testing.assert_allclose(found.values, alone.values, rtol=1e-4, atol=1e-5)
-        assert found.score == pytest.approx(alone.score, rel=1e-5)
-        assert (found.target, found.label, found.placement) == (alone.target, alone.label, alone.placement)
+        np.testing.assert_allclose(result.values, alone.values, rtol=1e-4, atol=1e-5)
+        assert result.score == pytest.approx(alone.score, rel=1e-5)
+        assert (result.target, result.label, result.placement) == (alone.target, alone.label, alone.placement)
 
 
 def test_many_pictures_run_in_batched_calls():
@@ -419,16 +419,16 @@ def test_many_pictures_run_in_batched_calls():
 
 @pytest.mark.parametrize("target", [None, 2, np.int64(2), "zebra", Target.of_class(2)])
 def test_one_target_is_for_all_pictures(model, target):
-    found = explain_batch(model, pictures(model, 3), target)
+    result = explain_batch(model, pictures(model, 3), target)
     wanted = [None, None, None] if target is None else [2, 2, 2]
-    tops = [explanation.prediction.top(1)[0].index for explanation in found]
-    assert [explanation.target.index for explanation in found] == (tops if target is None else wanted)
+    tops = [explanation.prediction.top(1)[0].index for explanation in result]
+    assert [explanation.target.index for explanation in result] == (tops if target is None else wanted)
 
 
 @pytest.mark.parametrize("targets", [[0, "zebra", None], (0, 2, 1), np.array([0, 2, 1])])
 def test_each_picture_may_have_its_own_target(model, targets):
-    found = explain_batch(model, pictures(model, 3), targets)
-    assert [explanation.target.index for explanation in found][:2] == [0, 2]
+    result = explain_batch(model, pictures(model, 3), targets)
+    assert [explanation.target.index for explanation in result][:2] == [0, 2]
 
 
 def test_pictures_of_several_sizes_come_to_the_models(model):
@@ -453,9 +453,9 @@ def test_pictures_and_targets_may_be_any_iterables():
     images, targets = pictures(model, 5), [0, "zebra", 1, None, 3]
     wanted = explain_batch(model, images, targets)
     for some in (iter(images), tuple(images), deque(images), dict(enumerate(images)).values()):
-        found = explain_batch(model, some, iter(targets))
-        assert [one.target for one in found] == [one.target for one in wanted]
-        np.testing.assert_array_equal([f.values for f in found], [w.values for w in wanted])
+        result = explain_batch(model, some, iter(targets))
+        assert [one.target for one in result] == [one.target for one in wanted]
+        np.testing.assert_array_equal([f.values for f in result], [w.values for w in wanted])
 
 
 def test_pictures_of_a_generator_are_taken_batch_by_batch():
@@ -472,7 +472,7 @@ def test_pictures_of_a_generator_are_taken_batch_by_batch():
 
 
 @pytest.mark.parametrize(
-    ("image", "words"),
+    ("image", "text"),
     [
         ("cat.jpg", "'cat.jpg'"),
         (Path("cat.jpg"), "'cat.jpg'"),
@@ -482,8 +482,8 @@ def test_pictures_of_a_generator_are_taken_batch_by_batch():
         (np.zeros((6, 8, 3)), r"an object of type ndarray of shape \(6, 8, 3\)"),
     ],
 )
-def test_one_picture_is_not_taken_for_many(model, image, words):
-    with pytest.raises(TypeError, match=rf"not {words}: write \[picture\], or use explain for one"):
+def test_one_picture_is_not_taken_for_many(model, image, text):
+    with pytest.raises(TypeError, match=rf"not {text}: write \[picture\], or use explain for one"):
         explain_batch(model, image)
 
 
@@ -497,10 +497,10 @@ def test_pictures_of_one_call_have_one_size_and_keep_their_order():
     model = Anything(batch=2)
     sizes = [(6, 8), (6, 8), (6, 8), (8, 8), (6, 8), (6, 8)]
     images = [np.full((*size, 3), 40 * n, np.uint8) for n, size in enumerate(sizes)]
-    found = explain_batch(model, images, 0)
-    assert [one.values.shape[:2] for one in found] == sizes
+    result = explain_batch(model, images, 0)
+    assert [one.values.shape[:2] for one in result] == sizes
     assert [count for call, count in model.calls if call == "gradient"] == [2, 1, 1, 2]
-    for one, image in zip(found, images, strict=True):
+    for one, image in zip(result, images, strict=True):
         assert one.score == pytest.approx(explain(model, image, 0).score)
 
 
@@ -545,8 +545,8 @@ def test_a_map_of_a_picture_of_the_models_size_lies_on_its_pixels(model, picture
 
 def test_answers_get_better_and_end_with_the_one_of_explain(model, picture):
     (prediction,) = model.predict(picture[None])
-    asked = [Asked(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
-    steps = [found for (found,) in answers(model, picture[None], asked, "smoothgrad", {"samples": 20})]
+    asked = [ClassSelection(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
+    steps = [result for (result,) in answers(model, picture[None], asked, "smoothgrad", {"samples": 20})]
     assert [step.complete for step in steps] == [False] * (len(steps) - 1) + [True]
     wanted = explain(model, picture, 2, "smoothgrad", samples=20)
     np.testing.assert_array_equal(steps[-1].values, wanted.values)
@@ -555,7 +555,7 @@ def test_answers_get_better_and_end_with_the_one_of_explain(model, picture):
 
 def test_given_up_after_a_step_nothing_more_runs(model, picture):
     (prediction,) = model.predict(picture[None])
-    asked = [Asked(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
+    asked = [ClassSelection(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
     running = answers(model, picture[None], asked, "smoothgrad", {})
     next(running)
     calls = len(model.calls)
@@ -586,7 +586,7 @@ def test_wrong_options_are_told(model, picture, options, message):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "text"),
     [
         ("bundled:photos", r"'bundled:photos': write load_model\('bundled:photos'\)"),
         (Path("net.keras"), r"'net.keras': write load_model\('net.keras'\)"),
@@ -595,9 +595,9 @@ def test_wrong_options_are_told(model, picture, options, message):
         (Spatial, "an object of type ABCMeta$"),
     ],
 )
-def test_what_is_no_model_is_told(model, given, words):
+def test_what_is_no_model_is_told(model, given, text):
     for call in (explain, lambda *both: explain_batch(both[0], [both[1]])):
-        with pytest.raises(TypeError, match=f"the first argument is a model from load_model, not {words}"):
+        with pytest.raises(TypeError, match=f"the first argument is a model from load_model, not {text}"):
             call(given, model)
 
 
@@ -620,12 +620,12 @@ def test_a_map_that_is_not_finite_says_so(model, picture, monkeypatch, name, bad
 def test_what_is_no_number_in_the_picture_is_said(model):
     picture = np.random.default_rng(0).random((6, 8, 3))
     picture[2, 3], picture[4, :2, 1] = np.nan, np.inf
-    found = explain_batch(model, [picture, np.ones((6, 8, 3)) / np.arange(1, 9)[:, None]], 0)
-    assert found[0].notes == (
+    result = explain_batch(model, [picture, np.ones((6, 8, 3)) / np.arange(1, 9)[:, None]], 0)
+    assert result[0].notes == (
         "1 of 48 pixels NaN, taken as 0.",
         "2 of 48 pixels infinite, taken as the smallest or largest value.",
     )
-    assert found[1].notes == ()
+    assert result[1].notes == ()
 
 
 def test_a_finite_map_has_no_note(model, picture):
@@ -643,7 +643,7 @@ def test_a_picture_that_is_the_same_everywhere_is_said_to_be_so(shows_nothing):
     assert len(flaws) == (0 if np.isfinite(shows_nothing) else 1)
     picture[2, 3, :2] = 9, 3
     others = explain_batch(model, [picture, np.full((6, 8, 3), 200.0)], 0)
-    assert [any(said.startswith(note) for said in found.notes) for found in others] == [False, True]
+    assert [any(said.startswith(note) for said in result.notes) for result in others] == [False, True]
 
 
 def test_a_wrong_picture_is_told(model, tmp_path):
@@ -671,29 +671,29 @@ def test_grey_models_take_colour_pictures():
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
-def test_the_mean_score_in_a_region_is_explained(score, ending):
-    model = Dense(ending=ending)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_mean_score_in_a_region_is_explained(score, activation):
+    model = Dense(activation=activation)
     picture = pictures(model)[0]
     region = np.zeros((6, 8), bool)
     region[2:4, 2:6] = True  # the places 1, 1 and 1, 2 of the output
-    found = explain(model, picture, 2, score=score, region=region)
+    result = explain(model, picture, 2, score=score, region=region)
     moved = np.zeros_like(picture, np.float64)
     for place in np.ndindex(picture.shape):
         nudge = np.zeros_like(picture, np.float64)
         nudge[place] = 1e-4
         high, low = (_in_places(model, picture + sign * nudge, score)[1, 1:3, 2].mean() for sign in (1, -1))
         moved[place] = (high - low) / 2e-4
-    np.testing.assert_allclose(found.values, moved, atol=1e-6)
-    assert found.score == pytest.approx(_in_places(model, picture, score)[1, 1:3, 2].mean(), rel=1e-5)
-    assert not found.values[0].any()
+    np.testing.assert_allclose(result.values, moved, atol=1e-6)
+    assert result.score == pytest.approx(_in_places(model, picture, score)[1, 1:3, 2].mean(), rel=1e-5)
+    assert not result.values[0].any()
 
 
 def _in_places(model, picture, score):
     logits = model.logits(picture[None].astype(np.float64))[0]
     if score == "logit":
         return logits
-    if model.info.ending == "sigmoid":
+    if model.info.activation == "sigmoid":
         p = 1 / (1 + np.exp(-logits))
     else:
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -706,9 +706,9 @@ def test_each_picture_has_its_region_and_without_one_everything_counts():
     left = np.zeros((6, 8), bool)
     left[:, :4] = True
     together = explain_batch(model, images, [1, 1], "smoothgrad", regions=[left, None], samples=6)
-    for found, image, region in zip(together, images, [left, None], strict=True):
+    for result, image, region in zip(together, images, [left, None], strict=True):
         alone = explain(model, image, 1, "smoothgrad", region=region, samples=6)
-        np.testing.assert_allclose(found.values, alone.values, atol=1e-6)
+        np.testing.assert_allclose(result.values, alone.values, atol=1e-6)
     assert not together[0].values[:, 4:].any()
     assert together[1].values[:, 4:].all()
 
@@ -775,7 +775,7 @@ def test_regions_are_counted():
 
 
 def test_quantities_are_explained_up_and_down():
-    model = Linear(ending="quantity")
+    model = Linear(activation="quantity")
     picture = pictures(model)[0]
     up, down = (explain(model, picture, 1, score=score) for score in ("increase", "decrease"))
     np.testing.assert_allclose(up.values, model.weights[..., 1], rtol=1e-5)
@@ -788,11 +788,11 @@ def test_quantities_are_explained_up_and_down():
 
 
 def test_one_quantity_goes_by_the_direction_alone():
-    model = Linear(ending="quantity")
+    model = Linear(activation="quantity")
     model.info = replace(model.info, labels=("age",))
     model.weights, model.bias = model.weights[..., :1], model.bias[:1]
     picture = pictures(model)[0]
-    found = explain(model, picture, "decrease")
-    assert found.name == "age ↓ · Gradient"
-    np.testing.assert_allclose(found.values, -model.weights[..., 0], rtol=1e-5)
-    assert np.isnan(found.prediction.top(1)[0].probability)
+    result = explain(model, picture, "decrease")
+    assert result.name == "age ↓ · Gradient"
+    np.testing.assert_allclose(result.values, -model.weights[..., 0], rtol=1e-5)
+    assert np.isnan(result.prediction.top(1)[0].probability)

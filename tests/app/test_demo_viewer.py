@@ -6,14 +6,14 @@ from qtpy.QtWidgets import QDialog
 
 from napari_saliency.app.demo import close_notifications
 from napari_saliency.widgets.panel import SaliencyPanel
-from tests.fakes import FakeInspection
+from tests.fakes import FakeSession
 
 pytestmark = pytest.mark.viewer
 
 
 def test_notices_do_not_lie_over_the_picture(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    panel = SaliencyPanel(viewer, FakeInspection())
+    panel = SaliencyPanel(viewer, FakeSession())
     viewer.window.add_dock_widget(panel)
 
     def notices():

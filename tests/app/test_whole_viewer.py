@@ -57,17 +57,17 @@ class Watch:
 
 def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
     viewer, panel = window
-    inspection = panel.inspection
+    session = panel.session
     watch = Watch()
     panel.choose_model("bundled:digits")
-    inspection.explain()
+    session.explain()
     until(qtbot, lambda: any("saliency" in layer.metadata for layer in viewer.layers))
     layer = map_of(viewer)
     assert layer.name == "1 · Gradient"
-    until(qtbot, lambda: len(inspection.known()) == 5)
+    until(qtbot, lambda: len(session.known()) == 5)
     seen = [layer.data.copy()]
     for _ in range(4):
-        inspection.step_class(1)
+        session.step_class(1)
         seen.append(layer.data.copy())  # known: there at once
     assert map_of(viewer) is layer
     assert len({data.tobytes() for data in seen}) == 5
@@ -76,15 +76,15 @@ def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
     assert watch.longest < 10.0
     watch.timer.stop()
 
-    inspection.set_method("smoothgrad", {"samples": 1000})
-    inspection.explain()
-    until(qtbot, lambda: inspection.explanation.method == "smoothgrad")
-    inspection.cancel()
-    until(qtbot, lambda: inspection.progress is None)
-    assert not inspection.explanation.complete
+    session.set_method("smoothgrad", {"samples": 1000})
+    session.explain()
+    until(qtbot, lambda: session.explanation.method == "smoothgrad")
+    session.cancel()
+    until(qtbot, lambda: session.progress is None)
+    assert not session.explanation.complete
 
     problems = []
-    inspection.failed.connect(problems.append)
+    session.failed.connect(problems.append)
     worker = next(
         p for p in psutil.Process().children(recursive=True) if "LokyProcess" in " ".join(p.cmdline())
     )
@@ -92,10 +92,10 @@ def test_drop_explain_switch_cancel_kill_go_on(window, qtbot):
     until(qtbot, lambda: bool(problems))
     assert next(other.name for other in viewer.layers) == "one"
     assert map_of(viewer) is layer
-    until(qtbot, lambda: inspection.model.phase == "ready")
-    inspection.set_method("grad_cam", {})
-    inspection.explain()
-    until(qtbot, lambda: inspection.explanation.method == "grad_cam")
+    until(qtbot, lambda: session.model.phase == "ready")
+    session.set_method("grad_cam", {})
+    session.explain()
+    until(qtbot, lambda: session.explanation.method == "grad_cam")
     assert map_of(viewer) is layer
 
 

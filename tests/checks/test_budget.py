@@ -11,18 +11,18 @@ from tests.slow import Clock, steps
 
 def taken(clock, findings):
     """What is found until the end or until it is left off, and why."""
-    found = []
+    result = []
     try:
-        found.extend(each.done for each in affordable(findings, clock=clock))
+        result.extend(each.done for each in affordable(findings, clock=clock))
     except TooLongError as error:
         return error.args[0], clock.now
-    return found, clock.now
+    return result, clock.now
 
 
 @pytest.mark.parametrize("seconds", [[29], [1] * 29, [0.1] * 290, [20, *[0.09] * 99]])
 def test_what_ends_in_time_runs_to_its_end(seconds):
-    found, _ = taken(clock := Clock(), steps(clock, seconds))
-    assert found == list(range(1, len(seconds) + 1))
+    result, _ = taken(clock := Clock(), steps(clock, seconds))
+    assert result == list(range(1, len(seconds) + 1))
 
 
 def test_what_would_take_long_is_left_off_after_a_trial():
@@ -33,8 +33,8 @@ def test_what_would_take_long_is_left_off_after_a_trial():
 
 def test_the_first_step_counts_but_is_not_the_pace():
     """It may compile: as long a pace would take 600 seconds."""
-    found, when = taken(clock := Clock(), steps(clock, [6, *[0.2] * 99]))
-    assert (len(found), when) == (100, pytest.approx(25.8))
+    result, when = taken(clock := Clock(), steps(clock, [6, *[0.2] * 99]))
+    assert (len(result), when) == (100, pytest.approx(25.8))
     why, when = taken(clock := Clock(), steps(clock, [6, *[0.25] * 99]))
     assert why.startswith("It would take about 31 seconds")
     assert when == 6 + TRIAL
@@ -61,22 +61,22 @@ def test_without_progress_it_is_told_how_long_it_took():
 
 def test_what_is_nearly_done_is_not_thrown_away():
     """Its last steps are slower than its first ones, so that it is seen late."""
-    found, when = taken(clock := Clock(), steps(clock, [*[1] * 27, 2, 2, 2]))
-    assert (len(found), when) == (30, 33)
+    result, when = taken(clock := Clock(), steps(clock, [*[1] * 27, 2, 2, 2]))
+    assert (len(result), when) == (30, 33)
 
 
 @pytest.mark.parametrize("seconds", [[100], [1, 100]])
 def test_what_is_done_is_kept_however_long_it_took(seconds):
-    found, _ = taken(clock := Clock(), steps(clock, seconds))
-    assert found[-1] == len(seconds)
+    result, _ = taken(clock := Clock(), steps(clock, seconds))
+    assert result[-1] == len(seconds)
 
 
 def test_only_what_passes_inside_its_steps_counts():
-    clock, found = Clock(), []
+    clock, result = Clock(), []
     for finding in affordable(steps(clock, [1] * 20), clock=clock):
         clock.now += 1000  # drawn, or waiting for the window
-        found.append(finding)
-    assert found[-1].complete
+        result.append(finding)
+    assert result[-1].complete
 
 
 @pytest.mark.parametrize("leave", ["too long", "dropped"])

@@ -132,16 +132,16 @@ def unusable(kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "words"),
+    ("name", "kind", "text"),
     [(name, *each) for name in CHECKS for each in WORDS.items() if each[0] not in FLAT.get(name, ())],
 )
-def test_of_a_map_that_says_nothing_nothing_is_said(name, kind, words):
+def test_of_a_map_that_says_nothing_nothing_is_said(name, kind, text):
     """Such a map is like no other, which sounds good."""
     given = unusable(kind)
     given.model.calls.clear()
-    (found,) = run(name, given)
-    assert found.level == "not applicable"
-    assert words in found.verdict
+    (result,) = run(name, given)
+    assert result.level == "not applicable"
+    assert text in result.verdict
     assert not given.model.calls
 
 

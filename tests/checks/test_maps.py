@@ -48,9 +48,9 @@ def test_maps_are_compared_where_one_of_them_says_something(channels):
 
 def test_maps_are_compared_in_the_picture_alone():
     one, other = RANDOM.random((2, 6, 8)).astype(np.float32)
-    shown = np.zeros((6, 8), bool)
-    shown[2:4] = True
-    assert similarity(one, other, shown) == pytest.approx(spearman(one[2:4], other[2:4]))
+    visible = np.zeros((6, 8), bool)
+    visible[2:4] = True
+    assert similarity(one, other, visible) == pytest.approx(spearman(one[2:4], other[2:4]))
 
 
 def test_maps_of_a_few_places_are_compared_with_the_empty_ones():

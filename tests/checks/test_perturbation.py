@@ -35,9 +35,9 @@ def exact(model, fill, values, name, index=0):
 def test_the_curve_of_a_linear_model_is_the_sum_of_what_was_moved(name, fill):
     model = Linear()
     values = contributions(model, fill)
-    found = last(name, subject(model, "occlusion", values=values), fill=fill, steps=STEPS, score="logit")
-    np.testing.assert_allclose(found.curves[0].y, exact(model, fill, values, name), atol=2e-4)
-    np.testing.assert_allclose(found.curves[0].x, np.arange(STEPS + 1) / STEPS, rtol=1e-6)
+    result = last(name, subject(model, "occlusion", values=values), fill=fill, steps=STEPS, score="logit")
+    np.testing.assert_allclose(result.curves[0].y, exact(model, fill, values, name), atol=2e-4)
+    np.testing.assert_allclose(result.curves[0].x, np.arange(STEPS + 1) / STEPS, rtol=1e-6)
 
 
 @BOTH
@@ -46,13 +46,13 @@ def test_black_around_the_picture_has_no_turn(name):
     model, (picture, mask) = Linear(), part(np.s_[2:4], Linear().shape[:-1])
     values = contributions(model, "white")
     about = subject(model, "occlusion", values=values, picture=picture)
-    found = last(name, about, fill="white", steps=8, score="logit")
+    result = last(name, about, fill="white", steps=8, score="logit")
     full = float(model.logits(pictures(model).astype(np.float64))[0, 0])
     order = np.sort(values[mask])[::-1]
     gone = np.array([order[: round(step * mask.sum() / 8)].sum() for step in range(9)])
     wanted = full - gone if name == "deletion" else full - order.sum() + gone
-    np.testing.assert_allclose(found.curves[0].y, wanted, atol=2e-4)
-    assert found.curves[1].y[[0, -1]] == pytest.approx(wanted[[0, -1]], abs=2e-4)
+    np.testing.assert_allclose(result.curves[0].y, wanted, atol=2e-4)
+    assert result.curves[1].y[[0, -1]] == pytest.approx(wanted[[0, -1]], abs=2e-4)
 
 
 @BOTH
@@ -107,9 +107,9 @@ def test_a_map_of_what_the_model_sees_is_good_and_of_what_it_does_not_see_bad(na
 def test_a_picture_that_scores_no_more_than_an_empty_one_cannot_be_judged(name):
     model = Linear()
     model.weights[:] = 0
-    found = last(name, subject(model, "occlusion", values=np.arange(48).reshape(6, 8)))
-    assert found.level == "not applicable"
-    assert "tells nothing here" in found.verdict
+    result = last(name, subject(model, "occlusion", values=np.arange(48).reshape(6, 8)))
+    assert result.level == "not applicable"
+    assert "tells nothing here" in result.verdict
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_picture_that_scores_no_more_than_an_empty_one_cannot_be_judged(name):
     ],
 )
 def test_the_verdict_follows_the_gain_and_the_room_for_it(inserting, mine, random, level):
-    found = np.array([mine, random, random], float)
+    result = np.array([mine, random, random], float)
     how = _Curves(inserting, "mean", len(mine) - 1, 2, "probability", 0)
-    assert _judged(Finding(1, 1), found, how).level == level
+    assert _judged(Finding(1, 1), result, how).level == level
 
 
 @BOTH
@@ -139,7 +139,7 @@ def test_probabilities_are_drawn_and_random_orders_beside_them(name):
     """By a loop over orders and steps."""
     model = Convolutional()
     about = subject(model, "occlusion")
-    found = last(name, about, fill="black", steps=5, orders=3, seed=4)
+    result = last(name, about, fill="black", steps=5, orders=3, seed=4)
     random = np.random.default_rng(4)
     values = about.values.ravel()
     orders = [np.lexsort((random.random(values.size), -values))]
@@ -160,13 +160,13 @@ def test_probabilities_are_drawn_and_random_orders_beside_them(name):
             logits = model.logits(picture.reshape(1, *about.x.shape[1:]).astype(np.float64))
             row.append(probabilities(logits, "softmax")[0, 0])
         rows.append(row)
-    np.testing.assert_allclose(found.curves[0].y, rows[0], rtol=1e-4)
-    np.testing.assert_allclose(found.curves[1].y, np.mean(rows[1:], 0), rtol=1e-4)
-    np.testing.assert_allclose(found.curves[1].spread, np.std(rows[1:], 0), atol=1e-5)
+    np.testing.assert_allclose(result.curves[0].y, rows[0], rtol=1e-4)
+    np.testing.assert_allclose(result.curves[1].y, np.mean(rows[1:], 0), rtol=1e-4)
+    np.testing.assert_allclose(result.curves[1].spread, np.std(rows[1:], 0), atol=1e-5)
     areas = [sum(row[i] + row[i + 1] for i in range(5)) / 10 for row in rows]
-    assert found.figures["area"] == pytest.approx(areas[0], rel=1e-4)
-    assert found.figures["random area"] == pytest.approx(np.mean(areas[1:]), rel=1e-4)
-    assert found.figures["random spread"] == pytest.approx(np.std(areas[1:], ddof=1), rel=1e-2)
+    assert result.figures["area"] == pytest.approx(areas[0], rel=1e-4)
+    assert result.figures["random area"] == pytest.approx(np.mean(areas[1:]), rel=1e-4)
+    assert result.figures["random spread"] == pytest.approx(np.std(areas[1:], ddof=1), rel=1e-2)
 
 
 def test_pixels_of_equal_value_come_in_an_order_that_the_seed_chooses():
@@ -232,10 +232,10 @@ def test_a_grey_that_a_method_compares_with_fills_too(method, option, grey, said
     about = subject(method=method, **{option: grey})
     blank = np.broadcast_to(np.float32(grey), about.x.shape)
     for name, end in (("deletion", -1), ("insertion", 0)):
-        found = last(name, about, score="logit")
-        assert found.notes[1].endswith(f": {said}.")
+        result = last(name, about, score="logit")
+        assert result.notes[1].endswith(f": {said}.")
         score = about.model.value(about.model.info.input.preprocessing(blank), about.targets)[0]
-        np.testing.assert_allclose(found.curves[0].y[end], score, rtol=1e-4)
+        np.testing.assert_allclose(result.curves[0].y[end], score, rtol=1e-4)
 
 
 def test_the_maps_curve_comes_first():
@@ -247,21 +247,21 @@ def test_the_maps_curve_comes_first():
 
 @BOTH
 @pytest.mark.parametrize(
-    ("ending", "score", "up"),
+    ("activation", "score", "up"),
     [
         ("softmax", "probability", "probability"),
         ("softmax", "logit", "logit"),
         ("quantity", "probability", "score"),
     ],
 )
-def test_curves_say_what_their_axes_count(name, ending, score, up):
-    found = last(name, subject(Linear(ending=ending)), score=score)
-    assert [(curve.across, curve.up) for curve in found.curves] == [("share of pixels", up)] * 2
+def test_curves_say_what_their_axes_count(name, activation, score, up):
+    result = last(name, subject(Linear(activation=activation)), score=score)
+    assert [(curve.across, curve.up) for curve in result.curves] == [("share of pixels", up)] * 2
 
 
 @BOTH
 def test_of_quantities_the_quantity_is_drawn(name):
-    model = Linear(ending="quantity")
+    model = Linear(activation="quantity")
     values = contributions(model, "mean")
-    found = last(name, subject(model, "occlusion", values=values), fill="mean", steps=STEPS)
-    np.testing.assert_allclose(found.curves[0].y, exact(model, "mean", values, name), atol=2e-4)
+    result = last(name, subject(model, "occlusion", values=values), fill="mean", steps=STEPS)
+    np.testing.assert_allclose(result.curves[0].y, exact(model, "mean", values, name), atol=2e-4)

@@ -27,11 +27,11 @@ def test_the_ids_are_fixed():
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_check_says_what_it_is(name):
-    found = CHECKS[name]
-    assert (found.id, found.function.__name__) == (name, name)
-    assert found.title
-    assert found.cite
-    assert found.summary.endswith(".")
+    result = CHECKS[name]
+    assert (result.id, result.function.__name__) == (name, name)
+    assert result.title
+    assert result.cite
+    assert result.summary.endswith(".")
 
 
 @pytest.mark.parametrize("option", [o for c in CHECKS.values() for o in c.options], ids=lambda o: o.name)

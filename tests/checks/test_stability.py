@@ -8,23 +8,23 @@ from tests.checks.subjects import last, subject
 
 
 def test_the_gradient_of_a_linear_model_does_not_change():
-    found = last("max_sensitivity", subject(Linear()))
-    assert found.figures == {"max-sensitivity": 0, "mean sensitivity": 0}
-    assert (found.level, found.total) == ("good", 300)
+    result = last("max_sensitivity", subject(Linear()))
+    assert result.figures == {"max-sensitivity": 0, "mean sensitivity": 0}
+    assert (result.level, result.total) == ("good", 300)
 
 
 def test_of_a_quadratic_model_it_is_the_curvature_times_the_noise():
     model = Quadratic()
     about = subject(model)
-    found = last("max_sensitivity", about, radius=0.1, samples=5, seed=3)
+    result = last("max_sensitivity", about, radius=0.1, samples=5, seed=3)
     random = np.random.default_rng(3)
     reach = 0.1 * (about.x.max() - about.x.min())
     changes = []
     for _ in range(5):
         noise = random.uniform(-reach, reach, about.x.shape)
         changes.append(np.linalg.norm(model.curvature[..., 0] * noise[0]) / np.linalg.norm(about.values))
-    assert found.figures["max-sensitivity"] == pytest.approx(max(changes), rel=1e-4)
-    assert found.figures["mean sensitivity"] == pytest.approx(np.mean(changes), rel=1e-4)
+    assert result.figures["max-sensitivity"] == pytest.approx(max(changes), rel=1e-4)
+    assert result.figures["mean sensitivity"] == pytest.approx(np.mean(changes), rel=1e-4)
 
 
 def test_a_larger_radius_finds_larger_changes():
@@ -53,14 +53,14 @@ def test_the_verdict_follows_the_largest_change(wanted, level):
         model.weights[..., 0] = size - model.curvature[..., 0] * x
         return last("max_sensitivity", subject(model))
 
-    found = measured(measured(1.0).figures["max-sensitivity"] / wanted)
-    assert found.figures["max-sensitivity"] == pytest.approx(wanted, rel=1e-3)
-    assert found.level == level
+    result = measured(measured(1.0).figures["max-sensitivity"] / wanted)
+    assert result.figures["max-sensitivity"] == pytest.approx(wanted, rel=1e-3)
+    assert result.level == level
 
 
 def test_an_empty_map_cannot_change():
-    found = last("max_sensitivity", subject(Linear(), values=np.zeros((6, 8, 3))))
-    assert (found.level, found.verdict) == (
+    result = last("max_sensitivity", subject(Linear(), values=np.zeros((6, 8, 3))))
+    assert (result.level, result.verdict) == (
         "not applicable",
         "The map is empty: there is nothing to look at.",
     )

@@ -25,10 +25,10 @@ def test_a_box_may_leave_the_picture():
 @pytest.mark.parametrize("coarse", [(7, 7), (5, 14), (160, 224), (320, 448)])
 def test_a_coarser_map_covers_the_same_box(coarse):
     box, fine = (3.0, -7.5, 83.0, 110.25), (160, 224)
-    found = Placement.of_box(box, fine).coarser(fine, coarse)
+    result = Placement.of_box(box, fine).coarser(fine, coarse)
     expected = Placement.of_box(box, coarse)
-    np.testing.assert_allclose(found.scale, expected.scale)
-    np.testing.assert_allclose(found.translate, expected.translate, atol=1e-12)
+    np.testing.assert_allclose(result.scale, expected.scale)
+    np.testing.assert_allclose(result.translate, expected.translate, atol=1e-12)
 
 
 def test_a_map_of_a_volume_fills_its_box():
@@ -39,16 +39,16 @@ def test_a_map_of_a_volume_fills_its_box():
 
 
 def test_what_lies_in_a_coarse_level_lies_in_the_finest_one():
-    inside = Placement.of_box((1, 2, 5, 8), (8, 3))
-    assert inside.finer((4, 2.5)) == Placement.of_box((4, 5, 20, 20), (8, 3))
+    contains = Placement.of_box((1, 2, 5, 8), (8, 3))
+    assert contains.finer((4, 2.5)) == Placement.of_box((4, 5, 20, 20), (8, 3))
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
+    ("shape", "description"),
     [((20, 30), "30×20"), ((8, 20, 30), "8×20×30"), ((None, None), "any size"), ((8, None, 30), "8×any×30")],
 )
-def test_sizes_are_read_width_first_and_those_of_volumes_as_arrays_have_them(shape, words):
-    assert sized(shape) == words
+def test_sizes_are_read_width_first_and_those_of_volumes_as_arrays_have_them(shape, description):
+    assert sized(shape) == description
 
 
 # Regions

@@ -68,5 +68,5 @@ def test_an_unknown_name_is_answered_with_those_there_are():
 
 
 def test_words_tell_what_is_done():
-    assert all(Preprocessing.named(name).words for name in PREPROCESSINGS)
-    assert Preprocessing("mine", 255, (0.5, 0.25), (2,)).words == "(values / 255 - 0.5 0.25) / 2"
+    assert all(Preprocessing.named(name).description for name in PREPROCESSINGS)
+    assert Preprocessing("mine", 255, (0.5, 0.25), (2,)).description == "(values / 255 - 0.5 0.25) / 2"

@@ -13,7 +13,7 @@ desk = test_checks.desk
 
 def test_the_panel_lists_what_was_found_of_a_map_again_when_it_is_shown_again(desk, qtbot, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
-    section = CheckSection(desk.inspection)
+    section = CheckSection(desk.session)
     qtbot.addWidget(section)
     section.show()
     section.button.click()

@@ -16,8 +16,8 @@ from napari_saliency.checks import CHECKS
 from napari_saliency.engine import process as engine
 from napari_saliency.models import trust
 from napari_saliency.session.model_loader import ENDED
-from napari_saliency.session.session import Inspection
-from napari_saliency.session.state import Phase, Picture
+from napari_saliency.session.session import Session
+from napari_saliency.session.state import Phase, SourceImage
 
 pytestmark = pytest.mark.framework
 SECONDS = 120  # only reached if something hangs
@@ -29,32 +29,32 @@ class Desk:
     def __init__(self):
         self.answers = queue.Queue()
         self.problems = []
-        self.inspection = Inspection(engine.start_engine, self.answers.put)
-        self.inspection.failed.connect(self.problems.append)
+        self.session = Session(engine.start_engine, self.answers.put)
+        self.session.failed.connect(self.problems.append)
 
     def until(self, condition):
         end = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < end, f"still {self.inspection.model}, {self.inspection.progress}"
+            assert time.monotonic() < end, f"still {self.session.model}, {self.session.progress}"
             try:
                 self.answers.get(timeout=0.05)()
             except queue.Empty:
                 continue
 
     def ready(self):
-        return self.inspection.model.phase is Phase.READY and self.inspection.prediction is not None
+        return self.session.model.phase is Phase.READY and self.session.prediction is not None
 
 
 @pytest.fixture
 def desk():
     desk = Desk()
-    desk.inspection.open_model("bundled:digits")
+    desk.session.open_model("bundled:digits")
     pixels = np.zeros((28, 28), np.uint8)
     pixels[4:24, 13:16] = 255  # a one
-    desk.inspection.set_picture(Picture(1, "one", lambda: (pixels, None)))
+    desk.session.set_picture(SourceImage(1, "one", lambda: (pixels, None)))
     desk.until(desk.ready)
     yield desk
-    desk.inspection.close()
+    desk.session.close()
 
 
 def engine_pid():
@@ -63,26 +63,26 @@ def engine_pid():
 
 
 def test_a_map_comes_and_the_viewer_has_no_framework_of_it(desk):
-    assert desk.inspection.prediction.top(1)[0].index == 1
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
-    assert np.abs(desk.inspection.explanation.values).max() > 0
-    desk.until(lambda: len(desk.inspection.known()) == 5)
+    assert desk.session.prediction.top(1)[0].index == 1
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
+    assert np.abs(desk.session.explanation.values).max() > 0
+    desk.until(lambda: len(desk.session.known()) == 5)
 
 
 def test_a_map_is_checked_and_the_model_is_what_it_was(desk):
     """Its weights are random at times, and only there."""
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
-    before = desk.inspection.prediction.logits
-    desk.inspection.checking.run()
-    desk.until(lambda: not desk.inspection.checking.state.waiting)
-    findings = desk.inspection.checking.state.findings
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
+    before = desk.session.prediction.logits
+    desk.session.checks.run()
+    desk.until(lambda: not desk.session.checks.state.waiting)
+    findings = desk.session.checks.state.findings
     assert set(findings) == set(CHECKS)
     assert len(findings["model_randomisation"].curves[0].y) > 3
     assert len(findings["deletion"].curves) == 2
     again = []
-    desk.inspection._link.call(partial(engine.predict, desk.inspection.prepared.x), then=again.append)
+    desk.session._link.call(partial(engine.predict, desk.session.prepared.x), then=again.append)
     desk.until(lambda: again)
     np.testing.assert_array_equal(again[0].logits, before)
     assert not desk.problems
@@ -94,45 +94,45 @@ def test_killed_while_idle_it_is_noticed_and_comes_back(desk):
     assert "engine process ended" in desk.problems[0].message
     assert desk.problems[0].brief == ENDED
     desk.until(desk.ready)
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
 
 
 def test_killed_in_a_run_the_request_can_be_sent_again(desk):
-    desk.inspection.set_method("smoothgrad", {"samples": 1000})
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
+    desk.session.set_method("smoothgrad", {"samples": 1000})
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
     os.kill(engine_pid(), signal.SIGKILL)
     desk.until(lambda: desk.problems)
     desk.until(desk.ready)
-    desk.inspection.set_method("gradient", {})
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation.method == "gradient")
+    desk.session.set_method("gradient", {})
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation.method == "gradient")
 
 
 def test_cancel_leaves_the_engine_free(desk):
-    desk.inspection.set_method("smoothgrad", {"samples": 1000})
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
+    desk.session.set_method("smoothgrad", {"samples": 1000})
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
     pid = engine_pid()
-    desk.inspection.cancel()
-    desk.until(lambda: desk.inspection.progress is None)
-    assert not desk.inspection.explanation.complete
-    desk.inspection.set_method("gradient", {})
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation.method == "gradient")
+    desk.session.cancel()
+    desk.until(lambda: desk.session.progress is None)
+    assert not desk.session.explanation.complete
+    desk.session.set_method("gradient", {})
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation.method == "gradient")
     assert engine_pid() == pid
 
 
 def test_a_step_that_does_not_end_is_stopped_by_force(desk):
-    desk.inspection._link.call(partial(time.sleep, 1000))
-    desk.inspection.explain()
+    desk.session._link.call(partial(time.sleep, 1000))
+    desk.session.explain()
     pid = engine_pid()
-    desk.inspection.stop_by_force()
+    desk.session.stop_by_force()
     desk.until(desk.ready)
     assert not engine.is_alive(pid)
-    desk.inspection.explain()
-    desk.until(lambda: desk.inspection.explanation is not None)
+    desk.session.explain()
+    desk.until(lambda: desk.session.explanation is not None)
 
 
 @pytest.mark.parametrize("way", ["another model", "by force"])
@@ -141,16 +141,16 @@ def test_a_model_that_hangs_on_loading_can_be_left(desk, tmp_path, monkeypatch, 
     ran = tmp_path / "ran"
     code = f"import time\nopen({str(ran)!r}, 'w').close()\nwhile True:\n    time.sleep(1)\n"
     (tmp_path / f"{hanging}.py").write_text(code, "utf-8")
-    desk.inspection._link.call(partial(exec, f"import sys; sys.path.insert(0, {str(tmp_path)!r})"))
+    desk.session._link.call(partial(exec, f"import sys; sys.path.insert(0, {str(tmp_path)!r})"))
     monkeypatch.syspath_prepend(tmp_path)
     trust(f"python:{hanging}:net")
-    desk.inspection.open_model(f"python:{hanging}:net")
+    desk.session.open_model(f"python:{hanging}:net")
     desk.until(ran.exists)
     pid = engine_pid()
     if way == "by force":
-        desk.inspection.stop_by_force()
-        assert desk.inspection.model.phase is Phase.FAILED
-    desk.inspection.open_model("bundled:digits")
+        desk.session.stop_by_force()
+        assert desk.session.model.phase is Phase.FAILED
+    desk.session.open_model("bundled:digits")
     desk.until(desk.ready)
     assert not engine.is_alive(pid)
     assert not desk.problems
@@ -176,10 +176,10 @@ def test_the_engine_does_not_outlive_its_viewer():
 def test_a_large_model_is_no_leak(desk):
     """Loky ends workers that have grown by 300 MB since their first call."""
     pid = engine_pid()
-    desk.inspection._link.call(partial(exec, "import builtins; builtins.weights = b'x' * 500_000_000"))
+    desk.session._link.call(partial(exec, "import builtins; builtins.weights = b'x' * 500_000_000"))
     for index in range(3):
         time.sleep(1.2)  # loky looks once a second, after a call
-        desk.inspection.select_class(index)
-        desk.until(lambda: desk.inspection.progress is None)
+        desk.session.select_class(index)
+        desk.until(lambda: desk.session.progress is None)
     assert engine_pid() == pid
     assert desk.problems == []

@@ -13,7 +13,7 @@ from napari_saliency.core.placement import Placement
 from napari_saliency.core.types import Target
 from napari_saliency.engine import process as engine_process
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings
-from napari_saliency.models.layer_view import looked_into
+from napari_saliency.models.layer_view import describe_layer_view
 
 HERE = Placement((1, 1), (0, 0))
 
@@ -40,11 +40,11 @@ class Constant(Model):
     def tap(self, x, targets, layer):
         raise NotImplementedError
 
-    def inside(self, layer):
+    def view_layer(self, layer):
         if layer != "late":
             raise ModelError(f"no layer {layer}")
         twin = copy(self)
-        twin.info = looked_into(self.info, Layer("late", (1, 1), 3), ())
+        twin.info = describe_layer_view(self.info, Layer("late", (1, 1), 3), ())
         twin.scores = lambda x: np.tile(np.float32([3, 1, 2]), (len(x), 1, 1, 1))
         return twin
 
@@ -83,8 +83,8 @@ def test_a_model_is_opened_once_and_again_when_its_file_has_changed(engine, file
 
 def test_a_layer_is_looked_into_without_opening_the_model_again(engine, file):
     whole = engine.open_model(str(file), Settings())
-    inside = engine.open_model(str(file), Settings(), "late")
-    assert (inside.inside, inside.outer, Constant.opened) == ("late", whole, 1)
+    viewed_layer = engine.open_model(str(file), Settings(), "late")
+    assert (viewed_layer.viewed_layer, viewed_layer.outer, Constant.opened) == ("late", whole, 1)
     assert engine.predict(X).logits.tolist() == [3, 1, 2]
     with pytest.raises(ModelError, match="no layer nowhere"):
         engine.open_model(str(file), Settings(), "nowhere")

@@ -58,8 +58,8 @@ def test_values_become_0_to_255(picture, value_range, expected):
 )
 def test_nan_are_black_and_infinite_values_clipped(picture, value_range, expected):
     for kind in ("float64", "float32") if max(picture) < 1e300 or np.isinf(max(picture)) else ("float64",):
-        found = values(np.array([picture], kind), value_range)[0]
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        result = values(np.array([picture], kind), value_range)[0]
+        np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
 def test_untouched_floats_are_finite_too():
@@ -76,18 +76,18 @@ def test_the_given_range_goes_before_untouched_floats():
 
 
 def test_what_is_done_to_values_is_said():
-    def words(picture, name="unit"):
-        return prepared_as_it_is(picture, 1, name).words[1:]
+    def description(picture, name="unit"):
+        return prepared_as_it_is(picture, 1, name).description[1:]
 
-    assert words(np.zeros((2, 2), np.uint8)) == ()
-    assert words(np.array([[0, 4095]], np.uint16)) == ("values 0 to 4095 taken as black to white",)
-    assert words(np.array([[7, 7]], np.float32) * 100) == ("all values are 700, taken as black",)
-    assert words(np.array([[0, 0.5]])) == ("values 0 to 1 taken as black to white",)
-    assert words(np.array([[0, 9.5]])) == ("values 0 to 255 as they are",)
-    assert words(np.array([[-1, 1.5]]), "none") == ("values -1 to 1.5 taken as they are",)
+    assert description(np.zeros((2, 2), np.uint8)) == ()
+    assert description(np.array([[0, 4095]], np.uint16)) == ("values 0 to 4095 taken as black to white",)
+    assert description(np.array([[7, 7]], np.float32) * 100) == ("all values are 700, taken as black",)
+    assert description(np.array([[0, 0.5]])) == ("values 0 to 1 taken as black to white",)
+    assert description(np.array([[0, 9.5]])) == ("values 0 to 255 as they are",)
+    assert description(np.array([[-1, 1.5]]), "none") == ("values -1 to 1.5 taken as they are",)
     for name in ("unit", "none"):
-        assert words(np.full((1, 3), np.nan), name)[0] == "no value is a finite number"
-    assert words(np.array([[np.nan, np.inf, 0, 1]])) == (
+        assert description(np.full((1, 3), np.nan), name)[0] == "no value is a finite number"
+    assert description(np.array([[np.nan, np.inf, 0, 1]])) == (
         "values 0 to 1 taken as black to white",
         "1 of 4 pixels NaN, taken as black",
         "1 of 4 pixels infinite, taken as the smallest or largest value",

@@ -50,9 +50,9 @@ def test_a_planted_dot_is_found_where_it_was_planted(shape, model, fit):
     picture = np.uint8(255 * dot(shape, planted, min(shape) / 15))
     prepared = prepare(picture, spec(*model, channels=1, fit=fit))
     seen_at = centre_of_mass(prepared.x[..., 0])
-    found = np.array(prepared.placement.translate) + seen_at * prepared.placement.scale
+    result = np.array(prepared.placement.translate) + seen_at * prepared.placement.scale
     # Well below half a pixel of the map, so that a corner taken for a centre would be noticed.
-    assert np.all(np.abs(found - planted) / prepared.placement.scale < 0.1)
+    assert np.all(np.abs(result - planted) / prepared.placement.scale < 0.1)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_bytes_come_out_as_pillow_resizes_them(chelsea):
     usual = Image.fromarray(chelsea).crop((75, 0, 375, 300)).resize((224, 224), Image.Resampling.BILINEAR)
     prepared = prepare(chelsea, spec(224, 224, preprocessing="none"))
     assert np.abs(prepared.x - np.asarray(usual, np.float32)).max() < 0.51
-    np.testing.assert_array_equal(prepared.seen, usual)
+    np.testing.assert_array_equal(prepared.preview, usual)
 
 
 def test_strong_reduction_stays_close_to_pillows_slow_way(chelsea):
@@ -143,8 +143,8 @@ def test_floats_for_a_model_without_preprocessing_pass_untouched(fit):
     assert prepared.x.tobytes() == picture.tobytes()
     assert prepared.x.dtype == np.float32
     assert not np.shares_memory(prepared.x, picture)
-    assert prepared.seen.min() == 0
-    assert prepared.seen.max() == 255
+    assert prepared.preview.min() == 0
+    assert prepared.preview.max() == 255
 
 
 def test_the_picture_is_never_shared_or_changed(chelsea):
@@ -152,7 +152,7 @@ def test_the_picture_is_never_shared_or_changed(chelsea):
         before = picture.copy()
         prepared = prepare(picture, spec(32, 32))
         assert not np.shares_memory(prepared.x, picture)
-        assert not np.shares_memory(prepared.seen, picture)
+        assert not np.shares_memory(prepared.preview, picture)
         np.testing.assert_array_equal(picture, before)
 
 
@@ -169,14 +169,14 @@ def test_a_huge_picture():
     picture[2000:3000, 7000:8000] = 255, 0, 51
     prepared = prepare(picture, spec(100, 100))
     np.testing.assert_allclose(prepared.x[25, 75], [1, 0, 0.2], atol=1e-6)
-    assert np.argwhere(prepared.seen[..., 0] > 200).min(0).tolist() == [20, 70]
-    assert np.argwhere(prepared.seen[..., 0] > 200).max(0).tolist() == [29, 79]
+    assert np.argwhere(prepared.preview[..., 0] > 200).min(0).tolist() == [20, 70]
+    assert np.argwhere(prepared.preview[..., 0] > 200).max(0).tolist() == [29, 79]
 
 
 def test_models_of_any_size_get_the_picture_as_it_is(chelsea):
     prepared = prepare(chelsea, spec(None, None, preprocessing="none"))
     np.testing.assert_array_equal(prepared.x, chelsea)
-    assert prepared.words == ("451×300 RGB",)
+    assert prepared.description == ("451×300 RGB",)
 
 
 def test_models_of_any_size_get_large_pictures_smaller(monkeypatch):
@@ -184,7 +184,7 @@ def test_models_of_any_size_get_large_pictures_smaller(monkeypatch):
     prepared = prepare(np.zeros((500, 4096), np.uint8), spec(None, None, 1))
     assert prepared.x.shape == (125, 1024, 1)
     assert prepared.placement.scale == (4.0, 4.0)
-    assert prepared.words[0] == "4096×500 grey, scaled to 1024×125 (limit: 0.1 million pixels)"
+    assert prepared.description[0] == "4096×500 grey, scaled to 1024×125 (limit: 0.1 million pixels)"
 
 
 def test_models_may_fix_one_side():
@@ -196,7 +196,7 @@ def test_preprocessing_is_applied_after_fitting(chelsea):
     caffe = prepare(chelsea, spec(50, 50, preprocessing="caffe"))
     expected = plain.x[..., ::-1] - np.float32([103.939, 116.779, 123.68])
     np.testing.assert_allclose(caffe.x, expected, atol=1e-4)
-    np.testing.assert_array_equal(caffe.seen, plain.seen)
+    np.testing.assert_array_equal(caffe.preview, plain.preview)
 
 
 def colours(channels, kind=np.uint8):
@@ -206,8 +206,8 @@ def colours(channels, kind=np.uint8):
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 1)])
 def test_grey_is_repeated(shape):
     picture = colours(1).reshape(shape)
-    found = values(picture, 3)
-    np.testing.assert_allclose(found, np.repeat(picture.reshape(6, 5, 1), 3, axis=2), atol=1e-4)
+    result = values(picture, 3)
+    np.testing.assert_allclose(result, np.repeat(picture.reshape(6, 5, 1), 3, axis=2), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
@@ -223,9 +223,9 @@ def test_alpha_is_dropped_and_said_unless_it_says_nothing(given, wanted):
     plain = prepare(picture[..., :-1], spec(6, 5, wanted))
     prepared = prepare(picture, spec(6, 5, wanted))
     np.testing.assert_array_equal(prepared.x, plain.x)
-    assert "alpha ignored" in prepared.words
+    assert "alpha ignored" in prepared.description
     picture[..., -1] = 255
-    assert "alpha ignored" not in prepare(picture, spec(6, 5, wanted)).words
+    assert "alpha ignored" not in prepare(picture, spec(6, 5, wanted)).description
 
 
 def test_alpha_does_not_count_as_a_value():
@@ -240,14 +240,14 @@ def test_as_many_channels_as_the_model_has_are_taken_as_they_are(channels):
     prepared = prepare(picture, spec(6, 5, channels))
     np.testing.assert_allclose(prepared.x * 255, picture, atol=1e-4)
     expected = picture[..., :1] if channels == 2 else picture[..., :3]
-    np.testing.assert_array_equal(prepared.seen, np.broadcast_to(expected, (6, 5, 3)))
-    assert "alpha ignored" not in prepared.words
+    np.testing.assert_array_equal(prepared.preview, np.broadcast_to(expected, (6, 5, 3)))
+    assert "alpha ignored" not in prepared.description
 
 
 def test_seen_of_a_grey_model_is_grey():
     prepared = prepare(colours(1)[..., 0], spec(6, 5, 1))
-    assert prepared.seen.dtype == np.uint8
-    np.testing.assert_array_equal(prepared.seen, np.repeat(colours(1), 3, axis=2))
+    assert prepared.preview.dtype == np.uint8
+    np.testing.assert_array_equal(prepared.preview, np.repeat(colours(1), 3, axis=2))
 
 
 @pytest.mark.parametrize(
@@ -277,17 +277,19 @@ def test_preprocessing_for_other_channels_is_refused():
 
 
 def test_fitting_is_told_in_words():
-    def words(shape, model, fit):
-        return prepare(np.zeros(shape, np.uint8), spec(*model, fit=fit)).words[0]
+    def description(shape, model, fit):
+        return prepare(np.zeros(shape, np.uint8), spec(*model, fit=fit)).description[0]
 
     assert (
-        words((240, 320, 3), (224, 224), "crop") == "320×240 RGB, centre 240×240 cropped, scaled to 224×224"
+        description((240, 320, 3), (224, 224), "crop")
+        == "320×240 RGB, centre 240×240 cropped, scaled to 224×224"
     )
-    assert words((240, 240, 4), (224, 224), "crop") == "240×240 RGBA, scaled to 224×224"
-    assert words((224, 224), (224, 224), "crop") == "224×224 grey"
-    assert words((240, 320, 3), (224, 224), "stretch") == "320×240 RGB, stretched to 224×224"
+    assert description((240, 240, 4), (224, 224), "crop") == "240×240 RGBA, scaled to 224×224"
+    assert description((224, 224), (224, 224), "crop") == "224×224 grey"
+    assert description((240, 320, 3), (224, 224), "stretch") == "320×240 RGB, stretched to 224×224"
     assert (
-        words((240, 480, 3), (100, 100), "pad") == "480×240 RGB, scaled to 100×50, black around it to 100×100"
+        description((240, 480, 3), (100, 100), "pad")
+        == "480×240 RGB, scaled to 100×50, black around it to 100×100"
     )
 
 

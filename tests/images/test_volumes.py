@@ -47,9 +47,9 @@ def test_a_planted_dot_is_found_where_it_was_planted(shape, model, fit, kind):
     volume = (255 * dot(shape, planted, min(shape) / 16)).astype(kind)
     prepared = prepare(volume, spec(model, fit=fit))
     seen_at = centre_of_mass(prepared.x[..., 0])
-    found = np.array(prepared.placement.translate) + seen_at * prepared.placement.scale
+    result = np.array(prepared.placement.translate) + seen_at * prepared.placement.scale
     # Well below half a voxel of the map, so that a corner taken for a centre would be noticed.
-    assert np.all(np.abs(found - planted) / prepared.placement.scale < 0.1)
+    assert np.all(np.abs(result - planted) / prepared.placement.scale < 0.1)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_resizing_is_an_antialiased_linear_filter_along_each_axis(model):
     volume = gaussian_filter(RNG.random((23, 31, 27)), 1).astype(np.float32)
     weights = [triangle(fine, coarse) for fine, coarse in zip(volume.shape, model, strict=True)]
     expected = np.einsum("zyx,az,by,cx->abc", volume, *weights)
-    found = prepare(volume, spec(model), (0, 1)).x[..., 0]
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    result = prepare(volume, spec(model), (0, 1)).x[..., 0]
+    np.testing.assert_allclose(result, expected, atol=2e-6)
 
 
 def test_planes_of_another_depth_alone_are_mixed_and_nothing_else():
     volume = RNG.integers(0, 255, (4, 6, 5), np.uint8)
-    found = prepare(volume, spec((2, 6, 5), preprocessing="none")).x[..., 0]
+    result = prepare(volume, spec((2, 6, 5), preprocessing="none")).x[..., 0]
     expected = np.einsum("zyx,az->ayx", volume, triangle(4, 2))
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "int16"])
@@ -100,7 +100,7 @@ def test_the_values_of_a_volume_are_understood_once_not_plane_by_plane():
     volume = np.arange(2 * 3 * 4, dtype=np.int32).reshape(2, 3, 4) * 100
     prepared = prepare(volume, spec((2, 3, 4)))
     np.testing.assert_allclose(prepared.x[..., 0], volume / 2300, rtol=1e-6)
-    assert "values 0 to 2300 taken as black to white" in prepared.words
+    assert "values 0 to 2300 taken as black to white" in prepared.description
 
 
 def test_voxels_that_are_no_numbers_are_counted():
@@ -108,14 +108,14 @@ def test_voxels_that_are_no_numbers_are_counted():
     volume[1, 2, 3] = np.nan
     prepared = prepare(volume, spec((3, 4, 5)))
     assert prepared.x[1, 2, 3, 0] == 0
-    assert "1 of 60 pixels NaN, taken as black" in prepared.words
+    assert "1 of 60 pixels NaN, taken as black" in prepared.description
 
 
 def test_what_was_done_is_said_and_the_middle_plane_shown():
     volume = RNG.integers(0, 255, (8, 20, 30), np.uint8)
     prepared = prepare(volume, spec((4, 20, 30)))
-    assert prepared.words[:2] == ("8×20×30 grey, stretched to 4×20×30", "shown is the middle plane")
-    np.testing.assert_allclose(prepared.seen, np.repeat(255 * prepared.x[2], 3, -1), atol=0.51)
+    assert prepared.description[:2] == ("8×20×30 grey, stretched to 4×20×30", "shown is the middle plane")
+    np.testing.assert_allclose(prepared.preview, np.repeat(255 * prepared.x[2], 3, -1), atol=0.51)
 
 
 def test_bands_leave_no_seams(monkeypatch):
@@ -157,7 +157,7 @@ def test_models_of_any_size_get_the_volume_as_it_is():
     assert prepare(np.zeros((7, 30, 20), np.uint8), spec((None, None, None))).x.shape == (7, 30, 20, 1)
     large = prepare(np.zeros((256, 256, 256), np.uint8), spec((None, None, None)))
     assert large.x.shape == (128, 128, 128, 1)
-    assert large.words[0] == "256×256×256 grey, scaled to 128×128×128 (limit: 2.1 million pixels)"
+    assert large.description[0] == "256×256×256 grey, scaled to 128×128×128 (limit: 2.1 million pixels)"
 
 
 def test_a_large_volume_takes_little_memory_beside_its_result():

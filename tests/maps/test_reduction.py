@@ -41,23 +41,23 @@ SHOWN = {
 @pytest.mark.parametrize("reduction", ONE)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_are_reduced_before_signs_are_chosen(reduction, sign, channels):
-    found = reduce(raw(channels), Display(reduction, sign))
+    result = reduce(raw(channels), Display(reduction, sign))
     expected = [[SHOWN[sign](ONE[reduction](pixel.tolist())) for pixel in row] for row in raw(channels)]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("space", [(7, 5), (3, 7, 5)])
 def test_channels_that_are_left_apart_are_a_stack(sign, space):
     values = np.random.default_rng(0).normal(size=(*space, 4)).astype(np.float32)
-    found = reduce(values, Display("each", sign), len(space))
-    assert found.shape == (4, *space)
-    assert found.flags.c_contiguous
-    for number, channel in enumerate(found):
+    result = reduce(values, Display("each", sign), len(space))
+    assert result.shape == (4, *space)
+    assert result.flags.c_contiguous
+    for number, channel in enumerate(result):
         np.testing.assert_array_equal(channel, reduce(values[..., number], Display("max", sign), len(space)))
-    high = np.percentile(np.abs(found), 90)
-    assert limits([found], Display("each", clip=90))[1] == pytest.approx(high)  # of all channels together
+    high = np.percentile(np.abs(result), 90)
+    assert limits([result], Display("each", clip=90))[1] == pytest.approx(high)  # of all channels together
 
 
 @pytest.mark.parametrize("values", [raw(1), raw(1)[..., 0]])
@@ -85,33 +85,33 @@ def standard_error(samples):
 def test_the_error_of_a_reduced_map_is_never_understated(reduction, sign, together):
     samples = np.repeat(SAMPLES[..., :1], 3, axis=-1) if together else SAMPLES
     display = Display(reduction, sign)
-    found = reduce_error(standard_error(samples), samples.mean(axis=0), display)
+    result = reduce_error(standard_error(samples), samples.mean(axis=0), display)
     if reduction == "norm":  # how far the mean of all may be off, as a vector: never nearer in length
         exact = np.sqrt((samples.var(axis=0, ddof=1) / len(samples)).sum(axis=-1))
     else:
         exact = standard_error(ONE[reduction](np.moveaxis(samples, -1, 0)))
-    assert (found >= exact * (1 - 1e-5)).all()
+    assert (result >= exact * (1 - 1e-5)).all()
     if together:
-        np.testing.assert_allclose(found, exact, rtol=1e-5)
+        np.testing.assert_allclose(result, exact, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_the_error_of_the_largest_channel_is_its_own(sign):
     error = standard_error(SAMPLES)
-    found = reduce_error(error, raw(), Display("max", sign))
+    result = reduce_error(error, raw(), Display("max", sign))
     largest = [[max(range(3), key=lambda c: abs(raw()[i, j, c])) for j in range(5)] for i in range(7)]
-    np.testing.assert_array_equal(found, [[error[i, j, largest[i][j]] for j in range(5)] for i in range(7)])
+    np.testing.assert_array_equal(result, [[error[i, j, largest[i][j]] for j in range(5)] for i in range(7)])
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("values", [raw(), raw(1), raw()[..., 0]])
 def test_an_error_has_the_shape_of_what_is_shown(reduction, values):
     display = Display(reduction, "signed")
-    found = reduce_error(np.abs(values), values, display)
-    assert found.shape == reduce(values, display).shape
-    assert found.dtype == np.float32
+    result = reduce_error(np.abs(values), values, display)
+    assert result.shape == reduce(values, display).shape
+    assert result.dtype == np.float32
     if reduction == "each" or values.shape[-1:] != (3,):
-        np.testing.assert_array_equal(found, np.abs(reduce(values, display)))
+        np.testing.assert_array_equal(result, np.abs(reduce(values, display)))
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -126,9 +126,9 @@ def test_the_norm_is_that_of_the_chosen_parts(sign):
 @pytest.mark.parametrize("sign", SIGNS)
 def test_maps_without_channels_have_only_a_sign(reduction, sign):
     flat = raw()[..., 0]
-    found = reduce(flat, Display(reduction, sign))
+    result = reduce(flat, Display(reduction, sign))
     shown = SHOWN["absolute" if (reduction, sign) == ("norm", "signed") else sign]
-    np.testing.assert_allclose(found, [[shown(v) for v in row] for row in flat], rtol=1e-6)
+    np.testing.assert_allclose(result, [[shown(v) for v in row] for row in flat], rtol=1e-6)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -362,8 +362,8 @@ def test_each_channel_of_a_stack_lies_on_the_picture(image_layer, options):
     flat, deep = image_layer(np.zeros((7, 9)), **place), image_layer(np.zeros((5, 7, 9)), **stacked(place))
     for channel in (0, 4):
         for pixel in ((0, 0), (6, 8), (2, 5)):
-            found = deep.data_to_world((channel, *pixel))
-            np.testing.assert_allclose(found, (channel, *flat.data_to_world(pixel)), atol=1e-6)
+            result = deep.data_to_world((channel, *pixel))
+            np.testing.assert_allclose(result, (channel, *flat.data_to_world(pixel)), atol=1e-6)
     assert deep.units[1:] == source.units
     kept = {name: getattr(deep, name) for name in ("scale", "translate", "rotate", "shear", "units")}
     for name, value in kept.items():

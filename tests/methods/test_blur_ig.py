@@ -48,9 +48,9 @@ def test_linear_and_quadratic_models_are_explained_exactly(shape, kind, blur):
     start = by_scipy(x, blur * max(shape[:-1]))
     curvature = model.curvature[..., 3] if kind is Quadratic else 0
     wanted = (x - start) * (model.weights[..., 3] + curvature * (x + start) / 2)
-    found = last(model, x, targets_of(3, 3), steps=8, blur=blur)
-    np.testing.assert_allclose(found.values, wanted, rtol=1e-4, atol=1e-5)
-    assert (found.diagnostics["relative completeness gap"] < 1e-4).all()
+    result = last(model, x, targets_of(3, 3), steps=8, blur=blur)
+    np.testing.assert_allclose(result.values, wanted, rtol=1e-4, atol=1e-5)
+    assert (result.diagnostics["relative completeness gap"] < 1e-4).all()
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -65,8 +65,8 @@ def test_it_is_the_integral_over_the_standard_deviation(score):
         change = (by_scipy(x, middle + small) - by_scipy(x, middle - small)) / (2 * small)
         gradient = model.gradient(by_scipy(x, middle).astype(np.float32), targets)[1]
         wanted -= gradient * change * (high - low)
-    found = last(model, x, targets, steps=512, blur=0.25).values
-    np.testing.assert_allclose(found, wanted, atol=0.01 * np.abs(wanted).max())
+    result = last(model, x, targets, steps=512, blur=0.25).values
+    np.testing.assert_allclose(result, wanted, atol=0.01 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -77,11 +77,11 @@ def test_the_gap_that_is_reported_is_the_gap_and_falls_with_the_steps(score):
     difference = model.gradient(x, targets)[0] - model.gradient(start, targets)[0]
     sizes = []
     for steps in (8, 64, 512):
-        found = last(model, x, targets, steps=steps)
-        gap = found.values.sum((1, 2, 3)) - difference
-        np.testing.assert_allclose(found.diagnostics["completeness gap"], gap, atol=1e-4)
+        result = last(model, x, targets, steps=steps)
+        gap = result.values.sum((1, 2, 3)) - difference
+        np.testing.assert_allclose(result.diagnostics["completeness gap"], gap, atol=1e-4)
         np.testing.assert_allclose(
-            found.diagnostics["relative completeness gap"], np.abs(gap / difference), rtol=1e-2, atol=1e-3
+            result.diagnostics["relative completeness gap"], np.abs(gap / difference), rtol=1e-2, atol=1e-3
         )
         sizes.append(np.abs(gap).mean())
     assert sizes[0] > 3 * sizes[1] > 6 * sizes[2]
@@ -107,8 +107,8 @@ def test_the_way_is_covered_early():
 
 def test_every_step_is_one_gradient():
     model = Spatial()
-    found = last(model, pictures(model), targets_of(0), steps=21)
-    assert found.done == found.total == 21 == sum(size for _, size in model.calls)
+    result = last(model, pictures(model), targets_of(0), steps=21)
+    assert result.done == result.total == 21 == sum(size for _, size in model.calls)
 
 
 @pytest.mark.parametrize("steps", [9, 64])

@@ -49,7 +49,7 @@ def pooled(model):
     return model
 
 
-def inside(model, x, targets):
+def view_layer(model, x, targets):
     """Activations and gradients of the only layer, (N, h, w, F) float64."""
     activations = np.maximum(model.before_relu(x.astype(np.float64)), 0)
     cotangents = model.cotangents(x.astype(np.float64), targets)
@@ -67,7 +67,7 @@ def places(activations):
 @every_score
 def test_grad_cam_is_the_rectified_sum_of_activations_weighted_by_mean_gradients(model, score):
     x, targets = pictures(model, 2), targets_of(0, 1, score=score)
-    activations, gradients = inside(model, x, targets)
+    activations, gradients = view_layer(model, x, targets)
     alpha = gradients.mean((1, 2))
     wanted = np.maximum(np.einsum("nf,nhwf->nhw", alpha, activations), 0)
     np.testing.assert_allclose(grad_cam(model, x, targets).values, wanted, rtol=1e-4, atol=1e-6)
@@ -77,8 +77,8 @@ def test_grad_cam_pp_has_the_weights_of_its_definition_for_the_scores_exponentia
     """The derivatives of exp(score), first to third, by differences: nothing of the closed form is used."""
     x, classes, h = pictures(model, 3), (0, 1, 3), 0.02
     targets = targets_of(*classes)
-    activations, _ = inside(model, x, targets)
-    found = answer("grad_cam_pp", model, x, targets).values
+    activations, _ = view_layer(model, x, targets)
+    result = answer("grad_cam_pp", model, x, targets).values
     for n, k in enumerate(classes):
         weights = np.zeros(model.features)
         for row, column, channel in places(activations):
@@ -89,14 +89,14 @@ def test_grad_cam_pp_has_the_weights_of_its_definition_for_the_scores_exponentia
             alpha = second / (2 * second + activations[n, ..., channel].sum() * third)
             weights[channel] += alpha * max(first, 0)
         wanted = np.maximum(activations[n] @ weights, 0)
-        np.testing.assert_allclose(found[n], wanted, rtol=2e-3, atol=1e-5)
-    assert found.any(axis=(1, 2)).all()
+        np.testing.assert_allclose(result[n], wanted, rtol=2e-3, atol=1e-5)
+    assert result.any(axis=(1, 2)).all()
 
 
 @every_score
 def test_grad_cam_pp_is_its_closed_form_of_any_score(model, score):
     x, targets = pictures(model, 2), targets_of(0, 2, score=score)
-    activations, g = inside(model, x, targets)
+    activations, g = view_layer(model, x, targets)
     alpha = g**2 / (2 * g**2 + g**3 * activations.sum((1, 2), keepdims=True))
     weights = (alpha * np.maximum(g, 0)).sum((1, 2))
     wanted = np.maximum(np.einsum("nf,nhwf->nhw", weights, activations), 0)
@@ -106,45 +106,45 @@ def test_grad_cam_pp_is_its_closed_form_of_any_score(model, score):
 @every_score
 def test_hires_cam_is_the_signed_sum_of_activation_times_gradient_at_each_place(model, score):
     x, targets = pictures(model, 2), targets_of(0, 3, score=score)
-    activations, gradients = inside(model, x, targets)
+    activations, gradients = view_layer(model, x, targets)
     wanted = np.zeros((2, 3, 4))
     for row, column, channel in places(activations):
         wanted[:, row, column] += activations[:, row, column, channel] * gradients[:, row, column, channel]
-    found = answer("hires_cam", model, x, targets).values
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
-    assert found.min() < 0 < found.max()
+    result = answer("hires_cam", model, x, targets).values
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-6)
+    assert result.min() < 0 < result.max()
 
 
 @every_score
 def test_layer_cam_counts_each_place_by_its_own_positive_gradient(model, score):
     x, targets = pictures(model, 2), targets_of(1, 2, score=score)
-    activations, gradients = inside(model, x, targets)
+    activations, gradients = view_layer(model, x, targets)
     wanted = np.zeros((2, 3, 4))
     for row, column, channel in places(activations):
         weight = np.maximum(gradients[:, row, column, channel], 0)
         wanted[:, row, column] += weight * activations[:, row, column, channel]
-    found = answer("layer_cam", model, x, targets).values
-    np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=1e-4, atol=1e-6)
+    result = answer("layer_cam", model, x, targets).values
+    np.testing.assert_allclose(result, np.maximum(wanted, 0), rtol=1e-4, atol=1e-6)
 
 
 @every_score
 def test_guided_grad_cam_is_guided_backpropagation_times_grad_cam_in_the_pictures_size(model, score):
     x, targets = pictures(model, 3), targets_of(0, 1, 3, score=score)
-    activations, gradients = inside(model, x, targets)
+    activations, gradients = view_layer(model, x, targets)
     coarse = np.maximum((gradients.mean((1, 2), keepdims=True) * activations).sum(-1), 0)
     fine = [resize(one, model.shape[:2], order=1, mode="edge", anti_aliasing=False) for one in coarse]
     wide = x.astype(np.float64)
     wanted = model.pull_back(wide, model.cotangents(wide, targets), "guided") * np.array(fine)[..., None]
-    found = answer("guided_grad_cam", model, x, targets).values
-    assert found.shape == x.shape
+    result = answer("guided_grad_cam", model, x, targets).values
+    assert result.shape == x.shape
     assert wanted.any()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_activations_are_what_the_layer_returns(model):
     x = pictures(model, 2)
-    found = answer("activations", model, x, targets_of(0, 1)).values
-    np.testing.assert_allclose(found, np.maximum(model.before_relu(x), 0), rtol=1e-5, atol=1e-6)
+    result = answer("activations", model, x, targets_of(0, 1)).values
+    np.testing.assert_allclose(result, np.maximum(model.before_relu(x), 0), rtol=1e-5, atol=1e-6)
 
 
 # What must hold ----------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_place_that_the_model_does_not_use_is_zero_in_hires_cam_and_layer_cam(
 def test_of_pooled_channels_hires_cam_and_grad_cam_are_the_class_activation_map(pooled):
     """Zhou et al. 2016: each channel weighed by the class's own weight."""
     x, targets = pictures(pooled, 3), targets_of(0, 1, 2)
-    activations, _ = inside(pooled, x, targets)
+    activations, _ = view_layer(pooled, x, targets)
     wanted = np.stack([activations[n] @ pooled.head[0, 0, :, n] for n in range(3)])
     np.testing.assert_allclose(answer("hires_cam", pooled, x, targets).values, wanted, rtol=1e-4, atol=1e-5)
     rectified = np.maximum(wanted, 0)
@@ -261,7 +261,7 @@ def test_unless_chosen_the_layer_is_the_models(name, model):
 @every_looking
 def test_where_no_layer_with_space_comes_before_the_one_looked_into_that_one_is_named(name):
     model = Spatial()
-    model.info = replace(model.info, cam_layer="", inside="first")
+    model.info = replace(model.info, cam_layer="", viewed_layer="first")
     with pytest.raises(ModelError, match="has no layer before first whose output has space"):
         answer(name, model, pictures(model), targets_of(0))
 

@@ -60,7 +60,7 @@ def model():
     return Spatial()
 
 
-EMPTY = [(m.id, o.name) for m in METHODS.values() for o in m.options if {"black", "mean"} <= {*o.words}]
+EMPTY = [(m.id, o.name) for m in METHODS.values() for o in m.options if {"black", "mean"} <= {*o.keywords}]
 
 
 def test_every_empty_picture_may_be_a_grey():
@@ -252,7 +252,7 @@ def test_no_call_is_larger_than_the_model_wants(name):
 def test_pitfall_out_of_memory_by_default(name, option, one_thread):
     """450 samples, or steps, more need less than ten pictures more; occlusion's windows have a test of their own."""
     given = {"segments": 12, "steps": 8, **(RANDOM.get(name, {}) if option == "samples" else {})}
-    known = {found.name for found in METHODS[name].options}
+    known = {result.name for result in METHODS[name].options}
     options = {key: value for key, value in given.items() if key in known}
     peaks = []
     for count in (50, 50, 500):  # the first run imports and keeps what all others share
@@ -318,8 +318,8 @@ def counted(name, model, **options):
 @every_method
 @pytest.mark.parametrize("shape", [(6, 8, 3), (24, 16, 3)])
 def test_what_a_method_says_that_it_costs_is_what_the_model_counts(name, shape):
-    said, found = counted(name, Spatial(shape), **_given(name))
-    assert said == found
+    said, result = counted(name, Spatial(shape), **_given(name))
+    assert said == result
 
 
 @pytest.mark.parametrize(
@@ -337,13 +337,13 @@ def test_what_a_method_says_that_it_costs_is_what_the_model_counts(name, shape):
     ],
 )
 def test_what_a_method_says_that_it_costs_follows_its_options(name, options):
-    said, found = counted(name, Spatial(), **options)
-    assert said == found
+    said, result = counted(name, Spatial(), **options)
+    assert said == result
 
 
 @pytest.mark.parametrize("inner", wrappable())
 def test_a_wrapper_costs_what_it_wraps_times_the_copies(inner):
-    said, found = counted("smoothgrad", Spatial(batch=64), of=inner, samples=2)
-    assert said == found
+    said, result = counted("smoothgrad", Spatial(batch=64), of=inner, samples=2)
+    assert said == result
     once, _ = counted(inner, Spatial(batch=64))
     assert said == 2 * once

@@ -15,7 +15,7 @@ MODELS = {
     "convolutional": Convolutional((9, 11, 3)),
     "relu6": Convolutional((9, 11, 3), ceiling=0.5),
     "leaky": Convolutional((9, 11, 3), slope=0.3),
-    "sigmoid": Convolutional((9, 11, 3), ending="sigmoid"),
+    "sigmoid": Convolutional((9, 11, 3), activation="sigmoid"),
 }
 
 
@@ -27,13 +27,13 @@ def last(name, model, x, targets):
 def finite_differences(model, x, targets, step=1e-6):
     """Central differences of the targets' values, one number of the picture after the other."""
     wide = x.astype(np.float64)
-    found = np.empty(wide.shape)
+    result = np.empty(wide.shape)
     for place in np.ndindex(wide.shape[1:]):
         ahead, behind = wide.copy(), wide.copy()
         ahead[:, *place] += step
         behind[:, *place] -= step
-        found[:, *place] = (model.value(ahead, targets) - model.value(behind, targets)) / (2 * step)
-    return found
+        result[:, *place] = (model.value(ahead, targets) - model.value(behind, targets)) / (2 * step)
+    return result
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -67,9 +67,9 @@ def test_gradient_x_input_is_their_product(score):
 def test_rectified_gradients_are_the_rules_own(name, rule):
     model = Spatial()
     x, targets = pictures(model, 2), targets_of(0, 3)
-    found = last(name, model, x, targets)
-    np.testing.assert_array_equal(found, model.gradient(x, targets, rule=rule)[1])
-    assert not np.allclose(found, last("gradient", model, x, targets))
+    result = last(name, model, x, targets)
+    np.testing.assert_array_equal(result, model.gradient(x, targets, rule=rule)[1])
+    assert not np.allclose(result, last("gradient", model, x, targets))
 
 
 def test_the_two_rules_differ():

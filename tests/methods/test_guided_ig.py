@@ -48,19 +48,19 @@ def by_hand(model, x, start, targets, steps, fraction):
 def test_it_is_the_algorithm(score, fraction):
     model = Spatial()
     x = pictures(model, 2)
-    found = last(model, x, targets_of(0, 2, score=score), steps=13, fraction=fraction).values
+    result = last(model, x, targets_of(0, 2, score=score), steps=13, fraction=fraction).values
     for n, index in enumerate((0, 2)):
         targets = targets_of(index, score=score)
         wanted = by_hand(model, x[n : n + 1], np.zeros_like(x[:1]), targets, 13, fraction)
-        np.testing.assert_allclose(found[n], wanted[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result[n], wanted[0], rtol=1e-4, atol=1e-5)
 
 
 def test_when_all_values_move_together_the_way_is_straight():
     model = Spatial()
     x, targets = pictures(model, 2), targets_of(0, 1)
     gradients = [model.gradient((x * np.float32(step / 10)), targets)[1] for step in range(10)]
-    found = last(model, x, targets, steps=10, fraction=1.0).values
-    np.testing.assert_allclose(found, x * np.mean(gradients, axis=0), rtol=1e-3, atol=1e-5)
+    result = last(model, x, targets, steps=10, fraction=1.0).values
+    np.testing.assert_allclose(result, x * np.mean(gradients, axis=0), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(16, 2), (6, 9, 3), (4, 5, 6, 2)])
@@ -71,9 +71,9 @@ def test_a_linear_model_is_explained_exactly(shape, baseline, fraction):
     model = Linear(shape)
     x = pictures(model, 2)
     start = empty_picture(model, x, baseline)
-    found = last(model, x, targets_of(2, 2), steps=9, baseline=baseline, fraction=fraction)
-    np.testing.assert_allclose(found.values, model.weights[..., 2] * (x - start), rtol=1e-4, atol=1e-5)
-    assert (found.diagnostics["relative completeness gap"] < 1e-3).all()
+    result = last(model, x, targets_of(2, 2), steps=9, baseline=baseline, fraction=fraction)
+    np.testing.assert_allclose(result.values, model.weights[..., 2] * (x - start), rtol=1e-4, atol=1e-5)
+    assert (result.diagnostics["relative completeness gap"] < 1e-3).all()
 
 
 def test_a_quadratic_model_is_explained_up_to_the_sum_over_its_steps():
@@ -88,10 +88,10 @@ def test_a_quadratic_model_is_explained_up_to_the_sum_over_its_steps():
 
 def seen(model, x, targets, **options):
     """The pictures whose gradients are asked for."""
-    found, gradient = [], model.gradient
-    model.gradient = lambda x, targets: found.append(x.copy()) or gradient(x, targets)
+    result, gradient = [], model.gradient
+    model.gradient = lambda x, targets: result.append(x.copy()) or gradient(x, targets)
     last(model, x, targets, **options)
-    return np.array(found, np.float64)
+    return np.array(result, np.float64)
 
 
 def test_every_step_comes_nearer_by_the_same_distance():
@@ -126,9 +126,9 @@ def test_it_goes_around_what_is_steep_on_the_straight_way():
 
         def pull_back(self, x, cotangents, rule=None):
             flat = x.reshape(len(x), -1)
-            found = np.ones_like(flat)
-            found[:, 1] += 10 * ((flat[:, 0] > 0.4) & (flat[:, 0] < 0.6))
-            return (found * cotangents.sum(1, keepdims=True)).reshape(x.shape)
+            result = np.ones_like(flat)
+            result[:, 1] += 10 * ((flat[:, 0] > 0.4) & (flat[:, 0] < 0.6))
+            return (result * cotangents.sum(1, keepdims=True)).reshape(x.shape)
 
     model = Ridge((2, 2, 1))
     x, targets = np.ones((1, 2, 2, 1), np.float32), targets_of(0)
@@ -142,10 +142,10 @@ def test_it_goes_around_what_is_steep_on_the_straight_way():
 def test_the_gap_that_is_reported_is_the_gap():
     model = Spatial()
     x, targets = pictures(model, 2), targets_of(0, 1)
-    found = last(model, x, targets, steps=8)
+    result = last(model, x, targets, steps=8)
     difference = model.gradient(x, targets)[0] - model.gradient(np.zeros_like(x), targets)[0]
-    gap = found.values.sum((1, 2, 3)) - difference
-    np.testing.assert_allclose(found.diagnostics["completeness gap"], gap, atol=1e-4)
+    gap = result.values.sum((1, 2, 3)) - difference
+    np.testing.assert_allclose(result.diagnostics["completeness gap"], gap, atol=1e-4)
     assert np.abs(gap).min() > 1e-3  # otherwise this shows nothing
 
 
@@ -173,9 +173,9 @@ def test_a_map_that_does_not_add_up_says_so(model, adds_up):
 
 def test_a_picture_that_is_its_own_baseline_gets_nothing():
     model = Spatial()
-    found = last(model, np.zeros((1, *model.shape), np.float32), targets_of(0), steps=8)
-    assert not found.values.any()
-    assert found.diagnostics["completeness gap"] == 0
+    result = last(model, np.zeros((1, *model.shape), np.float32), targets_of(0), steps=8)
+    assert not result.values.any()
+    assert result.diagnostics["completeness gap"] == 0
 
 
 def test_every_run_of_the_model_is_counted():
@@ -204,9 +204,9 @@ def test_a_derivative_that_is_no_number_goes_last_and_the_way_has_an_end(bad, fr
 def test_a_map_that_is_not_finite_comes_to_its_end():
     class Broken(Linear):
         def pull_back(self, x, cotangents, rule=None):
-            found = super().pull_back(x, cotangents, rule)
-            found[:, 0, 0] = np.nan
-            return found
+            result = super().pull_back(x, cotangents, rule)
+            result[:, 0, 0] = np.nan
+            return result
 
     model = Broken()
     estimates = list(guided_ig(model, pictures(model), targets_of(0), steps=8))

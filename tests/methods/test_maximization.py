@@ -70,18 +70,18 @@ def test_the_picture_is_that_of_a_loop(score):
     model = scaled(Convolutional)
     options = {"steps": 9, "rate": 0.05, "smoothness": 0.7, "decay": 0.2, "jitter": 3, "seed": 4}
     targets = targets_of(2, score=score)
-    found = run(model, photo(model), targets, **options)[-1]
-    np.testing.assert_allclose(found.values[0], loop(model, photo(model), targets, **options), atol=1e-4)
-    reached = model.weigh(model.scores(found.values), targets)
-    np.testing.assert_array_equal(found.diagnostics["score reached"], reached)
+    result = run(model, photo(model), targets, **options)[-1]
+    np.testing.assert_allclose(result.values[0], loop(model, photo(model), targets, **options), atol=1e-4)
+    reached = model.weigh(model.scores(result.values), targets)
+    np.testing.assert_array_equal(result.diagnostics["score reached"], reached)
 
 
 @pytest.mark.parametrize("start", ["noise", "picture"])
 def test_of_a_linear_model_the_best_picture_is_black_and_white(start):
     """Without regularisers every pixel goes to the end that its weight points to."""
     model = scaled(Linear)
-    found = run(model, photo(model), targets_of(1), start=start, rate=0.08, steps=2000, **FREE)[-1].values[0]
-    share = found * SCALED.std + SCALED.mean
+    result = run(model, photo(model), targets_of(1), start=start, rate=0.08, steps=2000, **FREE)[-1].values[0]
+    share = result * SCALED.std + SCALED.mean
     weight = model.weights[..., 1]
     clear = np.abs(weight) > 0.05 * np.abs(weight).max()  # others hardly move
     np.testing.assert_allclose(share[clear], weight[clear] > 0, atol=1e-5)
@@ -92,8 +92,8 @@ def test_of_a_quadratic_model_the_best_picture_is_where_it_is_level():
     inner = model.random.uniform(0.2, 0.8, model.shape)  # the best share of black to white
     model.curvature = -np.ones_like(model.curvature)
     model.weights = np.repeat(_as_bgr(inner)[..., None], 4, -1).astype(np.float64)
-    found = run(model, photo(model), targets_of(0), rate=0.02, steps=2000, **FREE)[-1].values[0]
-    np.testing.assert_allclose(found * SCALED.std + SCALED.mean, inner, atol=0.02)
+    result = run(model, photo(model), targets_of(0), rate=0.02, steps=2000, **FREE)[-1].values[0]
+    np.testing.assert_allclose(result * SCALED.std + SCALED.mean, inner, atol=0.02)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -148,21 +148,21 @@ def test_the_picture_at_hand_matters_only_if_it_is_begun_with():
 def test_a_score_without_a_slope_leaves_grey_and_says_so():
     model = scaled(Linear)
     model.weights[:] = 0
-    found = run(model, photo(model), targets_of(1), steps=5, jitter=0)[-1]
-    assert found.notes == [(NOTHING,)]
-    assert np.abs(found.values * SCALED.std + SCALED.mean - 0.5).max() < 0.25
+    result = run(model, photo(model), targets_of(1), steps=5, jitter=0)[-1]
+    assert result.notes == [(NOTHING,)]
+    assert np.abs(result.values * SCALED.std + SCALED.mean - 0.5).max() < 0.25
 
 
 def test_it_is_a_picture_and_no_map_that_others_could_wrap():
     model = scaled(Convolutional)
     image = np.random.default_rng(1).integers(0, 256, model.shape).astype(np.uint8)
-    found = explain(model, image, 2, "activation_maximization", steps=6)
+    result = explain(model, image, 2, "activation_maximization", steps=6)
     raw = run(model, SCALED(image.astype(np.float32))[None], targets_of(2), steps=6)[-1].values[0]
-    np.testing.assert_allclose(found.values, SCALED.inverse(raw))
-    assert found.shows == "picture"
-    data, attributes, kind = found.to_layer()
+    np.testing.assert_allclose(result.values, SCALED.inverse(raw))
+    assert result.shows == "picture"
+    data, attributes, kind = result.to_layer()
     assert (data.shape, data.dtype, kind) == (model.shape, np.uint8, "image")
-    np.testing.assert_array_equal(data, np.rint(found.values))
+    np.testing.assert_array_equal(data, np.rint(result.values))
     assert attributes["rgb"]
     assert attributes["name"] == "zebra · Activation maximization"
     assert "activation_maximization" not in wrappable()
@@ -170,8 +170,8 @@ def test_it_is_a_picture_and_no_map_that_others_could_wrap():
 
 def test_a_grey_picture_has_no_axis_for_its_colour():
     model = Linear((6, 8, 1))
-    found = explain(model, np.zeros((6, 8), np.uint8), 2, "activation_maximization", steps=2)
-    data, attributes, _ = found.to_layer()
+    result = explain(model, np.zeros((6, 8), np.uint8), 2, "activation_maximization", steps=2)
+    data, attributes, _ = result.to_layer()
     assert data.shape == (6, 8)
     assert not attributes["rgb"]
 
@@ -179,7 +179,7 @@ def test_a_grey_picture_has_no_axis_for_its_colour():
 def test_volumes_have_pictures_too():
     model = Linear((4, 5, 6, 1))
     x = np.zeros((1, 4, 5, 6, 1), np.float32)
-    found = run(model, x, targets_of(1), steps=400, rate=0.08, **FREE)
-    assert found[-1].values.shape == x.shape
-    right = (found[-1].values[0] > 127) == (model.weights[..., 1] > 0)
+    result = run(model, x, targets_of(1), steps=400, rate=0.08, **FREE)
+    assert result[-1].values.shape == x.shape
+    right = (result[-1].values[0] > 127) == (model.weights[..., 1] > 0)
     assert right.mean() > 0.95

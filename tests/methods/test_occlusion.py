@@ -33,10 +33,10 @@ def occlusion_options(**given):
 
 def starts(side, window, stride):
     """First pixels of the windows along one side, the last of which ends where the side ends."""
-    found, window = [0], min(window, side)
-    while found[-1] + window < side:
-        found.append(min(found[-1] + stride, side - window))
-    return found
+    result, window = [0], min(window, side)
+    while result[-1] + window < side:
+        result.append(min(result[-1] + stride, side - window))
+    return result
 
 
 def empty(model, picture, fill):
@@ -54,11 +54,11 @@ def blurred(picture):
     height, width, _ = picture.shape
     sigma = max(height, width) / 20
     rows, columns = np.mgrid[:height, :width]
-    found = np.zeros_like(picture)
+    result = np.zeros_like(picture)
     for y, x in product(range(height), range(width)):
         weights = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2))
-        found[y, x] = np.tensordot(weights, picture, 2) / weights.sum()
-    return found
+        result[y, x] = np.tensordot(weights, picture, 2) / weights.sum()
+    return result
 
 
 def loop(model, picture, weights, score, options):
@@ -70,16 +70,16 @@ def loop(model, picture, weights, score, options):
     whole, cover = model.value(picture[None].astype(np.float64), targets)[0], empty(model, picture, fill)
     falls = {place: [] for place in product(*map(range, space))}
     for corner in product(*map(starts, space, window, stride)):
-        covered = picture.copy()
-        inside = [
+        masked = picture.copy()
+        viewed_layer = [
             place
             for place in falls
             if all(first <= n < first + side for n, first, side in zip(place, corner, window, strict=True))
         ]
-        for place in inside:
-            covered[place] = cover[place]
-        fall = whole - model.value(covered[None].astype(np.float64), targets)[0]
-        for place in inside:
+        for place in viewed_layer:
+            masked[place] = cover[place]
+        fall = whole - model.value(masked[None].astype(np.float64), targets)[0]
+        for place in viewed_layer:
             falls[place].append(fall)
     assert all(falls.values()), "a pixel that no window covers"
     return np.reshape([np.mean(fall) for fall in falls.values()], space)
@@ -98,15 +98,15 @@ def preprocessed(model, name):
 def test_it_is_the_mean_fall_of_the_score_over_all_windows_that_cover_a_pixel(window, stride, score):
     model = Spatial()
     x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
-    found = last(model, x, Targets(weights, score), window=window, stride=stride)
+    result = last(model, x, Targets(weights, score), window=window, stride=stride)
     wanted = [loop(model, *pair, score, (window, stride, "mean")) for pair in zip(x, weights, strict=True)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("score", SCORES)
-def test_probabilities_are_those_of_the_models_ending(ending, score):
-    model = Spatial(ending=ending)
+def test_probabilities_are_those_of_the_models_ending(activation, score):
+    model = Spatial(activation=activation)
     x, weights = pictures(model), np.array([[1, 0, 0.5, 0]], np.float32)
     wanted = loop(model, x[0], weights[0], score, (2, 1, "mean"))
     np.testing.assert_allclose(
@@ -120,8 +120,8 @@ def test_pitfall_baseline_black_in_preprocessed_space(fill, name):
     model = preprocessed(Spatial((12, 20, 3)), name)
     x, weights = pictures(model) * 50, np.eye(4, dtype=np.float32)[:1]
     wanted = loop(model, x[0], weights[0], "logit", (5, 3, fill))
-    found = last(model, x, Targets(weights), window=5, stride=3, fill=fill)[0]
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+    result = last(model, x, Targets(weights), window=5, stride=3, fill=fill)[0]
+    np.testing.assert_allclose(result, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -143,9 +143,9 @@ def test_windows_and_strides_have_a_side_for_each_axis_and_a_fill_any_number(
     model = preprocessed(Quadratic(shape), "unit")
     x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
     options = occlusion_options(window=window, stride=stride, fill=fill)
-    found = last(model, x, Targets(weights, score), **options)
+    result = last(model, x, Targets(weights, score), **options)
     wanted = [loop(model, *pair, score, (window, stride, fill)) for pair in zip(x, weights, strict=True)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PREPROCESSINGS)
@@ -153,16 +153,16 @@ def test_a_number_is_a_grey_of_the_picture_before_preprocessing_in_its_order_of_
     model = preprocessed(Spatial(), name)
     x = pictures(model)
     x[:, :3] = PREPROCESSINGS[name](np.broadcast_to(np.float32([124, 116, 104]), (1, 3, 8, 3)))
-    found = last(model, x, targets_of(0), window=3, stride=3, fill=(124.0, 116.0, 104.0))[0]
-    assert not found[:3].any()
-    assert found[3:].all()
+    result = last(model, x, targets_of(0), window=3, stride=3, fill=(124.0, 116.0, 104.0))[0]
+    assert not result[:3].any()
+    assert result[3:].all()
 
 
 @pytest.mark.parametrize(("number", "fill"), [(0, "black"), (255, "white"), ((255, 255, 255), "white")])
 def test_black_and_white_are_numbers_too(number, fill):
     model = preprocessed(Spatial(), "caffe")
-    found = [last(model, pictures(model), targets_of(0), window=2, fill=one) for one in (number, fill)]
-    np.testing.assert_array_equal(*found)
+    result = [last(model, pictures(model), targets_of(0), window=2, fill=one) for one in (number, fill)]
+    np.testing.assert_array_equal(*result)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ def test_black_and_white_are_numbers_too(number, fill):
 def test_what_is_automatic_may_be_so_along_one_axis(shape, given, meant):
     model = Linear(shape)
     x = pictures(model)
-    found, passes = last(model, x, targets_of(0), **given), sum(size for _, size in model.calls)
-    np.testing.assert_array_equal(found, last(Linear(shape), x, targets_of(0), **meant))
-    told = METHODS["occlusion"].passes(occlusion_options(**given), model.info, shape[:-1])
-    assert told == passes
+    result, passes = last(model, x, targets_of(0), **given), sum(size for _, size in model.calls)
+    np.testing.assert_array_equal(result, last(Linear(shape), x, targets_of(0), **meant))
+    reported = METHODS["occlusion"].passes(occlusion_options(**given), model.info, shape[:-1])
+    assert reported == passes
 
 
 @pytest.mark.parametrize("option", ["window", "stride"])
@@ -216,10 +216,10 @@ def test_through_the_one_door_lists_and_numbers_of_numpy_are_good():
     wanted = explain(model, picture, 0, "occlusion", window=(2, 4), stride=(1, 2), fill=(1, 2, 3.5))
     known = len(model.calls)
     given = {"window": [2, np.int64(4)], "stride": [1, 2], "fill": [1, np.float32(2), 3.5]}
-    found = explain(model, picture, 1, "occlusion", **given)
+    result = explain(model, picture, 1, "occlusion", **given)
     assert model.calls[known:] == [("scores", 1)]  # the prediction
-    assert found.options == wanted.options
-    assert found.options == {"window": (2, 4), "stride": (1, 2), "fill": (1.0, 2.0, 3.5)}
+    assert result.options == wanted.options
+    assert result.options == {"window": (2, 4), "stride": (1, 2), "fill": (1.0, 2.0, 3.5)}
 
 
 def test_a_linear_model_in_closed_form():
@@ -228,8 +228,8 @@ def test_a_linear_model_in_closed_form():
     x = pictures(model)
     contributions = (model.weights[..., 2] * x[0]).sum(-1)
     blocks = contributions.reshape(3, 2, 4, 2).sum((1, 3)).repeat(2, 0).repeat(2, 1)
-    found = last(model, x, targets_of(2), window=2, stride=2, fill="black")
-    np.testing.assert_allclose(found[0], blocks, rtol=1e-4, atol=1e-5)
+    result = last(model, x, targets_of(2), window=2, stride=2, fill="black")
+    np.testing.assert_allclose(result[0], blocks, rtol=1e-4, atol=1e-5)
     single = last(model, x, targets_of(2), window=1, stride=1, fill="black")
     np.testing.assert_allclose(single[0], contributions, rtol=1e-4, atol=1e-5)
 
@@ -240,8 +240,8 @@ def test_pitfall_occlusion_margin_never_covered_overlaps_summed(window, stride):
     model = Linear((224, 100, 1))
     model.weights[:] = 1
     x = np.ones((1, *model.shape), np.float32)
-    found = last(model, x, targets_of(0), window=window, stride=stride, fill="black")[0]
-    np.testing.assert_allclose(found, min(window, 224) * min(window, 100), rtol=1e-4)
+    result = last(model, x, targets_of(0), window=window, stride=stride, fill="black")[0]
+    np.testing.assert_allclose(result, min(window, 224) * min(window, 100), rtol=1e-4)
 
 
 def test_pitfall_occlusion_margin_never_covered_overlaps_summed_in_closed_form():
@@ -249,29 +249,29 @@ def test_pitfall_occlusion_margin_never_covered_overlaps_summed_in_closed_form()
     model = Linear((11, 7, 1))
     model.weights[:] = np.arange(11)[:, None, None, None]
     x = np.ones((1, *model.shape), np.float32)
-    found = last(model, x, targets_of(0), window=4, stride=3, fill="black")[0]
+    result = last(model, x, targets_of(0), window=4, stride=3, fill="black")[0]
     tops = np.array([0, 3, 6, 7])
     sums = 4 * (4 * tops + 6)  # of 4×4 pixels of rows top .. top + 3
     wanted = [sums[(tops <= row) & (row < tops + 4)].mean() for row in range(11)]
-    np.testing.assert_allclose(found, np.repeat(np.reshape(wanted, (-1, 1)), 7, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(result, np.repeat(np.reshape(wanted, (-1, 1)), 7, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("fill", FILLS)
 def test_pixels_that_the_model_does_not_look_at_get_nothing(fill):
     model = Quadratic()
     model.weights[:, 4:] = model.curvature[:, 4:] = 0
-    found = last(model, pictures(model), targets_of(1), window=2, stride=1, fill=fill)[0]
-    assert not found[:, 5:].any()  # column 4 is covered together with column 3
-    assert found[:, :4].all()
+    result = last(model, pictures(model), targets_of(1), window=2, stride=1, fill=fill)[0]
+    assert not result[:, 5:].any()  # column 4 is covered together with column 3
+    assert result[:, :4].all()
 
 
 def test_parts_that_look_like_what_covers_them_get_nothing():
     model = Spatial()
     x = pictures(model)
     x[:, :3] = 0
-    found = last(model, x, targets_of(0), window=3, stride=3, fill="black")[0]
-    assert not found[:3].any()
-    assert found[3:].all()
+    result = last(model, x, targets_of(0), window=3, stride=3, fill="black")[0]
+    assert not result[:3].any()
+    assert result[3:].all()
 
 
 class Volumes(Model):
@@ -293,9 +293,9 @@ class Volumes(Model):
 def test_space_may_have_any_number_of_dimensions():
     model = Volumes()
     x = np.random.default_rng(1).normal(size=(2, 4, 5, 6, 2)).astype(np.float32)
-    found = last(model, x, targets_of(3, 0), window=1, stride=1, fill="black")
+    result = last(model, x, targets_of(3, 0), window=1, stride=1, fill="black")
     wanted = np.stack([(x[n] * model.weights[..., k]).sum(-1) for n, k in ((0, 3), (1, 0))])
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
     assert last(model, x, targets_of(3, 0), window=2, fill="blur").shape == (2, 4, 5, 6)
 
 
@@ -339,10 +339,10 @@ def test_a_window_with_a_planted_mark_stands_where_the_mark_is():
     model = Linear((16, 24, 1))
     model.weights[:] = 0
     model.weights[4:6, 18:20] = 1  # what the network has learnt
-    found = last(model, np.ones((1, 16, 24, 1), np.float32), targets_of(0), window=2, stride=1, fill="black")
-    assert np.unravel_index(found[0].argmax(), found[0].shape) in {(4, 18), (4, 19), (5, 18), (5, 19)}
-    assert not found[0, :3].any()
-    assert not found[0, :, :17].any()
+    result = last(model, np.ones((1, 16, 24, 1), np.float32), targets_of(0), window=2, stride=1, fill="black")
+    assert np.unravel_index(result[0].argmax(), result[0].shape) in {(4, 18), (4, 19), (5, 18), (5, 19)}
+    assert not result[0, :3].any()
+    assert not result[0, :, :17].any()
 
 
 # Another class -----------------------------------------------------------------------------------
@@ -354,9 +354,9 @@ def test_another_class_and_score_of_the_same_picture_run_the_model_zero_times():
     last(model, x, targets_of(0), **options)
     known = len(model.calls)
     for index, score in product(range(len(LABELS)), SCORES):
-        found = last(model, x.copy(), targets_of(index, score=score), **options)
+        result = last(model, x.copy(), targets_of(index, score=score), **options)
         wanted = loop(model, x[0], np.eye(4, dtype=np.float32)[index], score, (2, 1, "mean"))
-        np.testing.assert_allclose(found[0], wanted, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result[0], wanted, rtol=1e-4, atol=1e-5)
     assert len(model.calls) == known
 
 
@@ -371,9 +371,9 @@ def test_what_is_asked_otherwise_runs_anew(change):
     else:
         changes = {"window": 4, "stride": 1, "fill": "white", "side": (4, 3)}
         options["window" if change == "side" else change] = changes[change]
-    found = last(model, x, targets_of(0), **options)
+    result = last(model, x, targets_of(0), **options)
     assert len(model.calls) > known
-    np.testing.assert_array_equal(found, last(Spatial(), x, targets_of(0), **options))
+    np.testing.assert_array_equal(result, last(Spatial(), x, targets_of(0), **options))
 
 
 def test_a_run_that_was_left_goes_on_where_it_was():
@@ -402,9 +402,9 @@ def test_scores_that_would_fill_the_memory_are_not_kept(monkeypatch):
     monkeypatch.setattr(score_cache, "MOST_BYTES", 100)
     model = Spatial()
     x = pictures(model)
-    found = last(model, x, targets_of(0), window=2, stride=1)
+    result = last(model, x, targets_of(0), window=2, stride=1)
     known = len(model.calls)
-    np.testing.assert_array_equal(last(model, x, targets_of(0), window=2, stride=1), found)
+    np.testing.assert_array_equal(last(model, x, targets_of(0), window=2, stride=1), result)
     assert len(model.calls) > known + 2
 
 

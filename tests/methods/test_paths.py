@@ -69,8 +69,8 @@ def test_it_is_gauss_and_legendres_rule(steps, score):
         return np.stack([model.gradient((a * x).astype(np.float32), targets)[1] for a in positions], axis=-1)
 
     wanted = x * fixed_quad(gradients, 0, 1, n=steps)[0]
-    found = last(model, x, targets, steps=steps, rule="gauss_legendre").values
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    result = last(model, x, targets, steps=steps, rule="gauss_legendre").values
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -80,8 +80,8 @@ def test_a_quadratic_model_is_integrated_exactly(rule, baseline):
     x = pictures(model, 2)
     start = empty(model, x, baseline)
     wanted = (x - start) * (model.weights[..., 1] + model.curvature[..., 1] * (x + start) / 2)
-    found = last(model, x, targets_of(1, 1), steps=8, baseline=baseline, rule=rule).values
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+    result = last(model, x, targets_of(1, 1), steps=8, baseline=baseline, rule=rule).values
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_gauss_and_legendres_rule_is_better_where_the_score_is_smooth():
@@ -96,8 +96,8 @@ def test_gauss_and_legendres_rule_is_better_where_the_score_is_smooth():
 @pytest.mark.parametrize(("rule", "ends"), [("trapezoid", 0), ("gauss_legendre", 2)])
 def test_every_gradient_is_counted_those_at_the_ends_too(rule, ends):
     model = Spatial()
-    found = last(model, pictures(model), targets_of(0), steps=11, rule=rule)
-    assert found.done == found.total == 11 + ends == sum(size for _, size in model.calls)
+    result = last(model, pictures(model), targets_of(0), steps=11, rule=rule)
+    assert result.done == result.total == 11 + ends == sum(size for _, size in model.calls)
     assert {call for call, _ in model.calls} == {"gradient"}
 
 
@@ -154,9 +154,9 @@ def test_pitfall_baseline_black_in_preprocessed_space(name, baseline, value):
     start = PREPROCESSINGS[name](np.full((1, *model.shape), value, np.float32))
     x = pictures(model)
     x[:, :2] = start[:, :2]  # a part that is empty before preprocessing, whatever numbers that makes of it
-    found = last(model, x, targets_of(0), steps=9, baseline=baseline).values
-    assert not found[:, :2].any()
-    np.testing.assert_allclose(found, loop(model, x, targets_of(0), 9, start), rtol=1e-4, atol=1e-4)
+    result = last(model, x, targets_of(0), steps=9, baseline=baseline).values
+    assert not result[:, :2].any()
+    np.testing.assert_allclose(result, loop(model, x, targets_of(0), 9, start), rtol=1e-4, atol=1e-4)
 
 
 def test_the_mean_is_each_pictures_own_and_each_channels():
@@ -218,11 +218,11 @@ def test_of_random_baselines_it_is_the_mean_over_all_of_them_with_its_standard_e
         nodes = [(start + (1 + r) / 2 * (x - start)).astype(np.float32) for r in roots]
         gradients = sum(w / 2 * model.gradient(p, targets)[1] for w, p in zip(weights, nodes, strict=True))
         maps.append((x - start) * gradients)
-    found = last(model, x, targets, baseline="random", samples=5, seed=3, **options)
-    np.testing.assert_allclose(found.values, np.mean(maps, axis=0), rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(found.stderr, np.std(maps, axis=0, ddof=1) / 5**0.5, rtol=1e-3, atol=1e-3)
-    assert found.done == found.total == 5 * (9 if rule == "trapezoid" else 11)
-    np.testing.assert_array_equal(found.diagnostics["samples"], [5, 5])
+    result = last(model, x, targets, baseline="random", samples=5, seed=3, **options)
+    np.testing.assert_allclose(result.values, np.mean(maps, axis=0), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(result.stderr, np.std(maps, axis=0, ddof=1) / 5**0.5, rtol=1e-3, atol=1e-3)
+    assert result.done == result.total == 5 * (9 if rule == "trapezoid" else 11)
+    np.testing.assert_array_equal(result.diagnostics["samples"], [5, 5])
 
 
 @pytest.mark.parametrize("kind", [Linear, Quadratic])
@@ -230,10 +230,10 @@ def test_their_mean_is_that_of_uniform_noise_from_black_to_white(kind):
     """The expectation in closed form, from the noise's mean 255/2 and mean square 255²/3; the error is honest."""
     model = kind()
     x = pictures(model)
-    found = last(model, x, targets_of(1), steps=8, baseline="random", samples=300, rule="gauss_legendre")
+    result = last(model, x, targets_of(1), steps=8, baseline="random", samples=300, rule="gauss_legendre")
     curvature = model.curvature[..., 1] if kind is Quadratic else 0
     wanted = model.weights[..., 1] * (x - 255 / 2) + curvature * (x**2 - 255**2 / 3) / 2
-    errors = (found.values - wanted) / found.stderr
+    errors = (result.values - wanted) / result.stderr
     assert np.abs(errors).max() < 4.5
     assert 0.8 < errors.std() < 1.25
 
@@ -272,7 +272,7 @@ def test_pitfall_integrated_gradients_without_the_x_minus_baseline_factor():
     x, targets = pictures(model, 2), targets_of(1, 1)
     for baseline in BASELINES:
         for rule in RULES:
-            found = last(model, x, targets, baseline=baseline, rule=rule)
+            result = last(model, x, targets, baseline=baseline, rule=rule)
             wanted = model.weights[..., 1] * (x - empty(model, x, baseline))
-            np.testing.assert_allclose(found.values, wanted, rtol=1e-4, atol=1e-5)
-            assert (found.diagnostics["relative completeness gap"] < 1e-3).all()
+            np.testing.assert_allclose(result.values, wanted, rtol=1e-4, atol=1e-5)
+            assert (result.diagnostics["relative completeness gap"] < 1e-3).all()

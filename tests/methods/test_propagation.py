@@ -32,12 +32,12 @@ def answer(name, model, x, targets, **options):
 def test_deep_lift_adds_up_to_the_difference_from_the_empty_picture(baseline):
     model = Convolutional()
     x, targets = pictures(model, 3), targets_of(0, 2, 3)
-    found = answer("deep_lift", model, x, targets, baseline=baseline)
+    result = answer("deep_lift", model, x, targets, baseline=baseline)
     start = empty_picture(model, x, baseline).astype(np.float32)
     difference = model.value(x, targets) - model.value(start, targets)
-    np.testing.assert_allclose(found.values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found.values, model.propagate(x, targets, Rescale(start))[1])
-    assert [*found.notes] == [(), (), ()]
+    np.testing.assert_allclose(result.values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(result.values, model.propagate(x, targets, Rescale(start))[1])
+    assert [*result.notes] == [(), (), ()]
 
 
 def test_a_pixel_like_the_empty_picture_gets_nothing_of_deep_lift():
@@ -53,8 +53,8 @@ def test_a_pixel_like_the_empty_picture_gets_nothing_of_deep_lift():
 def test_deep_lift_says_how_much_of_the_score_its_map_misses(kept, said):
     model = Lossy()
     model.kept = kept
-    found = answer("deep_lift", model, pictures(model), targets_of(1))
-    (note,) = found.notes
+    result = answer("deep_lift", model, pictures(model), targets_of(1))
+    (note,) = result.notes
     assert bool(note) == said
     assert said == ("10%" in "".join(note))
 
@@ -63,10 +63,10 @@ def test_lrp_reports_what_biases_and_epsilon_took():
     model = Convolutional()
     x, targets = pictures(model, 2), targets_of(0, 1)
     for epsilon in (0.001, 1.0):
-        found = answer("lrp", model, x, targets, epsilon=epsilon)
-        np.testing.assert_array_equal(found.values, model.propagate(x, targets, Epsilon(epsilon))[1])
-        lost = model.value(x, targets) - found.values.sum((1, 2, 3))
-        np.testing.assert_allclose(found.diagnostics[LOST], lost, rtol=1e-4, atol=1e-5)
+        result = answer("lrp", model, x, targets, epsilon=epsilon)
+        np.testing.assert_array_equal(result.values, model.propagate(x, targets, Epsilon(epsilon))[1])
+        lost = model.value(x, targets) - result.values.sum((1, 2, 3))
+        np.testing.assert_allclose(result.diagnostics[LOST], lost, rtol=1e-4, atol=1e-5)
 
 
 def test_a_larger_epsilon_leaves_less():

@@ -70,12 +70,12 @@ def test_the_ids_are_fixed():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_says_what_it_is(name):
-    found = METHODS[name]
-    assert found.id == name
-    assert found.title
-    assert found.cite
-    assert found.summary.endswith(".")
-    assert found.needs in ("scores", "gradient", "tap", "propagate")
+    result = METHODS[name]
+    assert result.id == name
+    assert result.title
+    assert result.cite
+    assert result.summary.endswith(".")
+    assert result.needs in ("scores", "gradient", "tap", "propagate")
 
 
 @pytest.mark.parametrize("option", [o for m in METHODS.values() for o in m.options], ids=lambda o: o.name)
@@ -107,8 +107,8 @@ def test_options_come_from_the_signature_and_the_docstring(registry):
 def test_several_numbers_and_words_beside_them_are_read_off_the_annotation(registry):
     register(cut)
     sides, fill, depth = registry["cut"].options
-    assert (sides.type, sides.several, sides.words) == (int, True, ())
-    assert (fill.type, fill.several, fill.words) == (float, True, ("mean", "blur"))
+    assert (sides.type, sides.several, sides.keywords) == (int, True, ())
+    assert (fill.type, fill.several, fill.keywords) == (float, True, ("mean", "blur"))
     assert dict(fill.constraints) == {"min": 0, "max": 255, "choices": ("mean", "blur")}
     assert (depth.type, depth.several, depth.help) == (int, False, "How deep.")
     assert dict(depth.constraints) == {"min": 0, "max": 4}
@@ -129,11 +129,11 @@ def test_several_numbers_and_words_beside_them_are_read_off_the_annotation(regis
 def test_several_numbers_are_taken_as_a_tuple(registry, given, taken):
     register(cut)
     (name,) = given
-    found = registry["cut"].complete(given)[name]
-    assert found == taken
-    numbers = found if isinstance(found, tuple) else (found,)
+    result = registry["cut"].complete(given)[name]
+    assert result == taken
+    numbers = result if isinstance(result, tuple) else (result,)
     assert {type(number) for number in numbers} <= {int if name == "sides" else float, str}
-    hash(found)
+    hash(result)
 
 
 @pytest.mark.parametrize(("shows", "names"), [("map", ("wave",)), ("stack", ()), ("picture", ())])

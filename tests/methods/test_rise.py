@@ -47,11 +47,11 @@ def masks_of(space, cells, probability, seed, samples):
 
 def loop(model, picture, target, masks, probability):
     """Eq. 6 with black for what is covered: score times mask, over the number and the probability."""
-    found = []
+    result = []
     for mask in masks:
         value = model.value((picture * mask[..., None])[None].astype(np.float64), target)[0]
-        found.append(value * mask / probability)
-    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / len(found) ** 0.5
+        result.append(value * mask / probability)
+    return np.mean(result, axis=0), np.std(result, axis=0, ddof=1) / len(result) ** 0.5
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -60,34 +60,34 @@ def test_it_is_equation_6_over_the_same_masks(score, cells, probability, samples
     model = Spatial()
     x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
     options = {"samples": samples, "cells": cells, "probability": probability, "seed": 3}
-    found = last(model, x, Targets(weights, score), **options)
+    result = last(model, x, Targets(weights, score), **options)
     masks = list(masks_of((6, 8), (cells, cells), probability, 3, samples))
     for n in range(2):
         mean, error = loop(model, x[n], Targets(weights[n : n + 1], score), masks, probability)
-        np.testing.assert_allclose(found.values[n], mean, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found.stderr[n], error, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(result.values[n], mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result.stderr[n], error, rtol=1e-3, atol=1e-5)
 
 
 def test_volumes_have_masks_with_three_axes():
     model = Linear((4, 5, 6, 2))
     x = pictures(model)
-    found = last(model, x, targets_of(2), samples=6, seed=1)
+    result = last(model, x, targets_of(2), samples=6, seed=1)
     masks = masks_of((4, 5, 6), (4, 4, 4), 0.5, 1, 6)
     mean, _ = loop(model, x[0], targets_of(2), masks, 0.5)
-    np.testing.assert_allclose(found.values[0], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.values[0], mean, rtol=1e-4, atol=1e-5)
 
 
 def overlap(side, cells):
     """Of two pixels on one axis: the mean over all shifts of the product of their weights, summed over cells."""
     edge = -(-side // cells)
-    size, found = (cells + 1) * edge, np.zeros((side, side))
+    size, result = (cells + 1) * edge, np.zeros((side, side))
     for shift in range(edge + 1):
         rows = [
             [interpolated(np.eye(cells)[c], [place + shift], [size]) for c in range(cells)]
             for place in range(side)
         ]
-        found += np.array(rows) @ np.transpose(rows)
-    return found / (edge + 1)
+        result += np.array(rows) @ np.transpose(rows)
+    return result / (edge + 1)
 
 
 def test_it_tends_to_its_expectation_and_the_error_tells_how_far_it_is():
@@ -100,10 +100,10 @@ def test_it_tends_to_its_expectation_and_the_error_tells_how_far_it_is():
     off, errors = np.zeros((2, 10, 6, 8)), np.zeros((2, 10, 6, 8))
     for centred, seed in product((0, 1), range(10)):
         options = {"samples": 400, "cells": cells, "probability": p, "seed": seed}
-        found = last(model, x, targets_of(seed % 4), centred=bool(centred), **options)
+        result = last(model, x, targets_of(seed % 4), centred=bool(centred), **options)
         expected = (1 - p) * near[..., seed % 4] + (0 if centred else mean[seed % 4])
-        errors[centred, seed] = found.stderr[0]
-        off[centred, seed] = (found.values[0] - expected) / found.stderr[0]
+        errors[centred, seed] = result.stderr[0]
+        off[centred, seed] = (result.values[0] - expected) / result.stderr[0]
     assert np.abs(off).max() < 4.5
     assert ((np.square(off).mean((1, 2, 3)) > 0.5) & (np.square(off).mean((1, 2, 3)) < 1.8)).all()
     assert errors[1].mean() < 0.8 * errors[0].mean()
@@ -112,13 +112,13 @@ def test_it_tends_to_its_expectation_and_the_error_tells_how_far_it_is():
 def test_centred_is_the_plain_loop_with_what_is_expected_taken_away():
     model = Spatial()
     x = pictures(model)
-    found = last(model, x, targets_of(1), samples=12, cells=3, centred=True).values[0]
+    result = last(model, x, targets_of(1), samples=12, cells=3, centred=True).values[0]
     middle = model.value(np.stack([x[0], 0 * x[0]]).astype(float), targets_of(1, 1)).mean()
     wanted = np.zeros((6, 8))
     for mask in masks_of((6, 8), (3, 3), 0.5, 0, 12):
         value = model.value((x[0] * mask[..., None])[None].astype(float), targets_of(1))[0]
         wanted += (value - middle) * (mask - 0.5) / 0.5 / 12
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_that_always_says_the_same_has_an_empty_centred_map_and_a_constant_expected_one():
@@ -134,8 +134,8 @@ def test_a_planted_mark_is_found_where_it_is():
     model = Linear((32, 48, 1))
     model.weights[:] = 0
     model.weights[4:8, 36:40] = 1  # what the network has learnt
-    found = last(model, np.ones((1, 32, 48, 1), np.float32), targets_of(0), samples=1500).values[0]
-    row, column = np.unravel_index(found.argmax(), found.shape)
+    result = last(model, np.ones((1, 32, 48, 1), np.float32), targets_of(0), samples=1500).values[0]
+    row, column = np.unravel_index(result.argmax(), result.shape)
     assert abs(row - 5.5) <= 3
     assert abs(column - 37.5) <= 4
 
@@ -158,10 +158,10 @@ def test_other_classes_and_scores_run_the_model_zero_times():
     last(model, x, targets_of(0, 1), **options)
     known = len(model.calls)
     for index, score in product(range(len(LABELS)), SCORES):
-        found = last(model, x, targets_of(index, index, score=score), **options).values
+        result = last(model, x, targets_of(index, index, score=score), **options).values
         assert len(model.calls) == known
         fresh = last(Spatial(), x, targets_of(index, index, score=score), **options).values
-        np.testing.assert_array_equal(found, fresh)
+        np.testing.assert_array_equal(result, fresh)
 
 
 def test_a_class_that_needs_more_masks_runs_only_those():
@@ -175,9 +175,9 @@ def test_a_class_that_needs_more_masks_runs_only_those():
     assert counts[few] < counts[many]
     last(model, x, targets_of(few), **options)
     assert sum(size for _, size in model.calls) == counts[few]
-    found = last(model, x, targets_of(many), **options)
+    result = last(model, x, targets_of(many), **options)
     assert sum(size for _, size in model.calls) == counts[many]
-    np.testing.assert_array_equal(found.values, last(Spatial(), x, targets_of(many), **options).values)
+    np.testing.assert_array_equal(result.values, last(Spatial(), x, targets_of(many), **options).values)
 
 
 def test_more_masks_of_the_same_class_run_only_the_new_ones():
@@ -193,10 +193,10 @@ def test_what_is_asked_otherwise_runs_anew(change):
     model = Spatial()
     x = pictures(model)
     last(model, x, targets_of(0), samples=10)
-    found = last(model, x, targets_of(0), samples=10, **change)
+    result = last(model, x, targets_of(0), samples=10, **change)
     assert sum(size for _, size in model.calls) == 20
     np.testing.assert_array_equal(
-        found.values, last(Spatial(), x, targets_of(0), samples=10, **change).values
+        result.values, last(Spatial(), x, targets_of(0), samples=10, **change).values
     )
 
 
@@ -205,16 +205,16 @@ def test_outputs_with_space_that_would_fill_the_memory_run_again(monkeypatch):
     x = pictures(model)
     weights = np.zeros((1, 3, 4, len(LABELS)), np.float32)
     weights[0, 1, 2, 3] = 1
-    found = last(model, x, Targets(weights), samples=30, cells=3)
+    result = last(model, x, Targets(weights), samples=30, cells=3)
     mean, _ = loop(model, x[0], Targets(weights), masks_of((6, 8), (3, 3), 0.5, 0, 30), 0.5)
-    np.testing.assert_allclose(found.values[0], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.values[0], mean, rtol=1e-4, atol=1e-5)
     again = last(model, x, Targets(weights), samples=30, cells=3)
     assert sum(size for _, size in model.calls) == 30
     monkeypatch.setattr(score_cache, "MOST_BYTES", 100)
     model = Dense()
     for _ in range(2):
         again = last(model, x, Targets(weights), samples=30, cells=3)
-        np.testing.assert_array_equal(again.values, found.values)
+        np.testing.assert_array_equal(again.values, result.values)
     assert sum(size for _, size in model.calls) == 60
 
 

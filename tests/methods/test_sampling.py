@@ -36,22 +36,22 @@ def test_it_is_the_mean_of_the_signed_gradients_and_its_standard_error(samples):
 def maps_of(of, model, x, targets, samples, share=0.15, seed=0):
     """The same with the maps of another method, each picture on its own."""
     spread = share * (x.max() - x.min())
-    found = []
+    result = []
     for number, copy in enumerate((x + spread * noise(seed, samples, x.shape)).astype(np.float32)):
         options = METHODS[of].complete({})
         if "seed" in options:
             options["seed"] = int(np.random.default_rng((seed, number)).integers(2**31))
         *_, last = METHODS[of].function(model, copy, targets, **options)
-        found.append(last.values[0])
-    return np.array(found, np.float64)
+        result.append(last.values[0])
+    return np.array(result, np.float64)
 
 
 @pytest.fixture
 def few_samples_inside(monkeypatch):
     """A method inside another runs with its defaults, which are thousands of masks for some."""
-    for name, found in METHODS.items():
-        fewer = [replace(o, default=20) if o.name == "samples" else o for o in found.options]
-        monkeypatch.setitem(registry._METHODS, name, replace(found, options=tuple(fewer)))
+    for name, result in METHODS.items():
+        fewer = [replace(o, default=20) if o.name == "samples" else o for o in result.options]
+        monkeypatch.setitem(registry._METHODS, name, replace(result, options=tuple(fewer)))
 
 
 @pytest.mark.usefixtures("few_samples_inside")
@@ -194,22 +194,22 @@ def noted(model, x, targets):
     total = 2 + (x[0, 0, 0, 0] > 0)
     for done in range(1, total):
         yield Estimate(x, done, total)
-    words = [("always", f"of {int(weights.argmax())}") for weights in targets.weights]
-    yield Estimate(x, total, total, notes=words)
+    text = [("always", f"of {int(weights.argmax())}") for weights in targets.weights]
+    yield Estimate(x, total, total, notes=text)
 
 
 @pytest.mark.parametrize("name", ["smoothgrad", "smoothgrad_squared", "vargrad"])
 def test_what_the_method_inside_says_is_passed_on_once(name, monkeypatch):
-    found = registry.Method("noted", "Noted", noted, "scores", "nobody", ())
-    monkeypatch.setitem(registry._METHODS, "noted", found)
+    result = registry.Method("noted", "Noted", noted, "scores", "nobody", ())
+    monkeypatch.setitem(registry._METHODS, "noted", result)
     model = Spatial()
     *_, last = METHODS[name].function(model, pictures(model, 2), targets_of(2, 3), of="noted", samples=5)
     assert last.notes == [("always", "of 2"), ("always", "of 3")]
 
 
 def test_progress_ends_where_it_said_although_noise_changes_how_long_the_method_inside_takes(monkeypatch):
-    found = registry.Method("noted", "Noted", noted, "scores", "nobody", ())
-    monkeypatch.setitem(registry._METHODS, "noted", found)
+    result = registry.Method("noted", "Noted", noted, "scores", "nobody", ())
+    monkeypatch.setitem(registry._METHODS, "noted", result)
     model = Spatial(batch=1)
     estimates = list(smoothgrad(model, pictures(model), targets_of(0), of="noted", samples=9, noise=1.0))
     done = [estimate.done for estimate in estimates]

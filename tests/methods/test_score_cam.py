@@ -22,13 +22,13 @@ def run(model, x, targets, **options):
 def increases(model, picture, targets):
     """How much more the score is of the picture seen through each channel than of an empty one."""
     channels = np.maximum(model.before_relu(picture[None]), 0)[0]
-    found = []
+    result = []
     for channel in np.moveaxis(channels, -1, 0):
         mask = resize(channel, model.shape[:2], order=1, mode="edge", anti_aliasing=False)
         extent = mask.max() - mask.min()
         mask = (mask - mask.min()) / extent if extent else 0 * mask
-        found.append(model.value(picture[None] * mask[..., None], targets)[0])
-    return channels, np.array(found) - model.value(np.zeros_like(picture)[None], targets)[0]
+        result.append(model.value(picture[None] * mask[..., None], targets)[0])
+    return channels, np.array(result) - model.value(np.zeros_like(picture)[None], targets)[0]
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def model():
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_channels_are_weighed_by_what_the_model_says_of_what_they_show(model, score, weights):
     x, classes = pictures(model, 3), (3, 0, 3)
-    found = run(model, x, targets_of(*classes, score=score), weights=weights)[-1].values
+    result = run(model, x, targets_of(*classes, score=score), weights=weights)[-1].values
     for n, index in enumerate(classes):
         channels, by = increases(model, x[n].astype(np.float64), targets_of(index, score=score))
         by = by if weights == "increase" else np.exp(by) / np.exp(by).sum()
         wanted = np.maximum(channels @ by, 0)
-        np.testing.assert_allclose(found[n], wanted, rtol=1e-3, atol=1e-5)
-    assert found.any()
+        np.testing.assert_allclose(result[n], wanted, rtol=1e-3, atol=1e-5)
+    assert result.any()
 
 
 def test_a_channel_that_is_the_same_everywhere_shows_nothing():
@@ -105,8 +105,8 @@ def test_pitfall_out_of_memory_by_default(one_thread):
     x, targets, random = pictures(model), targets_of(0), np.random.default_rng(0)
 
     def peak(channels):
-        found = Tap(*random.random((2, 1, 2, 2, channels), np.float32))
-        model.tap = lambda x, targets, layer: found
+        result = Tap(*random.random((2, 1, 2, 2, channels), np.float32))
+        model.tap = lambda x, targets, layer: result
         return most_memory(lambda: run(model, x, targets, layer=f"of {channels} channels"))
 
     peak(10)

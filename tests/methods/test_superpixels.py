@@ -104,11 +104,11 @@ def explicit_lime(model, picture, labels, target, options):
     rows = np.column_stack([coalitions, np.ones(samples)]) * np.sqrt(weights)[:, None]
     penalty = np.sqrt(ridge) * np.eye(count, count + 1)
     wanted = np.concatenate([values * np.sqrt(weights), np.zeros(count)])
-    found = np.linalg.lstsq(np.concatenate([rows, penalty]), wanted, rcond=None)[0]
-    predicted = coalitions @ found[:-1] + found[-1]
+    result = np.linalg.lstsq(np.concatenate([rows, penalty]), wanted, rcond=None)[0]
+    predicted = coalitions @ result[:-1] + result[-1]
     mean = np.average(values, weights=weights)
     unexplained = weights @ (values - predicted) ** 2 / (weights @ (values - mean) ** 2)
-    return found[:-1], 1 - unexplained
+    return result[:-1], 1 - unexplained
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -117,24 +117,24 @@ def test_lime_is_the_weighted_least_squares_fit(score, width, ridge, samples):
     model = Convolutional()
     x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
     options = {"segments": 8, "samples": samples, "kernel_width": width, "ridge": ridge, "seed": 4}
-    found = last("lime", model, x, Targets(weights, score), **options)
+    result = last("lime", model, x, Targets(weights, score), **options)
     for n in range(2):
         labels, target = labels_of(model, x[n], 8), Targets(weights[n : n + 1], score)
         wanted, r_squared = explicit_lime(model, x[n], labels, target, (samples, width, ridge, 4))
         np.testing.assert_allclose(
-            found.values[n], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
+            result.values[n], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
         )
-        assert found.diagnostics["R²"][n] == pytest.approx(r_squared, abs=1e-3)
-        assert found.diagnostics["superpixels"][n] == labels.max() + 1
+        assert result.diagnostics["R²"][n] == pytest.approx(r_squared, abs=1e-3)
+        assert result.diagnostics["superpixels"][n] == labels.max() + 1
 
 
 def test_lime_of_a_volume_is_the_same_fit():
     model = Quadratic((4, 6, 7, 2))
     x = pictures(model)
-    found = last("lime", model, x, targets_of(1), segments=6, samples=50)
+    result = last("lime", model, x, targets_of(1), segments=6, samples=50)
     labels = labels_of(model, x[0], 6)
     wanted, _ = explicit_lime(model, x[0], labels, targets_of(1), (50, 0.25, 1.0, 0))
-    np.testing.assert_allclose(found.values[0], wanted[labels], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(result.values[0], wanted[labels], rtol=1e-3, atol=1e-5)
 
 
 @both
@@ -142,12 +142,12 @@ def test_a_linear_model_gives_each_superpixel_what_its_pixels_contribute(name):
     model = Linear((12, 16, 3))
     x = pictures(model)
     options = {"segments": 30, "samples": 300, **({"ridge": 0.0} if name == "lime" else {})}
-    found = last(name, model, x, targets_of(2), **options)
+    result = last(name, model, x, targets_of(2), **options)
     labels = labels_of(model, x[0], 30)
     pixels = (model.weights[..., 2] * (x[0] - x[0].mean((0, 1)))).sum(-1)
     wanted = np.bincount(labels.ravel(), pixels.ravel())
-    np.testing.assert_allclose(found.values[0], wanted[labels], rtol=1e-3, atol=1e-5)
-    assert found.diagnostics["relative standard error"][0] < 1e-4
+    np.testing.assert_allclose(result.values[0], wanted[labels], rtol=1e-3, atol=1e-5)
+    assert result.diagnostics["relative standard error"][0] < 1e-4
 
 
 # Kernel SHAP -------------------------------------------------------------------------------------
@@ -158,14 +158,14 @@ def shapley_values(model, picture, labels, target):
     count = labels.max() + 1
     coalitions = list(product((False, True), repeat=count))
     known = dict(zip(coalitions, values_of(model, picture, labels, target, coalitions), strict=True))
-    found, orders = np.zeros(count), list(permutations(range(count)))
+    result, orders = np.zeros(count), list(permutations(range(count)))
     for order in orders:
         left = [False] * count
         for superpixel in order:
             before = known[tuple(left)]
             left[superpixel] = True
-            found[superpixel] += (known[tuple(left)] - before) / len(orders)
-    return found
+            result[superpixel] += (known[tuple(left)] - before) / len(orders)
+    return result
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -174,13 +174,13 @@ def test_kernel_shap_of_few_superpixels_is_their_shapley_values(score, rows, col
     model = Convolutional()
     labels = grid((9, 13), rows, columns)
     x, weights = pictures(model, 2), np.array([[1, 0, 0, 0], [0, 2, -1, 0]], np.float32)
-    found = last("kernel_shap", model, x, Targets(weights, score))
+    result = last("kernel_shap", model, x, Targets(weights, score))
     for n in range(2):
         wanted = shapley_values(model, x[n], labels, Targets(weights[n : n + 1], score))
         np.testing.assert_allclose(
-            found.values[n], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
+            result.values[n], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
         )
-    assert not found.stderr.any()
+    assert not result.stderr.any()
     assert sum(size for _, size in model.calls) == 2 * max(4, 2 ** (rows * columns))
 
 
@@ -190,10 +190,10 @@ def test_sampled_values_tend_to_the_shapley_values_and_the_error_tells_how_far_t
     x = pictures(model)
     wanted, off = shapley_values(model, x[0], labels, targets_of(0, score="probability")), []
     for seed in range(30):
-        found = last(
+        result = last(
             "kernel_shap", model, x, targets_of(0, score="probability"), samples=60, seed=seed, segments=6
         )
-        off.append((found.values[0] - wanted[labels]) / found.stderr[0])
+        off.append((result.values[0] - wanted[labels]) / result.stderr[0])
     assert np.abs(off).max() < 4.5
     assert 0.5 < np.mean(np.square(off)) < 1.8
 
@@ -205,7 +205,7 @@ def test_sampled_values_are_the_constrained_least_squares_fit_of_both_halves_of_
     drawn, draw = [], superpixels.Shapley.draw
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(superpixels.Shapley, "draw", lambda self, n: drawn.append(draw(self, n)) or drawn[-1])
-        found = last("kernel_shap", model, x, target, segments=20, samples=100)
+        result = last("kernel_shap", model, x, target, segments=20, samples=100)
     labels, coalitions = labels_of(model, x[0], 20), np.concatenate(drawn)
     np.testing.assert_array_equal(coalitions[::2], ~coalitions[1::2])
     assert len(coalitions) == 100
@@ -215,7 +215,7 @@ def test_sampled_values_are_the_constrained_least_squares_fit_of_both_halves_of_
     weights = np.array([1.0] * 100 + [1e9] * 2)
     rows = np.column_stack([np.concatenate([coalitions, ends]), np.ones(102)]) * np.sqrt(weights)[:, None]
     wanted = np.linalg.lstsq(rows, values * np.sqrt(weights), rcond=None)[0][:-1]
-    np.testing.assert_allclose(found.values[0], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(result.values[0], wanted[labels], rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_coalitions_are_drawn_as_often_as_the_kernel_weighs_them():
@@ -250,11 +250,11 @@ def test_superpixels_that_do_the_same_get_the_same(grid):
     labels = grid((9, 14), 1, 2)
     x = pictures(model)
     twin = Mirrored(model)
-    found = last("kernel_shap", twin, np.concatenate([x[:, :, :7], x[:, :, 6::-1]], 2), targets_of(0)).values[
-        0
-    ]
-    assert found[labels == 0][0] == pytest.approx(found[labels == 1][0], rel=1e-5)
-    assert found[0, 0] != 0
+    result = last(
+        "kernel_shap", twin, np.concatenate([x[:, :, :7], x[:, :, 6::-1]], 2), targets_of(0)
+    ).values[0]
+    assert result[labels == 0][0] == pytest.approx(result[labels == 1][0], rel=1e-5)
+    assert result[0, 0] != 0
 
 
 class Mirrored(Convolutional):
@@ -275,10 +275,10 @@ def test_superpixels_that_the_model_does_not_look_at_get_nothing(name, samples, 
     model.weights[:, 4:] = model.curvature[:, 4:] = 0
     x = pictures(model)
     options = {"ridge": 0.0} if name == "lime" else {}
-    found = last(name, model, x, targets_of(1), samples=samples, **options)
+    result = last(name, model, x, targets_of(1), samples=samples, **options)
     unseen = np.isin(labels, [2, 3, 6, 7])
-    assert np.abs(found.values[0][unseen]).max() < 1e-5
-    assert np.abs(found.values[0][~unseen]).min() > 1e-3
+    assert np.abs(result.values[0][unseen]).max() < 1e-5
+    assert np.abs(result.values[0][~unseen]).min() > 1e-3
 
 
 def test_exact_values_beside_a_picture_that_has_to_be_sampled():
@@ -320,15 +320,15 @@ def test_the_standard_error_is_the_scatter_of_many_runs(name, grid):
 @pytest.mark.parametrize(("kind", "more"), [(Shapley, (5.0,)), (Lime, (0.25, 1.0))])
 def test_the_standard_error_is_the_scatter_where_superpixels_interact(kind, more):
     """A score of three of them together: errors that take the residuals to be alike are 13 to 38 % too small."""
-    found, labels = [], np.arange(20)[None]
+    result, labels = [], np.arange(20)[None]
     for seed in range(150):
         sampling = Sampling(500, 0.0, seed)
         fit = kind(labels, sampling, *more)
         coalitions = fit.draw(500 // fit.together)
         fit.add(coalitions, 5 * coalitions[:, :3].all(axis=1).astype(np.float32))
-        found.append(fit.solve())
-    scatter = np.std([values for values, _, _ in found], axis=0, ddof=1)
-    said = np.sqrt(np.mean([errors**2 for _, errors, _ in found], axis=0))
+        result.append(fit.solve())
+    scatter = np.std([values for values, _, _ in result], axis=0, ddof=1)
+    said = np.sqrt(np.mean([errors**2 for _, errors, _ in result], axis=0))
     assert 0.95 < np.sqrt((said**2).mean() / (scatter**2).mean()) < 1.15
     assert (said / scatter).min() > 0.8
 
@@ -355,10 +355,10 @@ def test_other_classes_and_scores_run_the_model_zero_times(name):
     last(name, model, x, targets_of(0, 1), **options)
     known = len(model.calls)
     for index, score in product(range(len(LABELS)), SCORES):
-        found = last(name, model, x, targets_of(index, index, score=score), **options).values
+        result = last(name, model, x, targets_of(index, index, score=score), **options).values
         assert len(model.calls) == known
         fresh = last(name, Spatial(), x, targets_of(index, index, score=score), **options).values
-        np.testing.assert_array_equal(found, fresh)
+        np.testing.assert_array_equal(result, fresh)
 
 
 @both
@@ -372,9 +372,11 @@ def test_a_class_that_needs_more_samples_runs_only_those(name):
     assert counts[few] < counts[many]
     model = Convolutional()
     for index in (few, many):
-        found = last(name, model, x, asked[index], **options)
+        result = last(name, model, x, asked[index], **options)
         assert sum(size for _, size in model.calls) == counts[index] + ends
-    np.testing.assert_array_equal(found.values, last(name, Convolutional(), x, asked[many], **options).values)
+    np.testing.assert_array_equal(
+        result.values, last(name, Convolutional(), x, asked[many], **options).values
+    )
 
 
 @pytest.mark.parametrize("name", ["rise", *BOTH])
@@ -395,9 +397,9 @@ def test_another_kernel_or_ridge_runs_the_model_zero_times():
     last("lime", model, x, targets_of(0), samples=40)
     known = len(model.calls)
     for change in ({"kernel_width": 0.5}, {"ridge": 3.0}):
-        found = last("lime", model, x, targets_of(0), samples=40, **change)
+        result = last("lime", model, x, targets_of(0), samples=40, **change)
         np.testing.assert_array_equal(
-            found.values, last("lime", Spatial(), x, targets_of(0), samples=40, **change).values
+            result.values, last("lime", Spatial(), x, targets_of(0), samples=40, **change).values
         )
     assert len(model.calls) == known
 
@@ -409,10 +411,10 @@ def test_what_is_asked_otherwise_runs_anew(name, change):
     x = pictures(model)
     last(name, model, x, targets_of(0), **options)
     known = len(model.calls)
-    found = last(name, model, x, targets_of(0), **{**options, **change})
+    result = last(name, model, x, targets_of(0), **{**options, **change})
     assert len(model.calls) > known
     fresh = last(name, Spatial(), x, targets_of(0), **{**options, **change})
-    np.testing.assert_array_equal(found.values, fresh.values)
+    np.testing.assert_array_equal(result.values, fresh.values)
 
 
 @both
@@ -435,7 +437,7 @@ def test_outputs_with_space_that_would_fill_the_memory_run_again(name, monkeypat
 def test_no_call_is_larger_than_the_model_wants(name, batch):
     model = Spatial(batch=batch)
     x = pictures(model)
-    found = last(name, model, x, targets_of(0), samples=40, segments=12)
+    result = last(name, model, x, targets_of(0), samples=40, segments=12)
     assert max(size for _, size in model.calls) <= batch
     whole = last(name, Spatial(batch=64), x, targets_of(0), samples=40, segments=12)
-    np.testing.assert_allclose(found.values, whole.values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.values, whole.values, rtol=1e-4, atol=1e-6)

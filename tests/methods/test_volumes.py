@@ -20,21 +20,21 @@ def answer(name, model, x, targets, **options):
 def test_a_linear_model_is_explained_exactly(name):
     model = Linear(SHAPE)
     x = pictures(model, 2)
-    found = answer(name, model, x, targets_of(2, 0)).values
+    result = answer(name, model, x, targets_of(2, 0)).values
     expected = np.stack([model.weights[..., 2], model.weights[..., 0]])
     expected = expected * x if name in ("gradient_x_input", "integrated_gradients") else expected
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_smoothgrad_is_the_mean_over_noise_of_each_volumes_own_range():
     model = Quadratic(SHAPE)
     x = pictures(model, 2) * np.float32([1, 9])[:, None, None, None, None]
-    found = answer("smoothgrad", model, x, targets_of(1, 1), samples=5, noise=0.2, seed=7).values
+    result = answer("smoothgrad", model, x, targets_of(1, 1), samples=5, noise=0.2, seed=7).values
     drawn = noise(7, 5, SHAPE)
     for n, volume in enumerate(x.astype(np.float64)):
         copies = volume + 0.2 * (volume.max() - volume.min()) * drawn
         expected = model.weights[..., 1] + model.curvature[..., 1] * copies.mean(axis=0)
-        np.testing.assert_allclose(found[n], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result[n], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("baseline", ["black", "white", "mean"])

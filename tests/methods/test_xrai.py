@@ -71,10 +71,10 @@ def model():
 @pytest.mark.parametrize("index", [0, 2])
 def test_it_is_algorithm_1(model, index):
     x = scene()
-    found = last(model, x, targets_of(index), steps=8).values
+    result = last(model, x, targets_of(index), steps=8).values
     wanted = by_hand(x[0], attribution_of(model, x, index, 0, 255))
-    np.testing.assert_allclose(found[0], wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
-    assert 10 < len(np.unique(found)) < 200
+    np.testing.assert_allclose(result[0], wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+    assert 10 < len(np.unique(result)) < 200
 
 
 @pytest.mark.parametrize("name", ["tf", "caffe", "torch"])
@@ -83,19 +83,19 @@ def test_the_picture_is_cut_before_preprocessing_and_black_is_its_black(name):
     model.info = replace(model.info, input=replace(model.info.input, preprocessing=PREPROCESSINGS[name]))
     image = scene()
     x, black, white = (PREPROCESSINGS[name](some) for some in (image, 0 * image, 0 * image + 255))
-    found = last(model, x, targets_of(1), steps=8).values
+    result = last(model, x, targets_of(1), steps=8).values
     wanted = by_hand(image[0], attribution_of(model, x, 1, black, white))
-    difference = np.abs(found[0] - wanted) > 1e-3 * np.abs(wanted).max()
+    difference = np.abs(result[0] - wanted) > 1e-3 * np.abs(wanted).max()
     assert difference.mean() < 0.05  # undoing preprocessing rounds, which may move a segment's edge
 
 
 def test_the_map_adds_up_to_the_score_minus_the_mean_of_black_and_white(model):
     x, targets = np.concatenate([scene(), scene(seed=1)]), targets_of(0, 3)
-    found = last(model, x, targets, steps=16)
+    result = last(model, x, targets, steps=16)
     before = [model.value(np.full_like(x, grey, np.float64), targets) for grey in (0, 255)]
     wanted = model.value(x.astype(np.float64), targets) - np.mean(before, axis=0)
-    np.testing.assert_allclose(found.values.sum((1, 2), dtype=np.float64), wanted, rtol=1e-4)
-    assert (found.diagnostics["relative completeness gap"] < 1e-4).all()
+    np.testing.assert_allclose(result.values.sum((1, 2), dtype=np.float64), wanted, rtol=1e-4)
+    assert (result.diagnostics["relative completeness gap"] < 1e-4).all()
 
 
 def test_the_gap_that_is_reported_is_the_gap(model):
@@ -103,19 +103,19 @@ def test_the_gap_that_is_reported_is_the_gap(model):
     model = Quadratic(SHAPE, seed=4)
     model.weights, model.curvature = model.weights * 20, model.curvature / 100
     model.info = replace(model.info, input=replace(model.info.input, preprocessing=PREPROCESSINGS["unit"]))
-    found = last(model, x, targets, steps=8)
+    result = last(model, x, targets, steps=8)
     before = [model.value(np.full_like(x, grey, np.float64), targets) for grey in (0, 1)]
     wanted = model.value(x.astype(np.float64), targets) - np.mean(before, axis=0)
-    gap = found.values.sum(dtype=np.float64) - wanted[0]
-    np.testing.assert_allclose(found.diagnostics["completeness gap"], gap, rtol=1e-2, atol=1e-5)
+    gap = result.values.sum(dtype=np.float64) - wanted[0]
+    np.testing.assert_allclose(result.diagnostics["completeness gap"], gap, rtol=1e-2, atol=1e-5)
     assert abs(gap) > 1e-4  # otherwise this shows nothing
 
 
 def test_scales_come_in_one_after_the_other_and_then_steps(model):
     x, targets = scene(), targets_of(0)
     estimates = list(xrai(model, x, targets, steps=16))
-    found = [e.done for e in estimates]
-    assert found == [2, 5, 22, 35, 36, 37, 38]  # black; white and a scale; both; both; scales alone
+    result = [e.done for e in estimates]
+    assert result == [2, 5, 22, 35, 36, 37, 38]  # black; white and a scale; both; both; scales alone
     assert estimates[-1].done == estimates[-1].total == 2 * 16 + 6
     first, *coarse, whole = (len(np.unique(e.values)) for e in estimates)
     assert max(coarse[:2]) < whole < first  # of one pixel each, before they are known
@@ -125,8 +125,8 @@ def test_scales_come_in_one_after_the_other_and_then_steps(model):
 
 @pytest.mark.parametrize("steps", [8, 100])
 def test_there_may_be_fewer_steps_than_scales_or_more(model, steps):
-    *_, found = xrai(model, scene(), targets_of(0), steps=steps)
-    assert found.done == found.total == 2 * steps + 6
+    *_, result = xrai(model, scene(), targets_of(0), steps=steps)
+    assert result.done == result.total == 2 * steps + 6
 
 
 def test_a_patch_that_speaks_for_the_class_is_the_first_region():
@@ -135,22 +135,22 @@ def test_a_patch_that_speaks_for_the_class_is_the_first_region():
     model.weights[30:50, 60:90, :, 0] = 1
     image = np.full((1, *SHAPE), 60, np.float32)
     image[:, 30:50, 60:90] = 220
-    found = last(model, image, targets_of(0), steps=8).values[0]
-    assert found[32:48, 62:88].min() > 10 * found[:20].max()
-    assert found[40, 75] == found.max()
+    result = last(model, image, targets_of(0), steps=8).values[0]
+    assert result[32:48, 62:88].min() > 10 * result[:20].max()
+    assert result[40, 75] == result.max()
 
 
 def test_a_picture_of_one_colour_is_one_region(model):
-    found = last(model, np.full((1, *SHAPE), 9, np.float32), targets_of(0), steps=8).values
-    np.testing.assert_allclose(found, found.mean(), rtol=1e-3)
+    result = last(model, np.full((1, *SHAPE), 9, np.float32), targets_of(0), steps=8).values
+    np.testing.assert_allclose(result, result.mean(), rtol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_pictures_may_have_any_number_of_channels(channels):
     model = Linear((24, 32, channels))
-    found = last(model, scene((24, 32, channels)), targets_of(0), steps=8).values
-    assert found.shape == (1, 24, 32)
-    assert len(np.unique(found)) > 3
+    result = last(model, scene((24, 32, channels)), targets_of(0), steps=8).values
+    assert result.shape == (1, 24, 32)
+    assert len(np.unique(result)) > 3
 
 
 def test_regions_are_ranked_by_what_they_add():

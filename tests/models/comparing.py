@@ -15,12 +15,12 @@ def answer(name, model, x, targets):
     return last.values
 
 
-def assert_same_map(found, wanted, share=1e-4):
+def assert_same_map(result, wanted, share=1e-4):
     """The largest difference is at most a share of the largest value."""
-    assert found.shape == wanted.shape
-    assert found.dtype == np.float32
+    assert result.shape == wanted.shape
+    assert result.dtype == np.float32
     assert np.abs(wanted).max() > 1e-6  # otherwise this shows nothing
-    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()
+    assert np.abs(result - wanted).max() <= share * np.abs(wanted).max()
 
 
 def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):

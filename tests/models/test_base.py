@@ -11,7 +11,7 @@ from tests.analytic import LABELS, Spatial, pictures, softmax
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "description"),
     [
         (InputSpec((224, 224), 3), "224×224 RGB"),
         (InputSpec((28, 56), 1), "56×28 grey"),  # width first, as pictures' sizes are given
@@ -22,13 +22,13 @@ from tests.analytic import LABELS, Spatial, pictures, softmax
         (InputSpec((64, 64), 5), "64×64 5 channels"),
     ],
 )
-def test_an_input_in_words(spec, words):
-    assert spec.words == words
+def test_an_input_in_words(spec, description):
+    assert spec.description == description
 
 
 def test_a_model_in_words():
     info = ModelInfo("x", "x", InputSpec((224, 224), 3), tuple("abcd"))
-    assert info.words == "224×224 RGB, 4 classes"
+    assert info.description == "224×224 RGB, 4 classes"
 
 
 def test_what_the_viewer_needs_of_a_model_travels_between_processes():
@@ -38,21 +38,23 @@ def test_what_the_viewer_needs_of_a_model_travels_between_processes():
 
 def test_softmax():
     logits = np.random.default_rng(0).normal(size=(4, 10)).astype(np.float32)
-    found = probabilities(logits, "softmax")
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, softmax(logits.astype(np.float64)), rtol=1e-5)
+    result = probabilities(logits, "softmax")
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, softmax(logits.astype(np.float64)), rtol=1e-5)
 
 
 def test_sigmoid():
     logits = np.linspace(-20, 20, 41, dtype=np.float32)
-    found = probabilities(logits, "sigmoid")
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits.astype(np.float64))), atol=1e-7)
+    result = probabilities(logits, "sigmoid")
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, 1 / (1 + np.exp(-logits.astype(np.float64))), atol=1e-7)
 
 
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
-def test_probabilities_of_huge_logits_are_finite(ending):
-    np.testing.assert_allclose(probabilities(np.array([1e30, 0, -1e30], np.float32), ending)[[0, 2]], [1, 0])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_of_huge_logits_are_finite(activation):
+    np.testing.assert_allclose(
+        probabilities(np.array([1e30, 0, -1e30], np.float32), activation)[[0, 2]], [1, 0]
+    )
 
 
 def test_log_probabilities_have_the_same_softmax():
@@ -81,13 +83,13 @@ def test_predicting_runs_the_model_once_for_all_pictures():
     assert model.calls == [("scores", 5)]
 
 
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize(
     ("logits", "named"),
     [([1, np.nan, 2], "nan"), ([np.nan] * 3, "nan"), ([1, np.inf, 2], "inf"), ([-np.inf] * 3, "-inf")],
 )
-def test_scores_that_are_no_numbers_are_told_with_what_to_do(ending, logits, named):
-    model = Spatial(ending=ending)
+def test_scores_that_are_no_numbers_are_told_with_what_to_do(activation, logits, named):
+    model = Spatial(activation=activation)
     with pytest.raises(ModelError) as raised:
         model.prediction(np.array(logits, np.float32))
     text = str(raised.value)
@@ -104,8 +106,8 @@ def test_weights_that_are_no_numbers_are_told_when_the_model_predicts():
 
 
 def test_a_class_that_is_impossible_is_a_score_like_others():
-    found = Spatial().prediction(np.array([0, -np.inf, 0, 0], np.float32))
-    np.testing.assert_allclose(found.probabilities, [1 / 3, 0, 1 / 3, 1 / 3], rtol=1e-6)
+    result = Spatial().prediction(np.array([0, -np.inf, 0, 0], np.float32))
+    np.testing.assert_allclose(result.probabilities, [1 / 3, 0, 1 / 3, 1 / 3], rtol=1e-6)
 
 
 def test_a_model_fulfils_the_whole_contract_or_is_none():

@@ -38,19 +38,19 @@ def test_what_had_to_be_guessed_is_asked_and_said():
 
 
 def test_what_is_known_is_not_asked():
-    told = Settings(size=(8, 12), preprocessing="unit", labels=("a", "b"))
-    assert described(told, known=False).questions == ()
+    reported = Settings(size=(8, 12), preprocessing="unit", labels=("a", "b"))
+    assert described(reported, known=False).questions == ()
     assert described(sure=True, guess="tf", source=Source("application", "net")).questions == ()
     assert described(sure=True, guess="tf").input.preprocessing.name == "tf"
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "found"),
+    ("shape", "size", "result"),
     [((8, 12, 3), (8, 12), (8, 12)), ((None, None, 3), (5, 6), (5, 6)), ((None, 12, 3), (5, 12), (5, 12))],
 )
-def test_a_free_size_is_what_is_said(shape, size, found):
+def test_a_free_size_is_what_is_said(shape, size, result):
     info = described(Settings(size=size, channels=3), shape=shape)
-    assert info.input.shape == found
+    assert info.input.shape == result
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_the_layer_of_class_activation_maps_is_the_last_that_is_no_mere_thinning
 
 
 @pytest.mark.parametrize(
-    ("ending", "labels", "found"),
+    ("activation", "labels", "result"),
     [
         ("sigmoid", ("cat",), ("not cat", "cat")),
         ("sigmoid", ("dog", "cat"), ("dog", "cat")),
         ("softmax", ("cat",), ("cat",)),
     ],
 )
-def test_one_name_of_a_single_output_is_that_of_the_class_it_is_high_for(ending, labels, found):
-    assert described(Settings(labels=labels), n_outputs=1, ending=ending).labels == found
+def test_one_name_of_a_single_output_is_that_of_the_class_it_is_high_for(activation, labels, result):
+    assert described(Settings(labels=labels), n_outputs=1, activation=activation).labels == result
 
 
 @pytest.mark.parametrize(("work", "count"), [(0, 8), (10**9, 8), (5 * 10**9, 2), (10**12, 1)])

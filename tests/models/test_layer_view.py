@@ -9,7 +9,7 @@ from napari_saliency.core.placement import Region
 from napari_saliency.core.types import Target, Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
-from tests.analytic import Convolutional, InsideConvolutional, pictures
+from tests.analytic import Convolutional, ConvolutionalLayerView, pictures
 from tests.few import EVERYWHERE
 from tests.models.test_matrix import BUILD, FEW
 
@@ -31,7 +31,7 @@ def whole(request, tmp_path_factory):
 def pair(request, whole):
     """A layer of it, before or after its ReLU."""
     model, twin = whole
-    return model.inside(layer_of(model, request.param)), InsideConvolutional(twin, request.param)
+    return model.view_layer(layer_of(model, request.param)), ConvolutionalLayerView(twin, request.param)
 
 
 def layer_of(model, which):
@@ -52,11 +52,11 @@ def test_the_channels_are_what_the_layer_returns(pair):
     x = pictures(twin, 3)
     np.testing.assert_allclose(model.scores(x), twin.scores(x), rtol=1e-4, atol=1e-5)
     info = model.info
-    assert info.labels[4] == f"{info.inside}[4]"
-    assert (info.space, info.ending, len(info.labels)) == (SPACE, "quantity", CHANNELS)
+    assert info.labels[4] == f"{info.viewed_layer}[4]"
+    assert (info.space, info.activation, len(info.labels)) == (SPACE, "quantity", CHANNELS)
     assert info.fingerprint != info.outer.fingerprint
-    assert info.inside not in [layer.name for layer in info.layers]
-    assert info.words.endswith(f"6 channels of {info.inside}")
+    assert info.viewed_layer not in [layer.name for layer in info.layers]
+    assert info.description.endswith(f"6 channels of {info.viewed_layer}")
 
 
 @pytest.mark.parametrize("name", [name for name in EVERYWHERE if not METHODS[name].wraps])
@@ -71,12 +71,12 @@ def test_every_method_explains_a_channel(pair, name):
     if method.needs == "tap":
         first = [one.name for one in model.info.layers if one.shape == (7, 11)][-1]
         options[0]["layer"], options[1]["layer"] = first, "first"
-    found, wanted = (
+    result, wanted = (
         [*method.function(one, x, channel(4), **more)][-1].values
         for one, more in zip((model, twin), options, strict=True)
     )
     assert np.abs(wanted).max() > 1e-4
-    np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, atol=2e-4 * np.abs(wanted).max())
 
 
 def test_a_region_of_one_place_is_a_unit(pair):
@@ -109,10 +109,10 @@ def test_the_strongest_channel_is_explained_unless_another_is_named(pair):
     prediction = model.predict(image[None].astype(np.float32))[0]
     np.testing.assert_array_equal(prediction.order(), np.argsort(-means, kind="stable"))
     np.testing.assert_allclose(prediction.logits, means, rtol=1e-4)
-    found = explain(model, image, method="occlusion", window=4)
-    assert found.label == f"{model.info.inside}[{means.argmax()}] ↑"
+    result = explain(model, image, method="occlusion", window=4)
+    assert result.label == f"{model.info.viewed_layer}[{means.argmax()}] ↑"
     down = explain(model, image, 3, "occlusion", "decrease", window=4)
-    up = explain(model, image, f"{model.info.inside}[3]", "occlusion", window=4)
+    up = explain(model, image, f"{model.info.viewed_layer}[3]", "occlusion", window=4)
     np.testing.assert_allclose(down.values, -up.values)
     contrast = explain_batch(model, [image], Target.contrast(3, 4, "increase"), "occlusion", window=4)[0]
     other = explain(model, image, 4, "occlusion", window=4)
@@ -122,7 +122,7 @@ def test_the_strongest_channel_is_explained_unless_another_is_named(pair):
 def test_the_whole_model_answers_as_before(whole):
     model, twin = whole
     x = pictures(twin, 2)
-    model.inside(layer_of(model, "linear")).scores(x)
+    model.view_layer(layer_of(model, "linear")).scores(x)
     np.testing.assert_allclose(model.scores(x), twin.scores(x), rtol=1e-4, atol=1e-5)
 
 
@@ -131,20 +131,22 @@ def test_scores_that_are_kept_are_not_taken_for_a_layers(whole):
     model, twin = whole
     image = np.random.default_rng(2).integers(0, 255, (9, 13, 3)).astype(np.uint8)
     explain(model, image, 1, "occlusion", window=4)
-    inside = model.inside(layer_of(model, "linear"))
-    found = explain(inside, image, 1, "occlusion", window=4).values
-    wanted = explain(InsideConvolutional(twin, "linear"), image, 1, "occlusion", window=4).values
-    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+    viewed_layer = model.view_layer(layer_of(model, "linear"))
+    result = explain(viewed_layer, image, 1, "occlusion", window=4).values
+    wanted = explain(ConvolutionalLayerView(twin, "linear"), image, 1, "occlusion", window=4).values
+    np.testing.assert_allclose(result, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
 def test_from_one_layer_to_another_and_back(whole):
     model, twin = whole
     x, (first, second) = pictures(twin), (layer_of(model, which) for which in ("linear", "rectified"))
-    inside = model.inside(first).inside(second)
-    assert inside.info == model.inside(second).info
-    np.testing.assert_allclose(inside.scores(x), np.maximum(model.inside(first).scores(x), 0), atol=1e-5)
-    outside = inside.with_settings(Settings(labels=tuple("abcd"), preprocessing="none", size=(9, 13)))
-    assert (outside.info.labels, outside.info.inside, outside.info.outer) == (tuple("abcd"), "", None)
+    viewed_layer = model.view_layer(first).view_layer(second)
+    assert viewed_layer.info == model.view_layer(second).info
+    np.testing.assert_allclose(
+        viewed_layer.scores(x), np.maximum(model.view_layer(first).scores(x), 0), atol=1e-5
+    )
+    outside = viewed_layer.with_settings(Settings(labels=tuple("abcd"), preprocessing="none", size=(9, 13)))
+    assert (outside.info.labels, outside.info.viewed_layer, outside.info.outer) == (tuple("abcd"), "", None)
     np.testing.assert_allclose(outside.scores(x), twin.scores(x), rtol=1e-4, atol=1e-5)
 
 
@@ -152,24 +154,25 @@ def test_scores_that_were_kept_of_a_layer_are_not_the_models(whole):
     model, twin = whole
     image, named = np.zeros((9, 13, 3), np.uint8), Settings(preprocessing="none", size=(9, 13))
     image[2:5, 3:9] = 200, 30, 90
-    inside = model.inside(layer_of(model, "linear"))
-    explain(inside, image, 1, "occlusion", window=4)
-    found, wanted = (
-        explain(one, image, 1, "occlusion", window=4).values for one in (inside.with_settings(named), twin)
+    viewed_layer = model.view_layer(layer_of(model, "linear"))
+    explain(viewed_layer, image, 1, "occlusion", window=4)
+    result, wanted = (
+        explain(one, image, 1, "occlusion", window=4).values
+        for one in (viewed_layer.with_settings(named), twin)
     )
-    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
 def test_a_layer_that_does_not_exist_is_told(whole):
     model, _ = whole
     with pytest.raises(ModelError, match="no layer 'convolution 9' that can be looked into; it has"):
-        model.inside("convolution 9")
+        model.view_layer("convolution 9")
 
 
 def test_a_function_cannot_be_looked_into(tmp_path):
     model = BUILD["function"]("", "", Convolutional(), tmp_path)
     with pytest.raises(ModelError, match="no layer 'conv'"):
-        model.inside("conv")
+        model.view_layer("conv")
 
 
 def test_a_layer_after_the_one_that_is_looked_at_is_no_layer_of_it(pair):
@@ -177,7 +180,7 @@ def test_a_layer_after_the_one_that_is_looked_at_is_no_layer_of_it(pair):
     with pytest.raises(
         ModelError, match="is not a layer" if "tap" in model.info.gives else "only be run forward"
     ):
-        model.tap(pictures(twin, 2), channel(0), model.info.inside)
+        model.tap(pictures(twin, 2), channel(0), model.info.viewed_layer)
 
 
 def test_a_folded_convolution_is_looked_at_as_it_is():
@@ -216,7 +219,9 @@ def test_a_folded_convolution_is_looked_at_as_it_is():
             before, channels = part(given, training=False)
             value = tf.reduce_sum(channels * targets.weights)
         by_picture, by_layer = tape.gradient(value, [given, before])
-        inside = model.inside(layer)
-        np.testing.assert_allclose(inside.scores(x), channels, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(inside.gradient(x, targets)[1], by_picture, rtol=1e-4, atol=1e-3)
-        np.testing.assert_allclose(inside.tap(x, targets, "before").gradients, by_layer, rtol=1e-4, atol=1e-3)
+        viewed_layer = model.view_layer(layer)
+        np.testing.assert_allclose(viewed_layer.scores(x), channels, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(viewed_layer.gradient(x, targets)[1], by_picture, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            viewed_layer.tap(x, targets, "before").gradients, by_layer, rtol=1e-4, atol=1e-3
+        )

@@ -97,7 +97,7 @@ def pair(request, tmp_path_factory):
     """A model and its twin."""
     framework, end, relu = request.param
     sigmoid = end in {*networks.SIGMOIDS, *onnx_networks.SIGMOIDS} or "igmoid" in end
-    twin = Convolutional(ending="sigmoid" if sigmoid else "softmax")
+    twin = Convolutional(activation="sigmoid" if sigmoid else "softmax")
     return BUILD[framework](relu, end, twin, tmp_path_factory.mktemp("matrix")), twin
 
 
@@ -105,7 +105,7 @@ def pair(request, tmp_path_factory):
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_every_method_gives_the_map_of_the_numpy_twin(pair, name):
     model, twin = pair
-    assert model.info.ending == twin.info.ending
+    assert model.info.activation == twin.info.activation
     x, method = pictures(twin, 2), METHODS[name]
     if method.needs not in model.info.gives:
         with pytest.raises(ModelError):
@@ -117,9 +117,9 @@ def test_every_method_gives_the_map_of_the_numpy_twin(pair, name):
         return
     for score in ("logit", "probability"):
         targets = targets_of(3, 1, score=score)
-        found, wanted = answer(method, model, x, targets), answer(method, twin, x, targets, model)
+        result, wanted = answer(method, model, x, targets), answer(method, twin, x, targets, model)
         assert np.abs(wanted).max() > 1e-6
-        np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
+        np.testing.assert_allclose(result, wanted, atol=2e-4 * np.abs(wanted).max())
 
 
 FIRST = [next(case for case in CASES if case.values[0][0] == framework) for framework in BUILD]

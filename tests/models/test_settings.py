@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_saliency.core.preprocessing import PREPROCESSINGS, Preprocessing
-from napari_saliency.models import Scaling, Settings, read_labels, settings_path
+from napari_saliency.models import Scaling, Settings, read_labels, sidecar_path
 
 WHOLE = Settings(
     labels=("cat", "dög"),
@@ -31,30 +31,30 @@ def model(tmp_path):
 
 def write(model, content):
     text = content if isinstance(content, str) else json.dumps(content)
-    settings_path(model).write_text(text, encoding="utf-8")
+    sidecar_path(model).write_text(text, encoding="utf-8")
 
 
 def test_settings_lie_beside_the_model(model):
-    assert settings_path(model) == model.with_name("my.net.saliency.json")
+    assert sidecar_path(model) == model.with_name("my.net.saliency.json")
 
 
 @pytest.mark.parametrize(
     "settings", [WHOLE, Settings(), Settings(preprocessing="tf"), Settings(labels=("a",))]
 )
 def test_settings_come_back_as_they_were_written(model, settings):
-    settings.write_beside(model)
-    assert Settings.beside(model) == settings
+    settings.write_sidecar(model)
+    assert Settings.read_sidecar(model) == settings
 
 
 def test_a_settings_file_is_readable_and_holds_nothing_that_was_not_said(model):
-    Settings(labels=("cat", "dög"), fit="pad").write_beside(model)
-    text = settings_path(model).read_text(encoding="utf-8")
+    Settings(labels=("cat", "dög"), fit="pad").write_sidecar(model)
+    text = sidecar_path(model).read_text(encoding="utf-8")
     assert json.loads(text) == {"labels": ["cat", "dög"], "fit": "pad", "file": model.name}
     assert "dög" in text
 
 
 def test_without_a_file_nothing_is_said(model):
-    assert Settings.beside(model) == Settings()
+    assert Settings.read_sidecar(model) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_without_a_file_nothing_is_said(model):
 def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, content, reason):
     write(model, content)
     with pytest.raises(ValueError, match=reason) as raised:
-        Settings.beside(model)
+        Settings.read_sidecar(model)
     text = str(raised.value)
     assert text.startswith("my.net.saliency.json beside the model is not valid: ")
     assert text.endswith("; correct or delete it")
@@ -117,8 +117,8 @@ def test_a_preprocessing_is_known_by_its_name(name):
 
 
 def test_a_preprocessing_without_a_name_is_what_its_numbers_say():
-    found = WHOLE.resolve()
-    assert found == Preprocessing("mean/std", 255, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), bgr=True)
+    result = WHOLE.resolve()
+    assert result == Preprocessing("mean/std", 255, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), bgr=True)
 
 
 def test_no_preprocessing_is_none():
@@ -140,12 +140,12 @@ def test_what_is_said_goes_over_what_was_said_before():
 def test_names_are_those_of_the_output_that_is_explained():
     """Also of files that people write, who name all outputs alike; what was said of none holds for all others."""
     of = {"kind": {"labels": ("a", "b")}, "size": {"labels": ("x",), "task": "regression"}}
-    beside = Settings(output="kind", outputs=of, fit="pad")
-    assert (beside.labels, beside.task) == (("a", "b"), None)
-    other = Settings(output="size").over(beside)
+    sidecar = Settings(output="kind", outputs=of, fit="pad")
+    assert (sidecar.labels, sidecar.task) == (("a", "b"), None)
+    other = Settings(output="size").over(sidecar)
     assert (other.labels, other.task, other.fit) == (("x",), "regression", "pad")
-    assert Settings(output="kind").over(other) == beside
-    third = Settings(output="age").over(beside)
+    assert Settings(output="kind").over(other) == sidecar
+    third = Settings(output="age").over(sidecar)
     assert (third.labels, third.task) == (None, None)
     assert Settings(output="age").over(Settings(labels=("a",))).labels == ("a",)
     assert Settings(output="size").over(Settings(labels=("a",), outputs=of)).labels == ("x",)
@@ -195,11 +195,11 @@ no_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pi
 
 @pytest.mark.parametrize("make", [Path.mkdir, pytest.param(make_pipe, marks=no_pipes)])
 def test_what_is_no_file_is_not_read(model, make):
-    make(settings_path(model))
+    make(sidecar_path(model))
     with pytest.raises(ValueError, match=r"^my\.net\.saliency\.json .* is no file; correct or delete it$"):
-        Settings.beside(model)
+        Settings.read_sidecar(model)
     with pytest.raises(ValueError, match="is no file"):
-        read_labels(settings_path(model))
+        read_labels(sidecar_path(model))
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "3", "{}", '{"a": "b"}', '{"0": []}', "{", "", "[]", "null"])
@@ -235,21 +235,21 @@ def test_files_that_share_a_name_have_settings_of_their_own(tmp_path):
     keras, torch = tmp_path / "net.keras", tmp_path / "net.pth"
     for path in (keras, torch):
         path.touch()
-    Settings(preprocessing="caffe").write_beside(keras)
-    assert Settings.beside(torch) == Settings()
-    Settings(preprocessing="torch").write_beside(torch)
-    assert Settings.beside(keras) == Settings(preprocessing="caffe")
-    assert Settings.beside(torch) == Settings(preprocessing="torch")
+    Settings(preprocessing="caffe").write_sidecar(keras)
+    assert Settings.read_sidecar(torch) == Settings()
+    Settings(preprocessing="torch").write_sidecar(torch)
+    assert Settings.read_sidecar(keras) == Settings(preprocessing="caffe")
+    assert Settings.read_sidecar(torch) == Settings(preprocessing="torch")
     assert {path.name for path in tmp_path.glob("*.json")} == {
         "net.saliency.json", "net.pth.saliency.json",
     }  # fmt: skip
     keras.unlink()  # it was given another ending, say: what was said goes with the name
     (tmp_path / "net.pth.saliency.json").unlink(missing_ok=True)
-    assert settings_path(torch).name == "net.saliency.json"
+    assert sidecar_path(torch).name == "net.saliency.json"
 
 
 def test_settings_that_somebody_wrote_are_those_of_every_file_of_the_name(tmp_path):
     (tmp_path / "net.saliency.json").write_text('{"preprocessing": "unit"}')
     for name in ("net.keras", "net.pth"):
         (tmp_path / name).touch()
-        assert Settings.beside(tmp_path / name) == Settings(preprocessing="unit")
+        assert Settings.read_sidecar(tmp_path / name) == Settings(preprocessing="unit")

@@ -40,12 +40,12 @@ def test_class_names_within_a_saved_model(tmp_path):
 
 
 def test_settings_go_over_class_names_and_both_over_a_description(model):
-    Settings(fit="pad").write_beside(model)
+    Settings(fit="pad").write_sidecar(model)
     model.with_name("labels.txt").write_text("cat\ndog", encoding="utf-8")
     describe(model, [{"id": "scale_linear", "kwargs": {"gain": 2, "offset": 0}}], names=["x", "y"])
-    found = settings_beside(model)
-    assert (found.fit, found.labels) == ("pad", ("cat", "dog"))
-    assert found.preprocessing.std == (0.5,)
+    result = settings_beside(model)
+    assert (result.fit, result.labels) == ("pad", ("cat", "dog"))
+    assert result.preprocessing.std == (0.5,)
 
 
 def describe(model, steps, names=None, source="net.keras", **more):
@@ -95,17 +95,17 @@ STEPS = {
 def test_preprocessing_of_a_description_is_what_its_steps_compute(model, steps, wanted):
     describe(model, steps)
     picture = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
-    found = settings_beside(model).resolve()(picture)
-    np.testing.assert_allclose(found, wanted(picture.astype(float)), rtol=1e-4, atol=1e-5)
+    result = settings_beside(model).resolve()(picture)
+    np.testing.assert_allclose(result, wanted(picture.astype(float)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["scale_range", "zero_mean_unit_variance", "binarize"])
 def test_what_is_computed_for_each_picture_is_said_not_to_be_done(model, name):
     describe(model, [{"id": name, "kwargs": {"axes": ["x", "y"]}}])
-    found = settings_beside(model)
-    assert found.preprocessing is None
+    result = settings_beside(model)
+    assert result.preprocessing is None
     assert (
-        found.note
+        result.note
         == f"Its description asks for {name!r}, which is computed for each picture and not done here."
     )
 

@@ -26,9 +26,9 @@ WANTED = (
 def test_a_file_is_known_by_its_suffix(tmp_path, suffix, kind):
     path = tmp_path / f"my net{suffix}"
     path.touch()
-    found = parse(str(path))
-    assert (found.kind, found.name, found.path) == (kind, "my net", path.resolve())
-    assert parse(path) == parse(str(found)) == found
+    result = parse(str(path))
+    assert (result.kind, result.name, result.path) == (kind, "my net", path.resolve())
+    assert parse(path) == parse(str(result)) == result
 
 
 def test_a_path_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
@@ -40,8 +40,8 @@ def test_a_path_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
 
 
 def test_an_application_is_known_by_its_name():
-    found = parse("keras:MobileNetV2")
-    assert (found.kind, found.name, found.path, found.weights) == (
+    result = parse("keras:MobileNetV2")
+    assert (result.kind, result.name, result.path, result.weights) == (
         "application",
         "MobileNetV2",
         None,
@@ -104,9 +104,9 @@ def test_a_folder_is_no_model(tmp_path):
 
 @pytest.mark.parametrize("name", models_sources.bundled())
 def test_bundled_models_are_files_of_the_package(name):
-    found = parse(f"bundled:{name}")
-    assert found.bundled
-    assert found.path.is_file()
+    result = parse(f"bundled:{name}")
+    assert result.bundled
+    assert result.path.is_file()
 
 
 def test_the_catalogue_can_be_opened_and_begins_with_what_needs_no_network():

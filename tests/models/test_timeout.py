@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_saliency.core.errors import EndlessError
+from napari_saliency.core.errors import ModelTimeoutError
 from napari_saliency.models import load_model, timeout
 
 SECONDS = 100  # it would take years
@@ -58,20 +58,20 @@ tf.saved_model.save(tf.Module(), path, signatures=answer)
 
 
 def test_without_loops_nothing_is_awaited():
-    assert timeout.in_time(threading.current_thread, loops=False) is threading.current_thread()
+    assert timeout.with_timeout(threading.current_thread, loops=False) is threading.current_thread()
 
 
 def test_what_ends_in_time_gives_its_answer_or_its_error():
-    assert timeout.in_time(lambda: 3, loops=True) == 3
+    assert timeout.with_timeout(lambda: 3, loops=True) == 3
     with pytest.raises(ZeroDivisionError):
-        timeout.in_time(lambda: 1 / 0, loops=True)
+        timeout.with_timeout(lambda: 1 / 0, loops=True)
 
 
 def test_what_does_not_end_is_told_and_stopped_where_it_can_be(monkeypatch):
-    monkeypatch.setattr(timeout, "LONGEST", 0.05)
+    monkeypatch.setattr(timeout, "TIMEOUT", 0.05)
     stopped = threading.Event()
-    with pytest.raises(EndlessError, match=r"it has a loop, and no answer came within"):
-        timeout.in_time(stopped.wait, loops=True, stop=stopped.set)
+    with pytest.raises(ModelTimeoutError, match=r"it has a loop, and no answer came within"):
+        timeout.with_timeout(stopped.wait, loops=True, stop=stopped.set)
     assert stopped.is_set()
 
 
@@ -109,9 +109,9 @@ def test_an_onnx_loop_that_does_not_end_is_ended(tmp_path, monkeypatch):
     onnx.save(looping(onnx, 3), path)
     assert len(load_model(path).info.labels) == 3
     onnx.save(looping(onnx, 10**15), path)
-    monkeypatch.setattr(timeout, "LONGEST", 1.0)
+    monkeypatch.setattr(timeout, "TIMEOUT", 1.0)
     before, started = threading.active_count(), time.perf_counter()
-    with pytest.raises(EndlessError, match=r"net\.onnx could not be opened: it has a loop"):
+    with pytest.raises(ModelTimeoutError, match=r"net\.onnx could not be opened: it has a loop"):
         load_model(path)
     assert time.perf_counter() - started < SECONDS
     assert threading.active_count() == before
@@ -122,28 +122,28 @@ def test_an_onnx_loop_that_does_not_end_is_ended(tmp_path, monkeypatch):
 
 @pytest.mark.framework
 @pytest.mark.parametrize(
-    ("loop", "told"),
+    ("loop", "reported"),
     [
         ("while bool(y.sum() < 1e9):", ["refused"]),
         ("for _ in range(1000000000000000):", ["refused"]),
         ("for _ in range(x.size(1)):", ["opened", "4"]),
     ],
 )
-def test_a_torchscript_loop(tmp_path, fresh_interpreter, loop, told):
+def test_a_torchscript_loop(tmp_path, fresh_interpreter, loop, reported):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    code, longest = PYTORCH.replace("LOOP", loop) + OPEN, 1 if told == ["refused"] else 60
+    code, longest = PYTORCH.replace("LOOP", loop) + OPEN, 1 if reported == ["refused"] else 60
     (tmp_path / "made.py").write_text(code, "utf-8")  # TorchScript reads its source
     run = f"import runpy; runpy.run_path({str(tmp_path / 'made.py')!r}, run_name='made')"
-    assert fresh_interpreter(run, str(tmp_path / "net.pt"), str(longest)) == told
+    assert fresh_interpreter(run, str(tmp_path / "net.pt"), str(longest)) == reported
 
 
 @pytest.mark.framework
 @pytest.mark.parametrize(
-    ("trips", "size", "told"),
+    ("trips", "size", "reported"),
     [(10**15, 16, ["refused"]), (10**15, 0, ["refused"]), (3, 0, ["opened", "3"])],
 )
-def test_a_savedmodel_loop(tmp_path, fresh_interpreter, trips, size, told):
-    code, longest = TENSORFLOW + OPEN, 1 if told == ["refused"] else 60
+def test_a_savedmodel_loop(tmp_path, fresh_interpreter, trips, size, reported):
+    code, longest = TENSORFLOW + OPEN, 1 if reported == ["refused"] else 60
     (tmp_path / "made.py").write_text(code, "utf-8")  # TensorFlow reads its source
     run = f"import runpy; runpy.run_path({str(tmp_path / 'made.py')!r}, run_name='made')"
-    assert fresh_interpreter(run, str(tmp_path / "net"), str(longest), str(trips), str(size)) == told
+    assert fresh_interpreter(run, str(tmp_path / "net"), str(longest), str(trips), str(size)) == reported

@@ -88,7 +88,7 @@ def model(request, twin, tmp_path_factory):
 
 def test_what_a_model_of_volumes_says_of_itself(model):
     info = model.info
-    assert info.input.words in ("9×7×11 (z×y×x) 2 channels", "any size (z×y×x) 2 channels")
+    assert info.input.description in ("9×7×11 (z×y×x) 2 channels", "any size (z×y×x) 2 channels")
     assert info.input.fit == "stretch"
     assert info.labels == tuple(f"class {i}" for i in range(4))
     assert info.logits
@@ -123,26 +123,26 @@ def test_gradients_are_those_of_finite_differences(model, twin):
 @pytest.mark.parametrize("name", [name for name in EVERYWHERE if name != "xrai"])  # which refuses volumes
 def test_every_method_gives_the_map_of_the_numpy_twin(model, twin, name):
     x = pictures(twin, 2)
-    found, wanted = (answer(name, one, x, targets_of(0, 3)) for one in (model, twin))
-    assert_same_map(found, wanted, 1e-3)
+    result, wanted = (answer(name, one, x, targets_of(0, 3)) for one in (model, twin))
+    assert_same_map(result, wanted, 1e-3)
 
 
 def test_a_tap_is_that_of_the_numpy_twin(model, twin):
     x, targets = pictures(twin, 2), targets_of(0, 3)
-    found, wanted = model.tap(x, targets, model.info.cam_layer), twin.tap(x, targets, "rectified")
-    assert_same_map(found.activations, wanted.activations)
-    assert_same_map(found.gradients, wanted.gradients)
+    result, wanted = model.tap(x, targets, model.info.cam_layer), twin.tap(x, targets, "rectified")
+    assert_same_map(result.activations, wanted.activations)
+    assert_same_map(result.gradients, wanted.gradients)
 
 
 def test_maps_lie_over_their_volumes(model):
     depth = 18 if any(model.info.input.shape) else 9
     volume = np.random.default_rng(0).normal(size=(depth, 7, 11, 2)).astype(np.float32)
     fine, coarse = (explain(model, volume, 0, name) for name in ("gradient", "grad_cam"))
-    for found in (fine, coarse):
-        scale, translate, shape = found.placement.scale, found.placement.translate, found.values.shape[:3]
+    for result in (fine, coarse):
+        scale, translate, shape = result.placement.scale, result.placement.translate, result.values.shape[:3]
         edges = [(t - s / 2, t + (n - 0.5) * s) for t, s, n in zip(translate, scale, shape, strict=True)]
         np.testing.assert_allclose(edges, [(-0.5, n - 0.5) for n in volume.shape[:3]], atol=1e-9)
-        data, attributes, _ = found.to_layer()
+        data, attributes, _ = result.to_layer()
         assert data.shape == shape
         assert attributes["scale"] == scale
     assert fine.values.ndim == 4
@@ -151,8 +151,8 @@ def test_maps_lie_over_their_volumes(model):
 
 def test_many_volumes_at_once(model):
     volumes = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
-    for found, volume in zip(explain_batch(model, volumes, 1), volumes, strict=True):
-        assert_same_map(found.values, explain(model, volume, 1).values)
+    for result, volume in zip(explain_batch(model, volumes, 1), volumes, strict=True):
+        assert_same_map(result.values, explain(model, volume, 1).values)
 
 
 # What does not fit -------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_torch_network_that_says_no_size_is_tried_with_those_of_volumes():
     nn = torch.nn
     net = nn.Sequential(nn.Conv3d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 26**3, 3))
     info = open_module(net, Source("python", "net"), Settings()).info
-    assert info.input.words == "28×28×28 (z×y×x) grey"
+    assert info.input.description == "28×28×28 (z×y×x) grey"
     assert info.questions == ("size", "preprocessing", "labels")
     assert "Input size is a guess (28×28×28): say what the model was trained on." in info.notes
 
@@ -239,7 +239,7 @@ def test_an_onnx_file_of_volumes_is_run_forward(twin, tmp_path):
     opsets = [make.make_opsetid("", 13)]
     onnx.save(make.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "net.onnx")
     model = load_model(tmp_path / "net.onnx", preprocessing="none")
-    assert model.info.input.words == "9×7×11 (z×y×x) 2 channels"
+    assert model.info.input.description == "9×7×11 (z×y×x) 2 channels"
     x = pictures(twin, 3)
     np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
     volume = pictures(twin)[0]

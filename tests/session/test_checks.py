@@ -11,8 +11,8 @@ from napari_saliency.checks import CHECKS
 from napari_saliency.core.placement import Drawn
 from napari_saliency.engine import process as engine_process
 from napari_saliency.session.checks import ELSEWHERE, NOTHING_DRAWN, STOPPED
-from napari_saliency.session.session import Inspection
-from napari_saliency.session.state import Phase, Picture
+from napari_saliency.session.session import Session
+from napari_saliency.session.state import Phase, SourceImage
 from tests.analytic import Convolutional
 from tests.executors import Immediate, Manual
 from tests.slow import make_slow
@@ -31,10 +31,10 @@ class Desk:
 
     def __init__(self):
         self.told, self.problems, self.engines = [], [], []
-        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate)
-        self.inspection.checks_changed.connect(self.told.append)
-        self.inspection.failed.connect(self.problems.append)
-        self.inspection.open_model("keras:MobileNetV2")
+        self.session = Session(self._start, lambda answer: answer(), Immediate)
+        self.session.checks_changed.connect(self.told.append)
+        self.session.failed.connect(self.problems.append)
+        self.session.open_model("keras:MobileNetV2")
         self.look(1)
 
     def _start(self):
@@ -46,17 +46,17 @@ class Desk:
         return self.engines[-1]
 
     @property
-    def checking(self):
-        return self.inspection.checking
+    def checks(self):
+        return self.session.checks
 
     def settle(self):
         while self.engine.calls:
             self.engine.run_next()
 
     def look(self, key, method="gradient"):
-        self.inspection.set_picture(Picture(key, str(key), lambda: (IMAGE, None)))
-        self.inspection.set_method(method, {})
-        self.inspection.explain()
+        self.session.set_picture(SourceImage(key, str(key), lambda: (IMAGE, None)))
+        self.session.set_method(method, {})
+        self.session.explain()
         self.settle()
 
 
@@ -73,16 +73,16 @@ def desk(monkeypatch):
     engine_process._engine.cache_clear()
     desk = Desk()
     yield desk
-    desk.inspection.close()
+    desk.session.close()
     engine_process._engine.cache_clear()
 
 
 def test_one_call_runs_all_checks_in_order_and_each_ends_with_a_verdict(desk):
-    assert desk.checking.possible
-    desk.checking.run()
-    assert desk.checking.state.waiting == tuple(CHECKS)
+    assert desk.checks.possible
+    desk.checks.run()
+    assert desk.checks.state.waiting == tuple(CHECKS)
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert list(state.findings) == list(CHECKS)
     assert all(finding.verdict for finding in state.findings.values())
     assert (state.waiting, state.left_out, state.progress) == ((), {}, None)
@@ -93,11 +93,11 @@ def test_one_call_runs_all_checks_in_order_and_each_ends_with_a_verdict(desk):
 def test_findings_are_those_of_the_door(desk):
     from napari_saliency import check, explain
 
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
     model = Convolutional()
     wanted = check(model, IMAGE, explain(model, IMAGE)).findings
-    for name, finding in desk.checking.state.findings.items():
+    for name, finding in desk.checks.state.findings.items():
         assert dict(finding.figures) == dict(wanted[name].figures), name
         assert finding.verdict == wanted[name].verdict
 
@@ -111,38 +111,38 @@ def test_black_around_the_picture_is_known_in_the_engine(desk, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "open_model", padded)
-    desk.inspection.open_model("keras:VGG16")
+    desk.session.open_model("keras:VGG16")
     wide = np.random.default_rng(1).integers(0, 255, (6, 40, 3), np.uint8)
-    desk.inspection.set_picture(Picture("wide", "wide", lambda: (wide, None)))
-    desk.checking.look_for(Drawn("left", lambda points: points[:, 1] < 19.5))  # beside it, too
-    desk.inspection.explain()
+    desk.session.set_picture(SourceImage("wide", "wide", lambda: (wide, None)))
+    desk.checks.look_for(Drawn("left", lambda points: points[:, 1] < 19.5))  # beside it, too
+    desk.session.explain()
     desk.settle()
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
     model, region = padded("", None), np.zeros((6, 40), bool)
     region[:, :20] = True
     wanted = check(model, wide, explain(model, wide), region=region).findings
     assert wanted["mass"].figures["area"] == pytest.approx(0.5, abs=0.05)
-    for name, finding in desk.checking.state.findings.items():
+    for name, finding in desk.checks.state.findings.items():
         assert dict(finding.figures) == dict(wanted[name].figures), name
 
 
 def test_progress_is_told_while_a_check_runs(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
     running = [checks for checks in desk.told if checks.waiting and checks.waiting[0] == "deletion"]
     progress = [checks.progress for checks in running]
     done = [each.done for each in progress]
     assert done == sorted(done)
     assert len(set(done)) > 5
-    assert {each.words for each in progress} == {"Deletion"}
+    assert {each.description for each in progress} == {"Deletion"}
     assert any(checks.findings["deletion"].curves for checks in running if "deletion" in checks.findings)
 
 
 def until(desk, name, calls=2):
     """Go on until a check has taken some steps."""
-    desk.checking.run()
-    while desk.checking.state.waiting[0] != name:
+    desk.checks.run()
+    while desk.checks.state.waiting[0] != name:
         desk.engine.run_next()
     for _ in range(calls):
         desk.engine.run_next()
@@ -150,10 +150,10 @@ def until(desk, name, calls=2):
 
 def test_cancelled_it_ends_after_the_step_under_way_and_keeps_what_it_has_found(desk):
     until(desk, "deletion")
-    desk.checking.cancel()
-    assert desk.checking.state.progress.words == "stopping after this step"
+    desk.checks.cancel()
+    assert desk.checks.state.progress.description == "stopping after this step"
     desk.engine.run_next()
-    state = desk.checking.state
+    state = desk.checks.state
     assert state.waiting == ()
     assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
     assert list(state.findings) == [name for name in CHECKS if name not in state.left_out]
@@ -163,11 +163,11 @@ def test_cancelled_it_ends_after_the_step_under_way_and_keeps_what_it_has_found(
 
 def test_what_was_left_out_can_be_run_by_itself(desk):
     until(desk, "deletion")
-    desk.checking.cancel()
+    desk.checks.cancel()
     desk.settle()
-    desk.checking.run(name="insertion")
+    desk.checks.run(name="insertion")
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert state.findings["insertion"].complete
     assert list(state.left_out) == ["deletion", "max_sensitivity"]
     assert "sparseness" in state.findings
@@ -175,10 +175,10 @@ def test_what_was_left_out_can_be_run_by_itself(desk):
 
 def test_asked_again_it_runs_what_is_missing_and_what_costs_nothing(desk):
     until(desk, "deletion")
-    before = desk.checking.state.findings
+    before = desk.checks.state.findings
     desk.told.clear()
-    desk.checking.run()
-    assert desk.checking.state.waiting == (
+    desk.checks.run()
+    assert desk.checks.state.waiting == (
         "completeness_gap",
         "sparseness",
         "mass",
@@ -188,7 +188,7 @@ def test_asked_again_it_runs_what_is_missing_and_what_costs_nothing(desk):
         "max_sensitivity",
     )
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert set(state.findings) == set(CHECKS)
     assert state.findings["model_randomisation"] is before["model_randomisation"]
     assert state.findings["mass"] is not before["mass"]
@@ -197,20 +197,20 @@ def test_asked_again_it_runs_what_is_missing_and_what_costs_nothing(desk):
 
 
 def test_asked_again_and_cancelled_what_was_found_stays(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    desk.checking.run()
-    desk.checking.cancel()
+    desk.checks.run()
+    desk.checks.cancel()
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert (set(state.findings), state.left_out) == (set(CHECKS), {})
 
 
 def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert list(state.findings) == [name for name in CHECKS if name != "deletion"]
     assert list(state.left_out) == ["deletion"]
     assert state.left_out["deletion"].startswith("It would take about 90 seconds;")
@@ -221,86 +221,86 @@ def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(desk, monkey
 def test_what_is_asked_for_by_name_runs_whatever_it_takes(desk, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
     for _ in range(2):  # unasked it is not tried a second time
-        desk.checking.run()
+        desk.checks.run()
         desk.settle()
-        assert "deletion" in desk.checking.state.left_out
-    desk.checking.run(name="deletion")
+        assert "deletion" in desk.checks.state.left_out
+    desk.checks.run(name="deletion")
     desk.settle()
     for _ in range(2):
-        assert desk.checking.state.findings["deletion"].verdict == "It took long."
-        assert not desk.checking.state.left_out
-        desk.checking.run()  # and what was found is not thrown away
+        assert desk.checks.state.findings["deletion"].verdict == "It took long."
+        assert not desk.checks.state.left_out
+        desk.checks.run()  # and what was found is not thrown away
         desk.settle()
 
 
 def test_what_is_asked_for_by_name_while_others_run_is_not_cut_either(desk, monkeypatch):
     make_slow(monkeypatch, "model_randomisation", [1] * 90)
     until(desk, "insertion")
-    assert "model_randomisation" in desk.checking.state.left_out
-    desk.checking.run(name="model_randomisation")
+    assert "model_randomisation" in desk.checks.state.left_out
+    desk.checks.run(name="model_randomisation")
     desk.settle()
-    assert desk.checking.state.findings["model_randomisation"].complete
-    assert not desk.checking.state.left_out
+    assert desk.checks.state.findings["model_randomisation"].complete
+    assert not desk.checks.state.left_out
 
 
 def test_cancelled_in_a_trial_that_ends_nothing_else_is_begun(desk, monkeypatch):
     make_slow(monkeypatch, "deletion", [1, 40, *[1] * 90])
     until(desk, "deletion", calls=1)
-    desk.checking.cancel()
+    desk.checks.cancel()
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert state.left_out["deletion"].startswith("It would take about")
     assert state.left_out["max_sensitivity"] == STOPPED
     assert not state.waiting
 
 
 def test_another_map_has_findings_of_its_own(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
     desk.look(1, "occlusion")
-    assert (desk.checking.state.findings, desk.checking.state.left_out) == ({}, {})
+    assert (desk.checks.state.findings, desk.checks.state.left_out) == ({}, {})
 
 
 def test_the_same_map_shown_again_has_what_was_found_of_it(desk, monkeypatch):
     make_slow(monkeypatch, "deletion", [1] * 90)
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    found = desk.checking.state
+    result = desk.checks.state
     desk.look(1, "occlusion")
-    desk.checking.run(name="sparseness")
+    desk.checks.run(name="sparseness")
     desk.settle()
     desk.look(1, "gradient")
-    assert desk.checking.state is found
-    assert desk.told[-1] is found
+    assert desk.checks.state is result
+    assert desk.told[-1] is result
     desk.look(1, "occlusion")
-    assert list(desk.checking.state.findings) == ["sparseness"]
+    assert list(desk.checks.state.findings) == ["sparseness"]
 
 
 def test_what_had_not_ended_when_another_map_was_shown_was_stopped(desk):
     until(desk, "deletion")
-    assert "deletion" in desk.checking.state.findings
+    assert "deletion" in desk.checks.state.findings
     desk.look(1, "occlusion")
     desk.look(1, "gradient")
-    state = desk.checking.state
+    state = desk.checks.state
     assert all(finding.complete for finding in state.findings.values())
     assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
     assert (state.waiting, state.cancelled) == ((), False)
-    desk.checking.run(name="deletion")
+    desk.checks.run(name="deletion")
     desk.settle()
-    assert "deletion" in desk.checking.state.findings
-    assert list(desk.checking.state.left_out) == ["insertion", "max_sensitivity"]
+    assert "deletion" in desk.checks.state.findings
+    assert list(desk.checks.state.left_out) == ["insertion", "max_sensitivity"]
 
 
 def test_what_is_added_to_findings_of_before_has_the_region_of_now(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    before = desk.checking.state.findings
+    before = desk.checks.state.findings
     desk.look(1, "occlusion")
     desk.look(1, "gradient")
-    desk.checking.look_for(left_of(6))
-    desk.checking.run("mass")
+    desk.checks.look_for(left_of(6))
+    desk.checks.run("mass")
     desk.settle()
-    after = desk.checking.state.findings
+    after = desk.checks.state.findings
     assert after["mass"].figures["area"] == pytest.approx(6 / 13)
     looked_for = ("mass", "pointing_game")  # the second by itself: before there was no region
     assert {name: after[name] for name in after if name not in looked_for} == {
@@ -308,119 +308,119 @@ def test_what_is_added_to_findings_of_before_has_the_region_of_now(desk):
     }
     desk.look(1, "occlusion")
     desk.look(1, "gradient")
-    assert desk.checking.state.findings["mass"] is after["mass"]
+    assert desk.checks.state.findings["mass"] is after["mass"]
 
 
 def test_findings_go_with_their_map(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    desk.inspection._memory._most = 0  # but for the last one
+    desk.session._cache._most = 0  # but for the last one
     desk.look(1, "occlusion")
     gc.collect()
-    assert not len(desk.checking._kept)
+    assert not len(desk.checks._kept)
     desk.look(1, "gradient")
-    assert not desk.checking.state.findings
+    assert not desk.checks.state.findings
 
 
 def test_a_map_that_nobody_wants_to_see_and_that_is_shown_again_has_its_findings(desk):
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    desk.inspection.dismiss()
-    assert not desk.checking.state.findings
+    desk.session.dismiss()
+    assert not desk.checks.state.findings
     desk.look(1)
-    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert list(desk.checks.state.findings) == list(CHECKS)
 
 
 def test_the_same_map_asked_for_again_keeps_what_was_found_and_what_runs(desk):
-    desk.checking.run()
+    desk.checks.run()
     for _ in range(3):
         desk.engine.run_next()
-    waiting = desk.checking.state.waiting
-    desk.inspection.live = True
-    desk.inspection.explain()
-    assert desk.checking.state.waiting == waiting
+    waiting = desk.checks.state.waiting
+    desk.session.live = True
+    desk.session.explain()
+    assert desk.checks.state.waiting == waiting
     desk.settle()
-    found = desk.checking.state.findings
-    desk.inspection.explain()
+    result = desk.checks.state.findings
+    desk.session.explain()
     desk.settle()
-    assert list(desk.checking.state.findings) == list(found) == list(CHECKS)
+    assert list(desk.checks.state.findings) == list(result) == list(CHECKS)
 
 
 def test_another_map_while_checks_run_ends_them_and_late_answers_are_dropped(desk):
     until(desk, "insertion")
     desk.look(2)
-    assert desk.checking.state.findings == {}
-    assert not desk.checking.state.waiting
+    assert desk.checks.state.findings == {}
+    assert not desk.checks.state.waiting
     assert not engine_process._engine().runs
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert list(desk.checks.state.findings) == list(CHECKS)
 
 
 def test_a_map_that_does_not_answer_what_is_chosen_cannot_be_checked(desk):
-    desk.inspection.set_method("occlusion", {})
-    assert not desk.checking.possible
-    desk.checking.run()
-    assert not desk.checking.state.waiting
-    desk.inspection.explain()
+    desk.session.set_method("occlusion", {})
+    assert not desk.checks.possible
+    desk.checks.run()
+    assert not desk.checks.state.waiting
+    desk.session.explain()
     desk.engine.run_next()  # the first of several steps
-    assert not desk.inspection.explanation.complete
-    assert not desk.checking.possible
+    assert not desk.session.explanation.complete
+    assert not desk.checks.possible
     desk.settle()
-    assert desk.checking.possible
+    assert desk.checks.possible
 
 
 def test_a_map_that_is_made_beside_does_not_disturb_them(desk):
-    desk.checking.run()
-    desk.inspection.set_method("occlusion", {})
-    desk.inspection.explain()
+    desk.checks.run()
+    desk.session.set_method("occlusion", {})
+    desk.session.explain()
     desk.settle()
-    assert desk.inspection.explanation.method == "occlusion"
-    assert desk.inspection.explanation.complete
+    assert desk.session.explanation.method == "occlusion"
+    assert desk.session.explanation.complete
     assert not desk.problems
 
 
 def test_an_engine_that_dies_ends_them_and_they_can_be_run_again(desk):
     until(desk, "deletion")
     desk.engine.die()
-    state = desk.checking.state
+    state = desk.checks.state
     assert "deletion" in state.left_out
     assert "sparseness" in state.findings
     desk.settle()
-    assert desk.inspection.model.phase is Phase.READY
-    desk.checking.run()
+    assert desk.session.model.phase is Phase.READY
+    desk.checks.run()
     desk.settle()
-    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert list(desk.checks.state.findings) == list(CHECKS)
 
 
 def test_stopped_by_force_what_was_found_stays_and_they_can_be_run_again(desk):
     until(desk, "deletion")
-    shown, found = desk.inspection.explanation, dict(desk.checking.state.findings)
-    desk.checking.cancel()
-    desk.inspection.stop_by_force()
-    state = desk.checking.state
+    displayed, result = desk.session.explanation, dict(desk.checks.state.findings)
+    desk.checks.cancel()
+    desk.session.stop_by_force()
+    state = desk.checks.state
     assert desk.engines[0].killed
     assert state.left_out == dict.fromkeys(["deletion", "insertion", "max_sensitivity"], STOPPED)
-    assert dict(state.findings) == {name: each for name, each in found.items() if each.complete}
-    assert (state.waiting, state.cancelled, desk.checking.possible) == ((), False, False)
+    assert dict(state.findings) == {name: each for name, each in result.items() if each.complete}
+    assert (state.waiting, state.cancelled, desk.checks.possible) == ((), False, False)
     desk.settle()
-    assert desk.inspection.model.phase is Phase.READY
-    assert desk.inspection.explanation is shown
-    assert desk.checking.possible
-    desk.checking.run(name="deletion")
+    assert desk.session.model.phase is Phase.READY
+    assert desk.session.explanation is displayed
+    assert desk.checks.possible
+    desk.checks.run(name="deletion")
     desk.settle()
-    assert desk.checking.state.findings["deletion"].complete
-    desk.checking.run()
+    assert desk.checks.state.findings["deletion"].complete
+    desk.checks.run()
     desk.settle()
-    assert list(desk.checking.state.findings) == list(CHECKS)
+    assert list(desk.checks.state.findings) == list(CHECKS)
     assert not desk.problems
 
 
 def test_a_model_that_is_opened_ends_them(desk):
     until(desk, "deletion")
-    desk.inspection.open_model("keras:VGG16")
+    desk.session.open_model("keras:VGG16")
     desk.settle()
-    assert not desk.checking.state.waiting
+    assert not desk.checks.state.waiting
     assert not desk.problems
 
 
@@ -431,34 +431,34 @@ def test_a_check_that_fails_says_why_and_the_next_one_runs(desk, monkeypatch):
         yield from ()
         raise MemoryError
 
-    found = CHECKS["class_randomisation"]
+    result = CHECKS["class_randomisation"]
     monkeypatch.setitem(
-        registry._CHECKS, "class_randomisation", registry.Check(**{**vars(found), "function": broken})
+        registry._CHECKS, "class_randomisation", registry.Check(**{**vars(result), "function": broken})
     )
-    desk.checking.run()
+    desk.checks.run()
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert state.left_out == {"class_randomisation": "It could not be made: there is not enough memory."}
     assert state.findings["insertion"].curves
-    monkeypatch.setitem(registry._CHECKS, "class_randomisation", found)
-    desk.checking.run(name="class_randomisation")  # memory may suffice by now
+    monkeypatch.setitem(registry._CHECKS, "class_randomisation", result)
+    desk.checks.run(name="class_randomisation")  # memory may suffice by now
     desk.settle()
-    assert desk.checking.state.findings["class_randomisation"].complete
-    assert not desk.checking.state.left_out
+    assert desk.checks.state.findings["class_randomisation"].complete
+    assert not desk.checks.state.left_out
 
 
 def test_a_region_is_looked_for_where_the_model_sees_it(desk):
-    desk.checking.look_for(left_of(6))
-    desk.checking.run()
+    desk.checks.look_for(left_of(6))
+    desk.checks.run()
     desk.settle()
-    findings = desk.checking.state.findings
+    findings = desk.checks.state.findings
     assert findings["mass"].figures["area"] == pytest.approx(6 / 13)
     assert "distance" in findings["pointing_game"].figures
 
 
 def area(desk):
     """Share of the picture that `mass` was looked for in."""
-    return desk.checking.state.findings["mass"].figures.get("area")
+    return desk.checks.state.findings["mass"].figures.get("area")
 
 
 UNUSABLE = "The region cannot be used: "
@@ -474,102 +474,102 @@ UNUSABLE = "The region cannot be used: "
     ids=["beside the picture", "empty", "cannot be read"],
 )
 def test_a_region_that_is_of_no_use_keeps_no_other_check_from_running(desk, drawn, why):
-    desk.checking.look_for(drawn)
-    desk.checking.run()
+    desk.checks.look_for(drawn)
+    desk.checks.run()
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert list(state.findings) == list(CHECKS)
-    for name, found in state.findings.items():
-        assert found.verdict.startswith(why) == (name in ("mass", "pointing_game"))
+    for name, result in state.findings.items():
+        assert result.verdict.startswith(why) == (name in ("mass", "pointing_game"))
     assert state.findings["mass"].level == "not applicable"
     assert (state.waiting, state.left_out, desk.problems) == ((), {}, [])
 
 
 def test_another_region_is_looked_at_without_being_asked(desk):
-    desk.checking.look_for(left_of(6))
-    desk.checking.run()
+    desk.checks.look_for(left_of(6))
+    desk.checks.run()
     desk.settle()
-    before, order = desk.checking.state.findings, list(desk.checking.state.findings)
+    before, order = desk.checks.state.findings, list(desk.checks.state.findings)
     desk.told.clear()
-    desk.checking.look_for(left_of(3))
+    desk.checks.look_for(left_of(3))
     assert desk.told[0].findings["mass"] is desk.told[0].findings["pointing_game"] is ELSEWHERE
     desk.settle()
     assert area(desk) == pytest.approx(3 / 13)
-    after = desk.checking.state.findings
+    after = desk.checks.state.findings
     assert list(after) == order  # rows stay where they are
     assert {name for name in after if after[name] is not before[name]} == {"mass", "pointing_game"}
-    desk.checking.look_for(None)
+    desk.checks.look_for(None)
     desk.settle()
-    assert desk.checking.state.findings["mass"].verdict.startswith("No region was given")
-    assert not desk.checking.state.waiting
+    assert desk.checks.state.findings["mass"].verdict.startswith("No region was given")
+    assert not desk.checks.state.waiting
 
 
 def test_the_same_region_is_not_looked_at_twice(desk):
-    desk.checking.look_for(left_of(6))
-    desk.checking.run()
+    desk.checks.look_for(left_of(6))
+    desk.checks.run()
     desk.settle()
-    known = desk.checking.state
-    desk.checking.look_for(left_of(6))
-    assert desk.checking.state is known
+    known = desk.checks.state
+    desk.checks.look_for(left_of(6))
+    assert desk.checks.state is known
 
 
 def test_what_was_not_checked_is_not_checked_for_another_region(desk):
-    desk.checking.run("sparseness")
+    desk.checks.run("sparseness")
     desk.settle()
-    desk.checking.look_for(left_of(6))
+    desk.checks.look_for(left_of(6))
     desk.settle()
-    assert list(desk.checking.state.findings) == ["sparseness"]
+    assert list(desk.checks.state.findings) == ["sparseness"]
 
 
 @pytest.mark.parametrize("under_way", [name for name in CHECKS if name != "model_randomisation"])
 def test_a_region_that_changes_while_checks_run_is_the_one_that_counts(desk, under_way):
-    desk.checking.look_for(left_of(6))
+    desk.checks.look_for(left_of(6))
     until(desk, under_way, calls=0)
-    desk.checking.look_for(left_of(3))
-    assert desk.checking.state.findings.get("mass", ELSEWHERE) is ELSEWHERE
+    desk.checks.look_for(left_of(3))
+    assert desk.checks.state.findings.get("mass", ELSEWHERE) is ELSEWHERE
     desk.settle()
     assert area(desk) == pytest.approx(3 / 13)
-    assert set(desk.checking.state.findings) == set(CHECKS)
-    assert (desk.checking.state.waiting, engine_process._engine().runs) == ((), {})
+    assert set(desk.checks.state.findings) == set(CHECKS)
+    assert (desk.checks.state.waiting, engine_process._engine().runs) == ((), {})
 
 
 @pytest.mark.parametrize("under_way", ["completeness_gap", "mass", "class_randomisation"])
 def test_the_region_over_another_picture_is_not_that_of_the_map_that_is_shown(desk, under_way):
     """As on another plane of a stack: coming back, it is looked at again."""
-    desk.checking.look_for(left_of(6))
+    desk.checks.look_for(left_of(6))
     until(desk, under_way, calls=0)
-    desk.inspection.set_picture(Picture(2, "2", lambda: (IMAGE, None)))
-    desk.checking.look_for(left_of(3))
+    desk.session.set_picture(SourceImage(2, "2", lambda: (IMAGE, None)))
+    desk.checks.look_for(left_of(3))
     desk.settle()
-    state = desk.checking.state
+    state = desk.checks.state
     assert state.findings["mass"] is state.findings["pointing_game"] is ELSEWHERE
     assert state.findings["sparseness"] is not ELSEWHERE
-    assert not desk.checking.possible
-    desk.inspection.set_picture(Picture(1, "1", lambda: (IMAGE, None)))
-    desk.checking.look_for(left_of(6))
+    assert not desk.checks.possible
+    desk.session.set_picture(SourceImage(1, "1", lambda: (IMAGE, None)))
+    desk.checks.look_for(left_of(6))
     desk.settle()
     assert area(desk) == pytest.approx(6 / 13)
 
 
 def test_what_was_forgotten_while_the_map_was_outdated_is_found_when_it_is_not_any_more(desk):
-    desk.checking.look_for(left_of(6))
-    desk.checking.run("mass")
+    desk.checks.look_for(left_of(6))
+    desk.checks.run("mass")
     desk.settle()
-    desk.inspection.set_method("occlusion", {})
-    desk.checking.look_for(left_of(3))
+    desk.session.set_method("occlusion", {})
+    desk.checks.look_for(left_of(3))
     desk.settle()
-    assert desk.checking.state.findings["mass"] is ELSEWHERE
-    desk.inspection.set_method("gradient", {})
+    assert desk.checks.state.findings["mass"] is ELSEWHERE
+    desk.session.set_method("gradient", {})
     desk.settle()
     assert area(desk) == pytest.approx(3 / 13)
 
 
 def test_findings_of_maps_that_are_not_shown_go_with_the_region_too(desk):
-    desk.checking.look_for(left_of(6))
-    desk.checking.run()
+    desk.checks.look_for(left_of(6))
+    desk.checks.run()
     desk.settle()
     desk.look(1, "occlusion")
-    desk.checking.look_for(left_of(3))
+    desk.checks.look_for(left_of(3))
     desk.look(1, "gradient")
     desk.settle()
     assert area(desk) == pytest.approx(3 / 13)
@@ -577,7 +577,7 @@ def test_findings_of_maps_that_are_not_shown_go_with_the_region_too(desk):
 
 def test_closed_it_is_quiet(desk):
     until(desk, "deletion")
-    told = len(desk.told)
-    desk.inspection.close()
+    reported = len(desk.told)
+    desk.session.close()
     desk.settle()
-    assert len(desk.told) == told
+    assert len(desk.told) == reported

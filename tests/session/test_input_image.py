@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from napari_saliency.engine.client import ThreadLink
+from napari_saliency.engine.client import BackgroundThread
 from napari_saliency.models import InputSpec
-from napari_saliency.session.input_image import SeenPicture
-from napari_saliency.session.state import Picture
+from napari_saliency.session.input_image import ModelInput
+from napari_saliency.session.state import SourceImage
 from tests.executors import Immediate
 from tests.fakes import info, prediction
 
@@ -36,8 +36,8 @@ class Eyes:
 
     def __init__(self):
         self.engine, self.told = SlowLink(), []
-        self.seen = SeenPicture(
-            ThreadLink(Immediate(), lambda answer: answer()),
+        self.seen = ModelInput(
+            BackgroundThread(Immediate(), lambda answer: answer()),
             self.engine,
             lambda prepared: self.told.append(("prepared", prepared)),
             lambda predicted: self.told.append(("predicted", predicted)),
@@ -49,7 +49,7 @@ class Eyes:
         return self.seen.missing(model)
 
     def of(self, name):
-        return [value for told, value in self.told if told == name]
+        return [value for reported, value in self.told if reported == name]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def eyes():
 
 
 def picture(key=1, read=lambda: (np.zeros((4, 4, 3), np.uint8), None)):
-    return Picture(key, f"picture {key}", read)
+    return SourceImage(key, f"picture {key}", read)
 
 
 def broken():

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from napari_saliency import models
-from napari_saliency.core.errors import EndlessError, ModelError, UntrustedError
+from napari_saliency.core.errors import ModelError, ModelTimeoutError, UntrustedError
 from napari_saliency.core.types import Target
 from napari_saliency.engine import process as engine_process
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Settings, Tap
-from napari_saliency.models.layer_view import looked_into
+from napari_saliency.models.layer_view import describe_layer_view
 from napari_saliency.session import model_loader
-from napari_saliency.session.selection import Asked
-from napari_saliency.session.session import Inspection
-from napari_saliency.session.state import Memory, Phase, Picture
+from napari_saliency.session.selection import ClassSelection
+from napari_saliency.session.session import Session
+from napari_saliency.session.state import ExplanationCache, Phase, SourceImage
 from tests.analytic import Dense, Linear
 from tests.executors import Immediate, Manual
 
@@ -64,7 +64,7 @@ class Quadratic(Model):
     def tap(self, x, targets, layer):
         return Tap(x, self.gradient(x, targets)[1])
 
-    def inside(self, layer):
+    def view_layer(self, layer):
         if layer != "late":
             raise ModelError(f"no layer {layer!r}")
         return Squares(self)
@@ -75,13 +75,13 @@ class Squares(Model):
 
     def __init__(self, whole):
         self.calls = whole.calls
-        self.info = looked_into(whole.info, Layer("late", (4, 4), 2), ())
+        self.info = describe_layer_view(whole.info, Layer("late", (4, 4), 2), ())
 
     def with_settings(self, settings):
         raise AssertionError("settings are said of the whole model")
 
     def scores(self, x):
-        self.calls.append("inside")
+        self.calls.append("view_layer")
         return np.concatenate([x**2, -x], -1)
 
     def gradient(self, x, targets, rule=None):
@@ -97,11 +97,11 @@ class Desk:
 
     def __init__(self):
         self.engines, self.emitted, self.later = [], [], Later()
-        self.inspection = Inspection(self._start, lambda answer: answer(), Immediate, self.later)
+        self.session = Session(self._start, lambda answer: answer(), Immediate, self.later)
         for name in ("model", "prepared", "prediction", "class", "known_classes", "progress", "explanation"):
-            signal = getattr(self.inspection, f"{name}_changed")
+            signal = getattr(self.session, f"{name}_changed")
             signal.connect(lambda value, name=name: self.emitted.append((name, value)))
-        self.inspection.failed.connect(lambda problem: self.emitted.append(("failed", problem)))
+        self.session.failed.connect(lambda problem: self.emitted.append(("failed", problem)))
 
     def _start(self):
         self.engines.append(Manual())
@@ -120,14 +120,14 @@ class Desk:
 
     def show(self, key=1, value=100, **model):
         """Open the model, give it a picture, and wait until both are looked at."""
-        self.inspection.open_model(MODEL, **model)
-        self.inspection.set_picture(picture(key, value))
+        self.session.open_model(MODEL, **model)
+        self.session.set_picture(picture(key, value))
         self.settle()
-        return self.inspection
+        return self.session
 
 
 def picture(key=1, value=100):
-    return Picture(key, f"picture {key}", lambda: (np.full((4, 4), value, np.uint8), None))
+    return SourceImage(key, f"picture {key}", lambda: (np.full((4, 4), value, np.uint8), None))
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def desk(monkeypatch):
     engine_process._engine.cache_clear()
     desk = Desk()
     yield desk
-    desk.inspection.close()
+    desk.session.close()
     engine_process._engine.cache_clear()
 
 
@@ -147,61 +147,61 @@ def engine_model():
 
 
 def test_the_engine_starts_before_it_is_needed(desk):
-    assert desk.inspection.model.phase is Phase.STARTING
+    assert desk.session.model.phase is Phase.STARTING
     desk.settle()
-    assert desk.inspection.model.phase is Phase.NONE
+    assert desk.session.model.phase is Phase.NONE
 
 
 def test_model_goes_from_starting_to_ready_in_words(desk):
-    desk.inspection.open_model(MODEL)
+    desk.session.open_model(MODEL)
     desk.settle()
     assert [status.phase for status in desk.of("model")] == [Phase.STARTING, Phase.LOADING, Phase.READY]
-    assert desk.inspection.model.words == "ready: 4×4 grey, 6 classes"
+    assert desk.session.model.description == "ready: 4×4 grey, 6 classes"
 
 
 def test_a_picture_is_prepared_and_predicted_without_being_asked(desk):
-    inspection = desk.show()
-    assert inspection.prepared.x.shape == (4, 4, 1)
-    assert inspection.prediction.top(1)[0].label == "f"
-    assert inspection.explanation is None
+    session = desk.show()
+    assert session.prepared.x.shape == (4, 4, 1)
+    assert session.prediction.top(1)[0].label == "f"
+    assert session.explanation is None
     assert desk.of("progress") == []  # nothing that the user asked for runs
 
 
 def test_explain_shows_the_top_class(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.engine.run_next()
-    assert inspection.explanation.label == "f"
-    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 100, rtol=1e-6)
-    assert inspection.progress is None
-    assert not inspection.stale
+    assert session.explanation.label == "f"
+    np.testing.assert_allclose(session.explanation.values, 5 / 255 + 100, rtol=1e-6)
+    assert session.progress is None
+    assert not session.stale
 
 
 def test_another_output_is_another_question_and_has_classes_of_its_own(desk):
     """Though the file, and so its fingerprint, is the same."""
-    inspection = desk.show()
-    inspection.select_class(5)
+    session = desk.show()
+    session.select_class(5)
     desk.settle()
-    inspection.open_model(MODEL, Settings(output="other"))
+    session.open_model(MODEL, Settings(output="other"))
     desk.settle()
-    assert inspection.stale
-    assert (inspection.selected, desk.of("class")[-1]) == (None, None)
-    inspection.step_class(1)
+    assert session.stale
+    assert (session.selected, desk.of("class")[-1]) == (None, None)
+    session.step_class(1)
     desk.settle()
-    assert inspection.explanation.label == "b"
-    np.testing.assert_allclose(inspection.explanation.values, -1 / 255 + 100, rtol=1e-6)
+    assert session.explanation.label == "b"
+    np.testing.assert_allclose(session.explanation.values, -1 / 255 + 100, rtol=1e-6)
 
 
 def test_names_that_are_given_later_name_the_next_map_and_the_class_stays(desk):
-    inspection = desk.show()
-    inspection.select_class(4)
+    session = desk.show()
+    session.select_class(4)
     desk.settle()
-    inspection.open_model(MODEL, Settings(labels=tuple("uvwxyz")))
+    session.open_model(MODEL, Settings(labels=tuple("uvwxyz")))
     desk.settle()
-    assert inspection.selected == 4
-    inspection.explain()
+    assert session.selected == 4
+    session.explain()
     desk.settle()
-    assert inspection.explanation.label == "y"
+    assert session.explanation.label == "y"
 
 
 @pytest.mark.parametrize("when", ["begun", "asked"])
@@ -216,50 +216,50 @@ def test_an_engine_that_cannot_be_had_is_told(desk, when):
         raise OSError("no process is left")
 
     problems, posted = [], []
-    inspection = Inspection(none if when == "begun" else Unreachable, posted.append, Immediate)
-    inspection.failed.connect(problems.append)
-    inspection.open_model(MODEL)
+    session = Session(none if when == "begun" else Unreachable, posted.append, Immediate)
+    session.failed.connect(problems.append)
+    session.open_model(MODEL)
     while posted:
         posted.pop(0)()
-    assert inspection.model.phase is Phase.FAILED
+    assert session.model.phase is Phase.FAILED
     assert "The engine cannot start (Explain tries again): no process is left." in problems[-1].message
-    inspection.close()
+    session.close()
 
 
 def test_explain_before_anything_is_ready_waits_for_it(desk):
-    desk.inspection.open_model(MODEL)
-    desk.inspection.set_picture(picture())
-    desk.inspection.explain()
-    assert desk.inspection.progress.words == "waiting for the model"
+    desk.session.open_model(MODEL)
+    desk.session.set_picture(picture())
+    desk.session.explain()
+    assert desk.session.progress.description == "waiting for the model"
     desk.settle()
-    assert desk.inspection.explanation is not None
+    assert desk.session.explanation is not None
 
 
 @pytest.mark.parametrize(("lack", "word"), [("picture", "picture"), ("model", "model")])
 def test_explain_without_picture_or_model_says_so(desk, lack, word):
     if lack == "model":
-        desk.inspection.set_picture(picture())
-    desk.inspection.explain()
+        desk.session.set_picture(picture())
+    desk.session.explain()
     assert word in desk.of("failed")[0].message
 
 
 def test_top_classes_are_fetched_ahead_and_then_known_at_once(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    assert len(inspection.known()) == 5
+    assert len(session.known()) == 5
     engine_model().calls.clear()
-    inspection.step_class(1)
-    assert inspection.explanation.label == "e"
+    session.step_class(1)
+    assert session.explanation.label == "e"
     assert engine_model().calls == []
     assert [e.label for e in desk.of("explanation")] == ["f", "e"]  # what is fetched ahead is not shown
 
 
 def test_each_class_that_is_fetched_ahead_is_told_at_once(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    order = inspection.prediction.order().tolist()
+    order = session.prediction.order().tolist()
     assert desk.of("known_classes") == [frozenset(order[:count]) for count in range(1, 6)]
 
 
@@ -275,386 +275,386 @@ def test_each_class_that_is_fetched_ahead_is_told_at_once(desk):
     ids=["method", "score", "picture", "model", "no picture"],
 )
 def test_known_classes_are_those_of_what_is_chosen(desk, change, back):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    known = inspection.known_classes
+    known = session.known_classes
     assert len(known) == 5
-    change(inspection)
+    change(session)
     desk.settle()
-    assert inspection.known_classes == frozenset()
-    back(inspection)
+    assert session.known_classes == frozenset()
+    back(session)
     desk.settle()
     assert desk.of("known_classes")[-2:] == [frozenset(), known]
 
 
 def test_a_memory_that_holds_few_maps_is_not_filled_for_ever(desk):
-    inspection = desk.show()
-    inspection._memory = Memory(most=3 * 4 * 4 * 4)
-    inspection.explain()
+    session = desk.show()
+    session._cache = ExplanationCache(most=3 * 4 * 4 * 4)
+    session.explain()
     desk.settle()
     assert max(len(known) for known in desk.of("known_classes")) == 3
 
 
 def test_an_unknown_class_is_computed_without_predicting_again(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
     calls = len(desk.of("prediction"))
-    inspection.select_class(0)
+    session.select_class(0)
     desk.settle()
-    assert inspection.explanation.label == "a"
+    assert session.explanation.label == "a"
     assert len(desk.of("prediction")) == calls
 
 
 def test_step_class_stops_at_both_ends(desk):
-    inspection = desk.show()
-    inspection.step_class(-1)
+    session = desk.show()
+    session.step_class(-1)
     desk.settle()
-    assert inspection.explanation.label == "f"
-    inspection.step_class(100)
+    assert session.explanation.label == "f"
+    session.step_class(100)
     desk.settle()
-    assert inspection.explanation.label == "a"
+    assert session.explanation.label == "a"
 
 
 def test_a_contrast_is_computed_named_and_known_at_once_the_next_time(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
+    session.ask(session.asked.rather_than(2, session.prediction))
     desk.settle()
-    assert inspection.explanation.name == "f − c · Gradient"
-    assert inspection.request.target == Target.contrast(5, 2)
-    np.testing.assert_allclose(inspection.explanation.values, 100 + 3 / 255, rtol=1e-6)
-    assert inspection.known_classes == frozenset(range(1, 6))
+    assert session.explanation.name == "f − c · Gradient"
+    assert session.request.target == Target.contrast(5, 2)
+    np.testing.assert_allclose(session.explanation.values, 100 + 3 / 255, rtol=1e-6)
+    assert session.known_classes == frozenset(range(1, 6))
     engine_model().calls.clear()
-    inspection.select_class(5)
-    assert inspection.explanation.label == "f"
-    inspection.ask(inspection.asked.rather_than(2, inspection.prediction))
-    assert inspection.explanation.label == "f − c"
+    session.select_class(5)
+    assert session.explanation.label == "f"
+    session.ask(session.asked.rather_than(2, session.prediction))
+    assert session.explanation.label == "f − c"
     assert engine_model().calls == []
 
 
 def test_a_contrast_stays_for_another_picture_and_goes_with_the_model(desk):
-    inspection = desk.show()
-    inspection.ask(Asked.one(1).rather_than(0, inspection.prediction))
+    session = desk.show()
+    session.ask(ClassSelection.one(1).rather_than(0, session.prediction))
     desk.settle()
-    inspection.set_picture(picture(2, 50))
-    inspection.explain()
+    session.set_picture(picture(2, 50))
+    session.explain()
     desk.settle()
-    assert inspection.explanation.label == "b − a"
-    inspection.open_model(OTHER)
+    assert session.explanation.label == "b − a"
+    session.open_model(OTHER)
     desk.settle()
-    assert inspection.asked == Asked()
+    assert session.asked == ClassSelection()
 
 
 @pytest.mark.parametrize("score", ["probability", "log_probability"])
 def test_every_score_has_contrasts(desk, score):
-    inspection = desk.show()
-    inspection.set_score(score)
-    inspection.ask(Asked(((0, 0.5), (1, -2.0))))
+    session = desk.show()
+    session.set_score(score)
+    session.ask(ClassSelection(((0, 0.5), (1, -2.0))))
     desk.settle()
-    assert inspection.request.target == Target.weighted({0: 0.5, 1: -2}, score)
-    assert inspection.explanation.label == "0.5 · a − 2 · b"
+    assert session.request.target == Target.weighted({0: 0.5, 1: -2}, score)
+    assert session.explanation.label == "0.5 · a − 2 · b"
 
 
 def test_a_layer_is_looked_into_and_left_again_without_loading(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    model, known = engine_model(), inspection.explanation
-    inspection.look_inside("late")
+    model, known = engine_model(), session.explanation
+    session.view_layer("late")
     desk.settle()
-    assert inspection.model.words == "ready: 4×4 grey, 2 channels of late"
-    assert [row.label for row in inspection.prediction.top(2)] == ["late[0]", "late[1]"]
-    assert inspection.prediction.logits.tolist() == [10000, -100]
-    assert inspection.stale
-    inspection.select_class(1)
+    assert session.model.description == "ready: 4×4 grey, 2 channels of late"
+    assert [row.label for row in session.prediction.top(2)] == ["late[0]", "late[1]"]
+    assert session.prediction.logits.tolist() == [10000, -100]
+    assert session.stale
+    session.select_class(1)
     desk.settle()
-    assert inspection.explanation.name == "late[1] ↑ · Gradient"
-    np.testing.assert_allclose(inspection.explanation.values, -1 / 16)
-    inspection.ask(inspection.asked.rather_than(0, inspection.prediction))
+    assert session.explanation.name == "late[1] ↑ · Gradient"
+    np.testing.assert_allclose(session.explanation.values, -1 / 16)
+    session.ask(session.asked.rather_than(0, session.prediction))
     desk.settle()
-    assert inspection.explanation.label == "(late[1] − late[0]) ↑"
-    np.testing.assert_allclose(inspection.explanation.values, -201 / 16)
-    inspection.look_inside("")
+    assert session.explanation.label == "(late[1] − late[0]) ↑"
+    np.testing.assert_allclose(session.explanation.values, -201 / 16)
+    session.view_layer("")
     desk.settle()
-    assert inspection.asked == Asked()
-    assert inspection.prediction.labels == tuple("abcdef")
+    assert session.asked == ClassSelection()
+    assert session.prediction.labels == tuple("abcdef")
     model.calls.clear()
-    inspection.explain()
-    assert inspection.explanation is known
+    session.explain()
+    assert session.explanation is known
     assert type(engine_model()) is Quadratic
     assert engine_model().calls is not model.calls or not model.calls
 
 
 def test_an_engine_that_is_lost_comes_back_inside_the_layer(desk):
-    inspection = desk.show()
-    inspection.look_inside("late")
+    session = desk.show()
+    session.view_layer("late")
     desk.settle()
-    inspection.explain()
+    session.explain()
     desk.engine.die()
     desk.settle()
-    assert inspection.model.info.inside == "late"
-    inspection.open_model(OTHER)
+    assert session.model.info.viewed_layer == "late"
+    session.open_model(OTHER)
     desk.settle()
-    assert inspection.model.info.inside == ""
+    assert session.model.info.viewed_layer == ""
 
 
 def test_a_layer_that_does_not_exist_is_a_sentence_and_the_model_opens_again(desk):
-    inspection = desk.show()
-    inspection.look_inside("nowhere")
+    session = desk.show()
+    session.view_layer("nowhere")
     desk.settle()
     assert "no layer 'nowhere'" in desk.of("failed")[0].message
-    inspection.look_inside("")
+    session.view_layer("")
     desk.settle()
-    assert inspection.model.phase is Phase.READY
+    assert session.model.phase is Phase.READY
 
 
 def test_live_explains_inside_a_layer_at_once(desk):
-    inspection = desk.show()
-    inspection.live = True
+    session = desk.show()
+    session.live = True
     desk.settle()
-    inspection.look_inside("late")
+    session.view_layer("late")
     desk.settle()
-    assert inspection.explanation.label == "late[0] ↑"
+    assert session.explanation.label == "late[0] ↑"
 
 
 def test_a_class_that_is_being_fetched_ahead_is_not_computed_twice(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
-    while inspection.explanation is None or not inspection.explanation.complete:
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
+    while session.explanation is None or not session.explanation.complete:
         desk.engine.run_next()
     desk.engine.run_next()  # the first step of the second class, quietly
-    assert inspection.explanation.label == "f"
-    inspection.step_class(1)
+    assert session.explanation.label == "f"
+    session.step_class(1)
     desk.engine.run_next()
-    assert (inspection.explanation.label, inspection.explanation.done) == ("e", 10)
+    assert (session.explanation.label, session.explanation.done) == ("e", 10)
 
 
 def test_a_long_method_sharpens_and_ends_at_its_total(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.settle()
-    shown = [e for e in desk.of("explanation") if e.label == "f"]
-    assert [e.done for e in shown] == [2, 10, 18, 26, 34, 40]
+    displayed = [e for e in desk.of("explanation") if e.label == "f"]
+    assert [e.done for e in displayed] == [2, 10, 18, 26, 34, 40]
     assert [p.done for p in desk.of("progress") if p and p.total] == [2, 10, 18, 26, 34]
     assert desk.of("progress")[-1] is None
 
 
 def test_cancel_takes_effect_within_one_step_and_keeps_what_is_shown(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.engine.run_next()
-    inspection.cancel()
-    assert inspection.progress.words == "stopping after this step"
+    session.cancel()
+    assert session.progress.description == "stopping after this step"
     desk.engine.run_next()
-    assert inspection.progress is None
+    assert session.progress is None
     desk.settle()
-    assert inspection.explanation.done == 10
+    assert session.explanation.done == 10
     assert engine_process._engine().runs == {}
-    assert not inspection.known()
+    assert not session.known()
 
 
 def cancelled(desk, *, settled):
     """A run of class 2 that the user has stopped, or is stopping."""
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.select_class(2)
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.select_class(2)
     desk.engine.run_next()
-    inspection.cancel()
+    session.cancel()
     if settled:
         desk.settle()
-    return inspection
+    return session
 
 
 @pytest.mark.parametrize("settled", [True, False])
 def test_another_class_does_not_begin_again_what_was_cancelled(desk, settled):
-    inspection = cancelled(desk, settled=settled)
-    inspection.select_class(1)
+    session = cancelled(desk, settled=settled)
+    session.select_class(1)
     desk.settle()
-    assert (inspection.selected, inspection.stale, inspection.progress) == (1, True, None)
-    assert (inspection.explanation.target, inspection.explanation.done) == (Target.of_class(2), 10)
-    inspection.select_class(2)
+    assert (session.selected, session.stale, session.progress) == (1, True, None)
+    assert (session.explanation.target, session.explanation.done) == (Target.of_class(2), 10)
+    session.select_class(2)
     desk.settle()
-    assert (inspection.stale, inspection.explanation.done) == (False, 10)
+    assert (session.stale, session.explanation.done) == (False, 10)
 
 
 def test_after_a_cancel_explain_begins_again_and_then_classes_do(desk):
-    inspection = cancelled(desk, settled=True)
-    inspection.select_class(1)
-    inspection.explain()
+    session = cancelled(desk, settled=True)
+    session.select_class(1)
+    session.explain()
     desk.settle()
-    assert (inspection.explanation.target, inspection.explanation.complete) == (Target.of_class(1), True)
-    inspection.select_class(2)
+    assert (session.explanation.target, session.explanation.complete) == (Target.of_class(1), True)
+    session.select_class(2)
     desk.settle()
-    assert (inspection.explanation.target, inspection.explanation.complete) == (Target.of_class(2), True)
+    assert (session.explanation.target, session.explanation.complete) == (Target.of_class(2), True)
 
 
 def test_after_a_cancel_known_classes_and_other_methods_show_at_once(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.select_class(1)
-    while inspection.progress:  # no longer, or class 2 is fetched ahead
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.select_class(1)
+    while session.progress:  # no longer, or class 2 is fetched ahead
         desk.engine.run_next()
-    inspection.select_class(2)
-    inspection.cancel()
+    session.select_class(2)
+    session.cancel()
     desk.settle()
-    assert not inspection.explanation.complete
-    inspection.select_class(1)
-    assert (inspection.stale, inspection.explanation.complete) == (False, True)
+    assert not session.explanation.complete
+    session.select_class(1)
+    assert (session.stale, session.explanation.complete) == (False, True)
     desk.settle()
-    assert inspection.known_classes == {1}  # none is fetched ahead
-    inspection.set_method("gradient", {})
-    inspection.select_class(2)
+    assert session.known_classes == {1}  # none is fetched ahead
+    session.set_method("gradient", {})
+    session.select_class(2)
     desk.settle()
-    assert (inspection.explanation.method, inspection.explanation.complete) == ("gradient", True)
+    assert (session.explanation.method, session.explanation.complete) == ("gradient", True)
 
 
 def test_what_is_dismissed_ends_at_once_and_shows_nothing_more(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.engine.run_next()
-    inspection.dismiss()
-    assert inspection.progress is None
+    session.dismiss()
+    assert session.progress is None
     desk.settle()
-    assert (inspection.explanation, desk.of("explanation")[-1]) == (None, None)
+    assert (session.explanation, desk.of("explanation")[-1]) == (None, None)
     assert engine_process._engine().runs == {}
-    inspection.explain()
+    session.explain()
     desk.settle()
-    assert inspection.explanation.complete
+    assert session.explanation.complete
 
 
 def test_only_what_is_shown_is_dismissed(desk):
     """Another class that was asked for since goes on, and so do maps that are fetched ahead."""
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
-    inspection.dismiss()  # the map of the method before
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
+    session.dismiss()  # the map of the method before
     desk.settle()
-    assert inspection.explanation.method == "smoothgrad"
-    assert inspection.explanation.complete
+    assert session.explanation.method == "smoothgrad"
+    assert session.explanation.complete
 
 
 def test_cancel_while_waiting_for_the_model(desk):
-    desk.inspection.open_model(MODEL)
-    desk.inspection.set_picture(picture())
-    desk.inspection.explain()
-    desk.inspection.cancel()
+    desk.session.open_model(MODEL)
+    desk.session.set_picture(picture())
+    desk.session.explain()
+    desk.session.cancel()
     desk.settle()
-    assert desk.inspection.explanation is None
-    assert desk.inspection.progress is None
+    assert desk.session.explanation is None
+    assert desk.session.progress is None
 
 
 def test_live_does_not_start_again_what_was_cancelled(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.live = True
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.live = True
     desk.engine.run_next()
-    inspection.cancel()
+    session.cancel()
     desk.settle()
-    assert inspection.explanation.done == 10
+    assert session.explanation.done == 10
 
 
 def test_live_explains_new_pictures_methods_and_scores(desk):
-    inspection = desk.show()
-    inspection.live = True
+    session = desk.show()
+    session.live = True
     desk.settle()
-    assert inspection.explanation.method == "gradient"
-    inspection.set_picture(picture(2, 50))
+    assert session.explanation.method == "gradient"
+    session.set_picture(picture(2, 50))
     desk.settle()
-    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 50, rtol=1e-6)
-    inspection.set_method("grad_cam", {})
+    np.testing.assert_allclose(session.explanation.values, 5 / 255 + 50, rtol=1e-6)
+    session.set_method("grad_cam", {})
     desk.settle()
-    assert inspection.explanation.method == "grad_cam"
-    inspection.set_score("probability")
+    assert session.explanation.method == "grad_cam"
+    session.set_score("probability")
     desk.settle()
-    assert inspection.explanation.target.score == "probability"
+    assert session.explanation.target.score == "probability"
 
 
 def test_without_live_a_new_picture_leaves_the_map_and_calls_it_stale(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    first = inspection.explanation
-    inspection.set_picture(picture(2, 50))
+    first = session.explanation
+    session.set_picture(picture(2, 50))
     desk.settle()
-    assert inspection.explanation is first
-    assert inspection.stale
+    assert session.explanation is first
+    assert session.stale
 
 
 def test_going_back_to_a_known_picture_needs_no_method(desk):
-    inspection = desk.show()
-    inspection.live = True
+    session = desk.show()
+    session.live = True
     desk.settle()
-    inspection.set_picture(picture(2, 50))
+    session.set_picture(picture(2, 50))
     desk.settle()
     engine_model().calls.clear()
-    inspection.set_picture(picture(1, 100))
+    session.set_picture(picture(1, 100))
     desk.settle()
     assert "gradient" not in engine_model().calls
-    np.testing.assert_allclose(inspection.explanation.values, 5 / 255 + 100, rtol=1e-6)
+    np.testing.assert_allclose(session.explanation.values, 5 / 255 + 100, rtol=1e-6)
 
 
 def test_an_answer_for_a_picture_that_is_gone_is_dropped(desk):
-    inspection = desk.show()
-    inspection.live = True
-    inspection.set_picture(picture(2, 50))
-    inspection.set_picture(picture(3, 20))
+    session = desk.show()
+    session.live = True
+    session.set_picture(picture(2, 50))
+    session.set_picture(picture(3, 20))
     desk.settle()
-    shown = {float(e.values[0, 0, 0]) for e in desk.of("explanation")}
-    assert shown == {np.float32(5 / 255 + 20)}
+    displayed = {float(e.values[0, 0, 0]) for e in desk.of("explanation")}
+    assert displayed == {np.float32(5 / 255 + 20)}
 
 
 def test_answers_out_of_order_do_not_mix(desk):
-    inspection = desk.show()
-    inspection.explain()
-    inspection.select_class(1)
-    inspection.select_class(2)
+    session = desk.show()
+    session.explain()
+    session.select_class(1)
+    session.select_class(2)
     assert len(desk.engine.calls) >= 3
     starts, drops = desk.engine.calls[::2], desk.engine.calls[1::2]
     desk.engine.calls = starts[::-1] + drops  # the last one asked for comes first
     desk.settle()
-    assert inspection.explanation.label == "c"
-    assert inspection.request.target.index == 2
+    assert session.explanation.label == "c"
+    assert session.request.target.index == 2
 
 
 def test_the_selected_class_stays_for_another_picture_and_goes_with_the_model(desk):
-    inspection = desk.show()
-    inspection.select_class(1)
+    session = desk.show()
+    session.select_class(1)
     desk.settle()
-    inspection.set_picture(picture(2, 50))
+    session.set_picture(picture(2, 50))
     desk.settle()
-    assert inspection.selected == 1
-    inspection.open_model(OTHER)
+    assert session.selected == 1
+    session.open_model(OTHER)
     desk.settle()
-    assert inspection.selected is None
+    assert session.selected is None
 
 
 def test_a_picture_that_cannot_be_read_is_a_sentence(desk):
-    inspection = desk.show()
+    session = desk.show()
 
     def broken():
         raise OSError("the disk is gone")
 
-    inspection.set_picture(Picture(9, "broken", broken))
+    session.set_picture(SourceImage(9, "broken", broken))
     desk.settle()
     assert desk.of("failed")[-1].message == "The picture cannot be used: the disk is gone."
-    inspection.set_picture(picture(2, 50))
+    session.set_picture(picture(2, 50))
     desk.settle()
-    inspection.explain()
+    session.explain()
     desk.settle()
-    assert inspection.explanation is not None
+    assert session.explanation is not None
 
 
 def test_a_picture_that_could_not_be_read_is_read_again_on_explain(desk):
-    inspection = desk.show()
+    session = desk.show()
     reads = iter([1])
 
     def broken_once():
@@ -662,24 +662,24 @@ def test_a_picture_that_could_not_be_read_is_read_again_on_explain(desk):
             raise OSError("the disk is gone")
         return picture().read()
 
-    inspection.set_picture(Picture(9, "broken", broken_once))
+    session.set_picture(SourceImage(9, "broken", broken_once))
     desk.settle()
-    inspection.explain()
+    session.explain()
     desk.settle()
-    assert inspection.explanation is not None
-    assert inspection.progress is None
+    assert session.explanation is not None
+    assert session.progress is None
 
 
 def test_a_picture_that_one_model_failed_on_is_shown_to_the_next(desk, monkeypatch):
-    inspection = desk.show()
+    session = desk.show()
     with monkeypatch.context() as patched:
         patched.setattr(Quadratic, "scores", lambda *_: 1 / 0)
-        inspection.set_picture(picture(2))
+        session.set_picture(picture(2))
         desk.settle()
     assert "failed on this picture" in desk.of("failed")[-1].message
-    inspection.open_model(OTHER)
+    session.open_model(OTHER)
     desk.settle()
-    assert inspection.prediction is not None
+    assert session.prediction is not None
 
 
 def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, monkeypatch):
@@ -687,60 +687,60 @@ def test_a_model_that_does_not_open_is_a_sentence_and_another_one_opens(desk, mo
         raise ModelError("it is not a model")
 
     monkeypatch.setattr(models, "open_model", refuse)
-    desk.inspection.open_model(MODEL)
+    desk.session.open_model(MODEL)
     desk.settle()
-    assert desk.inspection.model.phase is Phase.FAILED
+    assert desk.session.model.phase is Phase.FAILED
     assert desk.of("failed")[0].message == "keras:MobileNetV2 does not open: it is not a model."
     monkeypatch.setattr(models, "open_model", Quadratic)
-    desk.inspection.open_model(OTHER)
+    desk.session.open_model(OTHER)
     desk.settle()
-    assert desk.inspection.model.phase is Phase.READY
+    assert desk.session.model.phase is Phase.READY
 
 
 def test_the_classes_of_another_model_are_not_offered_while_it_loads(desk):
-    inspection = desk.show()
-    inspection.open_model(OTHER)
-    assert inspection.prediction is None
+    session = desk.show()
+    session.open_model(OTHER)
+    assert session.prediction is None
     assert desk.of("prediction")[-1] is None
     desk.settle()
-    assert inspection.prediction is not None
+    assert session.prediction is not None
 
 
 def test_a_model_that_cannot_take_the_picture_leaves_no_classes(desk, monkeypatch):
-    inspection = desk.show()
+    session = desk.show()
     monkeypatch.setattr(Quadratic, "scores", failing(ValueError("five channels are needed")))
-    inspection.set_picture(picture(2))
+    session.set_picture(picture(2))
     desk.settle()
-    assert inspection.prediction is None
+    assert session.prediction is None
     assert desk.of("prediction")[-1] is None
 
 
 def test_cancelling_is_told_of_the_run_that_is_cancelled_and_not_of_the_next(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
-    assert not inspection.cancelling
-    inspection.cancel()
-    assert inspection.cancelling
-    inspection.step_class(1)
-    inspection.explain()
-    assert not inspection.cancelling
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
+    assert not session.cancelling
+    session.cancel()
+    assert session.cancelling
+    session.step_class(1)
+    session.explain()
+    assert not session.cancelling
 
 
 def test_a_picture_is_told_at_once(desk):
-    told = []
-    desk.inspection.picture_changed.connect(told.append)
+    reported = []
+    desk.session.picture_changed.connect(reported.append)
     given = picture()
-    desk.inspection.set_picture(given)
-    assert told == [given]
+    desk.session.set_picture(given)
+    assert reported == [given]
 
 
 def test_a_model_file_that_is_gone_keeps_no_answers(desk, monkeypatch, tmp_path):
     file = tmp_path / "net.keras"
     file.write_bytes(b"")
-    desk.inspection.open_model(str(file))
+    desk.session.open_model(str(file))
     file.unlink()
-    desk.inspection.answer(Settings(labels=tuple("uvwxyz")))
+    desk.session.answer(Settings(labels=tuple("uvwxyz")))
     assert desk.of("failed")[-1].message.startswith("This could not be kept beside the model")
 
 
@@ -752,22 +752,22 @@ def failing(error):
 
 
 def test_a_method_that_fails_is_a_sentence_and_the_next_one_runs(desk):
-    inspection = desk.show()
-    inspection.set_method("guided_backprop", {})
-    inspection.explain()
+    session = desk.show()
+    session.set_method("guided_backprop", {})
+    session.explain()
     desk.settle()
     assert "there is no ReLU here" in desk.of("failed")[0].message
-    assert inspection.progress is None
-    inspection.set_method("gradient", {})
-    inspection.explain()
+    assert session.progress is None
+    session.set_method("gradient", {})
+    session.explain()
     desk.settle()
-    assert inspection.explanation is not None
+    assert session.explanation is not None
 
 
 def test_an_unexpected_error_is_named_with_its_traceback_behind_it(desk, monkeypatch):
-    inspection = desk.show()
+    session = desk.show()
     monkeypatch.setattr(Quadratic, "gradient", lambda *args: 1 / 0)
-    inspection.explain()
+    session.explain()
     desk.settle()
     problem = desk.of("failed")[0]
     assert problem.message == "The map could not be computed: ZeroDivisionError: division by zero."
@@ -775,45 +775,45 @@ def test_an_unexpected_error_is_named_with_its_traceback_behind_it(desk, monkeyp
 
 
 def test_an_engine_killed_in_a_run_comes_back_and_the_request_can_be_sent_again(desk):
-    inspection = desk.show()
-    inspection.select_class(1)
+    session = desk.show()
+    session.select_class(1)
     desk.settle()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.engine.run_next()
-    shown = inspection.explanation
+    displayed = session.explanation
     desk.engine.die()
     assert "Press Explain" in desk.of("failed")[0].message
-    assert inspection.explanation is shown
-    assert inspection.progress is None
+    assert session.explanation is displayed
+    assert session.progress is None
     assert Phase.LOST in [status.phase for status in desk.of("model")]
     engine_process._engine.cache_clear()  # the new process knows nothing
     desk.settle()
-    assert inspection.model.phase is Phase.READY
-    assert inspection.selected == 1
-    assert inspection.explanation is shown  # what may have killed the engine is not sent again by itself
-    inspection.explain()
+    assert session.model.phase is Phase.READY
+    assert session.selected == 1
+    assert session.explanation is displayed  # what may have killed the engine is not sent again by itself
+    session.explain()
     desk.settle()
-    assert inspection.explanation.complete
+    assert session.explanation.complete
     assert len(desk.of("failed")) == 1
 
 
 def test_known_classes_show_while_the_engine_starts_again(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    assert len(inspection.known_classes) > 1
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    assert len(session.known_classes) > 1
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.engine.die()
-    inspection.set_method("gradient", {})
-    assert inspection.model.phase is not Phase.READY
-    shown = inspection.explanation
-    inspection.step_class(1)
-    assert inspection.explanation is not shown
-    assert inspection.progress is None
+    session.set_method("gradient", {})
+    assert session.model.phase is not Phase.READY
+    displayed = session.explanation
+    session.step_class(1)
+    assert session.explanation is not displayed
+    assert session.progress is None
     desk.settle()
-    assert inspection.model.phase is Phase.READY
+    assert session.model.phase is Phase.READY
 
 
 def test_the_top_class_of_one_picture_is_not_shown_for_another(desk, monkeypatch):
@@ -821,103 +821,103 @@ def test_the_top_class_of_one_picture_is_not_shown_for_another(desk, monkeypatch
         return (model.slopes * (x.sum((1, 2, 3))[:, None] - 800)).astype(np.float32)
 
     monkeypatch.setattr(Quadratic, "scores", scores)
-    inspection = desk.show(1, 200)
-    inspection.explain()
+    session = desk.show(1, 200)
+    session.explain()
     desk.settle()
-    bright = inspection.explanation.target.index
-    inspection.select_class(0)  # the top class of the dark one is known for the bright one, too
-    inspection.select_class(None)
+    bright = session.explanation.target.index
+    session.select_class(0)  # the top class of the dark one is known for the bright one, too
+    session.select_class(None)
     desk.settle()
-    inspection.set_picture(picture(2, 10))
-    inspection.explain()
+    session.set_picture(picture(2, 10))
+    session.explain()
     desk.settle()
-    assert inspection.explanation.target.index == 0 != bright
-    inspection.live = True
-    shown = len(desk.of("explanation"))
-    inspection.set_picture(picture(1, 200))
+    assert session.explanation.target.index == 0 != bright
+    session.live = True
+    displayed = len(desk.of("explanation"))
+    session.set_picture(picture(1, 200))
     desk.settle()
-    assert {explanation.target.index for explanation in desk.of("explanation")[shown:]} == {bright}
+    assert {explanation.target.index for explanation in desk.of("explanation")[displayed:]} == {bright}
 
 
 def test_an_engine_killed_while_predicting_is_not_fed_the_same_picture_by_itself(desk):
-    inspection = desk.show()
-    inspection.set_picture(picture(2, 50))
+    session = desk.show()
+    session.set_picture(picture(2, 50))
     desk.engine.die()
     engine_process._engine.cache_clear()
     desk.settle()
-    assert inspection.prediction is None
-    assert inspection.model.phase is Phase.READY
-    inspection.explain()
+    assert session.prediction is None
+    assert session.model.phase is Phase.READY
+    session.explain()
     desk.settle()
-    assert inspection.explanation.score > 0
+    assert session.explanation.score > 0
 
 
 def test_a_model_that_kills_the_engine_on_loading_is_not_loaded_again(desk):
     desk.settle()
-    desk.inspection.open_model(MODEL)
+    desk.session.open_model(MODEL)
     desk.engine.die()
-    assert desk.inspection.model.phase is Phase.FAILED
-    assert "more memory" in desk.inspection.model.words
+    assert desk.session.model.phase is Phase.FAILED
+    assert "more memory" in desk.session.model.description
     desk.settle()
-    assert desk.inspection.model.phase is Phase.FAILED
+    assert desk.session.model.phase is Phase.FAILED
     assert len(desk.engines) == 2
-    desk.inspection.open_model(OTHER)
+    desk.session.open_model(OTHER)
     desk.settle()
-    assert desk.inspection.model.phase is Phase.READY
+    assert desk.session.model.phase is Phase.READY
 
 
 def test_an_engine_that_cannot_start_is_not_started_for_ever(desk):
     desk.engine.die()
-    assert desk.inspection.model.phase is Phase.FAILED
+    assert desk.session.model.phase is Phase.FAILED
     assert len(desk.engines) == 1
-    desk.inspection.open_model(MODEL)  # asked for: try once more
+    desk.session.open_model(MODEL)  # asked for: try once more
     desk.settle()
-    assert desk.inspection.model.phase is Phase.READY
+    assert desk.session.model.phase is Phase.READY
 
 
 def test_stop_by_force_ends_the_engine_and_loses_nothing(desk):
-    inspection = desk.show()
-    inspection.set_method("smoothgrad", SLOW)
-    inspection.explain()
+    session = desk.show()
+    session.set_method("smoothgrad", SLOW)
+    session.explain()
     desk.engine.run_next()
-    shown, first = inspection.explanation, desk.engine
-    inspection.stop_by_force()
+    displayed, first = session.explanation, desk.engine
+    session.stop_by_force()
     assert first.killed
-    assert inspection.progress is None
+    assert session.progress is None
     desk.settle()
-    assert inspection.model.phase is Phase.READY
-    assert inspection.explanation is shown
-    inspection.explain()
+    assert session.model.phase is Phase.READY
+    assert session.explanation is displayed
+    session.explain()
     desk.settle()
-    assert inspection.explanation.complete
+    assert session.explanation.complete
 
 
 def test_answers_are_kept_beside_the_model_and_used(desk, monkeypatch, tmp_path):
     file = tmp_path / "mine.keras"
     file.write_bytes(b"")
-    desk.inspection.open_model(str(file))
+    desk.session.open_model(str(file))
     desk.settle()
-    assert desk.inspection.model.info.questions == ("labels",)
-    desk.inspection.answer(Settings(labels=tuple("uvwxyz")))
+    assert desk.session.model.info.questions == ("labels",)
+    desk.session.answer(Settings(labels=tuple("uvwxyz")))
     desk.settle()
-    assert desk.inspection.model.info.labels == tuple("uvwxyz")
-    assert Settings.beside(file).labels == tuple("uvwxyz")
+    assert desk.session.model.info.labels == tuple("uvwxyz")
+    assert Settings.read_sidecar(file).labels == tuple("uvwxyz")
 
 
 def test_no_picture_any_more_empties_the_panel_but_not_the_layers(desk):
-    inspection = desk.show()
-    inspection.explain()
+    session = desk.show()
+    session.explain()
     desk.settle()
-    inspection.set_picture(None)
-    assert inspection.prepared is None
-    assert inspection.prediction is None
-    assert inspection.explanation is not None
+    session.set_picture(None)
+    assert session.prepared is None
+    assert session.prediction is None
+    assert session.explanation is not None
 
 
 def test_after_close_nothing_comes_back(desk):
-    inspection = desk.show()
-    inspection.explain()
-    inspection.close()
+    session = desk.show()
+    session.explain()
+    session.close()
     before = len(desk.emitted)
     desk.settle()
     assert len(desk.emitted) == before
@@ -931,15 +931,15 @@ def test_commands_after_close_do_nothing(monkeypatch, desk):
         threads.append(ThreadPoolExecutor(1))
         return threads[-1]
 
-    inspection = Inspection(Manual, lambda answer: answer(), thread)
-    inspection.set_picture(picture())
-    inspection.close()
-    inspection.set_picture(picture(2))
-    inspection.open_model(MODEL)
-    inspection.explain()
-    inspection.stop_by_force()
-    inspection.set_picture(None)
-    inspection.close()
+    session = Session(Manual, lambda answer: answer(), thread)
+    session.set_picture(picture())
+    session.close()
+    session.set_picture(picture(2))
+    session.open_model(MODEL)
+    session.explain()
+    session.stop_by_force()
+    session.set_picture(None)
+    session.close()
 
 
 # Outputs with space, and quantities
@@ -947,50 +947,50 @@ def test_commands_after_close_do_nothing(monkeypatch, desk):
 
 def test_a_region_is_part_of_the_question(desk, monkeypatch):
     monkeypatch.setattr(models, "open_model", lambda source, settings: Dense((4, 4, 1)))
-    inspection = desk.show()
-    inspection.set_picture(replace(picture("left"), inside=lambda points: points[:, 1] < 1.5))
-    inspection.explain()
+    session = desk.show()
+    session.set_picture(replace(picture("left"), contains=lambda points: points[:, 1] < 1.5))
+    session.explain()
     desk.settle()
-    left = inspection.explanation
-    assert inspection.prepared.words[-1] == "region of 8 pixels"
+    left = session.explanation
+    assert session.prepared.description[-1] == "region of 8 pixels"
     assert left.values[:, :2].all()
     assert not left.values[:, 2:].any()
-    assert left.prediction.top(1) == inspection.prediction.top(1)
-    inspection.set_picture(picture("whole"))
-    inspection.explain()
+    assert left.prediction.top(1) == session.prediction.top(1)
+    session.set_picture(picture("whole"))
+    session.explain()
     desk.settle()
-    assert inspection.explanation.values.all()
+    assert session.explanation.values.all()
 
 
 def test_quantities_are_explained_up_unless_asked_for_down(desk, monkeypatch):
-    model = Linear((4, 4, 1), ending="quantity")
+    model = Linear((4, 4, 1), activation="quantity")
     monkeypatch.setattr(models, "open_model", lambda source, settings: model)
-    inspection = desk.show()
+    session = desk.show()
     for score, sign in (("logit", 1), ("decrease", -1)):
-        inspection.set_score(score)
-        inspection.explain()
+        session.set_score(score)
+        session.explain()
         desk.settle()
-        np.testing.assert_allclose(inspection.explanation.values, sign * model.weights[..., 0], rtol=1e-5)
-    assert inspection.explanation.label == "tabby cat ↓"
+        np.testing.assert_allclose(session.explanation.values, sign * model.weights[..., 0], rtol=1e-5)
+    assert session.explanation.label == "tabby cat ↓"
 
 
 def test_a_region_beside_the_picture_is_told_in_a_sentence(desk, monkeypatch):
     monkeypatch.setattr(models, "open_model", lambda source, settings: Dense((4, 4, 1)))
-    inspection = desk.show()
-    inspection.set_picture(replace(picture("far"), inside=lambda points: points[:, 0] > 99))
-    inspection.explain()
+    session = desk.show()
+    session.set_picture(replace(picture("far"), contains=lambda points: points[:, 0] > 99))
+    session.explain()
     desk.settle()
     assert "the region is empty" in desk.of("failed")[0].message
-    assert inspection.progress is None
+    assert session.progress is None
 
 
 def test_what_was_said_before_still_holds(desk):
-    inspection = desk.show()
-    inspection.answer(Settings(preprocessing="tf"))
+    session = desk.show()
+    session.answer(Settings(preprocessing="tf"))
     desk.settle()
-    inspection.answer(Settings(labels=tuple("uvwxyz")))
+    session.answer(Settings(labels=tuple("uvwxyz")))
     desk.settle()
-    assert inspection._open_model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
+    assert session._open_model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
 
 
 @pytest.fixture
@@ -1000,7 +1000,7 @@ def own_file(tmp_path, monkeypatch):
     path.touch()
 
     def open_model(source, settings):
-        whole = settings.over(Settings.beside(Path(source)))
+        whole = settings.over(Settings.read_sidecar(Path(source)))
         if whole.labels and len(whole.labels) != 6:
             raise ModelError(f"{len(whole.labels)} class names are given for a model with 6 classes")
         return Quadratic(source, whole)
@@ -1018,51 +1018,51 @@ def test_an_answer_that_the_model_refuses_is_taken_back(desk, own_file, before):
     if before:
         beside.write_text(json.dumps(before))
     text = beside.read_text() if before else None
-    inspection = desk.inspection
-    inspection.open_model(str(own_file))
+    session = desk.session
+    session.open_model(str(own_file))
     desk.settle()
-    known = inspection.model.info
-    inspection.answer(Settings(labels=tuple("123456789")))
+    known = session.model.info
+    session.answer(Settings(labels=tuple("123456789")))
     desk.settle()
     assert "9 class names are given" in desk.of("failed")[0].message
-    assert inspection.model.phase is Phase.READY
-    assert inspection.model.objection == (
+    assert session.model.phase is Phase.READY
+    assert session.model.objection == (
         "net.keras does not take this: 9 class names are given for a model with 6 classes. What was said before holds."
     )
-    assert inspection.model.info == known
+    assert session.model.info == known
     assert (beside.read_text() if beside.exists() else None) == text
-    inspection.answer(Settings(labels=tuple("abcdef")))
-    assert not inspection.model.objection
+    session.answer(Settings(labels=tuple("abcdef")))
+    assert not session.model.objection
     desk.settle()
-    assert Settings.beside(own_file).labels == tuple("abcdef")
+    assert Settings.read_sidecar(own_file).labels == tuple("abcdef")
 
 
 def test_an_answer_is_not_taken_back_because_another_model_fails(desk, own_file):
-    inspection = desk.inspection
-    inspection.open_model(str(own_file))
+    session = desk.session
+    session.open_model(str(own_file))
     desk.settle()
-    inspection.answer(Settings(labels=tuple("abcdef")))
+    session.answer(Settings(labels=tuple("abcdef")))
     other = own_file.with_name("other.keras")
     other.with_name("other.saliency.json").write_text('{"labels": ["one"]}')
     other.touch()
-    inspection.open_model(str(other))
+    session.open_model(str(other))
     desk.settle()
-    assert (inspection.model.source, inspection.model.phase) == (str(other), Phase.FAILED)
-    assert Settings.beside(own_file).labels == tuple("abcdef")
+    assert (session.model.source, session.model.phase) == (str(other), Phase.FAILED)
+    assert Settings.read_sidecar(own_file).labels == tuple("abcdef")
 
 
 def test_names_go_with_the_output_that_they_were_given_for(desk, own_file):
     own_file.with_name("net.saliency.json").write_text(
         '{"labels": ["u", "v", "w", "x", "y", "z"], "fit": "pad"}'
     )
-    desk.inspection.open_model(str(own_file))
+    desk.session.open_model(str(own_file))
     desk.settle()
-    desk.inspection.answer(Settings(output="age"))
+    desk.session.answer(Settings(output="age"))
     desk.settle()
     own = {
         "first": {"labels": tuple("uvwxyz")}
     }  # nobody had said which output, so it is the one that was shown
-    assert Settings.beside(own_file).given() == {"output": "age", "fit": "pad", "outputs": own}
+    assert Settings.read_sidecar(own_file).given() == {"output": "age", "fit": "pad", "outputs": own}
 
 
 # Programs
@@ -1079,18 +1079,18 @@ def test_a_program_is_asked_about_and_runs_after_the_yes(desk, monkeypatch):
     monkeypatch.setattr(models, "open_model", open_model)
     monkeypatch.setattr(model_loader, "trust", lambda source, *, custom: said.append((source, custom)))
     monkeypatch.setattr(engine_process, "_version", lambda source, settings: (source, ""))
-    inspection = desk.inspection
-    inspection.set_picture(picture())
-    inspection.open_model("python:mine:net", Settings(custom="mine"))
-    inspection.explain()
+    session = desk.session
+    session.set_picture(picture())
+    session.open_model("python:mine:net", Settings(custom="mine"))
+    session.explain()
     desk.settle()
-    assert (inspection.model.phase, inspection.model.program) == (Phase.FAILED, "/home/me/mine.py")
+    assert (session.model.phase, session.model.program) == (Phase.FAILED, "/home/me/mine.py")
     assert not desk.of("failed")  # it is a question, and no fault
-    inspection.trust()
+    session.trust()
     desk.settle()
     assert said == [("python:mine:net", "mine")]
-    assert inspection.model.phase is Phase.READY
-    assert inspection.explanation is not None  # what was asked for before the question
+    assert session.model.phase is Phase.READY
+    assert session.explanation is not None  # what was asked for before the question
 
 
 def test_a_yes_that_cannot_be_kept_is_told(desk, monkeypatch):
@@ -1098,8 +1098,8 @@ def test_a_yes_that_cannot_be_kept_is_told(desk, monkeypatch):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(model_loader, "trust", trust)
-    desk.inspection.open_model(MODEL)
-    desk.inspection.trust()
+    desk.session.open_model(MODEL)
+    desk.session.trust()
     assert "the disk is full" in desk.of("failed")[0].message
 
 
@@ -1126,23 +1126,23 @@ class Later:
 def stuck(desk):
     """Return a desk whose engine is loading a model, and does not end."""
     desk.settle()
-    desk.inspection.set_picture(picture())
-    desk.inspection.open_model(MODEL)
-    assert desk.inspection.model.phase is Phase.LOADING
+    desk.session.set_picture(picture())
+    desk.session.open_model(MODEL)
+    assert desk.session.model.phase is Phase.LOADING
     return desk
 
 
 def test_another_model_ends_an_engine_that_is_stuck_in_the_one_before(stuck):
-    inspection, first = stuck.inspection, stuck.engine
-    inspection.open_model(OTHER)
-    inspection.explain()
+    session, first = stuck.session, stuck.engine
+    session.open_model(OTHER)
+    session.explain()
     assert not first.killed  # a short while, it may still end
     stuck.later.pass_by()
     assert first.killed
-    assert any("does not end" in status.words for status in stuck.of("model"))
+    assert any("does not end" in status.description for status in stuck.of("model"))
     stuck.settle()
-    assert (inspection.model.phase, inspection.model.source) == (Phase.READY, OTHER)
-    assert inspection.explanation is not None  # it was not what hung
+    assert (session.model.phase, session.model.source) == (Phase.READY, OTHER)
+    assert session.explanation is not None  # it was not what hung
     assert len(stuck.engines) == 2
     stuck.later.pass_by()
     assert len(stuck.engines) == 2
@@ -1150,30 +1150,30 @@ def test_another_model_ends_an_engine_that_is_stuck_in_the_one_before(stuck):
 
 def test_a_model_that_loads_in_time_keeps_the_engine(stuck):
     first = stuck.engine
-    stuck.inspection.open_model(OTHER)
+    stuck.session.open_model(OTHER)
     first.run_next()  # the first model is there, though nobody wants it any more
     stuck.later.pass_by()
     assert not first.killed
     stuck.settle()
-    assert (stuck.inspection.model.phase, stuck.inspection.model.source) == (Phase.READY, OTHER)
+    assert (stuck.session.model.phase, stuck.session.model.source) == (Phase.READY, OTHER)
 
 
 def test_the_second_of_three_models_may_be_what_hangs(stuck):
     first = stuck.engine
-    stuck.inspection.open_model("keras:ResNet50")
-    stuck.inspection.open_model(OTHER)
+    stuck.session.open_model("keras:ResNet50")
+    stuck.session.open_model(OTHER)
     first.run_next()
     stuck.later.pass_by()
     assert not first.killed
     stuck.later.pass_by()
     assert first.killed
     stuck.settle()
-    assert (stuck.inspection.model.phase, stuck.inspection.model.source) == (Phase.READY, OTHER)
+    assert (stuck.session.model.phase, stuck.session.model.source) == (Phase.READY, OTHER)
 
 
 def test_patience_with_a_model_begins_when_the_engine_is_there(desk):
-    desk.inspection.open_model(MODEL)
-    desk.inspection.open_model(OTHER)
+    desk.session.open_model(MODEL)
+    desk.session.open_model(OTHER)
     desk.later.pass_by()
     assert not desk.engine.killed
     desk.engine.run_next()  # the engine is there
@@ -1183,51 +1183,51 @@ def test_patience_with_a_model_begins_when_the_engine_is_there(desk):
     desk.later.pass_by()
     desk.settle()
     assert len(desk.engines) == 1
-    assert (desk.inspection.model.phase, desk.inspection.model.source) == (Phase.READY, OTHER)
+    assert (desk.session.model.phase, desk.session.model.source) == (Phase.READY, OTHER)
 
 
 def test_a_model_that_hangs_is_stopped_by_force_and_not_loaded_again_by_itself(stuck):
-    inspection, first = stuck.inspection, stuck.engine
-    inspection.explain()
-    inspection.stop_by_force()
+    session, first = stuck.session, stuck.engine
+    session.explain()
+    session.stop_by_force()
     assert first.killed
-    assert inspection.progress is None
+    assert session.progress is None
     assert not stuck.of("failed")  # it is what was asked for
     for _ in range(2):
-        assert inspection.model.phase is Phase.FAILED
-        assert "loading keras:MobileNetV2 was stopped" in inspection.model.words
+        assert session.model.phase is Phase.FAILED
+        assert "loading keras:MobileNetV2 was stopped" in session.model.description
         stuck.settle()
-    inspection.open_model(OTHER)
+    session.open_model(OTHER)
     stuck.settle()
-    assert inspection.model.phase is Phase.READY
-    assert inspection.explanation is None
-    inspection.open_model(MODEL)
-    inspection.stop_by_force()
-    inspection.explain()  # tries it again
+    assert session.model.phase is Phase.READY
+    assert session.explanation is None
+    session.open_model(MODEL)
+    session.stop_by_force()
+    session.explain()  # tries it again
     stuck.settle()
-    assert inspection.model.source == MODEL
-    assert inspection.explanation is not None
+    assert session.model.source == MODEL
+    assert session.explanation is not None
 
 
 @pytest.mark.parametrize("other", [False, True])
 def test_a_model_that_does_not_end_leaves_no_engine_that_goes_on_with_it(stuck, monkeypatch, other):
     def endless(source, settings):
         monkeypatch.setattr(models, "open_model", Quadratic)
-        raise EndlessError("it has a loop")
+        raise ModelTimeoutError("it has a loop")
 
     monkeypatch.setattr(models, "open_model", endless)
-    inspection, first = stuck.inspection, stuck.engine
+    session, first = stuck.session, stuck.engine
     if other:
-        inspection.open_model(OTHER)
+        session.open_model(OTHER)
     first.run_next()
     assert first.killed
     stuck.settle()
     assert len(stuck.engines) == 2
     if other:
-        assert (inspection.model.phase, inspection.model.source) == (Phase.READY, OTHER)
+        assert (session.model.phase, session.model.source) == (Phase.READY, OTHER)
         return
-    assert inspection.model.phase is Phase.FAILED
+    assert session.model.phase is Phase.FAILED
     assert [p.message for p in stuck.of("failed")] == ["keras:MobileNetV2 does not open: it has a loop."]
-    inspection.explain()  # tries it again
+    session.explain()  # tries it again
     stuck.settle()
-    assert inspection.model.phase is Phase.READY
+    assert session.model.phase is Phase.READY

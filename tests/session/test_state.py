@@ -8,7 +8,7 @@ import pytest
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Target
-from napari_saliency.session.state import Memory, Problem, Request, short_name
+from napari_saliency.session.state import ExplanationCache, Problem, Request, short_name
 
 
 def request(index=0, **changes):
@@ -21,7 +21,7 @@ def a_map(values=100, stderr=None):
 
 
 def test_a_map_is_known_by_everything_that_it_answers():
-    memory = Memory()
+    memory = ExplanationCache()
     known = a_map()
     memory.put(request(), known)
     assert memory.get(request()) is known
@@ -36,7 +36,7 @@ def test_a_map_is_known_by_everything_that_it_answers():
 
 
 def test_the_least_recently_used_is_forgotten_first():
-    memory = Memory(most=3 * 400)
+    memory = ExplanationCache(most=3 * 400)
     for index in range(3):
         memory.put(request(index), a_map())
     memory.get(request(0))
@@ -45,7 +45,7 @@ def test_the_least_recently_used_is_forgotten_first():
 
 
 def test_standard_errors_count_and_the_same_map_counts_once():
-    memory = Memory(most=2 * 800)
+    memory = ExplanationCache(most=2 * 800)
     for _ in range(5):
         memory.put(request(0), a_map(stderr=np.zeros(100, np.float32)))
     memory.put(request(1), a_map(stderr=np.zeros(100, np.float32)))
@@ -55,7 +55,7 @@ def test_standard_errors_count_and_the_same_map_counts_once():
 
 
 def test_a_map_larger_than_the_memory_is_kept_until_the_next():
-    memory = Memory(most=10)
+    memory = ExplanationCache(most=10)
     memory.put(request(0), a_map())
     assert request(0) in memory
     memory.put(request(1), a_map())
@@ -63,7 +63,7 @@ def test_a_map_larger_than_the_memory_is_kept_until_the_next():
 
 
 def test_alike_are_the_other_classes_of_the_same_question():
-    memory = Memory()
+    memory = ExplanationCache()
     maps = [a_map() for _ in range(3)]
     memory.put(request(0), maps[0])
     memory.put(request(1), maps[1])

@@ -20,11 +20,11 @@ from napari_saliency.images.prepare import prepare
 from napari_saliency.maps.reduction import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import Problem, Request
-from napari_saliency.viewer.controller import NO_PICTURE, Viewing
+from napari_saliency.viewer.controller import NO_PICTURE, LayerController
 from napari_saliency.viewer.map_layers import geometry, pinned
 from napari_saliency.viewer.notifications import notify
 from napari_saliency.viewer.source_layer import OURS, Plane, owner, picture, read_otherwise, visible_plane
-from tests.fakes import FakeInspection, explanation, prediction
+from tests.fakes import FakeSession, explanation, prediction
 
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
@@ -32,10 +32,8 @@ PHOTO = RNG.integers(0, 255, (60, 80, 3), np.uint8)
 
 
 @pytest.fixture
-def inspection():
-    return FakeInspection(
-        prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32)
-    )
+def session():
+    return FakeSession(prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32))
 
 
 def at_once(call):
@@ -43,16 +41,16 @@ def at_once(call):
 
 
 @pytest.fixture
-def viewing(viewer, inspection):
-    made = Viewing(viewer, inspection, [].append, at_once)
+def controller(viewer, session):
+    made = LayerController(viewer, session, [].append, at_once)
     yield made
     made.close()
 
 
-def settle(viewing):
+def settle(controller):
     """Wait for the thread that looks at files, and for its answers."""
-    viewing._files._reader.submit(lambda: None).result(10)
-    posted = viewing._post.__self__
+    controller._files._reader.submit(lambda: None).result(10)
+    posted = controller._post.__self__
     while posted:
         posted.pop(0)()
 
@@ -68,66 +66,66 @@ def world(layer, *position):
 # Which picture is looked at
 
 
-def test_follows_the_newest_image_and_the_users_choice(viewer, inspection, viewing):
-    assert viewing.reading == NO_PICTURE
-    assert inspection.picture is None
+def test_follows_the_newest_image_and_the_users_choice(viewer, session, controller):
+    assert controller.reading == NO_PICTURE
+    assert session.picture is None
     first = viewer.add_image(PHOTO, name="first")
-    assert viewing.source is first
+    assert controller.source is first
     second = viewer.add_image(PHOTO, name="second")
-    assert inspection.picture.name == "second"
-    viewing.choose(first)
-    assert inspection.picture.name == "first"
+    assert session.picture.name == "second"
+    controller.choose(first)
+    assert session.picture.name == "first"
     viewer.layers.remove(first)
-    assert viewing.source is second
+    assert controller.source is second
     viewer.layers.remove(second)
-    assert viewing.source is None
-    assert inspection.picture is None
+    assert controller.source is None
+    assert session.picture is None
 
 
-def test_layers_that_are_no_pictures_are_passed_over(viewer, inspection, viewing):
+def test_layers_that_are_no_pictures_are_passed_over(viewer, session, controller):
     viewer.add_image(PHOTO, name="photo")
     viewer.add_labels(np.zeros((60, 80), int))
     viewer.add_points([[1, 2]])
-    inspection.explain()
+    session.explain()
     assert len(maps(viewer)) == 1
-    assert [layer.name for layer in viewing.pictures] == ["photo"]
-    assert viewing.source.name == "photo"
+    assert [layer.name for layer in controller.pictures] == ["photo"]
+    assert controller.source.name == "photo"
 
 
-def test_opened_over_existing_layers_it_takes_the_active_one(viewer, inspection):
+def test_opened_over_existing_layers_it_takes_the_active_one(viewer, session):
     chosen = viewer.add_image(PHOTO)
     viewer.add_image(PHOTO)
     viewer.layers.selection.active = chosen
-    viewing = Viewing(viewer, inspection, [].append, at_once)
-    assert viewing.source is chosen
-    viewing.close()
+    controller = LayerController(viewer, session, [].append, at_once)
+    assert controller.source is chosen
+    controller.close()
 
 
-def test_reads_what_the_viewer_shows(viewer, inspection, viewing):
+def test_reads_what_the_viewer_shows(viewer, session, controller):
     stack = RNG.random((3, 5, 40, 50)).astype(np.float32)
     viewer.add_image(stack)
     viewer.dims.set_current_step((0, 1), (2, 4))
-    pixels, values = inspection.picture.read()
+    pixels, values = session.picture.read()
     assert np.array_equal(pixels, stack[2, 4])
     assert values == (0, 1)
     viewer.dims.order = (2, 1, 3, 0)  # columns are the first axis now, rows the last
     viewer.dims.set_current_step(2, 20)
-    pixels, _ = inspection.picture.read()
+    pixels, _ = session.picture.read()
     assert np.array_equal(pixels, stack[:, 4, 20].T)
 
 
-def test_colour_stacks_and_two_dimensional_layers_among_stacks(viewer, inspection, viewing):
+def test_colour_stacks_and_two_dimensional_layers_among_stacks(viewer, session, controller):
     stack = RNG.integers(0, 255, (4, 40, 50, 3), np.uint8)
     viewer.add_image(stack)
     viewer.dims.set_current_step(0, 3)
-    assert np.array_equal(inspection.picture.read()[0], stack[3])
+    assert np.array_equal(session.picture.read()[0], stack[3])
     viewer.add_image(PHOTO)
-    pixels, values = inspection.picture.read()
+    pixels, values = session.picture.read()
     assert np.array_equal(pixels, PHOTO)
     assert values is None
 
 
-def test_lazy_data_are_read_only_when_asked(viewer, inspection, viewing):
+def test_lazy_data_are_read_only_when_asked(viewer, session, controller):
     chunks = []
 
     def chunk(block, block_info=None):
@@ -144,64 +142,65 @@ def test_lazy_data_are_read_only_when_asked(viewer, inspection, viewing):
     assert len(chunks) == 1
 
 
-def test_multiscale_is_read_from_the_coarsest_level_that_is_fine_enough(viewer, inspection, viewing):
+def test_multiscale_is_read_from_the_coarsest_level_that_is_fine_enough(viewer, session, controller):
     levels = [np.zeros((size, size), np.uint8) for size in (4096, 2048, 1024, 512)]
     layer = viewer.add_image(levels, multiscale=True)
     plane = visible_plane(layer, viewer.dims)
     assert plane.level == 2
-    assert inspection.picture.read()[0].shape == (1024, 1024)
+    assert session.picture.read()[0].shape == (1024, 1024)
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "words"), [((0, 40), "uint8", "is empty"), ((40, 40), "complex128", "type complex128")]
+    ("shape", "dtype", "description"),
+    [((0, 40), "uint8", "is empty"), ((40, 40), "complex128", "type complex128")],
 )
-def test_what_cannot_be_explained_gets_a_sentence(viewer, shape, dtype, words):
+def test_what_cannot_be_explained_gets_a_sentence(viewer, shape, dtype, description):
     # napari itself stumbles over layers of these, but they can be there.
     layer = SimpleNamespace(name="odd", level_shapes=[shape], dtype=dtype, ndim=2)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=description):
         visible_plane(layer, viewer.dims)
 
 
-def test_what_cannot_be_explained_is_said_and_nothing_is_sent(viewer, inspection, viewing, monkeypatch):
+def test_what_cannot_be_explained_is_said_and_nothing_is_sent(viewer, session, controller, monkeypatch):
     def refuse(layer, dims, space):
         raise ValueError(f"“{layer.name}” is empty.")
 
     monkeypatch.setattr("napari_saliency.viewer.controller.visible_plane", refuse)
     viewer.add_image(PHOTO, name="photo")
-    assert viewing.reading.words == "“photo” is empty."
-    assert inspection.picture is None
+    assert controller.reading.description == "“photo” is empty."
+    assert session.picture is None
 
 
-def test_a_slider_outside_of_the_picture_gets_a_sentence(viewer, inspection, viewing):
+def test_a_slider_outside_of_the_picture_gets_a_sentence(viewer, session, controller):
     viewer.add_image(np.zeros((9, 40, 40), np.uint8))
     viewer.add_image(np.zeros((3, 40, 40), np.uint8), name="short")
     viewer.dims.set_current_step(0, 8)
-    assert "nothing at this position" in viewing.reading.words
+    assert "nothing at this position" in controller.reading.description
     viewer.dims.set_current_step(0, 1)
-    assert inspection.picture is not None
-    assert viewing.reading.words == ""
+    assert session.picture is not None
+    assert controller.reading.description == ""
 
 
-def test_in_three_dimensions_the_sliders_plane_is_explained_and_said(viewer, inspection, viewing):
+def test_in_three_dimensions_the_sliders_plane_is_explained_and_said(viewer, session, controller):
     viewer.add_image(RNG.random((5, 40, 40)))
     viewer.dims.set_current_step(0, 2)
     viewer.dims.ndisplay = 3
-    assert "3-D" in viewing.reading.words
-    assert owner(inspection.picture.key)[1] == Plane((1, 2), ((0, 2),))
+    assert "3-D" in controller.reading.description
+    assert owner(session.picture.key)[1] == Plane((1, 2), ((0, 2),))
 
 
 # Equal keys mean equal pixels
 
 
-def keys_after(viewer, inspection, *changes):
-    found = [inspection.picture.key]
+def keys_after(viewer, session, *changes):
+    result = [session.picture.key]
     for change in changes:
         change()
-        found.append(inspection.picture.key)
-    return found
+        result.append(session.picture.key)
+    return result
 
 
-def test_the_key_changes_with_the_pixels_and_with_nothing_else(viewer, inspection, viewing):
+def test_the_key_changes_with_the_pixels_and_with_nothing_else(viewer, session, controller):
     layer = viewer.add_image(RNG.random((5, 40, 40)).astype(np.float32) - 0.5)
     viewer.dims.set_current_step(0, 0)
 
@@ -211,7 +210,7 @@ def test_the_key_changes_with_the_pixels_and_with_nothing_else(viewer, inspectio
 
     before, same, moved, back, painted, brighter, replaced = keys_after(
         viewer,
-        inspection,
+        session,
         lambda: setattr(layer, "visible", False) or setattr(layer, "visible", True),
         lambda: viewer.dims.set_current_step(0, 1),
         lambda: viewer.dims.set_current_step(0, 0),
@@ -223,11 +222,11 @@ def test_the_key_changes_with_the_pixels_and_with_nothing_else(viewer, inspectio
     assert len({before, moved, painted, brighter, replaced}) == 5
 
 
-def test_contrast_of_bytes_does_not_matter(viewer, inspection, viewing):
+def test_contrast_of_bytes_does_not_matter(viewer, session, controller):
     layer = viewer.add_image(PHOTO[..., 0])
-    before = inspection.picture.key
+    before = session.picture.key
     layer.contrast_limits = (10, 50)
-    assert inspection.picture.key == before
+    assert session.picture.key == before
 
 
 # Where maps lie
@@ -242,7 +241,7 @@ TRANSFORMS = [
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
-def test_a_planted_dot_is_found_where_it_was_planted(viewer, viewing, fit, transform):
+def test_a_planted_dot_is_found_where_it_was_planted(viewer, controller, fit, transform):
     y, x = 37, 61
     dotted = np.zeros((90, 120), np.uint8)
     dotted[y, x] = 255
@@ -250,10 +249,10 @@ def test_a_planted_dot_is_found_where_it_was_planted(viewer, viewing, fit, trans
     prepared = prepare(dotted, InputSpec((30, 30), 1, fit=fit))
     made = explanation(values=prepared.x[..., 0], placement=prepared.placement)
     plane = visible_plane(source, viewer.dims)
-    viewing._maps.show(source, plane, made, request(source, plane))
+    controller._maps.show(source, plane, made, request(source, plane))
     (layer,) = maps(viewer)
-    found = np.unravel_index(np.argmax(layer.data), layer.data.shape)
-    back = np.array(source.world_to_data(world(layer, *found)))
+    result = np.unravel_index(np.argmax(layer.data), layer.data.shape)
+    back = np.array(source.world_to_data(world(layer, *result)))
     assert np.all(np.abs(back - (y, x)) <= np.array(prepared.placement.scale) / 2 + 1e-6)
 
 
@@ -262,7 +261,7 @@ def request(source, plane, index=0):
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (2, 1), (0, 2), (2, 0), (0, 1)])
-def test_maps_are_pinned_to_their_plane_whichever_axes_are_shown(viewer, viewing, axes):
+def test_maps_are_pinned_to_their_plane_whichever_axes_are_shown(viewer, controller, axes):
     data = RNG.random((6, 7, 8)).astype(np.float32)
     source = viewer.add_image(data, scale=(3, 2, 1), translate=(10, 20, 30))
     (other,) = {0, 1, 2} - set(axes)
@@ -271,7 +270,7 @@ def test_maps_are_pinned_to_their_plane_whichever_axes_are_shown(viewer, viewing
     plane = visible_plane(source, viewer.dims)
     assert plane == Plane(axes, ((other, 4),))
     values = RNG.random((data.shape[axes[0]], data.shape[axes[1]])).astype(np.float32)
-    viewing._maps.show(source, plane, explanation(values=values), request(source, plane))
+    controller._maps.show(source, plane, explanation(values=values), request(source, plane))
     (layer,) = maps(viewer)
     assert layer.data.shape[other] == 1
     spot = [0, 0, 0]
@@ -282,7 +281,7 @@ def test_maps_are_pinned_to_their_plane_whichever_axes_are_shown(viewer, viewing
     assert np.allclose(world(layer, *spot), world(source, *spot_in_source))
 
 
-def test_maps_of_a_coarse_level_lie_on_the_finest(viewer, viewing):
+def test_maps_of_a_coarse_level_lie_on_the_finest(viewer, controller):
     levels = [np.zeros((size, size), np.uint8) for size in (4096, 2048, 1024)]
     source = viewer.add_image(levels, multiscale=True, scale=(0.5, 0.5))
     plane = visible_plane(source, viewer.dims)
@@ -299,37 +298,37 @@ def test_hidden_colours_do_not_make_the_map_a_stack():
 # What is updated and what is the user's
 
 
-def test_one_layer_right_above_its_picture_updated_in_place(viewer, inspection, viewing):
+def test_one_layer_right_above_its_picture_updated_in_place(viewer, session, controller):
     viewer.add_image(PHOTO, name="one")
     viewer.add_image(PHOTO, name="two")
-    viewing.choose(viewer.layers["one"])
-    inspection.explain()
-    assert [layer.name for layer in viewer.layers] == ["one", inspection.explanation.name, "two"]
+    controller.choose(viewer.layers["one"])
+    session.explain()
+    assert [layer.name for layer in viewer.layers] == ["one", session.explanation.name, "two"]
     layer, before = viewer.layers[1], viewer.layers[1].data.copy()
-    inspection.select_class(1 if inspection.explanation.target.index != 1 else 2)
+    session.select_class(1 if session.explanation.target.index != 1 else 2)
     assert viewer.layers[1] is layer
     assert not np.array_equal(layer.data, before)
-    assert layer.name == inspection.explanation.name
-    assert layer.metadata[OURS] is inspection.explanation
-    assert layer.metadata["saliency_request"] == inspection.request
+    assert layer.name == session.explanation.name
+    assert layer.metadata[OURS] is session.explanation
+    assert layer.metadata["saliency_request"] == session.request
 
 
-def test_listeners_hear_of_new_data(viewer, inspection, viewing):
+def test_listeners_hear_of_new_data(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.explain()
+    session.explain()
     heard = []
     maps(viewer)[0].events.data.connect(lambda event: heard.append(event.value.max()))
-    inspection.select_class(2)
+    session.select_class(2)
     assert heard == [3]
 
 
-def test_each_picture_has_a_map_of_its_own(viewer, inspection, viewing):
+def test_each_picture_has_a_map_of_its_own(viewer, session, controller):
     for name in ("one", "two"):
         viewer.add_image(PHOTO, name=name)
-        inspection.explain()
+        session.explain()
     assert len(maps(viewer)) == 2
-    viewing.choose(viewer.layers["one"])
-    inspection.explain()
+    controller.choose(viewer.layers["one"])
+    session.explain()
     assert len(maps(viewer)) == 2
 
 
@@ -346,103 +345,103 @@ USERS = {
 
 
 def value(layer, name):
-    found = getattr(layer, name)
-    return getattr(found, "name", found)
+    result = getattr(layer, name)
+    return getattr(result, "name", result)
 
 
-def test_what_the_user_sets_survives_other_classes_and_methods(viewer, inspection, viewing):
+def test_what_the_user_sets_survives_other_classes_and_methods(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.explain()
+    session.explain()
     (layer,) = maps(viewer)
     for name, chosen in USERS.items():
         setattr(layer, name, chosen)
     for index in (2, 1, 0):
-        inspection.select_class(index)
-    inspection.set_method("grad_cam", {})
-    inspection.explain()
+        session.select_class(index)
+    session.set_method("grad_cam", {})
+    session.explain()
     assert maps(viewer) == [layer]
     assert {name: value(layer, name) for name in USERS} == USERS
 
 
-def test_contrast_follows_each_map_until_it_is_set_by_hand(viewer, inspection, viewing):
-    told = []
-    viewing.contrast_changed.connect(told.append)
+def test_contrast_follows_each_map_until_it_is_set_by_hand(viewer, session, controller):
+    reported = []
+    controller.contrast_changed.connect(reported.append)
     viewer.add_image(PHOTO)
-    inspection.select_class(0)
+    session.select_class(0)
     (layer,) = maps(viewer)
     assert layer.contrast_limits == [0, 1]
-    inspection.select_class(2)
+    session.select_class(2)
     assert layer.contrast_limits == [0, 3]
     layer.contrast_limits = (0.5, 2)
-    inspection.select_class(1)
+    session.select_class(1)
     assert layer.contrast_limits == [0.5, 2]
-    assert told[-1] is True
-    viewing.auto_contrast()
+    assert reported[-1] is True
+    controller.auto_contrast()
     assert layer.contrast_limits == [0, 2]
-    assert told[-1] is False
+    assert reported[-1] is False
 
 
-def test_contrast_by_hand_ends_with_a_change_of_display(viewer, inspection, viewing):
+def test_contrast_by_hand_ends_with_a_change_of_display(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.select_class(1)
+    session.select_class(1)
     (layer,) = maps(viewer)
     layer.contrast_limits = (0.5, 1)
     layer.colormap = "viridis"
-    viewing.display = Display(reduction="sum")
+    controller.display = Display(reduction="sum")
     assert layer.contrast_limits == [0, 6]
     assert layer.colormap.name == "viridis"  # which a reduction has nothing to do with
-    viewing.display = Display(sign="signed")
+    controller.display = Display(sign="signed")
     assert layer.contrast_limits == [-2, 2]
     assert "diverging" in layer.colormap.name
 
 
-def test_shared_contrast_is_that_of_all_known_maps(viewer, inspection, viewing):
+def test_shared_contrast_is_that_of_all_known_maps(viewer, session, controller):
     viewer.add_image(PHOTO)
     for index in (2, 0):
-        inspection.select_class(index)
-    viewing.display = Display(contrast="shared")
+        session.select_class(index)
+    controller.display = Display(contrast="shared")
     (layer,) = maps(viewer)
     assert layer.contrast_limits == [0, 3]
-    inspection.select_class(2)
+    session.select_class(2)
     assert layer.contrast_limits == [0, 3]
 
 
-def test_continuous_auto_contrast_of_napari_is_left_alone(viewer, inspection, viewing):
+def test_continuous_auto_contrast_of_napari_is_left_alone(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection._values = lambda index, title: np.linspace(1, 2 + index, 16, dtype=np.float32).reshape(4, 4)
-    inspection.select_class(0)
+    session._values = lambda index, title: np.linspace(1, 2 + index, 16, dtype=np.float32).reshape(4, 4)
+    session.select_class(0)
     (layer,) = maps(viewer)
     layer.auto_contrast = True
-    inspection.select_class(2)
+    session.select_class(2)
     assert layer.contrast_limits == [1, 4]
 
 
-def test_the_contrast_sliders_have_room_for_the_map(viewer, inspection, viewing):
+def test_the_contrast_sliders_have_room_for_the_map(viewer, session, controller):
     viewer.add_image(PHOTO)
     for index, scale in ((0, 1), (1, 1e4), (2, 1e-4)):
-        inspection._values = lambda index, title, scale=scale: np.full((4, 4), scale, np.float32)
-        inspection.select_class(index)
+        session._values = lambda index, title, scale=scale: np.full((4, 4), scale, np.float32)
+        session.select_class(index)
         low, high = maps(viewer)[0].contrast_limits_range
         assert low <= 0
         assert scale <= high * (1 + 1e-6) <= 4.1 * scale
 
 
-def test_maps_of_zeros_and_of_nan_do_no_harm(viewer, inspection, viewing):
+def test_maps_of_zeros_and_of_nan_do_no_harm(viewer, session, controller):
     viewer.add_image(PHOTO)
     for index, filling in enumerate((0, np.nan, np.inf)):
-        inspection._values = lambda index, title, filling=filling: np.full((4, 4), filling, np.float32)
-        inspection.select_class(index)
+        session._values = lambda index, title, filling=filling: np.full((4, 4), filling, np.float32)
+        session.select_class(index)
         assert maps(viewer)[0].contrast_limits == [0, 1]
 
 
-def test_keep_freezes_a_map_and_the_next_one_looks_the_same(viewer, inspection, viewing):
+def test_keep_freezes_a_map_and_the_next_one_looks_the_same(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.select_class(0)
+    session.select_class(0)
     (kept,) = maps(viewer)
     kept.opacity, kept.colormap = 0.4, "viridis"
     frozen = kept.data.copy()
-    viewing.keep()
-    inspection.select_class(2)
+    controller.keep()
+    session.select_class(2)
     new = next(layer for layer in maps(viewer) if layer is not kept)
     assert np.array_equal(kept.data, frozen)
     assert kept.metadata[OURS].target.index == 0
@@ -450,78 +449,78 @@ def test_keep_freezes_a_map_and_the_next_one_looks_the_same(viewer, inspection, 
     assert new.visible
     assert (new.opacity, new.colormap.name) == (0.4, "viridis")
     kept.visible = True
-    inspection.select_class(1)
+    session.select_class(1)
     assert kept.visible  # it is hidden once, not again and again
 
 
-def test_a_map_that_was_deleted_comes_back_with_its_look(viewer, inspection, viewing):
+def test_a_map_that_was_deleted_comes_back_with_its_look(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.select_class(0)
+    session.select_class(0)
     maps(viewer)[0].gamma = 0.5
     viewer.layers.remove(maps(viewer)[0])
-    inspection.select_class(1)
+    session.select_class(1)
     assert [layer.gamma for layer in maps(viewer)] == [0.5]
 
 
 def test_a_map_that_is_deleted_while_it_is_computed_stays_away_until_the_next_one(
-    viewer, inspection, viewing
+    viewer, session, controller
 ):
     """Whoever deletes it does not want it: no step of the run that is left brings it back, nor another display."""
     viewer.add_image(PHOTO)
-    inspection.patient = True
-    inspection.explain()
-    inspection.finish(done=2, total=9)
+    session.patient = True
+    session.explain()
+    session.finish(done=2, total=9)
     viewer.layers.remove(maps(viewer)[0])
-    assert inspection.commands[-1] == ("dismiss",)
-    viewing.display = Display(reduction="norm")
+    assert session.commands[-1] == ("dismiss",)
+    controller.display = Display(reduction="norm")
     assert not maps(viewer)
-    inspection.explain()
-    inspection.finish()
+    session.explain()
+    session.finish()
     assert len(maps(viewer)) == 1
 
 
-def test_another_layer_that_is_deleted_dismisses_nothing(viewer, inspection, viewing):
+def test_another_layer_that_is_deleted_dismisses_nothing(viewer, session, controller):
     viewer.add_image(PHOTO)
     other = viewer.add_labels(np.zeros((3, 3), int))
-    inspection.explain()
+    session.explain()
     (kept,) = maps(viewer)
-    viewing.keep()
-    inspection.select_class(2)
+    controller.keep()
+    session.select_class(2)
     for layer in (kept, other):
         viewer.layers.remove(layer)
-    assert not inspection.of("dismiss")
-    viewing.display = Display(reduction="norm")
+    assert not session.of("dismiss")
+    controller.display = Display(reduction="norm")
     assert len(maps(viewer)) == 1
 
 
-def test_a_map_whose_picture_is_gone_is_dropped(viewer, inspection, viewing):
+def test_a_map_whose_picture_is_gone_is_dropped(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.patient = True
-    inspection.explain()
-    gone = inspection.picture, inspection.prepared, inspection.prediction
+    session.patient = True
+    session.explain()
+    gone = session.picture, session.prepared, session.prediction
     viewer.layers.clear()
-    inspection.picture, inspection.prepared, inspection.prediction = gone
-    inspection.finish()
+    session.picture, session.prepared, session.prediction = gone
+    session.finish()
     assert not viewer.layers
 
 
-def test_a_moved_picture_takes_its_map_along(viewer, inspection, viewing):
+def test_a_moved_picture_takes_its_map_along(viewer, session, controller):
     source = viewer.add_image(PHOTO)
-    inspection.explain()
+    session.explain()
     (layer,) = maps(viewer)
     before = world(layer, 0, 0)
     source.translate = (50, 60)
     assert np.allclose(world(layer, 0, 0), before + np.array([50, 60]))
 
 
-def test_live_maps_follow_the_slider_and_others_stay(viewer, inspection, viewing):
+def test_live_maps_follow_the_slider_and_others_stay(viewer, session, controller):
     viewer.add_image(RNG.random((5, 40, 40)).astype(np.float32))
     viewer.dims.set_current_step(0, 0)
-    inspection.explain()
+    session.explain()
     (layer,) = maps(viewer)
     viewer.dims.set_current_step(0, 3)
     assert world(layer, 0, 0, 0)[0] == 0
-    inspection.live = True
+    session.live = True
     viewer.dims.set_current_step(0, 4)
     assert world(layer, 0, 0, 0)[0] == 4
     assert maps(viewer) == [layer]
@@ -531,29 +530,29 @@ def test_live_maps_follow_the_slider_and_others_stay(viewer, inspection, viewing
 # Pictures that napari reads otherwise
 
 
-def test_small_colour_pictures_are_taken_in_colour_and_can_be_shown_so(viewer, inspection, viewing):
+def test_small_colour_pictures_are_taken_in_colour_and_can_be_shown_so(viewer, session, controller):
     small = RNG.integers(0, 255, (28, 28, 3), np.uint8)
     wrong = viewer.add_image(small, name="small")
     assert wrong.ndim == 3  # 28 planes
-    settle(viewing)
-    assert np.array_equal(inspection.picture.read()[0], small)
-    assert "28 planes" in viewing.reading.words
-    viewing.correct()
-    settle(viewing)
-    right = viewing.source
+    settle(controller)
+    assert np.array_equal(session.picture.read()[0], small)
+    assert "28 planes" in controller.reading.description
+    controller.correct()
+    settle(controller)
+    right = controller.source
     assert right is not wrong
     assert right.rgb
     assert not wrong.visible
     assert np.array_equal(right.data, small)
-    settle(viewing)
-    assert viewing.reading.words == ""
+    settle(controller)
+    assert controller.reading.description == ""
 
 
-def test_a_stack_of_small_colour_pictures_keeps_its_slider(viewer, inspection, viewing):
+def test_a_stack_of_small_colour_pictures_keeps_its_slider(viewer, session, controller):
     stack = RNG.integers(0, 255, (5, 28, 28, 3), np.uint8)
     viewer.add_image(stack)
     viewer.dims.set_current_step(0, 2)
-    assert np.array_equal(inspection.picture.read()[0], stack[2])
+    assert np.array_equal(session.picture.read()[0], stack[2])
 
 
 @pytest.mark.parametrize(
@@ -565,7 +564,9 @@ def test_a_stack_of_small_colour_pictures_keeps_its_slider(viewer, inspection, v
         ("RGB", 1, "", None),
     ],
 )
-def test_files_that_napari_reads_otherwise_are_noticed(viewer, viewing, tmp_path, mode, exif, remedy, shape):
+def test_files_that_napari_reads_otherwise_are_noticed(
+    viewer, controller, tmp_path, mode, exif, remedy, shape
+):
     path = tmp_path / ("photo.png" if mode == "LA" else "photo.jpg")
     photo = Pillow.fromarray(RNG.integers(0, 255, (40, 50, 3), np.uint8)).convert(mode)
     tags = photo.getexif()
@@ -573,23 +574,23 @@ def test_files_that_napari_reads_otherwise_are_noticed(viewer, viewing, tmp_path
     photo.save(path, exif=tags)
     with Pillow.open(path) as file, layer_source(path=str(path)):
         viewer.add_image(np.array(file), name="photo")
-    reading = read_otherwise(viewing.source)
+    reading = read_otherwise(controller.source)
     assert reading.remedy == remedy
     if shape:
         assert reading.corrected().shape == shape
 
 
-def test_three_planes_may_be_colours(viewer, viewing):
+def test_three_planes_may_be_colours(viewer, controller):
     layer = viewer.add_image(RNG.integers(0, 255, (3, 50, 60), np.uint8))
     reading = read_otherwise(layer)
-    assert "Three planes" in reading.words
+    assert "Three planes" in reading.description
     assert reading.corrected().shape == (50, 60, 3)
 
 
-def test_a_file_that_is_gone_is_a_sentence(viewer, inspection, viewing, tmp_path):
+def test_a_file_that_is_gone_is_a_sentence(viewer, session, controller, tmp_path):
     before = len(notification_manager.records)
-    viewing._files.read(lambda: Pillow.open(tmp_path / "gone.png"), lambda _answer: None)
-    settle(viewing)
+    controller._files.read(lambda: Pillow.open(tmp_path / "gone.png"), lambda _answer: None)
+    settle(controller)
     (record,) = notification_manager.records[before:]
     assert "gone.png" in record.message
 
@@ -597,22 +598,22 @@ def test_a_file_that_is_gone_is_a_sentence(viewer, inspection, viewing, tmp_path
 # Several maps, several panels
 
 
-def test_all_maps_follow_the_display_not_only_the_one_looked_at(viewer, inspection, viewing):
+def test_all_maps_follow_the_display_not_only_the_one_looked_at(viewer, session, controller):
     for name in ("first", "second"):
         viewer.add_image(PHOTO, name=name)
-        inspection.explain()
-    viewing.display = Display(sign="signed")
+        session.explain()
+    controller.display = Display(sign="signed")
     for layer in maps(viewer):
         assert layer.contrast_limits[0] == -layer.contrast_limits[1]
         assert layer.colormap.name == "saliency diverging ±"
-    viewing.display = Display(sign="negative")  # of which there is nothing
+    controller.display = Display(sign="negative")  # of which there is nothing
     assert all(not layer.data.any() for layer in maps(viewer))
 
 
-def test_a_picture_that_is_moved_brings_no_map_back(viewer, inspection, viewing):
+def test_a_picture_that_is_moved_brings_no_map_back(viewer, session, controller):
     layer = viewer.add_image(PHOTO)
-    inspection.explain()
-    viewing.keep()
+    session.explain()
+    controller.keep()
     layer.scale = (2, 2)
     assert len(maps(viewer)) == 1
     viewer.layers.remove(maps(viewer)[0])
@@ -620,32 +621,32 @@ def test_a_picture_that_is_moved_brings_no_map_back(viewer, inspection, viewing)
     assert maps(viewer) == []
 
 
-def test_whether_there_is_a_map_to_keep_is_told(viewer, inspection, viewing):
-    told = []
-    viewing.map_changed.connect(told.append)
+def test_whether_there_is_a_map_to_keep_is_told(viewer, session, controller):
+    reported = []
+    controller.map_changed.connect(reported.append)
     viewer.add_image(PHOTO)
-    assert told[-1:] == [False]
-    inspection.explain()
-    assert (told[-1], viewing.has_map) == (True, True)
-    viewing.keep()
-    assert (told[-1], viewing.has_map) == (False, False)
-    viewing.display = Display(sign="signed")  # shows the map anew, in another layer
-    assert told[-1]
+    assert reported[-1:] == [False]
+    session.explain()
+    assert (reported[-1], controller.has_map) == (True, True)
+    controller.keep()
+    assert (reported[-1], controller.has_map) == (False, False)
+    controller.display = Display(sign="signed")  # shows the map anew, in another layer
+    assert reported[-1]
     viewer.layers.remove(maps(viewer)[0])
-    assert not told[-1]
+    assert not reported[-1]
 
 
-def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, inspection, viewing):
+def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.explain()
-    viewing.keep()
-    inspection.select_class(1)
+    session.explain()
+    controller.keep()
+    session.select_class(1)
     before = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
     live = next(layer for layer in maps(viewer) if layer.metadata["saliency_state"] == "live")
     live.contrast_limits = (1, 2)
-    viewing.close()
-    following = Viewing(viewer, inspection, [].append, at_once)
-    inspection.select_class(2)
+    controller.close()
+    following = LayerController(viewer, session, [].append, at_once)
+    session.select_class(2)
     assert live.contrast_limits == [1, 2]  # set by hand, under the panel before
     after = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
     assert after.keys() == before.keys()
@@ -653,11 +654,11 @@ def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, in
     following.close()
 
 
-def test_two_panels_have_a_map_each(viewer, inspection, viewing):
+def test_two_panels_have_a_map_each(viewer, session, controller):
     viewer.add_image(PHOTO)
-    inspection.explain()
-    second = Viewing(viewer, inspection, [].append, at_once)
-    inspection.select_class(1)
+    session.explain()
+    second = LayerController(viewer, session, [].append, at_once)
+    session.select_class(1)
     assert len(maps(viewer)) == 2
     second.close()
 
@@ -666,61 +667,61 @@ def test_two_panels_have_a_map_each(viewer, inspection, viewing):
 
 
 def test_problems_become_notifications_with_details_behind_them():
-    shown = []
-    notify(Problem("It did not work.", "Traceback"), shown.append)
+    displayed = []
+    notify(Problem("It did not work.", "Traceback"), displayed.append)
     record = notification_manager.records[-1]
     assert (record.message, str(record.severity)) == ("It did not work.", "warning")
     ((label, act),) = record.actions
     act(None)
     assert label == "Details"
-    assert shown[0].details == "Traceback"
-    notify(Problem("Plain."), shown.append)
+    assert displayed[0].details == "Traceback"
+    notify(Problem("Plain."), displayed.append)
     assert notification_manager.records[-1].actions == ()
 
 
 def test_a_notice_may_be_briefer_and_then_has_the_sentence_behind_it():
-    shown = []
-    notify(Problem("A long sentence.", brief="See Details."), shown.append)
+    displayed = []
+    notify(Problem("A long sentence.", brief="See Details."), displayed.append)
     record = notification_manager.records[-1]
     assert record.message == "See Details."
     record.actions[0][1](None)
-    assert shown[0].message == "A long sentence."
+    assert displayed[0].message == "A long sentence."
 
 
-def closed(viewer, inspection):
+def closed(viewer, session):
     """Use a connection, close it, and keep no more than a weak reference."""
-    viewing = Viewing(viewer, inspection, lambda call: None, at_once)
+    controller = LayerController(viewer, session, lambda call: None, at_once)
     viewer.layers.append(Image(PHOTO))  # `add_image` looks at local variables, and keeps them
-    inspection.explain()
-    viewing.close()
-    viewing.close()
-    viewing._files._reader.shutdown()
-    return weakref.ref(viewing)
+    session.explain()
+    controller.close()
+    controller.close()
+    controller._files._reader.shutdown()
+    return weakref.ref(controller)
 
 
-def test_nothing_is_held_after_closing(viewer, inspection):
-    gone = closed(viewer, inspection)
-    before = len(inspection.commands)
+def test_nothing_is_held_after_closing(viewer, session):
+    gone = closed(viewer, session)
+    before = len(session.commands)
     viewer.layers[0].data = PHOTO[::-1].copy()
     maps(viewer)[0].contrast_limits = (0, 1)
     viewer.add_image(PHOTO)
     viewer.dims.set_point(0, 1)
-    inspection.explanation_changed.emit(explanation())
-    assert len(inspection.commands) == before
+    session.explanation_changed.emit(explanation())
+    assert len(session.commands) == before
     gc.collect()
     assert gone() is None
 
 
-def test_answers_that_come_after_closing_are_dropped(viewer, inspection):
+def test_answers_that_come_after_closing_are_dropped(viewer, session):
     posted = []
-    viewing = Viewing(viewer, inspection, posted.append, at_once)
+    controller = LayerController(viewer, session, posted.append, at_once)
     viewer.add_image(RNG.integers(0, 255, (28, 28, 3), np.uint8))
-    viewing._files._reader.shutdown()
+    controller._files._reader.shutdown()
     assert posted
-    viewing.close()
+    controller.close()
     for call in posted:
         call()
-    assert viewing.reading.words == ""
+    assert controller.reading.description == ""
 
 
 def test_labels_are_no_pictures():

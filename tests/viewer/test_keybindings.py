@@ -32,7 +32,7 @@ class Recorder:
 
 
 @pytest.fixture
-def inspection():
+def session():
     return Recorder()
 
 
@@ -46,18 +46,18 @@ def bound(viewer, key):
     return next((function for binding, function in viewer.keymap.items() if str(binding) == key), None)
 
 
-def test_keys_step_and_are_given_back(viewer, inspection):
+def test_keys_step_and_are_given_back(viewer, session):
     earlier = []
 
     @viewer.bind_key("[")
     def before(viewer):
         earlier.append(viewer)
 
-    keys = Keys(viewer, inspection)
+    keys = Keys(viewer, session)
     press(viewer, "]")
     press(viewer, "[")
     press(viewer, "G")  # of the others, none is in the way
-    assert inspection.steps == [1, -1]
+    assert session.steps == [1, -1]
     keys.close()
     press(viewer, "[")
     assert earlier == [viewer]
@@ -67,20 +67,20 @@ def test_keys_step_and_are_given_back(viewer, inspection):
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_keys_of_several_panels_go_with_the_newest_that_is_open(viewer, order):
     inspections = [Recorder() for _ in order]
-    keys = [Keys(viewer, inspection) for inspection in inspections]
+    keys = [Keys(viewer, session) for session in inspections]
     still_open = set(order)
     for closed in order:
         keys[closed].close()
         still_open.remove(closed)
-        before = [len(inspection.steps) for inspection in inspections]
+        before = [len(session.steps) for session in inspections]
         press(viewer, "]")
         stepped = [n for n, i in enumerate(inspections) if len(i.steps) > before[n]]
         assert stepped == ([max(still_open)] if still_open else [])
     assert [bound(viewer, key) for key in STEPS] == [None, None]
 
 
-def test_keys_that_somebody_else_has_taken_are_left_to_him(viewer, inspection):
-    keys = Keys(viewer, inspection)
+def test_keys_that_somebody_else_has_taken_are_left_to_him(viewer, session):
+    keys = Keys(viewer, session)
 
     def taken(_viewer):
         """Do nothing."""

@@ -8,11 +8,11 @@ import pytest
 from napari.layers import Shapes
 
 from napari_saliency.session.state import ModelStatus, Phase
-from napari_saliency.viewer.controller import Viewing
+from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.regions import drawn
 from napari_saliency.viewer.source_layer import visible_plane
 from napari_saliency.widgets.picture_section import WHOLE, PictureSection
-from tests.fakes import FakeInspection, info, prediction
+from tests.fakes import FakeSession, info, prediction
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
@@ -20,22 +20,22 @@ DENSE = info(space=(28, 28))
 
 
 @pytest.fixture
-def inspection():
-    return FakeInspection(prediction(3), ModelStatus(Phase.READY, "ready", "fake:unet", DENSE))
+def session():
+    return FakeSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:unet", DENSE))
 
 
 @pytest.fixture
-def viewing(viewer, inspection):
-    made = Viewing(viewer, inspection, [].append, lambda call: call)
+def controller(viewer, session):
+    made = LayerController(viewer, session, [].append, lambda call: call)
     yield made
     made.close()
 
 
 def mask_of(viewer, layer, source, shape=(60, 80)):
     """Every pixel of the picture, asked one by one."""
-    found = drawn(layer, source, visible_plane(source, viewer.dims), viewer.dims.point)
+    result = drawn(layer, source, visible_plane(source, viewer.dims), viewer.dims.point)
     points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 2)
-    return found.inside(points.astype(float)).reshape(shape)
+    return result.contains(points.astype(float)).reshape(shape)
 
 
 def painted(value=1, shape=(60, 80)):
@@ -129,16 +129,16 @@ def test_shapes_of_other_planes_do_not_count(viewer):
     assert not mask_of(viewer, layer, source).any()
 
 
-def test_where_nothing_is_drawn_nothing_is_asked_and_no_notice_shown(viewer, inspection, viewing):
+def test_where_nothing_is_drawn_nothing_is_asked_and_no_notice_shown(viewer, session, controller):
     viewer.add_image(np.zeros((3, 60, 80), np.uint8))
     layer = viewer.add_labels(np.stack([0 * painted(), painted(), 0 * painted()]))
-    viewing.choose_region(layer)
+    controller.choose_region(layer)
     heard = []
-    inspection.failed.connect(heard.append)
+    session.failed.connect(heard.append)
     for step, drawn_here in ((0, False), (1, True), (2, False)):
         viewer.dims.set_current_step(0, step)
-        assert (inspection.picture is not None) == drawn_here
-        assert viewing.reading.words.startswith("Nothing is drawn") == (not drawn_here)
+        assert (session.picture is not None) == drawn_here
+        assert controller.reading.description.startswith("Nothing is drawn") == (not drawn_here)
     assert not heard
 
 
@@ -155,71 +155,71 @@ def test_arrays_that_are_computed_when_read_are_not_read_in_the_window(viewer):
     layer = viewer.add_labels(lazy)
     viewer.dims.set_current_step(0, 2)
     read.clear()
-    found = drawn(layer, source, visible_plane(source, viewer.dims), viewer.dims.point)
+    result = drawn(layer, source, visible_plane(source, viewer.dims), viewer.dims.point)
     assert not read
-    assert found.inside(np.array([[15.0, 40.0], [0.0, 0.0]])).tolist() == [False, True]
+    assert result.contains(np.array([[15.0, 40.0], [0.0, 0.0]])).tolist() == [False, True]
     assert set(read) == {2}
 
 
-def test_drawing_on_is_another_question(viewer, inspection, viewing):
+def test_drawing_on_is_another_question(viewer, session, controller):
     viewer.add_image(PHOTO)
-    whole = inspection.picture.key
+    whole = session.picture.key
     layer = viewer.add_labels(painted())
-    assert inspection.picture.key == whole
-    viewing.choose_region(layer)
-    first = inspection.picture.key
-    assert inspection.picture.inside is not None
+    assert session.picture.key == whole
+    controller.choose_region(layer)
+    first = session.picture.key
+    assert session.picture.contains is not None
     layer.paint((40, 40), 1)
-    assert len({whole, first, inspection.picture.key}) == 3
+    assert len({whole, first, session.picture.key}) == 3
     viewer.layers.remove(layer)
-    assert viewing.region is None
-    assert inspection.picture.key == whole
+    assert controller.region is None
+    assert session.picture.key == whole
 
 
-def test_models_that_answer_for_the_whole_picture_are_not_asked_about_regions(viewer, inspection, viewing):
+def test_models_that_answer_for_the_whole_picture_are_not_asked_about_regions(viewer, session, controller):
     viewer.add_image(PHOTO)
-    viewing.choose_region(viewer.add_shapes([[[0, 0], [0, 9], [9, 9]]], shape_type="polygon"))
-    drawn_key = inspection.picture.key
-    inspection.set_model(replace(inspection.model, info=info()))
-    assert inspection.picture.inside is None
-    inspection.set_model(replace(inspection.model, info=DENSE))
-    assert inspection.picture.key == drawn_key
+    controller.choose_region(viewer.add_shapes([[[0, 0], [0, 9], [9, 9]]], shape_type="polygon"))
+    drawn_key = session.picture.key
+    session.set_model(replace(session.model, info=info()))
+    assert session.picture.contains is None
+    session.set_model(replace(session.model, info=DENSE))
+    assert session.picture.key == drawn_key
 
 
 @pytest.mark.parametrize("space", [(), (28, 28)])
-def test_where_the_map_ought_to_point_is_told_whatever_the_model(viewer, inspection, viewing, space):
-    inspection.set_model(replace(inspection.model, info=info(space=space)))
+def test_where_the_map_ought_to_point_is_told_whatever_the_model(viewer, session, controller, space):
+    session.set_model(replace(session.model, info=info(space=space)))
     source = viewer.add_image(PHOTO)
     shapes = viewer.add_shapes([[[0, 0], [0, 40], [60, 40], [60, 0]]], shape_type="rectangle")
-    assert inspection.checking.drawn is None
-    viewing.choose_region(shapes)
-    first = inspection.checking.drawn
-    np.testing.assert_array_equal(first.inside(np.float64([[30, 20], [30, 60]])), [True, False])
+    assert session.checks.drawn is None
+    controller.choose_region(shapes)
+    first = session.checks.drawn
+    np.testing.assert_array_equal(first.contains(np.float64([[30, 20], [30, 60]])), [True, False])
     shapes.data = [np.float64([[0, 50], [0, 70], [60, 70], [60, 50]])]
-    second = inspection.checking.drawn
-    np.testing.assert_array_equal(second.inside(np.float64([[30, 20], [30, 60]])), [False, True])
+    second = session.checks.drawn
+    np.testing.assert_array_equal(second.contains(np.float64([[30, 20], [30, 60]])), [False, True])
     source.translate = (0, 50)  # the picture goes, the drawing stays
-    third = inspection.checking.drawn
-    np.testing.assert_array_equal(third.inside(np.float64([[30, 5], [30, 60]])), [True, False])
+    third = session.checks.drawn
+    np.testing.assert_array_equal(third.contains(np.float64([[30, 5], [30, 60]])), [True, False])
     assert len({first.key, second.key, third.key}) == 3
-    viewing.choose_region(None)
-    assert inspection.checking.drawn is None
+    controller.choose_region(None)
+    assert session.checks.drawn is None
 
 
-def test_a_layer_with_nothing_in_it_that_has_an_area_is_told_to_be_empty(viewer, inspection, viewing):
-    inspection.set_model(replace(inspection.model, info=info()))
+def test_a_layer_with_nothing_in_it_that_has_an_area_is_told_to_be_empty(viewer, session, controller):
+    session.set_model(replace(session.model, info=info()))
     viewer.add_image(PHOTO)
     for layer in (
         viewer.add_labels(np.zeros((60, 80), int)),
         viewer.add_shapes([[[0, 0], [60, 40]]], shape_type="line"),
     ):
-        viewing.choose_region(layer)
-        assert inspection.checking.drawn.empty
-        assert inspection.picture is not None
+        controller.choose_region(layer)
+        assert session.checks.drawn.empty
+        assert session.picture is not None
 
 
-def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, viewer, inspection, viewing):
-    section = PictureSection(viewing, inspection)
+def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, viewer, session, controller):
+    section = PictureSection(controller, session)
     qtbot.addWidget(section)
     section.show()
     viewer.add_image(PHOTO)
@@ -227,7 +227,7 @@ def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, vi
     assert [section.regions.itemText(n) for n in range(section.regions.count())] == [WHOLE, "cell"]
     section.regions.setCurrentIndex(1)
     section.regions.activated.emit(1)
-    assert viewing.region is layer
+    assert controller.region is layer
     assert section.regions.currentText() == "cell"
     assert section.regions.isVisible()
     layer.name = "nucleus"
@@ -235,7 +235,7 @@ def test_the_panel_lists_drawings_for_checks_and_for_models_with_space(qtbot, vi
     viewer.layers.remove(layer)
     assert section.regions.currentText() == WHOLE
     assert section.regions.isVisible()  # for what may be drawn
-    inspection.set_model(replace(inspection.model, info=info()))
+    session.set_model(replace(session.model, info=info()))
     assert not section.regions.isVisible()
     viewer.add_labels(painted())
     assert section.regions.isVisible()

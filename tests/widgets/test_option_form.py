@@ -10,22 +10,22 @@ from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 from napari_saliency.api.explain import explain
 from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec, Layer
-from napari_saliency.session.state import ModelStatus, Phase, Picture
+from napari_saliency.session.state import ModelStatus, Phase, SourceImage
 from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.model_section import ModelSection
 from napari_saliency.widgets.option_form import MORE, OptionForm
 from napari_saliency.widgets.search_box import Search, widen
 from tests.analytic import Linear
-from tests.fakes import FakeInspection, info, prediction
+from tests.fakes import FakeSession, info, prediction
 
 pytestmark = pytest.mark.viewer
 DEEP = info(layers=tuple(Layer(f"conv{n}_block{n % 3}", (7, 7), 8) for n in range(300)))
 
 
 @pytest.fixture
-def inspection():
-    return FakeInspection(prediction(3))
+def session():
+    return FakeSession(prediction(3))
 
 
 @pytest.fixture
@@ -139,15 +139,15 @@ def test_layers_of_deep_networks_are_searched(made, qtbot):
     assert heard == ["conv217_block1"]
 
 
-def test_methods_are_searched_and_grouped(made, inspection, qtbot):
-    section = made(MethodSection, inspection)
+def test_methods_are_searched_and_grouped(made, session, qtbot):
+    section = made(MethodSection, session)
     box = section.method
     names = [box.itemData(number) for number in range(box.count())]
     assert [name for name in names if name] == list(METHODS)
     assert names.index("smoothgrad") - names.index("deconvnet") == 2  # a line between two kinds
     assert names.index("vargrad") - names.index("smoothgrad_squared") == 1
     typed(qtbot, box, "cam")
-    assert inspection.method == "grad_cam"
+    assert session.method == "grad_cam"
     assert "layer" in section.options.widgets
     tip = box.itemData(box.findData("occlusion"), Qt.ItemDataRole.ToolTipRole)
     assert METHODS["occlusion"].summary in tip
@@ -157,7 +157,7 @@ def test_methods_are_searched_and_grouped(made, inspection, qtbot):
 # Folding
 
 
-def seen(form):
+def preview(form):
     return [name for name, widget in form.widgets.items() if widget.native.isVisible()]
 
 
@@ -166,12 +166,12 @@ def test_what_is_seldom_changed_is_folded_away(made, qtbot):
     form.show_options(METHODS["smoothgrad"].options, {}, info())
     qtbot.wait(1)
     folded = ["precision", "layer", "absolute", "seed"]
-    assert seen(form) == ["of", "samples", "noise"]
+    assert preview(form) == ["of", "samples", "noise"]
     assert form.more.text() == MORE
     before = form.sizeHint().height()
     form.more.click()
     qtbot.wait(1)
-    assert seen(form) == ["of", "samples", "noise", *folded]
+    assert preview(form) == ["of", "samples", "noise", *folded]
     assert form.sizeHint().height() > before
     form.more.click()
     assert form.sizeHint().height() == before
@@ -193,7 +193,7 @@ def test_that_it_is_unfolded_is_remembered(made):
     made(OptionForm).more.click()
     form = made(OptionForm)
     form.show_options(METHODS["smoothgrad"].options, {}, info())
-    assert "seed" in seen(form)
+    assert "seed" in preview(form)
     form.more.click()
     assert not made(OptionForm).more.isChecked()
 
@@ -293,13 +293,13 @@ FILL = (
 
 
 @pytest.mark.parametrize(
-    ("option", "text", "told"),
+    ("option", "text", "reported"),
     [
         *(("window", text, WINDOW) for text in ("-", "4.5", "²", "4, , x", "2000", "-3", "mean", "9" * 5000)),
         *(("fill", text, FILL) for text in ("", "re", "256", "nan", "inf", "1, 2, white", "1e999", "-1")),
     ],
 )
-def test_what_an_option_does_not_take_is_told_and_the_value_before_holds(made, qtbot, option, text, told):
+def test_what_an_option_does_not_take_is_told_and_the_value_before_holds(made, qtbot, option, text, reported):
     form = occlusion_form(made, window=8)
     before, heard = form.values, []
     form.changed.connect(heard.append)
@@ -310,7 +310,7 @@ def test_what_an_option_does_not_take_is_told_and_the_value_before_holds(made, q
         form.finish_typing()
     else:
         enter(qtbot, native, text)
-    assert said(form) == [told]
+    assert said(form) == [reported]
     assert (form.values, heard) == (before, [])
     assert line.text() == text  # to be mended
     enter(qtbot, native, "12")
@@ -348,12 +348,12 @@ def test_words_beside_numbers_are_chosen_from_a_list(made, qtbot):
     assert box.count() == 4
 
 
-def test_numbers_that_do_not_fit_the_picture_or_each_other_are_told_where_the_cost_stands(made, inspection):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
+def test_numbers_that_do_not_fit_the_picture_or_each_other_are_told_where_the_cost_stands(made, session):
+    section = made(MethodSection, session)
+    session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
     section.choose("occlusion", window=(4, 16, 16))
-    told = "Window takes one number, or one for each of the picture's 2 axes (y, x), not 3."
-    assert section.cost.text() == told
+    reported = "Window takes one number, or one for each of the picture's 2 axes (y, x), not 3."
+    assert section.cost.text() == reported
     section.choose("occlusion", window=(8, 2), stride=4)
     assert section.cost.text().startswith("Stride=4 is more than window=2: ")
     section.choose("occlusion", window=(8, 4), stride=4)
@@ -370,29 +370,29 @@ COLOURED = [
 
 
 @pytest.mark.parametrize(("method", "option"), COLOURED)
-def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, inspection, method, option):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info(gives=GIVES)))
+def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, session, method, option):
+    section = made(MethodSection, session)
+    session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info(gives=GIVES)))
     section.choose(method, **{option: (10, 20)})
-    words = section.cost.text()
-    assert words.startswith("The colour 10, 20 has 2 numbers, but the model takes 3 channels: ")
-    inspection.set_picture(Picture(1, "photo", lambda: (np.zeros((60, 80, 3), np.uint8), None)))
-    assert section.cost.text() == words
-    assert not inspection.of("explain")
+    sentence = section.cost.text()
+    assert sentence.startswith("The colour 10, 20 has 2 numbers, but the model takes 3 channels: ")
+    session.set_picture(SourceImage(1, "photo", lambda: (np.zeros((60, 80, 3), np.uint8), None)))
+    assert section.cost.text() == sentence
+    assert not session.of("explain")
     for right in ((10, 20, 30), 10, "black"):
         section.choose(method, **{option: right})
         assert "colour" not in section.cost.text()
     grey = info(gives=GIVES, input=InputSpec((224, 224), 1))
     section.choose(method, **{option: (10, 20, 30)})
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "grey.keras", grey))
+    session.set_model(ModelStatus(Phase.READY, "ready", "grey.keras", grey))
     assert section.cost.text().startswith(
         "The colour 10, 20, 30 has 3 numbers, but the model takes 1 channel:"
     )
 
 
-def test_a_colour_is_refused_in_the_words_of_the_method_itself(made, inspection):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
+def test_a_colour_is_refused_in_the_words_of_the_method_itself(made, session):
+    section = made(MethodSection, session)
+    session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
     section.choose("occlusion", fill=(10, 20))
     model = Linear()
     with pytest.raises(ValueError, match="colour") as raised:
@@ -405,22 +405,22 @@ def test_colours_of_all_methods_that_compare_with_an_empty_picture_are_looked_at
     assert {("kernel_shap", "fill"), ("rise", "fill")} <= {*COLOURED}
 
 
-def test_several_numbers_outlive_the_panel(made, inspection):
+def test_several_numbers_outlive_the_panel(made, session):
     options = {"window": (4, 16), "stride": (0, 8), "fill": (1.0, 2.5, 3.0)}
-    made(MethodSection, inspection).choose("occlusion", **options)
-    again = FakeInspection(prediction(3))
+    made(MethodSection, session).choose("occlusion", **options)
+    again = FakeSession(prediction(3))
     section = made(MethodSection, again)
     assert again.options == options
     assert section.options.widgets["stride"].native.text() == "automatic, 8"
 
 
-def test_explain_takes_numbers_that_are_still_being_typed(made, inspection, qtbot):
-    section = made(MethodSection, inspection)
+def test_explain_takes_numbers_that_are_still_being_typed(made, session, qtbot):
+    section = made(MethodSection, session)
     section.choose("occlusion")
     enter(qtbot, section.options.widgets["window"].native, "4, 16", None)
-    assert inspection.options["window"] == 0
+    assert session.options["window"] == 0
     section.settle()
-    assert inspection.options["window"] == (4, 16)
+    assert session.options["window"] == (4, 16)
 
 
 def test_no_precision_is_off(made):
@@ -433,11 +433,11 @@ def test_no_precision_is_off(made):
 # What outlives the panel
 
 
-def test_the_next_panel_has_the_method_and_its_options(made, inspection):
-    section = made(MethodSection, inspection)
+def test_the_next_panel_has_the_method_and_its_options(made, session):
+    section = made(MethodSection, session)
     section.choose("occlusion", window=9)
     section.choose("smoothgrad", samples=12, of="grad_cam", layer="early")
-    again = FakeInspection(prediction(3))
+    again = FakeSession(prediction(3))
     following = made(MethodSection, again)
     assert following.method.currentData() == again.method == "smoothgrad"
     assert (again.options["samples"], again.options["of"]) == (12, "grad_cam")
@@ -449,13 +449,13 @@ def test_the_next_panel_has_the_method_and_its_options(made, inspection):
     assert again.options["window"] == 9
 
 
-def test_a_method_that_the_model_at_hand_cannot_answer_is_remembered_all_the_same(made, inspection):
-    section = made(MethodSection, inspection)
+def test_a_method_that_the_model_at_hand_cannot_answer_is_remembered_all_the_same(made, session):
+    section = made(MethodSection, session)
     section.choose("smoothgrad")
     scores = ModelStatus(Phase.READY, "ready", "net.onnx", info(gives=frozenset({"scores"})))
-    inspection.set_model(scores)
-    assert inspection.method == "occlusion"
-    again = FakeInspection(prediction(3))
+    session.set_model(scores)
+    assert session.method == "occlusion"
+    again = FakeSession(prediction(3))
     made(MethodSection, again)
     assert again.method == "smoothgrad"
 
@@ -469,24 +469,24 @@ def test_a_method_that_the_model_at_hand_cannot_answer_is_remembered_all_the_sam
         json.dumps({"smoothgrad": {"samples": -4, "colour": "red", "noise": "much"}, "gone": {"a": 1}}),
     ],
 )
-def test_what_another_version_has_kept_does_no_harm(made, inspection, kept):
+def test_what_another_version_has_kept_does_no_harm(made, session, kept):
     remembered.settings().setValue("method", "gone")
     remembered.settings().setValue("options", kept)
-    section = made(MethodSection, inspection)
-    assert inspection.method == "gradient"
+    section = made(MethodSection, session)
+    assert session.method == "gradient"
     section.method.setCurrentIndex(section.method.findData("smoothgrad"))
     section.method.activated.emit(section.method.currentIndex())
-    assert inspection.options == METHODS["smoothgrad"].complete({})
+    assert session.options == METHODS["smoothgrad"].complete({})
 
 
 # Questions
 
 
-def test_hidden_rows_leave_no_gap(made, inspection):
+def test_hidden_rows_leave_no_gap(made, session):
     """The form with two questions that are far apart is as high as one whose questions are neighbours."""
     heights = set()
     for asked in (("preprocessing", "labels"), ("preprocessing", "fit"), ("task", "labels")):
-        form = made(ModelSection, inspection).form
+        form = made(ModelSection, session).form
         form._show(info(source="/home/me/net.keras"), asked)
         assert {name for name, title in form.titles.items() if title.isVisible()} == set(asked)
         boxes = [form.fields[name] for name in asked]

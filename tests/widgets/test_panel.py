@@ -15,29 +15,29 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QScrollArea
 
 from napari_saliency.engine import process as engine
-from napari_saliency.session.session import Inspection
+from napari_saliency.session.session import Session
 from napari_saliency.session.state import ModelStatus, Phase
 from napari_saliency.viewer.source_layer import OURS
 from napari_saliency.widgets import panel as widgets_panel
 from napari_saliency.widgets.panel import Poster, Release, SaliencyPanel
 from napari_saliency.widgets.run_bar import OUTDATED
 from tests.executors import Immediate
-from tests.fakes import FakeInspection, info, prediction
+from tests.fakes import FakeSession, info, prediction
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
 
 
 @pytest.fixture
-def inspection():
-    return FakeInspection(prediction(1000))
+def session():
+    return FakeSession(prediction(1000))
 
 
 @pytest.fixture
-def docked(make_napari_viewer, inspection):
+def docked(make_napari_viewer, session):
     """Open the panel as a dock, with a picture to look at."""
 
-    def dock(*, show=False, model=inspection):
+    def dock(*, show=False, model=session):
         viewer = make_napari_viewer(show=show)
         viewer.add_image(PHOTO, name="photo")
         panel = SaliencyPanel(viewer, model)
@@ -57,8 +57,8 @@ def maps(viewer):
     return [layer for layer in viewer.layers if OURS in layer.metadata]
 
 
-def test_napari_finds_and_makes_the_panel(make_napari_viewer, npe2pm, inspection, monkeypatch):
-    monkeypatch.setattr(widgets_panel, "Inspection", lambda *_: inspection)
+def test_napari_finds_and_makes_the_panel(make_napari_viewer, npe2pm, session, monkeypatch):
+    monkeypatch.setattr(widgets_panel, "Session", lambda *_: session)
     with npe2pm.tmp_plugin(package="napari_saliency"):
         viewer = make_napari_viewer()
         _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
@@ -69,12 +69,12 @@ def test_napari_finds_and_makes_the_panel(make_napari_viewer, npe2pm, inspection
         assert len(maps(viewer)) == 1
 
 
-def test_a_proxy_is_taken_off_the_viewer(make_napari_viewer, inspection, qtbot):
+def test_a_proxy_is_taken_off_the_viewer(make_napari_viewer, session, qtbot):
     viewer = make_napari_viewer()
     layer = viewer.add_image(PHOTO)
-    panel = SaliencyPanel(PublicOnlyProxy(viewer), inspection)
+    panel = SaliencyPanel(PublicOnlyProxy(viewer), session)
     qtbot.addWidget(panel)
-    assert panel.viewing.source is layer
+    assert panel.controller.source is layer
     panel.close()
 
 
@@ -87,9 +87,9 @@ def test_opened_with_nothing_it_starts_an_engine_with_the_bundled_model(
     monkeypatch.setattr(engine, "open_model", lambda source, settings, inside: info(source=source))
     panel = SaliencyPanel(make_napari_viewer())
     qtbot.addWidget(panel)
-    qtbot.waitUntil(lambda: panel.inspection.model.phase is Phase.READY)
+    qtbot.waitUntil(lambda: panel.session.model.phase is Phase.READY)
     assert started == [True]
-    assert panel.inspection.model.source == "bundled:photos"
+    assert panel.session.model.source == "bundled:photos"
     panel.close()
 
 
@@ -103,14 +103,14 @@ def test_it_is_as_wide_as_it_should_be(docked):
 
 @pytest.mark.parametrize("unfolded", [False, True])
 @pytest.mark.parametrize("width", [320, 500])
-def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspection, qtbot, width, unfolded):
+def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, session, qtbot, width, unfolded):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(PHOTO)
-    panel = SaliencyPanel(viewer, inspection)
+    panel = SaliencyPanel(viewer, session)
     qtbot.addWidget(panel)
     panel.method.choose("smoothgrad")  # the one with the most options
     panel.method.options.more.setChecked(unfolded)
-    inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
+    session.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
     panel.resize(width, 880)  # what is left of a window of 1000
     panel.show()
     qtbot.waitExposed(panel)
@@ -122,13 +122,13 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, inspecti
     panel.close()
 
 
-def test_what_says_that_a_map_is_outdated_fits(make_napari_viewer, inspection, qtbot):
+def test_what_says_that_a_map_is_outdated_fits(make_napari_viewer, session, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(PHOTO)
-    panel = SaliencyPanel(viewer, inspection)
+    panel = SaliencyPanel(viewer, session)
     dock = viewer.window.add_dock_widget(panel, name="Saliency")
     dock.setFixedWidth(320)
-    inspection.explain()
+    session.explain()
     panel.method.choose("smoothgrad")
     qtbot.wait(50)
     hint = panel.method.run.hint
@@ -137,17 +137,17 @@ def test_what_says_that_a_map_is_outdated_fits(make_napari_viewer, inspection, q
     panel.close()
 
 
-def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, inspection, qtbot):
+def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, session, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(PHOTO)
-    panel = SaliencyPanel(viewer, inspection)
+    panel = SaliencyPanel(viewer, session)
     viewer.window.add_dock_widget(panel, name="Saliency")
     window = panel.window()
     with qtbot.waitActive(window):
         window.activateWindow()
     panel.method.choose("smoothgrad")
     qtbot.wait(20)  # new fields are shown
-    inspection.commands.clear()
+    session.commands.clear()
     form, run = panel.method.options, panel.method.run
     panel.method.method.setFocus()
     expected = [
@@ -165,16 +165,16 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ins
         qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
         assert window.focusWidget() is widget
     assert form.more in expected
-    assert not inspection.commands
+    assert not session.commands
     panel.close()
 
 
-def test_class_keys_work_in_the_canvas(docked, inspection):
+def test_class_keys_work_in_the_canvas(docked, session):
     viewer, _, _ = docked()
-    order = inspection.prediction.order().tolist()
+    order = session.prediction.order().tolist()
     for key, row in (("]", 1), ("]", 2), ("[", 1)):
         viewer.window._qt_viewer.canvas._key_map_handler.press_key(key)
-        assert inspection.selected == order[row]
+        assert session.selected == order[row]
 
 
 def test_the_theme_is_followed(docked):
@@ -185,15 +185,15 @@ def test_the_theme_is_followed(docked):
     assert panel.classes.colours.muted.name() in panel.styleSheet()
 
 
-def test_problems_are_shown_with_napari(docked, inspection):
+def test_problems_are_shown_with_napari(docked, session):
     docked()
-    inspection.fail("The engine ended.", "Traceback")
+    session.fail("The engine ended.", "Traceback")
     record = notification_manager.records[-1]
     assert record.message == "The engine ended."
     assert [label for label, _ in record.actions] == ["Details"]
 
 
-def test_a_model_file_that_is_dropped_is_opened(docked, inspection, tmp_path):
+def test_a_model_file_that_is_dropped_is_opened(docked, session, tmp_path):
     _, panel, _ = docked()
     path = tmp_path / "net.keras"
     path.touch()
@@ -207,16 +207,16 @@ def test_a_model_file_that_is_dropped_is_opened(docked, inspection, tmp_path):
             Qt.MouseButton.LeftButton,
             Qt.KeyboardModifier.NoModifier,
         )
-        before = len(inspection.of("open_model"))
+        before = len(session.of("open_model"))
         panel.dropEvent(event)
-        assert len(inspection.of("open_model")) - before == taken
-    assert inspection.of("open_model")[-1][1] == str(path)
+        assert len(session.of("open_model")) - before == taken
+    assert session.of("open_model")[-1][1] == str(path)
 
 
-def test_models_are_chosen_by_name(docked, inspection):
+def test_models_are_chosen_by_name(docked, session):
     _, panel, _ = docked()
     panel.choose_model("keras:VGG16")
-    assert inspection.commands[-1] == ("open_model", "keras:VGG16", None)
+    assert session.commands[-1] == ("open_model", "keras:VGG16", None)
 
 
 # Closing
@@ -235,21 +235,21 @@ def close_window(viewer, panel, dock):
 
 
 @pytest.mark.parametrize("close", [close_panel, close_dock, close_window])
-def test_everything_is_let_go_however_it_is_closed(docked, inspection, close, qtbot):
+def test_everything_is_let_go_however_it_is_closed(docked, session, close, qtbot):
     viewer, panel, dock = docked()
-    inspection.patient = True
-    inspection.explain()  # in the middle of a run
+    session.patient = True
+    session.explain()  # in the middle of a run
     close(viewer, panel, dock)
     flush()
-    assert inspection.of("close") == [("close",)]
-    count = len(inspection.commands)
+    assert session.of("close") == [("close",)]
+    count = len(session.commands)
     if close is not close_window:  # then the viewer goes on, and nothing of the panel must notice
         viewer.add_image(PHOTO)
         viewer.theme = "light"
     for key in "[]":
         assert key not in map(str, viewer.keymap)
-    inspection.failed.emit(None)
-    assert len(inspection.commands) == count
+    session.failed.emit(None)
+    assert len(session.commands) == count
 
 
 def test_a_closed_dock_leaves_no_panel_behind(docked):
@@ -262,22 +262,22 @@ def test_a_closed_dock_leaves_no_panel_behind(docked):
     assert gone() is None
 
 
-def test_hidden_and_floating_docks_go_on(docked, inspection):
+def test_hidden_and_floating_docks_go_on(docked, session):
     viewer, _panel, dock = docked()
     dock.hide()
     dock.show()
     dock.setFloating(True)
     dock.setFloating(False)
     flush()
-    assert not inspection.of("close")
-    inspection.explain()
+    assert not session.of("close")
+    session.explain()
     assert len(maps(viewer)) == 1
 
 
 def test_closed_and_opened_again_it_finds_the_picture(docked, qtbot):
     viewer, _, dock = docked()
     dock.destroyOnClose()
-    again = FakeInspection(prediction(5))
+    again = FakeSession(prediction(5))
     panel = SaliencyPanel(viewer, again)
     viewer.window.add_dock_widget(panel, name="Saliency")
     again.explain()
@@ -286,26 +286,26 @@ def test_closed_and_opened_again_it_finds_the_picture(docked, qtbot):
     assert again.selected is not None
 
 
-def test_two_panels_side_by_side_do_not_mix(docked, inspection):
+def test_two_panels_side_by_side_do_not_mix(docked, session):
     viewer, _first, dock = docked()
-    other = FakeInspection(prediction(5))
+    other = FakeSession(prediction(5))
     second = SaliencyPanel(viewer, other)
     viewer.window.add_dock_widget(second, name="Saliency 2")
-    inspection.explain()
+    session.explain()
     other.explain()
     assert len(maps(viewer)) == 2
     dock.destroyOnClose()
     flush()
-    assert inspection.of("close")
+    assert session.of("close")
     assert not other.of("close")
     other.select_class(3)
     assert len(maps(viewer)) == 2
 
 
-def test_quitting_lets_go_too(docked, inspection):
+def test_quitting_lets_go_too(docked, session):
     docked()
     QCoreApplication.instance().aboutToQuit.emit()
-    assert inspection.of("close") == [("close",)]
+    assert session.of("close") == [("close",)]
 
 
 def test_release_takes_each_step_once():
@@ -365,7 +365,7 @@ def real(make_napari_viewer, monkeypatch, qtbot):
     viewer = make_napari_viewer()
     panel = SaliencyPanel(viewer)
     qtbot.addWidget(panel)
-    assert isinstance(panel.inspection, Inspection)
+    assert isinstance(panel.session, Session)
     yield viewer, panel
     panel.close()
 
@@ -373,7 +373,7 @@ def real(make_napari_viewer, monkeypatch, qtbot):
 def test_a_dropped_picture_is_ready_to_explain(real, qtbot):
     viewer, panel = real
     viewer.add_image(PHOTO)
-    qtbot.waitUntil(lambda: panel.inspection.prediction is not None)
+    qtbot.waitUntil(lambda: panel.session.prediction is not None)
     assert panel.classes.table.classes.rowCount() == 6
     assert panel.method.run.button.isEnabled()
     assert panel.model.state.text().startswith("ready")
@@ -381,12 +381,12 @@ def test_a_dropped_picture_is_ready_to_explain(real, qtbot):
 
 def test_what_the_inspection_refuses_is_a_notification(real, qtbot):
     _, panel = real
-    panel.inspection.explain()
+    panel.session.explain()
     assert "There is no picture" in notification_manager.records[-1].message
 
 
-def test_the_model_is_lost_and_said_so(docked, inspection):
+def test_the_model_is_lost_and_said_so(docked, session):
     _, panel, _ = docked()
-    inspection.set_model(ModelStatus(Phase.LOST, "lost; starting the engine again", "fake:net"))
+    session.set_model(ModelStatus(Phase.LOST, "lost; starting the engine again", "fake:net"))
     assert panel.model.state.text().startswith("lost")
     assert panel.method.run.button.isEnabled()

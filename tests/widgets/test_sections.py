@@ -34,9 +34,9 @@ from napari_saliency.methods import METHODS
 from napari_saliency.methods.registry import Method, options_of
 from napari_saliency.models import InputSpec, Settings, catalogue
 from napari_saliency.session.model_loader import ENDED
-from napari_saliency.session.session import Inspection
-from napari_saliency.session.state import ModelStatus, Phase, Picture, Problem, Progress
-from napari_saliency.viewer.controller import Viewing
+from napari_saliency.session.session import Session
+from napari_saliency.session.state import ModelStatus, Phase, Problem, Progress, SourceImage
+from napari_saliency.viewer.controller import LayerController
 from napari_saliency.widgets import class_table
 from napari_saliency.widgets import model_section as model_module
 from napari_saliency.widgets import model_settings_form as questions
@@ -60,10 +60,10 @@ from napari_saliency.widgets.model_section import (
 from napari_saliency.widgets.option_form import OptionForm, layer_choices
 from napari_saliency.widgets.picture_section import PictureSection, thumbnail
 from napari_saliency.widgets.progress_bar import ProgressBar
-from napari_saliency.widgets.style import INDENT, MARGIN, Colours, breakable, combo, note, say, sheet
+from napari_saliency.widgets.style import INDENT, MARGIN, Colours, breakable, combo, note, set_text, sheet
 from tests.analytic import Linear, Spatial, pictures
 from tests.executors import Immediate
-from tests.fakes import FakeInspection, explanation, info, prediction
+from tests.fakes import FakeSession, explanation, info, prediction
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
@@ -71,13 +71,13 @@ LONG = "American black bear, black bear, Ursus americanus, Euarctos americanus"
 
 
 @pytest.fixture
-def inspection():
-    return FakeInspection(prediction(3))
+def session():
+    return FakeSession(prediction(3))
 
 
 @pytest.fixture
-def viewing(viewer, inspection):
-    made = Viewing(viewer, inspection, lambda call: None, lambda call: call)
+def controller(viewer, session):
+    made = LayerController(viewer, session, lambda call: None, lambda call: call)
     yield made
     made.close()
 
@@ -98,13 +98,13 @@ def made(qtbot):
     return make
 
 
-def look(inspection, pixels=PHOTO, key=1):
-    inspection.set_picture(Picture(key, "photo", lambda: (pixels, None)))
+def look(session, pixels=PHOTO, key=1):
+    session.set_picture(SourceImage(key, "photo", lambda: (pixels, None)))
 
 
 def ready(source="fake:net", **changes):
     known = info(source=source, **changes)
-    return ModelStatus(Phase.READY, f"ready: {known.words}", source, known)
+    return ModelStatus(Phase.READY, f"ready: {known.description}", source, known)
 
 
 def pick(box, text):
@@ -123,22 +123,22 @@ def focus(qtbot, widget):
 
 
 def test_the_made_up_inspection_is_like_the_real_one():
-    real = {name for name in vars(Inspection) if not name.startswith("_")}
-    assert real <= set(dir(FakeInspection(prediction(3))))
+    real = {name for name in vars(Session) if not name.startswith("_")}
+    assert real <= set(dir(FakeSession(prediction(3))))
 
 
 # Picture
 
 
-def test_picture_lists_layers_and_follows_their_names(made, viewer, viewing, inspection):
-    section = made(PictureSection, viewing, inspection)
+def test_picture_lists_layers_and_follows_their_names(made, viewer, controller, session):
+    section = made(PictureSection, controller, session)
     assert not section.layers.isEnabled()
     assert "Drop a picture" in section.note.text()
     one, two = (viewer.add_image(PHOTO, name=name) for name in ("one", "two"))
     assert [section.layers.itemText(n) for n in range(2)] == ["two", "one"]
     assert section.layers.currentText() == "two"
     pick(section.layers, "one")
-    assert viewing.source is one
+    assert controller.source is one
     one.name = "renamed"
     assert section.layers.currentText() == "renamed"
     viewer.layers.remove(two)
@@ -146,22 +146,24 @@ def test_picture_lists_layers_and_follows_their_names(made, viewer, viewing, ins
     assert not section.note.isVisible()
 
 
-def test_picture_shows_what_the_model_sees_and_says_how(made, viewer, viewing, inspection):
-    section = made(PictureSection, viewing, inspection)
+def test_picture_shows_what_the_model_sees_and_says_how(made, viewer, controller, session):
+    section = made(PictureSection, controller, session)
     viewer.add_image(PHOTO)
     assert not section.thumbnail.pixmap().isNull()
-    assert "80×60 RGB" in section.words.text()
-    assert "values 0 to 255 as they are" in section.words.toolTip()
+    assert "80×60 RGB" in section.description.text()
+    assert "values 0 to 255 as they are" in section.description.toolTip()
     viewer.layers.clear()
-    assert section.words.text() == ""
+    assert section.description.text() == ""
     assert section.thumbnail.text() == "no picture"
 
 
-def test_picture_offers_what_can_be_done(made, viewer, viewing, inspection, qtbot):
-    section = made(PictureSection, viewing, inspection)
+def test_picture_offers_what_can_be_done(made, viewer, controller, session, qtbot):
+    section = made(PictureSection, controller, session)
     asked = []
-    viewing.correct = lambda: asked.append(True)
-    viewing.reading_changed.emit(SimpleNamespace(words="It lies on its side.", remedy="Turn upright"))
+    controller.correct = lambda: asked.append(True)
+    controller.reading_changed.emit(
+        SimpleNamespace(description="It lies on its side.", remedy="Turn upright")
+    )
     assert section.remedy.isVisible()
     qtbot.mouseClick(section.remedy, Qt.MouseButton.LeftButton)
     assert asked
@@ -169,9 +171,9 @@ def test_picture_offers_what_can_be_done(made, viewer, viewing, inspection, qtbo
 
 @pytest.mark.parametrize("shape", [(224, 224, 3), (5, 7, 3), (300, 20, 3), (1, 1, 3)])
 def test_thumbnails_keep_shape_and_colours(qtbot, shape):
-    seen = np.zeros(shape, np.uint8)
-    seen[..., 1] = 200
-    image = thumbnail(seen, 90).toImage()
+    preview = np.zeros(shape, np.uint8)
+    preview[..., 1] = 200
+    image = thumbnail(preview, 90).toImage()
     assert max(image.width(), image.height()) == 90
     assert image.width() / image.height() == pytest.approx(shape[1] / shape[0], abs=0.2)
     assert image.pixelColor(image.width() // 2, image.height() // 2).getRgb()[:3] == (0, 200, 0)
@@ -180,25 +182,25 @@ def test_thumbnails_keep_shape_and_colours(qtbot, shape):
 # Model
 
 
-def test_model_lists_what_there_is_and_opens_what_is_picked(made, inspection):
-    section = made(ModelSection, inspection)
+def test_model_lists_what_there_is_and_opens_what_is_picked(made, session):
+    section = made(ModelSection, session)
     listed = {section.sources.itemData(n) for n in range(section.sources.count())}
     assert {*catalogue(), "fake:net"} == listed
     pick(section.sources, "VGG16")
-    assert inspection.commands[-1] == ("open_model", "keras:VGG16", None)
+    assert session.commands[-1] == ("open_model", "keras:VGG16", None)
     assert "loading" in section.state.text()
 
 
-def test_model_opens_a_source_that_is_typed_in_full_and_forgets_half_a_search(made, inspection, qtbot):
-    section = made(ModelSection, inspection)
+def test_model_opens_a_source_that_is_typed_in_full_and_forgets_half_a_search(made, session, qtbot):
+    section = made(ModelSection, session)
     line = section.sources.lineEdit()
     line.setText("keras:VGG16?weights=none")
     qtbot.keyClick(line, Qt.Key.Key_Return)
-    assert inspection.commands[-1][1] == "keras:VGG16?weights=none"
-    count = len(inspection.commands)
+    assert session.commands[-1][1] == "keras:VGG16?weights=none"
+    count = len(session.commands)
     line.setText("vgg and so on")
     qtbot.keyClick(line, Qt.Key.Key_Return)
-    assert len(inspection.commands) == count
+    assert len(session.commands) == count
     assert line.text() == title("keras:VGG16?weights=none")
 
 
@@ -212,33 +214,33 @@ def test_model_opens_a_source_that_is_typed_in_full_and_forgets_half_a_search(ma
         (Phase.FAILED, "bad"),
     ],
 )
-def test_model_says_how_it_stands(made, inspection, phase, colour):
-    section = made(ModelSection, inspection)
+def test_model_says_how_it_stands(made, session, phase, colour):
+    section = made(ModelSection, session)
     section.set_colours(Colours.of_theme("light"))
-    inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
+    session.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
     assert section.state.text() == "in plain words"
     assert getattr(Colours.of_theme("light"), colour).name() in section.dot.text()
 
 
-def test_a_long_failure_is_read_in_full(made, inspection, qtbot):
-    section = made(ModelSection, inspection)
+def test_a_long_failure_is_read_in_full(made, session, qtbot):
+    section = made(ModelSection, session)
     sentence = "MobileNetV2 does not open: " + "there is no network and its weights were never loaded. " * 3
-    inspection.set_model(ModelStatus(Phase.FAILED, sentence, "keras:MobileNetV2"))
+    session.set_model(ModelStatus(Phase.FAILED, sentence, "keras:MobileNetV2"))
     qtbot.wait(20)
     assert section.state.height() > 2.5 * section.state.fontMetrics().height()
 
 
-def test_notes_of_a_model_are_shown(made, inspection):
-    section = made(ModelSection, inspection)
-    inspection.set_model(ready(notes=("It knows nine things.",)))
+def test_notes_of_a_model_are_shown(made, session):
+    section = made(ModelSection, session)
+    session.set_model(ready(notes=("It knows nine things.",)))
     assert section.note.text() == "It knows nine things."
 
 
-def test_files_that_were_opened_are_listed_first(made, inspection, tmp_path, monkeypatch):
+def test_files_that_were_opened_are_listed_first(made, session, tmp_path, monkeypatch):
     paths = [tmp_path / f"{name}.keras" for name in ("one", "two")]
     for path in paths:
         path.touch()
-    section = made(ModelSection, inspection)
+    section = made(ModelSection, session)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(paths[0]), ""))
     section.open.click()
     section.open_source(str(paths[1]))
@@ -258,7 +260,7 @@ def test_no_more_than_a_few_files_are_remembered(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "text"),
     [
         ("bundled:photos", "photos (bundled)"),
         ("keras:VGG16", "VGG16 (ImageNet)"),
@@ -267,8 +269,8 @@ def test_no_more_than_a_few_files_are_remembered(tmp_path):
         ("python:nets.mine:build?weights=/home/me/w.pth", "nets.mine:build (w.pth)"),
     ],
 )
-def test_sources_have_titles(source, words):
-    assert title(source) == words
+def test_sources_have_titles(source, text):
+    assert title(source) == text
 
 
 def test_only_a_single_model_file_can_be_dropped():
@@ -293,85 +295,85 @@ def asking(*asked, labels=("0", "1", "2")):
     return ready("/home/me/net.keras", questions=asked, labels=labels)
 
 
-def test_the_form_shows_only_what_is_asked(made, inspection):
-    section = made(ModelSection, inspection)
+def test_the_form_shows_only_what_is_asked(made, session):
+    section = made(ModelSection, session)
     form = section.form
     assert not form.isVisible()
-    inspection.set_model(ready("bundled:photos"))
+    session.set_model(ready("bundled:photos"))
     assert not section.settings.isVisible()  # of a model that is not the user's
-    inspection.set_model(asking("preprocessing", "labels"))
+    session.set_model(asking("preprocessing", "labels"))
     assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [
         True,
         False,
         True,
     ]
-    inspection.set_model(asking("labels"))
+    session.set_model(asking("labels"))
     assert not form.preprocessing.isVisible()
-    inspection.set_model(asking())
+    session.set_model(asking())
     assert not form.isVisible()
 
 
-def test_answers_are_given_together(made, inspection, tmp_path):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("preprocessing", "labels"))
+def test_answers_are_given_together(made, session, tmp_path):
+    form = made(ModelSection, session).form
+    session.set_model(asking("preprocessing", "labels"))
     pick(form.preprocessing, "(tf)")
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\nfish\n")
     form.read_names(names)
     assert form.labels.currentText() == "names.txt"
     form.keep.click()
-    ((_, settings),) = inspection.of("answer")
+    ((_, settings),) = session.of("answer")
     assert settings.given() == {"labels": ("cat", "dog", "fish"), "preprocessing": "tf"}
 
 
-def test_what_was_answered_can_be_changed(made, inspection):
-    section = made(ModelSection, inspection)
+def test_what_was_answered_can_be_changed(made, session):
+    section = made(ModelSection, session)
     form = section.form
-    inspection.set_model(asking(labels=("cat", "dog", "fish")))
+    session.set_model(asking(labels=("cat", "dog", "fish")))
     section.settings.click()
     assert [form.preprocessing.isVisible(), form.fit.isVisible(), form.labels.isVisible()] == [True] * 3
     assert form.labels.currentText() == "cat, dog, fish"
     pick(form.fit, "pad")
-    inspection.set_model(inspection.model)  # as when the engine was lost: the same model is opened again
+    session.set_model(session.model)  # as when the engine was lost: the same model is opened again
     assert form.fit.currentData() == "pad"
     form.keep.click()
-    ((_, settings),) = inspection.of("answer")
+    ((_, settings),) = session.of("answer")
     assert settings.given() == {"preprocessing": "none", "fit": "pad"}  # its names stay what they are
-    inspection.set_model(asking(labels=("cat", "dog", "fish")))  # as it was, and opened with the answer
+    session.set_model(asking(labels=("cat", "dog", "fish")))  # as it was, and opened with the answer
     assert not form.isVisible()
     section.settings.click()
     section.settings.click()
     assert not form.isVisible()
 
 
-def test_a_preprocessing_without_a_name_stays_unless_another_is_chosen(made, inspection):
-    form = made(ModelSection, inspection).form
+def test_a_preprocessing_without_a_name_stays_unless_another_is_chosen(made, session):
+    form = made(ModelSection, session).form
     own = Preprocessing("mean/std", 255.0, (0.4,), (0.2,))
     status = asking()
     spec = replace(status.info.input, preprocessing=own)
-    inspection.set_model(replace(status, info=replace(status.info, input=spec)))
+    session.set_model(replace(status, info=replace(status.info, input=spec)))
     form.toggle()
-    assert form.preprocessing.currentText() == own.words
+    assert form.preprocessing.currentText() == own.description
     form.keep.click()
-    assert inspection.of("answer")[0][1].preprocessing is None
+    assert session.of("answer")[0][1].preprocessing is None
 
 
-def test_numbers_are_an_answer_too(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("labels"))
+def test_numbers_are_an_answer_too(made, session):
+    form = made(ModelSection, session).form
+    session.set_model(asking("labels"))
     form.keep.click()
-    ((_, settings),) = inspection.of("answer")
+    ((_, settings),) = session.of("answer")
     assert settings.labels == ("0", "1", "2")
     assert settings.preprocessing is None
 
 
-def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("labels"))
+def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, session):
+    form = made(ModelSection, session).form
+    session.set_model(asking("labels"))
     assert not form.pixels.isVisible()
-    inspection.set_model(asking("size"))
+    session.set_model(asking("size"))
     assert form.pixels.isVisible()
-    height, width = inspection.model.info.input.shape
+    height, width = session.model.info.input.shape
     assert form.pixels.text() == f"{width} × {height}"
     for wrong in ("", "32", "0 × 32", "1 2 3"):
         form.pixels.setText(wrong)
@@ -379,29 +381,29 @@ def test_the_size_of_the_pictures_is_asked_where_the_model_does_not_say(made, in
         assert "two numbers: width × height" in form.problem.text()
     form.pixels.setText("40x30")
     form.keep.click()
-    ((_, settings),) = inspection.of("answer")
+    ((_, settings),) = session.of("answer")
     assert settings.size == (30, 40)
 
 
-def test_the_size_of_volumes_has_three_numbers_in_the_order_of_the_axes(made, inspection):
-    form = made(ModelSection, inspection).form
+def test_the_size_of_volumes_has_three_numbers_in_the_order_of_the_axes(made, session):
+    form = made(ModelSection, session).form
     status = asking("size")
-    inspection.set_model(replace(status, info=replace(status.info, input=InputSpec((16, 32, 24), 1))))
+    session.set_model(replace(status, info=replace(status.info, input=InputSpec((16, 32, 24), 1))))
     assert form.pixels.text() == "16 × 32 × 24"
     form.pixels.setText("16 × 32")
     form.keep.click()
     assert "three numbers: z × y × x" in form.problem.text()
     form.pixels.setText("8 x 30 x 20")
     form.keep.click()
-    ((_, settings),) = inspection.of("answer")
+    ((_, settings),) = session.of("answer")
     assert settings.size == (8, 30, 20)
 
 
 @pytest.mark.parametrize(("typed", "size"), [("", None), (" ", None), ("40 × 30", (30, 40)), ("40", "two")])
-def test_a_size_that_is_free_stays_so_or_is_fixed(made, inspection, typed, size):
-    section = made(ModelSection, inspection)
+def test_a_size_that_is_free_stays_so_or_is_fixed(made, session, typed, size):
+    section = made(ModelSection, session)
     status = ready("fake:net")
-    inspection.set_model(replace(status, info=replace(status.info, input=InputSpec((None, None), 3))))
+    session.set_model(replace(status, info=replace(status.info, input=InputSpec((None, None), 3))))
     assert not section.form.isVisible()
     section.settings.click()
     assert section.form.pixels.isVisible()
@@ -411,28 +413,28 @@ def test_a_size_that_is_free_stays_so_or_is_fixed(made, inspection, typed, size)
     if size == "two":
         assert "two numbers: width × height" in section.form.problem.text()
     else:
-        ((_, settings),) = inspection.of("answer")
+        ((_, settings),) = session.of("answer")
         assert (settings.size, settings.fit) == (size, "crop")
 
 
 @pytest.mark.parametrize("sized", [False, True])
-def test_a_size_that_was_said_can_be_taken_back(made, inspection, sized):
-    section = made(ModelSection, inspection)
+def test_a_size_that_was_said_can_be_taken_back(made, session, sized):
+    section = made(ModelSection, session)
     status = ready("/home/me/net.keras")
-    inspection.set_model(replace(status, info=replace(status.info, sized=sized)))
+    session.set_model(replace(status, info=replace(status.info, sized=sized)))
     section.settings.click()
     assert section.form.pixels.isVisible() == sized
     if sized:
         assert section.form.pixels.text()
         section.form.pixels.clear()
         section.form.keep.click()
-        ((_, settings),) = inspection.of("answer")
+        ((_, settings),) = session.of("answer")
         assert settings.size == ()
 
 
-def test_settings_that_nobody_asks_are_not_called_a_question(made, inspection):
-    section = made(ModelSection, inspection)
-    inspection.set_model(asking("preprocessing"))
+def test_settings_that_nobody_asks_are_not_called_a_question(made, session):
+    section = made(ModelSection, session)
+    session.set_model(asking("preprocessing"))
     assert section.form.question.text() == questions.ASKED["preprocessing"]
     section.settings.click()
     assert section.form.question.text() == questions.EVERY
@@ -444,9 +446,9 @@ def test_settings_that_nobody_asks_are_not_called_a_question(made, inspection):
     ("source", "changes"),
     [("/home/me/net.pt2", True), ("/home/me/net.keras", False), ("python:mine.nets:net", True)],
 )
-def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, source, changes):
-    section = made(ModelSection, inspection)
-    inspection.set_model(ready(source))
+def test_the_size_can_be_changed_of_models_that_do_not_say(made, session, source, changes):
+    section = made(ModelSection, session)
+    session.set_model(ready(source))
     section.settings.click()
     assert section.form.fit.isVisible()
     assert section.form.pixels.isVisible() == changes
@@ -455,7 +457,7 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, sou
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "text"),
     [
         ("two.txt", "cat\ndog\n", "2 names, the model has 3"),
         ("odd.json", "7", "no class names"),
@@ -463,20 +465,20 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, inspection, sou
         ("broken.json", "{", "no class names"),
     ],
 )
-def test_names_that_do_not_fit_get_a_sentence(made, inspection, tmp_path, monkeypatch, name, text, words):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(asking("labels"))
+def test_names_that_do_not_fit_get_a_sentence(made, session, tmp_path, monkeypatch, name, text, sentence):
+    form = made(ModelSection, session).form
+    session.set_model(asking("labels"))
     if text is not None:
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / name), ""))
     pick(form.labels, questions.FROM_FILE)
-    assert words in form.problem.text()
+    assert sentence in form.problem.text()
     assert form.labels.currentText() == questions.NUMBERS
 
 
-def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(
+def test_ports_and_kind_are_chosen_from_what_there_is(made, session):
+    form = made(ModelSection, session).form
+    session.set_model(
         ready("/home/me/net.keras", questions=("output", "task"), outputs=("mask", "kind"), labels=("0", "1"))
     )
     assert "output" in form.question.text()
@@ -485,8 +487,8 @@ def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
     pick(form.output, "kind")
     pick(form.task, "quantity")
     form.keep.click()
-    assert inspection.of("answer")[0][1].given() == {"output": "kind", "task": "regression"}
-    inspection.set_model(ready("/home/me/net.keras", outputs=("kind", "mask"), ending="quantity"))
+    assert session.of("answer")[0][1].given() == {"output": "kind", "task": "regression"}
+    session.set_model(ready("/home/me/net.keras", outputs=("kind", "mask"), activation="quantity"))
     form.toggle()
     assert [field.isVisible() for field in (form.output, form.task, form.input, form.pixels)] == [
         True,
@@ -497,18 +499,18 @@ def test_ports_and_kind_are_chosen_from_what_there_is(made, inspection):
     assert (form.output.currentData(), form.task.currentData()) == ("kind", "regression")
 
 
-def test_an_answer_that_is_refused_can_be_corrected(made, inspection):
-    section = made(ModelSection, inspection)
+def test_an_answer_that_is_refused_can_be_corrected(made, session):
+    section = made(ModelSection, session)
     form = section.form
     first = ready("/home/me/net.pt", questions=("size", "labels"))
-    inspection.set_model(first)
+    session.set_model(first)
     form.pixels.setText("3 × 3")
     form.keep.click()
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading net.pt", "/home/me/net.pt"))
+    session.set_model(ModelStatus(Phase.LOADING, "loading net.pt", "/home/me/net.pt"))
     assert form.isVisible()
     assert not form.isEnabled()
-    inspection.set_model(ModelStatus(Phase.FAILED, "could not be run", "/home/me/net.pt"))
-    inspection.set_model(replace(first, objection="3×3 is too small."))  # as it was before
+    session.set_model(ModelStatus(Phase.FAILED, "could not be run", "/home/me/net.pt"))
+    session.set_model(replace(first, objection="3×3 is too small."))  # as it was before
     assert form.isEnabled()
     assert (form.pixels.text(), form.problem.text()) == ("3 × 3", "3×3 is too small.")
     form.pixels.setText("3")
@@ -517,20 +519,20 @@ def test_an_answer_that_is_refused_can_be_corrected(made, inspection):
     form.pixels.setText("9 × 9")
     form.keep.click()
     assert not form.problem.text()
-    inspection.set_model(ready("/home/me/net.pt"))
+    session.set_model(ready("/home/me/net.pt"))
     assert not form.isVisible()
 
 
-def test_names_are_not_kept_for_another_output(made, inspection):
-    form = made(ModelSection, inspection).form
-    inspection.set_model(
+def test_names_are_not_kept_for_another_output(made, session):
+    form = made(ModelSection, session).form
+    session.set_model(
         ready(
             "/home/me/net.keras", questions=("output", "labels"), outputs=("kind", "age"), labels=("0", "1")
         )
     )
     pick(form.output, "age")
     form.keep.click()
-    assert inspection.of("answer")[0][1].given() == {"output": "age"}
+    assert session.of("answer")[0][1].given() == {"output": "age"}
 
 
 class TwoOutputs(Linear):
@@ -538,7 +540,7 @@ class TwoOutputs(Linear):
 
     def __init__(self, source, settings):
         super().__init__()
-        whole = settings.over(Settings.beside(Path(source)))
+        whole = settings.over(Settings.read_sidecar(Path(source)))
         outputs = sorted(["kind", "age"], key=lambda name: name != (whole.output or "kind"))
         questions = () if whole.labels else ("output", "labels")
         labels = whole.labels or tuple("0123")
@@ -555,9 +557,9 @@ def test_names_of_both_outputs_are_kept(made, monkeypatch, tmp_path):
     monkeypatch.setattr(models, "open_model", TwoOutputs)
     engine._engine.cache_clear()
     (tmp_path / "net.keras").touch()
-    inspection = Inspection(Immediate, lambda call: call(), Immediate, lambda *_: None)
-    form = made(ModelSection, inspection).form
-    inspection.open_model(str(tmp_path / "net.keras"))
+    session = Session(Immediate, lambda call: call(), Immediate, lambda *_: None)
+    form = made(ModelSection, session).form
+    session.open_model(str(tmp_path / "net.keras"))
     for output, names in (("kind", "abcd"), ("age", "wxyz")):
         if not form.isVisible():
             form.toggle()
@@ -565,20 +567,20 @@ def test_names_of_both_outputs_are_kept(made, monkeypatch, tmp_path):
         (tmp_path / "names.txt").write_text("\n".join(names))
         form.read_names(tmp_path / "names.txt")
         form.keep.click()
-        assert inspection.model.info.labels == tuple(names)
+        assert session.model.info.labels == tuple(names)
     for output, names in (("kind", "abcd"), ("age", "wxyz")):
         form.toggle()
         pick(form.output, output)
         form.keep.click()
-        assert inspection.model.info.outputs[0] == output
-        assert inspection.model.info.labels == tuple(names)
-        assert "labels" not in inspection.model.info.questions
-    inspection.close()
+        assert session.model.info.outputs[0] == output
+        assert session.model.info.labels == tuple(names)
+        assert "labels" not in session.model.info.questions
+    session.close()
     engine._engine.cache_clear()
 
 
-def test_what_takes_long_says_so_before_it_is_run(made, inspection):
-    section = made(MethodSection, inspection)
+def test_what_takes_long_says_so_before_it_is_run(made, session):
+    section = made(MethodSection, session)
     cost, of_one = section.cost, METHODS["kernel_shap"].complete({})["samples"] + 2
     assert not cost.isVisible()  # a single pass
     section.choose("smoothgrad", of="kernel_shap", samples=100)
@@ -591,48 +593,48 @@ def test_what_takes_long_says_so_before_it_is_run(made, inspection):
     assert not cost.isVisible()
 
 
-def test_what_depends_on_the_size_of_the_picture_is_said_once_that_is_known(made, inspection):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ready(input=InputSpec((None, None), 3)))
+def test_what_depends_on_the_size_of_the_picture_is_said_once_that_is_known(made, session):
+    section = made(MethodSection, session)
+    session.set_model(ready(input=InputSpec((None, None), 3)))
     section.choose("occlusion", window=2, stride=2)
     assert not section.cost.isVisible()
-    inspection.set_picture(Picture(1, "photo", lambda: (PHOTO, None)))
-    height, width = inspection.prepared.x.shape[:2]
+    session.set_picture(SourceImage(1, "photo", lambda: (PHOTO, None)))
+    height, width = session.prepared.x.shape[:2]
     passes = 1 + -(-height // 2) * -(-width // 2)
     assert section.cost.text() == f"About {round(passes, 2 - len(str(passes))):,} passes of the model."
 
 
 @pytest.mark.parametrize(
-    ("passes", "words"), [(499, ""), (500, "About 500"), (4002, "About 4,000"), (204_999, "About 200,000")]
+    ("passes", "text"), [(499, ""), (500, "About 500"), (4002, "About 4,000"), (204_999, "About 200,000")]
 )
-def test_passes_are_said_in_two_digits_if_they_are_many(passes, words):
-    assert cost_words(passes, {}) == (words and f"{words} passes of the model.")
+def test_passes_are_said_in_two_digits_if_they_are_many(passes, text):
+    assert cost_words(passes, {}) == (text and f"{text} passes of the model.")
 
 
-def test_a_program_runs_after_a_yes_alone(made, inspection):
-    section = made(ModelSection, inspection)
+def test_a_program_runs_after_a_yes_alone(made, session):
+    section = made(ModelSection, session)
     assert not section.trust.isVisible()
     status = ModelStatus(Phase.FAILED, "waits for your yes", "python:mine:net", program="/home/me/mine.py")
-    inspection.set_model(status)
+    session.set_model(status)
     assert "runs the program /home/me/mine.py" in section.trust.question.text().replace("\u200b", "")
     section.trust.no.click()
     assert not section.trust.isVisible()
-    assert not inspection.of("trust")
-    inspection.set_model(status)
+    assert not session.of("trust")
+    session.set_model(status)
     section.trust.yes.click()
-    assert inspection.of("trust")
-    inspection.set_model(ready("python:mine:net"))
+    assert session.of("trust")
+    session.set_model(ready("python:mine:net"))
     assert not section.trust.isVisible()
 
 
-def test_a_folder_may_be_a_model(made, inspection, tmp_path):
-    section = made(ModelSection, inspection)
+def test_a_folder_may_be_a_model(made, session, tmp_path):
+    section = made(ModelSection, session)
     (tmp_path / "net").mkdir()
     assert not is_model_file(str(tmp_path / "net"))
     (tmp_path / "net" / "saved_model.pb").touch()
     assert is_model_file(str(tmp_path / "net"))
     section.open_source(str(tmp_path / "net" / "saved_model.pb"))
-    assert inspection.of("open_model")[-1][1] == str(tmp_path / "net")
+    assert session.of("open_model")[-1][1] == str(tmp_path / "net")
 
 
 # Method and options
@@ -649,7 +651,7 @@ def every_kind(
     squared: bool = True,
     baseline: Literal["black", "white"] = "white",
     layer: Annotated[str, {"choices": "layers"}] = "",
-    words: str = "some",
+    text: str = "some",
     seed: int = 0,
 ):
     """Do nothing.
@@ -753,37 +755,35 @@ def test_numbers_may_be_typed_as_elsewhere(made, qtbot, typed, value):
     assert form.values["noise"] == value
 
 
-def test_each_method_keeps_its_options(made, inspection, qtbot):
-    section = made(MethodSection, inspection)
+def test_each_method_keeps_its_options(made, session, qtbot):
+    section = made(MethodSection, session)
     pick(section.method, "SmoothGrad")
     section.options.widgets["samples"].value = 12
-    qtbot.waitUntil(lambda: inspection.options.get("samples") == 12)
+    qtbot.waitUntil(lambda: session.options.get("samples") == 12)
     pick(section.method, "Grad-CAM")
-    assert inspection.method == "grad_cam"
+    assert session.method == "grad_cam"
     pick(section.method, "SmoothGrad")
     assert section.options.widgets["samples"].value == 12
-    assert inspection.options["samples"] == 12
+    assert session.options["samples"] == 12
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_explain_takes_the_options_that_were_set_just_before(made, inspection, live):
-    section = made(MethodSection, inspection)
-    look(inspection)
+def test_explain_takes_the_options_that_were_set_just_before(made, session, live):
+    section = made(MethodSection, session)
+    look(session)
     section.choose("smoothgrad")
-    inspection.live = live
+    session.live = live
     section.options.widgets["samples"].value = 12
     section.run.button.click()
-    assert inspection.commands[-1] == ("explain",)
-    assert dict(inspection.request.options)["samples"] == 12
+    assert session.commands[-1] == ("explain",)
+    assert dict(session.request.options)["samples"] == 12
 
 
 @pytest.mark.parametrize("press", ["click", "key"])
 @pytest.mark.parametrize(("option", "typed", "value"), [("samples", "12", 12), ("noise", "0.2", 0.2)])
-def test_explain_takes_a_number_that_is_still_being_typed(
-    made, inspection, qtbot, option, typed, value, press
-):
-    section = made(MethodSection, inspection)
-    look(inspection)
+def test_explain_takes_a_number_that_is_still_being_typed(made, session, qtbot, option, typed, value, press):
+    section = made(MethodSection, session)
+    look(session)
     section.choose("smoothgrad")
     field = section.options.widgets[option].native
     focus(qtbot, field)
@@ -793,24 +793,24 @@ def test_explain_takes_a_number_that_is_still_being_typed(
         qtbot.mouseClick(section.run.button, Qt.MouseButton.LeftButton)
     else:
         section.run.button.click()  # leaves the focus where it is, as does every click on a Mac
-    assert dict(inspection.request.options)[option] == value
+    assert dict(session.request.options)[option] == value
 
 
-def test_with_live_numbers_on_the_way_are_passed_over(made, inspection, qtbot):
-    section = made(MethodSection, inspection)
+def test_with_live_numbers_on_the_way_are_passed_over(made, session, qtbot):
+    section = made(MethodSection, session)
     section.choose("smoothgrad")
     section.run.live.setChecked(True)
-    inspection.commands.clear()
+    session.commands.clear()
     for number in (51, 52, 53):
         section.options.widgets["samples"].value = number
-    qtbot.waitUntil(lambda: inspection.options["samples"] == 53)
-    assert len(inspection.of("set_method")) == 1
+    qtbot.waitUntil(lambda: session.options["samples"] == 53)
+    assert len(session.of("set_method")) == 1
 
 
 @pytest.mark.parametrize("unfolded", [False, True])
-def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspection, qtbot, unfolded):
-    section = made(MethodSection, inspection)
-    look(inspection)
+def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, session, qtbot, unfolded):
+    section = made(MethodSection, session)
+    look(session)
     for method in ("grad_cam", "smoothgrad"):
         section.choose(method)
     form = section.options
@@ -830,26 +830,26 @@ def test_tab_goes_through_the_options_in_the_order_they_are_seen(made, inspectio
         assert section.window().focusWidget() is widget
 
 
-def test_methods_that_the_model_cannot_answer_are_not_offered(made, inspection):
-    section = made(MethodSection, inspection, {name: METHODS[name] for name in ("gradient", "occlusion")})
-    inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
+def test_methods_that_the_model_cannot_answer_are_not_offered(made, session):
+    section = made(MethodSection, session, {name: METHODS[name] for name in ("gradient", "occlusion")})
+    session.set_model(ready("net.onnx", gives=frozenset({"scores"})))
     items, gradient, occlusion = section.method.model(), *map(section.method.findData, section._methods)
     assert [items.item(n).isEnabled() for n in (gradient, occlusion)] == [False, True]
     assert "Gradient needs derivatives, which net does not give." in items.item(gradient).toolTip()
     assert "needs" not in items.item(occlusion).toolTip()
-    assert inspection.method == section.method.currentData() == "occlusion"
+    assert session.method == section.method.currentData() == "occlusion"
     section.method.setCurrentIndex(gradient)  # as when its name is typed in full
     section.method.activated.emit(gradient)
-    assert inspection.method == section.method.currentData() == "occlusion"
-    inspection.set_model(ready("net.keras"))
+    assert session.method == section.method.currentData() == "occlusion"
+    session.set_model(ready("net.keras"))
     assert items.item(gradient).isEnabled()
     assert "needs" not in items.item(gradient).toolTip()
-    assert inspection.method == "gradient"  # which the user has chosen, or not changed
+    assert session.method == "gradient"  # which the user has chosen, or not changed
 
 
-def test_a_method_that_wraps_one_is_offered_where_any_can_be_wrapped(made, inspection):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ready("net.onnx", gives=frozenset({"scores"})))
+def test_a_method_that_wraps_one_is_offered_where_any_can_be_wrapped(made, session):
+    section = made(MethodSection, session)
+    session.set_model(ready("net.onnx", gives=frozenset({"scores"})))
     enabled = {name for name in METHODS if section._item(name).isEnabled()}
     assert enabled == {
         "occlusion",
@@ -861,66 +861,66 @@ def test_a_method_that_wraps_one_is_offered_where_any_can_be_wrapped(made, inspe
         "vargrad",
     }
     section.choose("smoothgrad")
-    assert section.options.widgets["of"].value == inspection.options["of"] == "occlusion"
-    inspection.set_model(ready("net.keras"))
+    assert section.options.widgets["of"].value == session.options["of"] == "occlusion"
+    session.set_model(ready("net.keras"))
     section.choose("smoothgrad")
-    assert section.options.widgets["of"].value == inspection.options["of"] == "gradient"
+    assert section.options.widgets["of"].value == session.options["of"] == "gradient"
 
 
-def test_a_layer_is_grey_and_left_out_while_the_method_inside_looks_at_none(made, inspection):
-    section = made(MethodSection, inspection)
-    inspection.set_model(ready("net.keras"))
+def test_a_layer_is_grey_and_left_out_while_the_method_inside_looks_at_none(made, session):
+    section = made(MethodSection, session)
+    session.set_model(ready("net.keras"))
     section.choose("smoothgrad", of="grad_cam", layer="late")
     layer = section.options.widgets["layer"]
-    assert (layer.native.isEnabled(), inspection.options["layer"]) == (True, "late")
+    assert (layer.native.isEnabled(), session.options["layer"]) == (True, "late")
     section.options.widgets["of"].value = "gradient"
-    assert (layer.native.isEnabled(), inspection.options["layer"]) == (False, "")
+    assert (layer.native.isEnabled(), session.options["layer"]) == (False, "")
     section.options.widgets["of"].value = "layer_cam"
-    assert (layer.native.isEnabled(), inspection.options["layer"]) == (True, "late")
+    assert (layer.native.isEnabled(), session.options["layer"]) == (True, "late")
 
 
-def test_quantities_go_up_or_down_and_show_their_values(made, inspection):
-    section = made(MethodSection, inspection)
-    model = ready("fake:net", labels=("age", "weight"), ending="quantity")
-    inspection.set_model(model)
+def test_quantities_go_up_or_down_and_show_their_values(made, session):
+    section = made(MethodSection, session)
+    model = ready("fake:net", labels=("age", "weight"), activation="quantity")
+    session.set_model(model)
     score = section.options.widgets["score"]
     assert score.choices == ("increase", "decrease")
     assert "not smaller" in score.tooltip
     score.value = "decrease"
-    assert inspection.score == "decrease"
+    assert session.score == "decrease"
     nothing = np.full(2, np.nan, np.float32)
     table = ClassTableModel()
     table.set_prediction(Prediction(np.float32([31.25, -2e6]), nothing, nothing, ("age", "weight")))
     assert [table.data(table.index(row, 1)) for row in (0, 1)] == ["31.25", "-2e+06"]
-    inspection.set_model(ready("fake:net"))
+    session.set_model(ready("fake:net"))
     assert section.options.widgets["score"].value == "logit"
 
 
-def test_scores_are_chosen_and_stay_with_another_method(made, inspection):
-    section = made(MethodSection, inspection)
+def test_scores_are_chosen_and_stay_with_another_method(made, session):
+    section = made(MethodSection, session)
     section.options.widgets["score"].value = "probability"
-    assert inspection.score == "probability"
+    assert session.score == "probability"
     pick(section.method, "Grad-CAM")
     assert section.options.widgets["score"].value == "probability"
 
 
-def test_a_method_is_chosen_by_name(made, inspection):
-    section = made(MethodSection, inspection)
+def test_a_method_is_chosen_by_name(made, session):
+    section = made(MethodSection, session)
     section.choose("smoothgrad", samples=9)
     assert section.method.currentText() == METHODS["smoothgrad"].title
-    assert (inspection.method, inspection.options["samples"]) == ("smoothgrad", 9)
+    assert (session.method, session.options["samples"]) == ("smoothgrad", 9)
 
 
-def test_layers_of_another_model_are_offered_and_the_old_one_forgotten(made, inspection):
-    section = made(MethodSection, inspection)
+def test_layers_of_another_model_are_offered_and_the_old_one_forgotten(made, session):
+    section = made(MethodSection, session)
     section.choose("grad_cam", layer="early")
-    inspection.set_model(ready(layers=info().layers[1:]))
+    session.set_model(ready(layers=info().layers[1:]))
     assert section.options.widgets["layer"].choices == ("", "late")
-    assert inspection.options == {"layer": ""}
+    assert session.options == {"layer": ""}
 
 
-def test_tooltips_tell_what_a_method_does(made, inspection):
-    section = made(MethodSection, inspection)
+def test_tooltips_tell_what_a_method_does(made, session):
+    section = made(MethodSection, session)
     section.choose("grad_cam")
     assert METHODS["grad_cam"].summary in section.method.toolTip()
     assert METHODS["grad_cam"].cite in section.method.toolTip()
@@ -929,157 +929,157 @@ def test_tooltips_tell_what_a_method_does(made, inspection):
 # Explain, cancel, stop by force
 
 
-def test_explain_needs_a_picture_and_a_model(made, inspection):
-    bar = made(run.RunBar, inspection)
+def test_explain_needs_a_picture_and_a_model(made, session):
+    bar = made(run.RunBar, session)
     assert not bar.button.isEnabled()
-    look(inspection)
+    look(session)
     assert bar.button.isEnabled()
     bar.button.click()
-    assert inspection.of("explain")
+    assert session.of("explain")
 
 
-def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._patience.timer.setInterval(30)
-    look(inspection)
-    inspection.patient = True
+    look(session)
+    session.patient = True
     bar.button.click()
     assert bar.button.text() == "Cancel"
     assert bar.progress.isVisible()
-    assert (bar.progress.value(), bar.progress.maximum()) == (3, 50)
+    assert (bar.progress.finding_of(), bar.progress.maximum()) == (3, 50)
     bar.button.click()
     assert bar.button.text() == "Stopping…"
     assert not bar.button.isEnabled()
     qtbot.waitUntil(lambda: bar.button.text() == "Stop by force")
     bar.button.click()
-    assert inspection.of("stop_by_force")
+    assert session.of("stop_by_force")
     assert bar.button.text() == "Explain"
     assert bar.button.isEnabled()  # which sends the request again
 
 
-def test_a_model_that_does_not_end_loading_can_be_stopped(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_a_model_that_does_not_end_loading_can_be_stopped(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._loading.timer.setInterval(30)
-    look(inspection)
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    look(session)
+    session.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
     assert bar.button.text() == "Explain"  # it may be asked for before the model is there
     qtbot.waitUntil(lambda: bar.button.text() == "Stop loading")
     assert bar.button.isEnabled()
     assert "ends the engine" in bar.button.toolTip()
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading c", "python:c:d"))
+    session.set_model(ModelStatus(Phase.LOADING, "loading c", "python:c:d"))
     assert bar.button.text() == "Explain"  # another one has its own time
     qtbot.waitUntil(lambda: bar.button.text() == "Stop loading")
     bar.button.click()
-    assert inspection.of("stop_by_force")
-    assert not inspection.of("explain")
+    assert session.of("stop_by_force")
+    assert not session.of("explain")
     assert bar.button.text() == "Explain"
 
 
-def test_a_model_that_loads_in_time_is_not_offered_to_be_stopped(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_a_model_that_loads_in_time_is_not_offered_to_be_stopped(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._loading.timer.setInterval(10)
-    look(inspection)
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
-    inspection.set_model(ready())
+    look(session)
+    session.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    session.set_model(ready())
     qtbot.wait(40)
     assert bar.button.text() == "Explain"
 
 
-def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stopped(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stopped(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._loading.timer.setInterval(10)
-    look(inspection)
-    inspection.patient = True
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
-    inspection.explain()
+    look(session)
+    session.patient = True
+    session.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    session.explain()
     qtbot.wait(40)
     assert bar.button.text() == "Cancel"
-    inspection.end_progress()
+    session.end_progress()
     assert bar.button.text() == "Stop loading"
 
 
-def test_a_cancel_that_works_offers_no_force(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_a_cancel_that_works_offers_no_force(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._patience.timer.setInterval(10)
-    look(inspection)
-    inspection.patient = True
+    look(session)
+    session.patient = True
     bar.button.click()
     bar.button.click()
-    inspection.end_progress()
+    session.end_progress()
     qtbot.wait(40)
     assert bar.button.text() == "Explain"
 
 
-def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, inspection, qtbot):
-    bar = made(run.RunBar, inspection)
+def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, session, qtbot):
+    bar = made(run.RunBar, session)
     bar._patience.timer.setInterval(30)
-    look(inspection)
-    inspection.patient = True
+    look(session)
+    session.patient = True
     bar.button.click()
     bar.button.click()
     assert bar.button.text() == "Stopping…"
-    inspection.select_class(2)
+    session.select_class(2)
     assert bar.button.text() == "Cancel"
     assert bar.button.isEnabled()
     qtbot.wait(60)
     assert bar.button.text() == "Cancel"
     bar.button.click()
     assert bar.button.text() == "Stopping…"
-    assert len(inspection.of("cancel")) == 2
+    assert len(session.of("cancel")) == 2
     qtbot.waitUntil(lambda: bar.button.text() == "Stop by force")
 
 
 def test_explain_is_offered_while_the_engine_starts(made):
-    inspection = FakeInspection(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
-    bar = made(run.RunBar, inspection)
-    inspection.prepared_changed.disconnect()  # nothing of the picture is known before there is a model
-    inspection.prediction_changed.disconnect()
-    look(inspection)
+    session = FakeSession(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
+    bar = made(run.RunBar, session)
+    session.prepared_changed.disconnect()  # nothing of the picture is known before there is a model
+    session.prediction_changed.disconnect()
+    look(session)
     assert bar.button.isEnabled()
-    inspection.set_picture(None)
+    session.set_picture(None)
     assert not bar.button.isEnabled()
 
 
-def test_progress_without_a_total_says_what_is_waited_for(made, inspection):
-    bar = made(run.RunBar, inspection, width=500)
-    inspection.progress = Progress(0, 0, "waiting for the model")
-    inspection.progress_changed.emit(inspection.progress)
+def test_progress_without_a_total_says_what_is_waited_for(made, session):
+    bar = made(run.RunBar, session, width=500)
+    session.progress = Progress(0, 0, "waiting for the model")
+    session.progress_changed.emit(session.progress)
     assert bar.progress.maximum() == 1  # an animated bar would have the whole window painted all the time
     assert bar.progress.toolTip() == "waiting for the model"
 
 
-def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, inspection):
-    section = made(MethodSection, inspection)
-    look(inspection)
-    inspection.explain()
+def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, session):
+    section = made(MethodSection, session)
+    look(session)
+    session.explain()
     assert section.run.hint.text() == ""
     section.choose("smoothgrad")
     assert section.run.hint.text() == run.OUTDATED
 
 
 @pytest.mark.parametrize("phase", [Phase.LOADING, Phase.FAILED, Phase.LOST])
-def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made, inspection, phase):
-    bar = made(run.RunBar, inspection)
-    look(inspection)
-    inspection.explain()
-    inspection.stale = True
-    inspection.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
+def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made, session, phase):
+    bar = made(run.RunBar, session)
+    look(session)
+    session.explain()
+    session.stale = True
+    session.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
     assert bar.hint.text() == run.OUTDATED
     assert bar.hint.toolTip() == run.OUTDATED_TIP
 
 
-def test_the_hint_fits_beside_the_button(made, inspection):
-    section = made(MethodSection, inspection, width=304)  # of a panel of 320
-    look(inspection)
-    inspection.explain()
+def test_the_hint_fits_beside_the_button(made, session):
+    section = made(MethodSection, session, width=304)  # of a panel of 320
+    look(session)
+    session.explain()
     section.choose("smoothgrad")
     hint = section.run.hint
     assert hint.fontMetrics().horizontalAdvance(run.OUTDATED) + 4 <= hint.width()
 
 
-def test_live_is_passed_on(made, inspection):
-    made(run.RunBar, inspection).live.setChecked(True)
-    assert inspection.live is True
+def test_live_is_passed_on(made, session):
+    made(run.RunBar, session).live.setChecked(True)
+    assert session.live is True
 
 
 # Classes
@@ -1088,10 +1088,10 @@ def test_live_is_passed_on(made, inspection):
 @pytest.fixture
 def classes(made):
     def make(count=1000, **more):
-        inspection = FakeInspection(prediction(count, **more))
-        section = made(ClassSection, inspection)
-        look(inspection)
-        return section, inspection
+        session = FakeSession(prediction(count, **more))
+        section = made(ClassSection, session)
+        look(session)
+        return section, session
 
     return make
 
@@ -1101,31 +1101,31 @@ def rows(section):
 
 
 def test_rows_are_sorted_and_the_top_class_is_marked(classes):
-    section, inspection = classes()
-    assert rows(section) == inspection.prediction.order().tolist()
+    section, session = classes()
+    assert rows(section) == session.prediction.order().tolist()
     assert section.table.currentIndex().row() == 0
     assert "1000" in section.search.placeholderText()
     table = section.table.classes
-    assert table.data(table.index(0, 0)) == inspection.prediction.top(1)[0].label
-    assert table.data(table.index(0, 1)) == percent(inspection.prediction.top(1)[0].probability)
+    assert table.data(table.index(0, 0)) == session.prediction.top(1)[0].label
+    assert table.data(table.index(0, 1)) == percent(session.prediction.top(1)[0].probability)
     assert table.data(table.index(0, 0), Qt.ItemDataRole.EditRole) is None
 
 
 def test_a_click_or_an_arrow_key_selects_a_class(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     table = section.table
     spot = table.visualRect(table.classes.index(3, 0)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-    assert inspection.selected == rows(section)[3]
+    assert session.selected == rows(section)[3]
     qtbot.keyClick(table, Qt.Key.Key_Down)
-    assert inspection.selected == rows(section)[4]
+    assert session.selected == rows(section)[4]
 
 
 def test_brackets_step_in_the_table_too(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     for key, row in (("]", 1), ("]", 2), ("[", 1)):
         qtbot.keyClicks(section.table, key)
-        assert inspection.selected == rows(section)[row]
+        assert session.selected == rows(section)[row]
         assert section.table.currentIndex().row() == row
 
 
@@ -1136,13 +1136,13 @@ def click(qtbot, table, row, modifier=Qt.KeyboardModifier.NoModifier):
 
 def marks(section):
     table = section.table.classes
-    found = {n: table.data(table.index(row, 0), class_table._MARK) for row, n in enumerate(table.classes)}
-    return {n: sign for n, sign in found.items() if sign}
+    result = {n: table.data(table.index(row, 0), class_table._MARK) for row, n in enumerate(table.classes)}
+    return {n: sign for n, sign in result.items() if sign}
 
 
 @pytest.mark.parametrize("way", ["control", "button", "menu", "keys"])
 def test_one_class_is_held_against_another_and_a_plain_click_ends_it(classes, qtbot, way):
-    section, inspection = classes()
+    section, session = classes()
     first, *others = rows(section)
     if way == "control":
         click(qtbot, section.table, 2, Qt.KeyboardModifier.ControlModifier)
@@ -1165,25 +1165,25 @@ def test_one_class_is_held_against_another_and_a_plain_click_ends_it(classes, qt
     else:
         for _ in range(2):
             qtbot.keyClick(section.table, Qt.Key.Key_Down, Qt.KeyboardModifier.ControlModifier)
-    assert inspection.request.target == Target.contrast(first, others[1])
-    assert inspection.selected == first
+    assert session.request.target == Target.contrast(first, others[1])
+    assert session.selected == first
     assert section.table.currentIndex().row() == 0
     assert marks(section) == {first: "+", others[1]: "−"}
     assert section.sum.line.text() == f"class number {first} − class number {others[1]}"
     assert section.sum.button.isChecked()
     assert section.sum.button.text() == "Rather than…"
     click(qtbot, section.table, 2)
-    assert inspection.request.target == Target.of_class(others[1])
+    assert session.request.target == Target.of_class(others[1])
     assert marks(section) == {}
     assert not section.sum.button.isChecked()
 
 
 @pytest.mark.parametrize("way", ["again", "itself", "button", "escape", "same row"])
 def test_a_contrast_ends_in_many_ways(classes, qtbot, way):
-    section, inspection = classes()
+    section, session = classes()
     first, second = rows(section)[:2]
     click(qtbot, section.table, 1, Qt.KeyboardModifier.ControlModifier)
-    assert inspection.request.target == Target.contrast(first, second)
+    assert session.request.target == Target.contrast(first, second)
     if way in ("again", "itself"):
         click(qtbot, section.table, int(way == "again"), Qt.KeyboardModifier.ControlModifier)
     elif way == "button":
@@ -1192,25 +1192,25 @@ def test_a_contrast_ends_in_many_ways(classes, qtbot, way):
         qtbot.keyClick(section.table, Qt.Key.Key_Escape)
     else:
         click(qtbot, section.table, 0)
-    assert inspection.request.target == Target.of_class(first)
+    assert session.request.target == Target.of_class(first)
     assert marks(section) == {}
 
 
 def test_waiting_for_the_other_class_ends_when_it_is_not_wanted(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     section.sum.button.click()
     section.sum.button.click()
     click(qtbot, section.table, 2)
-    assert inspection.request.target == Target.of_class(rows(section)[2])
+    assert session.request.target == Target.of_class(rows(section)[2])
 
 
 def test_any_sum_of_classes_can_be_typed(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     line = section.sum.line
     focus(qtbot, line)
     line.setText("class number 3 + 0.5 class number 7 - 2 class number 9")
     qtbot.keyClick(line, Qt.Key.Key_Return)
-    assert inspection.request.target == Target.weighted({3: 1, 7: 0.5, 9: -2})
+    assert session.request.target == Target.weighted({3: 1, 7: 0.5, 9: -2})
     assert line.text() == "class number 3 + 0.5 · class number 7 − 2 · class number 9"
     assert marks(section) == {3: "+", 7: "+0.5", 9: "−2"}
     assert section.table.currentIndex().row() == rows(section).index(3)
@@ -1218,23 +1218,23 @@ def test_any_sum_of_classes_can_be_typed(classes, qtbot):
 
 @pytest.mark.parametrize("text", ["3 + 7", "3+7", "class number 3+class number 7", "class number 3+7"])
 def test_sums_are_typed_by_numbers_and_without_spaces_too(classes, qtbot, text):
-    section, inspection = classes()
+    section, session = classes()
     focus(qtbot, section.sum.line)
     section.sum.line.setText(text)
     qtbot.keyClick(section.sum.line, Qt.Key.Key_Return)
-    assert inspection.request.target == Target.weighted({3: 1, 7: 1})
+    assert session.request.target == Target.weighted({3: 1, 7: 1})
     assert section.sum.line.text() == "class number 3 + class number 7"
 
 
 def test_a_sum_that_makes_no_sense_gets_a_sentence_and_can_be_corrected(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     line = section.sum.line
     focus(qtbot, line)
     line.setText("class number 3 - cas number 7")
     qtbot.keyClick(line, Qt.Key.Key_Return)
     assert "no class 'cas number 7'" in section.sum.problem.text()
     assert line.text() == "class number 3 - cas number 7"
-    assert not inspection.of("ask")
+    assert not session.of("ask")
     focus(qtbot, section.search)
     assert line.text() == f"class number {rows(section)[0]}"
     assert section.sum.problem.isHidden()
@@ -1251,14 +1251,14 @@ def test_what_is_asked_already_may_be_written_otherwise(classes, qtbot):
 
 
 def test_one_class_alone_is_held_against_nothing(made):
-    inspection = FakeInspection(prediction(1))
-    section = made(ClassSection, inspection)
-    look(inspection)
+    session = FakeSession(prediction(1))
+    section = made(ClassSection, session)
+    look(session)
     assert section.sum.isHidden()
 
 
 def test_dragging_over_the_table_chooses_nothing_on_the_way(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     table = section.table
     spots = [table.visualRect(table.classes.index(row, 0)).center() for row in (1, 3)]
     qtbot.mousePress(table.viewport(), Qt.MouseButton.LeftButton, pos=spots[0])
@@ -1271,30 +1271,30 @@ def test_dragging_over_the_table_chooses_nothing_on_the_way(classes, qtbot):
         Qt.KeyboardModifier.NoModifier,
     )
     QApplication.sendEvent(table.viewport(), event)
-    assert inspection.selected == rows(section)[1]
+    assert session.selected == rows(section)[1]
 
 
 def test_showing_a_class_does_not_choose_it(classes):
-    _section, inspection = classes()
-    inspection.commands.clear()
-    inspection.prediction_changed.emit(inspection.prediction)
-    inspection.class_changed.emit(None)
-    assert not inspection.commands
+    _section, session = classes()
+    session.commands.clear()
+    session.prediction_changed.emit(session.prediction)
+    session.class_changed.emit(None)
+    assert not session.commands
 
 
 def test_the_selected_class_stays_in_sight(classes):
-    section, inspection = classes()
-    inspection.select_class(rows(section)[700])
+    section, session = classes()
+    session.select_class(rows(section)[700])
     rect = section.table.visualRect(section.table.currentIndex())
     assert section.table.viewport().rect().contains(rect.center())
 
 
 def test_searching_finds_labels_by_all_their_words(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     section.search.setText("NUMBER 77")
     qtbot.waitUntil(lambda: len(rows(section)) < 1000)
     assert set(rows(section)) == {77, 177, 277, 377, 477, 577, 677, *range(770, 780), 877, 977}
-    order = inspection.prediction.order().tolist()
+    order = session.prediction.order().tolist()
     assert rows(section) == sorted(rows(section), key=order.index)
     assert not section.table.currentIndex().isValid()
     section.search.clear()
@@ -1303,30 +1303,30 @@ def test_searching_finds_labels_by_all_their_words(classes, qtbot):
 
 
 def test_a_search_ends_with_the_labels_that_were_searched(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     section.search.setText("number 77")
     qtbot.waitUntil(lambda: len(rows(section)) < 1000)
-    inspection.prediction_changed.emit(None)
-    inspection.prediction_changed.emit(inspection.prediction)  # another picture, or another model's
+    session.prediction_changed.emit(None)
+    session.prediction_changed.emit(session.prediction)  # another picture, or another model's
     assert section.search.text() == "number 77"
     assert len(rows(section)) < 1000
-    inspection.prediction_changed.emit(prediction(4))
+    session.prediction_changed.emit(prediction(4))
     assert section.search.text() == ""
     assert len(rows(section)) == 4
     assert section.table.currentIndex().row() == 0
 
 
 def test_tab_leaves_the_table(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     focus(qtbot, section.table)
     qtbot.keyClick(section.table, Qt.Key.Key_Tab)
     assert section.sum.button.hasFocus()
-    assert not inspection.of("select_class")
+    assert not session.of("select_class")
 
 
 def test_known_maps_are_marked(classes):
-    section, inspection = classes()
-    inspection.select_class(5)
+    section, session = classes()
+    session.select_class(5)
     table = section.table.classes
     index = table.index(table.row_of(5), 0)
     assert table.data(index, 257) is True
@@ -1349,7 +1349,7 @@ class Painted(QObject):
 
 
 def test_a_class_that_is_fetched_ahead_is_marked_at_once_and_alone(classes, qtbot):
-    section, inspection = classes()
+    section, session = classes()
     table, model = section.table, section.table.classes
     qtbot.waitExposed(section)
     qtbot.wait(20)
@@ -1357,41 +1357,41 @@ def test_a_class_that_is_fetched_ahead_is_marked_at_once_and_alone(classes, qtbo
     model.modelReset.connect(lambda: resets.append(True))
     second, last = rows(section)[1], rows(section)[-1]
     with qtbot.waitSignal(model.dataChanged):
-        inspection.set_known({second, last})
+        session.set_known({second, last})
     cell = table.visualRect(model.index(1, 0))
     qtbot.waitUntil(lambda: bool(painted.areas))
     assert all(cell.contains(area) for area in painted.areas)
     assert model.data(model.index(1, 0), 257) is True
     with qtbot.assertNotEmitted(model.dataChanged):
-        inspection.set_known({second, last})
-    inspection.set_known(())
+        session.set_known({second, last})
+    session.set_known(())
     assert model.data(model.index(1, 0), 257) is False
     assert not resets
 
 
 def test_maps_that_are_known_already_are_marked_in_a_new_table(made):
-    inspection = FakeInspection(prediction(9))
-    look(inspection)
-    inspection.set_known({4})
-    model = made(ClassSection, inspection).table.classes
+    session = FakeSession(prediction(9))
+    look(session)
+    session.set_known({4})
+    model = made(ClassSection, session).table.classes
     assert model.data(model.index(model.row_of(4), 0), 257) is True
 
 
 def test_without_a_prediction_the_table_is_empty(classes):
-    section, inspection = classes()
-    inspection.set_picture(None)
+    section, session = classes()
+    session.set_picture(None)
     assert section.table.classes.rowCount() == 0
     assert not section.search.isEnabled()
 
 
 def test_ten_thousand_classes_are_quick(classes, qtbot):
-    section, inspection = classes(10_000)
+    section, session = classes(10_000)
     limits = {}
     for name, act in {
-        "prediction": lambda: inspection.prediction_changed.emit(inspection.prediction),
+        "prediction": lambda: session.prediction_changed.emit(session.prediction),
         "search": lambda: section.table.classes.search("number 9"),
         "select": lambda: section.table.select(4321),
-        "mark": lambda: inspection.set_known(inspection.known_classes ^ {*rows(section)[:5]}),
+        "mark": lambda: session.set_known(session.known_classes ^ {*rows(section)[:5]}),
         "paint": lambda: section.table.grab(),
     }.items():
         times = []
@@ -1404,15 +1404,15 @@ def test_ten_thousand_classes_are_quick(classes, qtbot):
 
 
 def test_another_model_has_other_labels(classes):
-    section, inspection = classes()
+    section, session = classes()
     other = prediction(4)
-    inspection.prediction_changed.emit(other)
+    session.prediction_changed.emit(other)
     assert section.table.classes.rowCount() == 4
     assert section.table.classes.data(section.table.classes.index(0, 0)) == other.top(1)[0].label
 
 
 @pytest.mark.parametrize(
-    ("probability", "words"),
+    ("probability", "text"),
     [
         (0, "0.0 %"),
         (1e-6, "< 0.1 %"),
@@ -1422,8 +1422,8 @@ def test_another_model_has_other_labels(classes):
         (1, "100.0 %"),
     ],
 )
-def test_probabilities_are_written_for_people(probability, words):
-    assert percent(probability) == words
+def test_probabilities_are_written_for_people(probability, text):
+    assert percent(probability) == text
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -1454,40 +1454,40 @@ def test_cells_are_painted_within_their_bounds(classes, theme, selected):
 
 
 @pytest.fixture
-def display(made, viewer, viewing, inspection):
+def display(made, viewer, controller, session):
     viewer.add_image(PHOTO)
-    return made(DisplaySection, viewing, inspection)
+    return made(DisplaySection, controller, session)
 
 
 @pytest.mark.parametrize(
     ("control", "chosen"),
     [("reduction", "norm"), ("sign", "negative"), ("contrast", "shared"), ("colormap", "jet")],
 )
-def test_controls_change_the_display_and_run_nothing(display, viewing, inspection, control, chosen):
-    inspection.explain()
-    inspection.commands.clear()
+def test_controls_change_the_display_and_run_nothing(display, controller, session, control, chosen):
+    session.explain()
+    session.commands.clear()
     display.controls[control].value = chosen
-    assert getattr(viewing.display, control) == chosen
-    assert not inspection.commands
+    assert getattr(controller.display, control) == chosen
+    assert not session.commands
 
 
 def test_controls_begin_with_the_displays_values(display):
     assert {name: control.value for name, control in display.controls.items()} == {
         "reduction": "auto", "sign": "absolute", "contrast": "per class", "colormap": "by sign",
     }  # fmt: skip
-    assert display.clip.value() == Display().clip
+    assert display.clip.finding_of() == Display().clip
 
 
-def test_the_clip_is_a_percentile(display, viewing):
+def test_the_clip_is_a_percentile(display, controller):
     display.clip.setValue(93.7)
-    assert viewing.display.clip == 93.7
+    assert controller.display.clip == 93.7
     display.controls["colormap"].value = "jet"
     display.controls["colormap"].value = "by sign"
-    assert viewing.display.colormap is None
+    assert controller.display.colormap is None
 
 
-def test_auto_contrast_is_offered_when_limits_are_the_users(display, viewer, viewing, inspection, qtbot):
-    inspection.explain()
+def test_auto_contrast_is_offered_when_limits_are_the_users(display, viewer, controller, session, qtbot):
+    session.explain()
     assert not display.by_hand.isVisible()
     viewer.layers[1].contrast_limits = (1, 2)
     assert display.by_hand.isVisible()
@@ -1495,27 +1495,27 @@ def test_auto_contrast_is_offered_when_limits_are_the_users(display, viewer, vie
     assert not display.by_hand.isVisible()
 
 
-def test_the_error_is_offered_where_there_is_one(display, viewer, viewing, inspection):
+def test_the_error_is_offered_where_there_is_one(display, viewer, controller, session):
     assert not display.errors.isEnabled()
     assert display.errors.toolTip() == "There is no map yet."
-    inspection.finish()
+    session.finish()
     assert not display.errors.isEnabled()
     assert "Gradient does not sample" in display.errors.toolTip()
-    inspection.finish(stderr=np.ones((3, 4), np.float32))
+    session.finish(stderr=np.ones((3, 4), np.float32))
     assert display.errors.isEnabled()
     assert "as strong as the map" in display.errors.toolTip()
     display.errors.click()
-    assert viewing.errors
+    assert controller.errors
     assert viewer.layers[2].name.endswith("standard error")
-    viewing.errors = False  # as when its layer was deleted
+    controller.errors = False  # as when its layer was deleted
     assert not display.errors.isChecked()
     assert len(viewer.layers) == 2
 
 
-def test_that_errors_are_wanted_outlives_the_panel(made, viewer, viewing, inspection):
-    made(DisplaySection, viewing, inspection).errors.toggle()
-    following = Viewing(viewer, inspection, [].append, lambda call: call)
-    assert made(DisplaySection, following, inspection).errors.isChecked()
+def test_that_errors_are_wanted_outlives_the_panel(made, viewer, controller, session):
+    made(DisplaySection, controller, session).errors.toggle()
+    following = LayerController(viewer, session, [].append, lambda call: call)
+    assert made(DisplaySection, following, session).errors.isChecked()
     assert following.errors
     following.close()
 
@@ -1538,66 +1538,66 @@ def test_a_run_that_stopped_by_itself_says_why(precision, end):
 
 
 def test_the_line_of_a_map_says_once_what_was_explained():
-    found = explanation(
+    result = explanation(
         target=Target.of_class(0, "log_probability"), title="VarGrad of Occlusion", score=-1.5
     )
-    assert summary(found) == "class number 0 · VarGrad of Occlusion: log-probability -1.5"
+    assert summary(result) == "class number 0 · VarGrad of Occlusion: log-probability -1.5"
 
 
-def test_the_buttons_below_a_map_fit_when_all_are_there(display, viewer, inspection, qtbot):
-    inspection.explain()
+def test_the_buttons_below_a_map_fit_when_all_are_there(display, viewer, session, qtbot):
+    session.explain()
     viewer.layers[1].contrast_limits = (1, 2)
     qtbot.wait(1)
     assert display.by_hand.isVisible()
     assert display.minimumSizeHint().width() <= 304  # of a panel of 320
 
 
-def test_keep_is_for_a_map_that_is_there(display, viewer, inspection):
+def test_keep_is_for_a_map_that_is_there(display, viewer, session):
     assert not display.keep.isEnabled()
-    inspection.explain()
+    session.explain()
     display.keep.click()
     assert not display.keep.isEnabled()
-    inspection.select_class(2)
+    session.select_class(2)
     assert display.keep.isEnabled()
     assert len(viewer.layers) == 3
 
 
-def test_keep_is_offered_again_when_a_display_change_makes_a_map(display, viewer, viewing, inspection):
-    inspection.explain()
+def test_keep_is_offered_again_when_a_display_change_makes_a_map(display, viewer, controller, session):
+    session.explain()
     display.keep.click()
     display.controls["sign"].value = "signed"
-    assert display.keep.isEnabled() == viewing.has_map
-    assert viewing.has_map
+    assert display.keep.isEnabled() == controller.has_map
+    assert controller.has_map
 
 
-def test_keep_is_not_offered_for_a_map_that_was_deleted(made, display, viewer, viewing, inspection):
-    inspection.explain()
-    assert made(DisplaySection, viewing, inspection).keep.isEnabled()  # also in a new panel
+def test_keep_is_not_offered_for_a_map_that_was_deleted(made, display, viewer, controller, session):
+    session.explain()
+    assert made(DisplaySection, controller, session).keep.isEnabled()  # also in a new panel
     viewer.layers.remove(viewer.layers[1])
     assert not display.keep.isEnabled()
-    assert not made(DisplaySection, viewing, inspection).keep.isEnabled()
+    assert not made(DisplaySection, controller, session).keep.isEnabled()
 
 
-def test_what_a_map_says_about_itself_is_shown(display, inspection):
-    inspection.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
+def test_what_a_map_says_about_itself_is_shown(display, session):
+    session.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
     assert display.note.text() == "No place raises the score."
     assert "completeness gap 0.012" in display.summary.text()
-    inspection.explanation_changed.emit(None)
+    session.explanation_changed.emit(None)
     assert display.summary.text() == ""
 
 
 def test_pitfall_integrated_gradients_without_the_x_minus_baseline_factor():
     """Whoever looks at the map reads by how much it does not add up."""
     model = Spatial()
-    found = explain(model, pictures(model)[0], 0, "integrated_gradients", steps=8)
-    assert f"completeness gap {found.diagnostics['completeness gap']:.2g}" in summary(found)
+    result = explain(model, pictures(model)[0], 0, "integrated_gradients", steps=8)
+    assert f"completeness gap {result.diagnostics['completeness gap']:.2g}" in summary(result)
 
 
 @pytest.mark.parametrize("width", [300, 320])
-def test_the_numbers_of_a_map_are_seen_in_full(made, viewer, viewing, inspection, width, qtbot):
+def test_the_numbers_of_a_map_are_seen_in_full(made, viewer, controller, session, width, qtbot):
     viewer.add_image(PHOTO)
-    section = made(DisplaySection, viewing, inspection, width=width)
-    inspection.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123}, label=LONG)
+    section = made(DisplaySection, controller, session, width=width)
+    session.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123}, label=LONG)
     qtbot.wait(20)
     label = section.summary
     assert label.text().endswith("50 of 1000 steps, completeness gap 0.012")
@@ -1658,7 +1658,9 @@ def test_a_list_elides_what_does_not_fit(made):
 def test_a_note_has_as_many_lines_as_it_needs(made):
     label = made(note)
     label.setStyleSheet("padding: 1px")  # napari's sheet gives labels a frame, too
-    say(label, "Knows nine things and will force any picture into them: airplane, carton, cat, dog, shirt.")
+    set_text(
+        label, "Knows nine things and will force any picture into them: airplane, carton, cat, dog, shirt."
+    )
     line, flags = label.fontMetrics().lineSpacing(), int(Qt.TextFlag.TextWordWrap)
     for width in range(200, 320):
         room = QRect(0, 0, width - INDENT - 2 * label.frameWidth(), 1000)
@@ -1681,8 +1683,8 @@ def test_long_words_can_be_broken(text, parts):
     assert max(len(part) for part in re.split("[\u200b ]", broken)) < 25
 
 
-def test_labels_side_by_side_are_on_one_line(made, viewing, inspection, qtbot):
-    section = made(DisplaySection, viewing, inspection)
+def test_labels_side_by_side_are_on_one_line(made, controller, session, qtbot):
+    section = made(DisplaySection, controller, session)
     qtbot.waitExposed(section)
     labels = {label.text(): label for label in section.findChildren(QLabel) if label.isVisible()}
     for names in (("Channels", "Sign", "Colours"), ("Contrast", "Clip")):
@@ -1690,19 +1692,19 @@ def test_labels_side_by_side_are_on_one_line(made, viewing, inspection, qtbot):
 
 
 @pytest.mark.parametrize("width", [280, 320])
-def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, viewing, inspection, width, qtbot):
+def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, controller, session, width, qtbot):
     viewer.add_image(PHOTO, name="a picture with a very long name that goes on and on")
-    inspection.set_model(asking("preprocessing", "labels", labels=(LONG,) * 3))
-    broken = FakeInspection(
+    session.set_model(asking("preprocessing", "labels", labels=(LONG,) * 3))
+    broken = FakeSession(
         status=ModelStatus(Phase.FAILED, "very_" * 12 + "long.keras does not open", "/a/net.keras")
     )
     for section in (
         made(ModelSection, broken, width=width),
-        made(PictureSection, viewing, inspection, width=width),
-        made(ModelSection, inspection, width=width),
-        made(MethodSection, inspection, width=width),
-        made(ClassSection, inspection, width=width),
-        made(DisplaySection, viewing, inspection, width=width),
+        made(PictureSection, controller, session, width=width),
+        made(ModelSection, session, width=width),
+        made(MethodSection, session, width=width),
+        made(ClassSection, session, width=width),
+        made(DisplaySection, controller, session, width=width),
     ):
         qtbot.wait(1)
         assert section.minimumSizeHint().width() <= 264, type(section)
@@ -1718,31 +1720,31 @@ def items(box):
     return [(box.itemText(n), box.itemData(n)) for n in range(box.count())]
 
 
-def test_layers_to_look_into_are_listed_the_last_one_first(made, inspection):
-    choice = made(ClassSection, inspection).inside
+def test_layers_to_look_into_are_listed_the_last_one_first(made, session):
+    choice = made(ClassSection, session).inside
     assert items(choice) == [(WHOLE, ""), ("of late", "late"), ("of early", "early")]
     assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
     pick(choice, "late")
-    assert inspection.of("look_inside") == [("look_inside", "late")]
+    assert session.of("look_inside") == [("look_inside", "late")]
     pick(choice, "late")  # which is looked into already, or soon
     pick(choice, "of the model")  # before the layer is there
-    assert inspection.of("look_inside")[1:] == [("look_inside", "")]
+    assert session.of("look_inside")[1:] == [("look_inside", "")]
 
 
-def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made, inspection):
-    section = made(ClassSection, inspection)
-    look(inspection)
-    whole = inspection.model.info
+def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made, session):
+    section = made(ClassSection, session)
+    look(session)
+    whole = session.model.info
     labels = tuple(f"late[{n}]" for n in range(3))
-    inspection.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
+    session.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
     assert section.inside.count() == 3
-    inspection.set_model(
-        ready(labels=labels, ending="quantity", inside="late", layers=whole.layers[:1], outer=whole)
+    session.set_model(
+        ready(labels=labels, activation="quantity", viewed_layer="late", layers=whole.layers[:1], outer=whole)
     )
     nothing = np.full(3, np.nan, np.float32)
     inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
-    inspection.prediction = inside
-    inspection.prediction_changed.emit(inside)
+    session.prediction = inside
+    session.prediction_changed.emit(inside)
     assert rows(section) == [1, 2, 0]
     assert section.table.classes.data(section.table.classes.index(0, 1)) == "2"
     assert section.heading.text() == "Channels"
@@ -1760,49 +1762,49 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     assert section.inside.currentText() == "of late"
     assert section.inside.count() == 3
     pick(section.inside, "of the model")
-    assert inspection.of("look_inside") == [("look_inside", "")]
+    assert session.of("look_inside") == [("look_inside", "")]
 
 
-def test_a_model_without_layers_cannot_be_looked_into(made, inspection):
-    choice = made(ClassSection, inspection).inside
+def test_a_model_without_layers_cannot_be_looked_into(made, session):
+    choice = made(ClassSection, session).inside
     assert choice.isVisible()
-    inspection.set_model(ready(layers=(), cam_layer=""))
+    session.set_model(ready(layers=(), cam_layer=""))
     assert choice.isHidden()
 
 
-def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, inspection, qtbot):
-    section = made(ClassSection, inspection)
+def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, session, qtbot):
+    section = made(ClassSection, session)
     focus(qtbot, section.inside.lineEdit())
     section.inside.lineEdit().setText("nowhere")
     focus(qtbot, section.inside)
     section.inside.lineEdit().editingFinished.emit()
     assert section.inside.currentText() == WHOLE
-    assert not inspection.of("look_inside")
+    assert not session.of("look_inside")
 
 
-def test_what_is_said_of_a_model_is_said_of_the_whole(made, inspection):
-    section = made(ModelSection, inspection)
+def test_what_is_said_of_a_model_is_said_of_the_whole(made, session):
+    section = made(ModelSection, session)
     whole = info(source="net.keras", questions=("preprocessing", "labels"))
-    inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
+    session.set_model(ready("net.keras", labels=("late[0]",), viewed_layer="late", outer=whole))
     assert section.form.isVisible()
     assert section.form._shown() == {"preprocessing"}  # channels have no other names
 
 
-def test_what_classes_are_called_is_not_asked_inside_a_layer(made, inspection):
-    section = made(ModelSection, inspection)
+def test_what_classes_are_called_is_not_asked_inside_a_layer(made, session):
+    section = made(ModelSection, session)
     whole = info(source="net.keras", questions=("labels",))
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
+    session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
     assert section.form._shown() == {"labels"}
-    inspection.set_model(ready("net.keras", labels=("late[0]",), inside="late", outer=whole))
+    session.set_model(ready("net.keras", labels=("late[0]",), viewed_layer="late", outer=whole))
     assert not section.form.isVisible()
-    inspection.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
+    session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", whole))
     assert section.form._shown() == {"labels"}
 
 
 # Check
 
 
-def found(level="good", verdict="It is so.", curves=(), **more):
+def finding_of(level="good", verdict="It is so.", curves=(), **more):
     return Finding(1, 1, {"area": 0.25}, tuple(curves), verdict, level, ("How it was.",), **more)
 
 
@@ -1813,76 +1815,76 @@ LINES = (
 
 
 @pytest.fixture
-def check(made, inspection):
-    return made(CheckSection, inspection)
+def check(made, session):
+    return made(CheckSection, session)
 
 
-def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, inspection, qtbot):
+def test_check_is_one_button_that_is_of_use_when_there_is_a_map(check, session, qtbot):
     assert check.button.text() == "Check this map"
     assert check.button.isEnabled()
     assert not check.results
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", "")]
-    inspection.checking.possible = False
-    inspection.explanation_changed.emit(None)
+    assert session.checks.commands == [("run", "")]
+    session.checks.possible = False
+    session.explanation_changed.emit(None)
     assert not check.button.isEnabled()
 
 
-def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(check, inspection):
-    inspection.checking.possible, inspection.stale = False, False
-    inspection.explanation = explanation(done=3, total=50)
-    inspection.progress = Progress(3, 50, "stopping after this step")
-    inspection.progress_changed.emit(inspection.progress)
+def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(check, session):
+    session.checks.possible, session.stale = False, False
+    session.explanation = explanation(done=3, total=50)
+    session.progress = Progress(3, 50, "stopping after this step")
+    session.progress_changed.emit(session.progress)
     assert not check.hint.text()  # it may yet end
-    inspection.end_progress()
+    session.end_progress()
     assert check.hint.text() == "incomplete"
     assert check.hint.toolTip() == "The map is not complete: run it to its end first."
     assert check.button.toolTip() == check.hint.toolTip()
-    inspection.stale = True
-    inspection.class_changed.emit(None)
+    session.stale = True
+    session.class_changed.emit(None)
     assert not check.hint.text()  # another map is asked for; that it is outdated stands elsewhere
-    inspection.checking.possible, inspection.stale = True, False
-    inspection.explanation = explanation()
-    inspection.explanation_changed.emit(inspection.explanation)
+    session.checks.possible, session.stale = True, False
+    session.explanation = explanation()
+    session.explanation_changed.emit(session.explanation)
     assert not check.hint.text()
     assert check.button.toolTip().startswith("Run every check")
 
 
-def test_check_shows_how_far_it_is_and_can_be_cancelled(check, inspection, qtbot):
-    inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion", "insertion"))
-    assert (check.button.text(), check.progress.value(), check.progress.maximum()) == ("Cancel", 3, 12)
+def test_check_shows_how_far_it_is_and_can_be_cancelled(check, session, qtbot):
+    session.checks.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion", "insertion"))
+    assert (check.button.text(), check.progress.finding_of(), check.progress.maximum()) == ("Cancel", 3, 12)
     assert check.progress.isVisible()
     assert check.progress.format() == "Deletion"
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("cancel",)]
-    inspection.checking.set(waiting=("deletion",), cancelled=True)
+    assert session.checks.commands == [("cancel",)]
+    session.checks.set(waiting=("deletion",), cancelled=True)
     assert check.button.text() == "Stopping…"
     assert not check.button.isEnabled()
-    inspection.checking.set()
+    session.checks.set()
     assert not check.progress.isVisible()
 
 
-def test_a_check_that_does_not_end_can_be_stopped_by_force(check, inspection, qtbot):
+def test_a_check_that_does_not_end_can_be_stopped_by_force(check, session, qtbot):
     check._patience.timer.setInterval(30)
-    inspection.checking.set(left_out={"insertion": "Long."}, waiting=("deletion",), cancelled=True)
+    session.checks.set(left_out={"insertion": "Long."}, waiting=("deletion",), cancelled=True)
     assert check.button.text() == STOPPING
     assert not check.results["insertion"].run.isEnabled()  # it would be stopped, too
     qtbot.waitUntil(lambda: check.button.text() == FORCE)
     assert check.button.isEnabled()
     assert "ends the engine" in check.button.toolTip()
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
-    assert inspection.of("stop_by_force")
-    assert not inspection.checking.commands
-    inspection.checking.set(left_out={"deletion": "It was stopped."})
+    assert session.of("stop_by_force")
+    assert not session.checks.commands
+    session.checks.set(left_out={"deletion": "It was stopped."})
     assert check.button.text() == START
-    inspection.checking.set(waiting=("deletion",))
+    session.checks.set(waiting=("deletion",))
     assert check.button.text() == CANCEL  # another one has its own time
 
 
-def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, inspection, qtbot):
+def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, session, qtbot):
     check._patience.timer.setInterval(10)
-    inspection.checking.set(waiting=("deletion",), cancelled=True)
-    inspection.checking.set(left_out={"deletion": "It was stopped."})
+    session.checks.set(waiting=("deletion",), cancelled=True)
+    session.checks.set(left_out={"deletion": "It was stopped."})
     qtbot.wait(40)
     assert check.button.text() == START
 
@@ -1891,8 +1893,8 @@ def test_a_check_that_ends_when_it_is_cancelled_offers_no_force(check, inspectio
     ("section", "texts"),
     [("check", (START, CANCEL, STOPPING, FORCE)), ("run", run._TIPS)],
 )
-def test_a_button_is_wide_enough_for_all_that_it_says(made, inspection, section, texts):
-    of = made(CheckSection, inspection) if section == "check" else made(run.RunBar, inspection)
+def test_a_button_is_wide_enough_for_all_that_it_says(made, session, section, texts):
+    of = made(CheckSection, session) if section == "check" else made(run.RunBar, session)
     for text in texts:
         of.button.setText(text)
         assert of.button.sizeHint().width() <= of.button.width(), text
@@ -1900,25 +1902,25 @@ def test_a_button_is_wide_enough_for_all_that_it_says(made, inspection, section,
 
 def test_a_bars_words_end_where_its_room_does(made, qtbot):
     bar = made(ProgressBar, width=280)
-    words = "stopping after this step, whatever it is, and however long it takes " * 3
-    bar.show_progress(Progress(1, 3, words))
-    assert (bar.value(), bar.maximum(), bar.toolTip()) == (1, 3, words)
+    text = "stopping after this step, whatever it is, and however long it takes " * 3
+    bar.show_progress(Progress(1, 3, text))
+    assert (bar.finding_of(), bar.maximum(), bar.toolTip()) == (1, 3, text)
     assert bar.format().endswith("…")
     assert bar.fontMetrics().horizontalAdvance(bar.format()) <= 280
     bar.resize(60, bar.height())
     qtbot.waitUntil(lambda: bar.fontMetrics().horizontalAdvance(bar.format()) <= 60)
     bar.resize(4000, bar.height())
-    qtbot.waitUntil(lambda: bar.format() == words)
+    qtbot.waitUntil(lambda: bar.format() == text)
 
 
-def test_check_never_shows_a_bar_without_a_total(check, inspection):
-    inspection.checking.set(waiting=("deletion",))
+def test_check_never_shows_a_bar_without_a_total(check, session):
+    session.checks.set(waiting=("deletion",))
     assert check.progress.maximum() == 1
 
 
 @pytest.mark.parametrize("level", ["good", "doubtful", "bad", "not applicable"])
-def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, level):
-    inspection.checking.set(findings={"deletion": found(level)})
+def test_each_check_has_a_mark_a_verdict_and_its_figures(check, session, level):
+    session.checks.set(findings={"deletion": finding_of(level)})
     result = check.results["deletion"]
     assert result.title.text() == "Deletion"
     assert result.mark.text() == MARKS[level]
@@ -1930,61 +1932,61 @@ def test_each_check_has_a_mark_a_verdict_and_its_figures(check, inspection, leve
     assert getattr(check.colours, colour).name() in result.mark.styleSheet()
 
 
-def test_what_runs_has_a_mark_and_words_of_its_own(check, inspection):
-    inspection.checking.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion",))
+def test_what_runs_has_a_mark_and_words_of_its_own(check, session):
+    session.checks.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion",))
     result = check.results["deletion"]
     assert (result.mark.text(), result.verdict.text()) == ("…", "Running.")
     assert result.mark.text() not in MARKS.values()
     assert not result.run.isVisible()
-    inspection.checking.set(findings={"deletion": found()})
+    session.checks.set(findings={"deletion": finding_of()})
     assert (result.mark.text(), result.verdict.text()) == ("✓", "It is so.")
 
 
-def test_the_levels_are_counted_the_worst_first(check, inspection):
+def test_the_levels_are_counted_the_worst_first(check, session):
     levels = ("good", "good", "bad", "not applicable")
     names = ("mass", "sparseness", "deletion", "insertion")
-    inspection.checking.set(findings={n: found(level) for n, level in zip(names, levels, strict=True)})
+    session.checks.set(findings={n: finding_of(level) for n, level in zip(names, levels, strict=True)})
     assert check.hint.text().split() == ["✗1", "✓2"]
 
 
-def test_what_was_left_out_says_why_and_can_be_run(check, inspection, qtbot):
-    inspection.checking.set(left_out={"insertion": "It would take long."})
+def test_what_was_left_out_says_why_and_can_be_run(check, session, qtbot):
+    session.checks.set(left_out={"insertion": "It would take long."})
     result = check.results["insertion"]
     assert result.verdict.text() == "It would take long."
     qtbot.mouseClick(result.run, Qt.MouseButton.LeftButton)
-    assert inspection.checking.commands == [("run", "insertion")]
+    assert session.checks.commands == [("run", "insertion")]
 
 
-def test_rows_go_with_what_was_found(check, inspection, qtbot):
-    inspection.checking.set(findings={"mass": found(), "deletion": found()})
+def test_rows_go_with_what_was_found(check, session, qtbot):
+    session.checks.set(findings={"mass": finding_of(), "deletion": finding_of()})
     assert list(check.results) == ["mass", "deletion"]
-    inspection.checking.set(findings={"deletion": found("bad")})
+    session.checks.set(findings={"deletion": finding_of("bad")})
     assert list(check.results) == ["deletion"]
-    inspection.checking.set()
+    session.checks.set()
     assert not check.results
 
 
-def test_what_was_left_out_comes_last(check, inspection):
-    inspection.checking.set(left_out={"insertion": "Long."}, waiting=("mass",))
-    inspection.checking.set(findings={"mass": found()}, left_out={"insertion": "Long."})
+def test_what_was_left_out_comes_last(check, session):
+    session.checks.set(left_out={"insertion": "Long."}, waiting=("mass",))
+    session.checks.set(findings={"mass": finding_of()}, left_out={"insertion": "Long."})
     listed = [check._list.itemAt(n).widget().title.text() for n in range(check._list.count())]
     assert listed == ["Mass in the region", "Insertion"]
-    inspection.checking.set(findings={"insertion": found(), "mass": found()})
+    session.checks.set(findings={"insertion": finding_of(), "mass": finding_of()})
     listed = [check._list.itemAt(n).widget().title.text() for n in range(check._list.count())]
     assert listed == ["Insertion", "Mass in the region"]
 
 
-def test_one_that_is_stopped_goes_back_to_its_place(check, inspection):
+def test_one_that_is_stopped_goes_back_to_its_place(check, session):
     long = {"max_sensitivity": "Long."}
-    inspection.checking.set(left_out={"insertion": "Long.", **long})
-    inspection.checking.set(left_out=long, waiting=("insertion",))
-    inspection.checking.set(left_out={**long, "insertion": "It was stopped."})
+    session.checks.set(left_out={"insertion": "Long.", **long})
+    session.checks.set(left_out=long, waiting=("insertion",))
+    session.checks.set(left_out={**long, "insertion": "It was stopped."})
     places = {check._list.indexOf(result): name for name, result in check.results.items()}
     assert [places[place] for place in sorted(places)] == ["insertion", "max_sensitivity"]
 
 
-def test_curves_are_drawn_in_the_themes_colours(check, inspection, qtbot):
-    inspection.checking.set(findings={"deletion": found(curves=LINES)})
+def test_curves_are_drawn_in_the_themes_colours(check, session, qtbot):
+    session.checks.set(findings={"deletion": finding_of(curves=LINES)})
     curve = check.results["deletion"].curve
     qtbot.waitUntil(curve.isVisible)
     assert curve.limits == (0, 1)
@@ -1992,17 +1994,17 @@ def test_curves_are_drawn_in_the_themes_colours(check, inspection, qtbot):
         colours = Colours.of_theme(theme)
         check.set_colours(colours)
         picture = curve.grab().toImage()
-        seen = {
+        preview = {
             picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())
         }
-        assert colours.bar.name() in seen
-        assert colours.muted.name() in seen
+        assert colours.bar.name() in preview
+        assert colours.muted.name() in preview
 
 
-def test_a_curve_goes_through_its_points(check, inspection):
+def test_a_curve_goes_through_its_points(check, session):
     """The map's line is where it should be, to a pixel and a half: at the top left, low in the middle."""
     line = Curve("map", np.float32([0, 0.5, 1]), np.float32([1, 0, 1]))
-    inspection.checking.set(findings={"deletion": found(curves=[line])})
+    session.checks.set(findings={"deletion": finding_of(curves=[line])})
     curve = check.results["deletion"].curve
     picture = curve.grab().toImage()
     scale = picture.width() / curve.width()
@@ -2047,16 +2049,16 @@ def test_axes_are_named_where_the_panel_is_narrow_too(made, monkeypatch, across,
 
 
 @pytest.mark.parametrize("curves", [(), (Curve("map", np.float32([0]), np.float32([0])),)])
-def test_no_curve_or_one_point_is_drawn_without_a_fault(check, inspection, curves):
-    inspection.checking.set(findings={"deletion": found(curves=curves)})
+def test_no_curve_or_one_point_is_drawn_without_a_fault(check, session, curves):
+    session.checks.set(findings={"deletion": finding_of(curves=curves)})
     check.results["deletion"].curve.grab()
 
 
 @pytest.mark.parametrize("width", [280, 500])
-def test_long_verdicts_are_read_in_full_at_every_width(made, inspection, width):
-    section = made(CheckSection, inspection, width=width)
-    inspection.checking.set(
-        findings={"deletion": found(verdict="A long verdict with many words. " * 5, curves=LINES)}
+def test_long_verdicts_are_read_in_full_at_every_width(made, session, width):
+    section = made(CheckSection, session, width=width)
+    session.checks.set(
+        findings={"deletion": finding_of(verdict="A long verdict with many words. " * 5, curves=LINES)}
     )
     verdict = section.results["deletion"].verdict
     assert section.minimumSizeHint().width() <= 270
@@ -2078,10 +2080,10 @@ class Cramped(QObject):
         return False
 
 
-def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made, inspection, qtbot):
+def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made, session, qtbot):
     area = made(QScrollArea, width=340)  # as in the panel
     area.setWidgetResizable(True)
-    section = CheckSection(inspection)
+    section = CheckSection(session)
     area.setWidget(section)
     qtbot.waitExposed(area)
     cramped, known = Cramped(), {}
@@ -2089,10 +2091,10 @@ def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made,
     application.installEventFilter(cramped)
     for number, name in enumerate(CHECKS):
         for done in (3, 4):
-            inspection.checking.set(findings={**known, name: Finding(done, 12)}, waiting=(name,))
+            session.checks.set(findings={**known, name: Finding(done, 12)}, waiting=(name,))
             qtbot.wait(5)
-        known[name] = found(verdict="A verdict of a few lines. " * 4, curves=LINES[: number % 2])
-        inspection.checking.set(findings=known)
+        known[name] = finding_of(verdict="A verdict of a few lines. " * 4, curves=LINES[: number % 2])
+        session.checks.set(findings=known)
         verdict = section.results[name].verdict
         assert verdict.height() >= verdict.heightForWidth(verdict.width())  # before Qt can paint
         qtbot.wait(5)
@@ -2100,8 +2102,8 @@ def test_no_verdict_is_painted_in_the_room_of_fewer_lines_not_for_a_moment(made,
     assert not cramped.texts
 
 
-def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, viewing, inspection):
-    section = made(PictureSection, viewing, inspection)
+def test_regions_can_be_chosen_as_soon_as_one_is_drawn(made, viewer, controller, session):
+    section = made(PictureSection, controller, session)
     viewer.add_image(PHOTO)
     assert not section.regions.isVisible()
     viewer.add_labels(np.zeros((60, 80), int), name="here")

@@ -51,8 +51,8 @@ def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
         If there are several numbers, but not one for each channel.
     """
     if baseline == "blur":
-        (found,) = blurred(x, BLUR * max(x.shape[1:-1]))
-        return np.asarray(found)
+        (result,) = blurred(x, BLUR * max(x.shape[1:-1]))
+        return np.asarray(result)
     if baseline == "mean":
         return np.broadcast_to(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True), x.shape)
     grey = {"black": 0.0, "white": 255.0}[baseline] if isinstance(baseline, str) else baseline
@@ -100,12 +100,12 @@ def blurred(x: Array, *sigmas: float) -> Array:
     (M, N, *space, C) float32
     """
     planes = np.ascontiguousarray(np.moveaxis(x, -1, 1))  # so that all products are of large matrices
-    found = np.empty((len(sigmas), *x.shape), np.float32)
-    for pictures, sigma in zip(found, sigmas, strict=True):
+    result = np.empty((len(sigmas), *x.shape), np.float32)
+    for pictures, sigma in zip(result, sigmas, strict=True):
         convolved = _convolved(planes, sigma) if sigma else planes
         for channel in range(x.shape[-1]):  # four times as fast as all at once
             pictures[..., channel] = convolved[:, channel]
-    return found
+    return result
 
 
 def _convolved(planes: Array, sigma: float) -> Array:
@@ -114,15 +114,15 @@ def _convolved(planes: Array, sigma: float) -> Array:
     for axis, size in enumerate(planes.shape[2:], 2):
         weights = _gaussian(size, sigma)
         lines = planes.reshape(-1, size, math.prod(planes.shape[axis + 1 :]))
-        found = np.empty_like(lines)
+        result = np.empty_like(lines)
         block = BLOCK if 4 * reach < size else size
         for start in range(0, size, block):
             places, near = slice(start, start + block), slice(max(0, start - reach), start + block + reach)
             if lines.shape[-1] > 1:
-                np.matmul(weights[places, near], lines[:, near], out=found[:, places])
+                np.matmul(weights[places, near], lines[:, near], out=result[:, places])
             else:  # one large product for all lines
-                np.matmul(lines[:, near, 0], weights[places, near].T, out=found[:, places, 0])
-        planes = found.reshape(planes.shape)
+                np.matmul(lines[:, near, 0], weights[places, near].T, out=result[:, places, 0])
+        planes = result.reshape(planes.shape)
     return planes
 
 

@@ -35,7 +35,7 @@ def usual_layer(model: Model) -> str:
         If no layer has space.
     """
     if not model.info.cam_layer:
-        before = f" before {model.info.inside}" if model.info.inside else ""
+        before = f" before {model.info.viewed_layer}" if model.info.viewed_layer else ""
         raise ModelError(
             f"{model.info.name} has no layer{before} whose output has space, so there is no class activation map"
         )
@@ -45,4 +45,4 @@ def usual_layer(model: Model) -> str:
 def notes_on(maps: Array) -> list[tuple[str, ...]]:
     """For each of some maps (N, *space) the sentences that must be read with it."""
     single = (ONE_PLACE,) if math.prod(maps.shape[1:]) == 1 else ()
-    return [single if found.any() else (NOWHERE, *single) for found in maps]
+    return [single if result.any() else (NOWHERE, *single) for result in maps]

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari_saliency.models.base import Model
 
 
-class Covered:
+class MaskedImages:
     """Pictures under masks: where a mask is 1 the picture is left, where it is 0 the empty one covers it.
 
-    Scores of all classes are kept (`Model.recall`), so another class of the same masks runs the model zero
+    Scores of all classes are kept (`Model.score_cache`), so another class of the same masks runs the model zero
     times, and one that needs more masks runs only those. Of outputs with space only those are kept that fit
     into memory.
 
@@ -36,8 +36,8 @@ class Covered:
     def __init__(self, model: Model, x: Array, fill: Empty, *question: Hashable) -> None:
         self._model, self._x = model, x
         self._empty = np.ascontiguousarray(empty_picture(model, x, fill))
-        self._shown = x - self._empty
-        self._recall = model.recall(x, *question, fill)
+        self._visible = x - self._empty
+        self._score_cache = model.score_cache(x, *question, fill)
 
     def pictures(self, step: Hashable, masks: Callable[[], Array]) -> Array:
         """Pictures (M·N, *space, C) under each of M masks; none if their scores are known.
@@ -49,16 +49,16 @@ class Covered:
         masks : callable
             Makes them, (M, N, *space) or (M, 1, *space) float32 from 0 to 1; not asked if the scores are known.
         """
-        return self._recall.needed(step, lambda: self._masked(masks()))
+        return self._score_cache.needed(step, lambda: self._masked(masks()))
 
     def values(self, step: Hashable, targets: Targets, pictures: Array) -> Array:
         """Values (M, N) of the targets of a step's pictures."""
-        return self._weigh(self._recall.scores(step, lambda: self._scores(pictures)), targets)
+        return self._weigh(self._score_cache.scores(step, lambda: self._scores(pictures)), targets)
 
     def ends(self, targets: Targets) -> tuple[Array, Array]:
         """Values of the whole pictures and of the empty ones, each (N,)."""
         both = np.concatenate([self._x, self._empty])
-        whole, empty = self._weigh(self._recall.scores("ends", lambda: self._scores(both)), targets)
+        whole, empty = self._weigh(self._score_cache.scores("ends", lambda: self._scores(both)), targets)
         return whole, empty
 
     def _scores(self, pictures: Array) -> Array:
@@ -74,6 +74,6 @@ class Covered:
     def _masked(self, masks: Array) -> Array:
         channels = self._x.shape[-1]
         # Written out for each channel first: an axis of three that is broadcast takes many times as long.
-        pictures = np.repeat(masks, channels, axis=-1).reshape(*masks.shape, channels) * self._shown
+        pictures = np.repeat(masks, channels, axis=-1).reshape(*masks.shape, channels) * self._visible
         pictures += self._empty
         return pictures.reshape(-1, *self._x.shape[1:])

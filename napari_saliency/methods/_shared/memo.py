@@ -21,7 +21,7 @@ MOST_BYTES = 64 << 20
 """Of all labels that a function keeps; the oldest go first."""
 
 
-def kept(cut: Cut) -> Cut:
+def memoized(cut: Cut) -> Cut:
     """Let a function that cuts pictures into pieces remember what it was given last.
 
     Parameters
@@ -34,18 +34,18 @@ def kept(cut: Cut) -> Cut:
     callable
         The same; its labels are read-only.
     """
-    found: dict[tuple[Hashable, ...], Labels] = {}
+    result: dict[tuple[Hashable, ...], Labels] = {}
     lock = Lock()
 
     @wraps(cut)
     def once(picture: Array, *options: Hashable) -> Labels:
         key = (sha256(picture.tobytes()).digest(), picture.shape, *options)
         with lock:
-            if key not in found:
-                found[key] = cut(picture, *options)
-                found[key].flags.writeable = False
-                while len(found) > 1 and sum(labels.nbytes for labels in found.values()) > MOST_BYTES:
-                    del found[next(iter(found))]
-            return found[key]
+            if key not in result:
+                result[key] = cut(picture, *options)
+                result[key].flags.writeable = False
+                while len(result) > 1 and sum(labels.nbytes for labels in result.values()) > MOST_BYTES:
+                    del result[next(iter(result))]
+            return result[key]
 
     return once

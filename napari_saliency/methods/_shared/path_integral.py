@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.prefetch import beforehand
+from napari_saliency.methods._shared.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
     """
     total = np.zeros(1)  # of double precision, as many are added
     share, done, ends = 0.0, 0, dict[int, Array]()
-    for chosen, (pictures, moves) in beforehand((chosen, path.at(chosen)) for chosen in path.parts):
+    for chosen, (pictures, moves) in prefetch((chosen, path.at(chosen)) for chosen in path.parts):
         values, gradients = model.gradient(
             pictures.reshape(-1, *pictures.shape[2:]), targets.repeat(len(chosen))
         )
@@ -94,15 +94,15 @@ def completeness(values: Array, difference: Array | Doubles) -> Mapping[str, Arr
 
 def incomplete(gaps: Mapping[str, Array], why: str) -> list[tuple[str, ...]]:
     """For each of N maps the sentence that must be read with it if it is far from adding up."""
-    said = "The contributions miss the score's difference by {:.0%}: {}"
-    return [(said.format(gap, why),) if gap > FAR else () for gap in gaps[RELATIVE_GAP]]
+    given = "The contributions miss the score's difference by {:.0%}: {}"
+    return [(given.format(gap, why),) if gap > FAR else () for gap in gaps[RELATIVE_GAP]]
 
 
 def difference(estimate: Estimate) -> Array:
     """Score minus the empty picture's, (N,): what the maps of a finished estimate should add up to."""
     values = estimate.values
-    found = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - estimate.diagnostics[GAP]
-    return np.asarray(found, np.float32)
+    result = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - estimate.diagnostics[GAP]
+    return np.asarray(result, np.float32)
 
 
 def straight(model: Model, x: Array, start: Array, steps: int, rule: Rule) -> Path:

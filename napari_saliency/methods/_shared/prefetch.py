@@ -9,7 +9,7 @@ from typing import TypeVar
 Part = TypeVar("Part")
 
 
-def beforehand(parts: Iterable[Part]) -> Iterator[Part]:
+def prefetch(parts: Iterable[Part]) -> Iterator[Part]:
     """Yield the same parts in the same order, each made in another thread while the one before is in use.
 
     The first one is begun at once. NumPy and scikit-image let other threads compute meanwhile, and a network seldom

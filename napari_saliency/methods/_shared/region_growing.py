@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_saliency.methods._shared.memo import Labels, kept
+from napari_saliency.methods._shared.memo import Labels, memoized
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -55,11 +55,11 @@ def segments(picture: Array, scale: float) -> csr_array:
         wide = ndimage.distance_transform_edt(labels[around] != label) <= margin
         members.append(numbers[around][wide])
     ends = np.cumsum([0, *map(len, members)])
-    found = np.ones(ends[-1], bool), np.concatenate(members), ends
-    return sparse.csr_array(found, shape=(len(members), labels.size))
+    result = np.ones(ends[-1], bool), np.concatenate(members), ends
+    return sparse.csr_array(result, shape=(len(members), labels.size))
 
 
-@kept
+@memoized
 def _cut(picture: Array, scale: float) -> Labels:
     """Segments (h, w) that do not overlap, 0 to K-1."""
     from skimage.segmentation import felzenszwalb  # takes two seconds to import

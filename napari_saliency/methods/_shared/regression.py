@@ -81,16 +81,16 @@ class Regression:
         # No pseudo-inverse: eigenvalues take a hundred times as long where a network wants the processor too.
         normal = self._normal + self._ridge
         normal += TINY * np.diag(self._normal).mean() * np.eye(len(normal))
-        found = np.asarray(np.linalg.solve(normal, self._right), np.float64)
-        fitted = float(found @ (2 * self._right - self._normal @ found))
+        result = np.asarray(np.linalg.solve(normal, self._right), np.float64)
+        fitted = float(result @ (2 * self._right - self._normal @ result))
         residual = max(self._sum_of_squares - fitted, 0.0)
         spread = self._sum_of_squares - self._sum**2 / self._weight if self._samples else 0.0
         explained = 1 - residual / spread if spread > TINY * self._sum_of_squares else 1.0
-        return Solution(found, self._errors(found, normal), explained)
+        return Solution(result, self._errors(result, normal), explained)
 
-    def _errors(self, found: Doubles, normal: Doubles) -> Doubles:
-        unknown = np.full(len(found), np.inf)
-        if self._samples <= len(found):
+    def _errors(self, result: Doubles, normal: Doubles) -> Doubles:
+        unknown = np.full(len(result), np.inf)
+        if self._samples <= len(result):
             return unknown
         inverse = np.linalg.inv(normal)
         if np.diag(inverse).max() * np.diag(self._normal).mean() * TINY > FREE:
@@ -102,7 +102,7 @@ class Regression:
         if spared.min() < FREE:
             return unknown
         # By how much the coefficients would move without each sample.
-        each = moving * ((responses - design @ found) / spared)[:, None]
+        each = moving * ((responses - design @ result) / spared)[:, None]
         return np.asarray(np.sqrt(np.square(each).sum(axis=0)))
 
     def _joined(self) -> tuple[Array, Doubles, Doubles]:

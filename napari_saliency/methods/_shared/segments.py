@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_saliency.methods._shared.memo import Labels, kept
+from napari_saliency.methods._shared.memo import Labels, memoized
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
@@ -18,7 +18,7 @@ ROUNDS = 7
 """Of moving the pieces: as much of the colours' variance is theirs as after ten (.80 of ten photos; after 5, .78)."""
 
 
-@kept
+@memoized
 def segment(picture: Array, segments: int) -> Labels:
     """Cut a picture or volume into superpixels by SLIC (Achanta et al. 2012); nothing about it is random.
 

@@ -92,9 +92,9 @@ class Surrogate(ABC):
 
         Errors of which nothing is known yet are as large as the largest value.
         """
-        found, errors, figures = self.solve()
-        errors = np.where(np.isfinite(errors), errors, np.abs(found).max())
-        values, stderr = (each.astype(np.float32)[self.labels] for each in (found, errors))
+        result, errors, figures = self.solve()
+        errors = np.where(np.isfinite(errors), errors, np.abs(result).max())
+        values, stderr = (each.astype(np.float32)[self.labels] for each in (result, errors))
         trust = diagnostics(self._taken * self.together, values[None], stderr[None])
         plain = {name: float(each[0]) for name, each in trust.items()}
         return values, stderr, {**plain, "superpixels": float(self.count), **figures}
@@ -163,8 +163,8 @@ class Shapley(Surrogate):
 
     def _next(self, samples: int) -> Coalitions:
         codes, self._codes = np.split(self._codes, [samples])
-        found = (codes[:, None] >> np.arange(self.count)) & 1 == 1
-        return np.concatenate([found, np.ones((samples - len(found), self.count), bool)])
+        result = (codes[:, None] >> np.arange(self.count)) & 1 == 1
+        return np.concatenate([result, np.ones((samples - len(result), self.count), bool)])
 
     def _drawn(self, samples: int) -> Coalitions:
         """First a size, then any coalition of it."""

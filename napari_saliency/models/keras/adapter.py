@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import NEEDS, Array, Ending, Rule, Targets
+from napari_saliency.core.types import NEEDS, Array, OutputActivation, Rule, Targets
 from napari_saliency.models.base import Model, Tap
-from napari_saliency.models.describe import Facts, describe, find_ending
+from napari_saliency.models.describe import Facts, describe, find_activation
 from napari_saliency.models.error_messages import reason
 from napari_saliency.models.info import Layer, ModelInfo
-from napari_saliency.models.io_selection import notes_on_ports
-from napari_saliency.models.keras.cost import find_effort, told
+from napari_saliency.models.io_selection import io_notes
+from napari_saliency.models.keras.cost import find_effort, reporting_errors
 from napari_saliency.models.keras.folding import Folding
 from napari_saliency.models.keras.graph import Graph
-from napari_saliency.models.keras.network import KerasNetwork, Network
+from napari_saliency.models.keras.network import KerasNetwork, TraceableNetwork
 from napari_saliency.models.keras.randomise import RandomKeras, Weights, drawn, own_weights, weighted_layers
 from napari_saliency.models.keras.tracing import all_layers
-from napari_saliency.models.layer_view import find_layer, looked_into
+from napari_saliency.models.layer_view import describe_layer_view, find_layer
 from napari_saliency.models.randomised import Randomised, stages
 from napari_saliency.models.settings import Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
@@ -84,7 +84,7 @@ class KerasModel(Model):
         self._folding: Folding | None = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
-        self._inside = ""
+        self._viewed_layer = ""
         self._settings = self._merged(settings)
         with naming_the_file(source.path, settings):
             self._raw, self._network = network, _as_network(network, self._settings)
@@ -92,15 +92,15 @@ class KerasModel(Model):
         self._own = self._own.model_copy(update={"task": self._trained.get(output)})
         self._settings = self._merged(settings)
         self._shape = self._network.picture.shape
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(1) as sidecar:
             # Of weights that Python builds a network for, the file tells but half.
             file = source.path if source.kind == "keras" else None
-            fingerprint = beside.submit(self._network.fingerprint, file)
+            fingerprint = sidecar.submit(self._network.fingerprint, file)
             self._graph = self._trace()
-            self._spelled = self._settle()
-            self._effort = find_effort(self._graph, self._shape)
+            self._implicit = self._settle()
+            self._cost = find_effort(self._graph, self._shape)
             if self._is_quantity(all_settings(source, settings).task):
-                self._spelled, self._graph = None, self._trace(quantity=True)
+                self._implicit, self._graph = None, self._trace(quantity=True)
             self._fingerprint = fingerprint.result()
         with naming_the_file(source.path, settings):
             self.info = self._describe(self._settings)
@@ -111,30 +111,34 @@ class KerasModel(Model):
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._own, self._trained)
         twin = copy.copy(self)
-        twin._inside, twin._kept, twin._recall = "", None, None  # the same input may mean something else
+        twin._viewed_layer, twin._kept, twin._score_cache = (
+            "",
+            None,
+            None,
+        )  # the same input may mean something else
         with naming_the_file(self._source.path, settings):
             twin.info = self._describe(merged)
         return twin
 
-    def inside(self, layer: str) -> KerasModel:
+    def view_layer(self, layer: str) -> KerasModel:
         whole = self.info.outer or self.info
-        found, twin = find_layer(whole, layer), copy.copy(self)
-        twin._inside, twin._kept, twin._recall = layer, None, None
+        result, twin = find_layer(whole, layer), copy.copy(self)
+        twin._viewed_layer, twin._kept, twin._score_cache = layer, None, None
         with self.lock:
-            twin.info = looked_into(whole, found, self._graph.inside(layer).layers)
+            twin.info = describe_layer_view(whole, result, self._graph.view_layer(layer).layers)
         return twin
 
     def scores(self, x: Array) -> Array:
-        with self.lock, told(x, self._shape):
+        with self.lock, reporting_errors(x, self._shape):
             return self._seen(self._graph).scores(x)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
-        with self.lock, told(x, self._shape):
+        with self.lock, reporting_errors(x, self._shape):
             graph = self._ruled(rule) if rule else self._seen(self._graph)
             return graph.gradient(x, targets.weights, targets.score)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        with self.lock, told(x, self._shape):
+        with self.lock, reporting_errors(x, self._shape):
             graph = self._seen(self._graph)
             if layer not in graph.layers:
                 raise self.no_layer(layer)
@@ -146,7 +150,7 @@ class KerasModel(Model):
 
     def _seen(self, graph: Graph) -> Graph:
         """The graph, or what is seen of it inside a layer."""
-        return graph.inside(self._inside) if self._inside else graph
+        return graph.view_layer(self._viewed_layer) if self._viewed_layer else graph
 
     def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
         if "cascade" not in self.info.gives:
@@ -172,7 +176,7 @@ class KerasModel(Model):
         """The same without folded weights, which are not read again when others change."""
         twin = copy.copy(self)
         twin._graph, twin._folding, twin._others = graph, None, {None: graph}
-        twin._kept = twin._recall = None
+        twin._kept = twin._score_cache = None
         return twin
 
     def _activations(self, graph: Graph, x: Array, layer: str) -> Any:  # noqa: ANN401 - a tensor
@@ -192,8 +196,8 @@ class KerasModel(Model):
             self._others[rule] = self._trace(
                 folded=rule is not None,
                 rule=rule,
-                spelled=self._spelled,
-                quantity=self._graph.ending == "quantity",
+                implicit=self._implicit,
+                quantity=self._graph.activation == "quantity",
             )
         return self._others[rule]
 
@@ -208,19 +212,19 @@ class KerasModel(Model):
                 f"the model could not be run on pictures of shape {self._shape}: {reason(error)}"
             ) from error
 
-    def _settle(self) -> Ending | None:
+    def _settle(self) -> OutputActivation | None:
         """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
         if self._graph.settled:
             return None
-        spelled = find_ending(self._graph.outputs, tuple(size or 64 for size in self._shape))
-        if spelled:
-            self._graph = self._trace(spelled=spelled)
-        return spelled
+        implicit = find_activation(self._graph.outputs, tuple(size or 64 for size in self._shape))
+        if implicit:
+            self._graph = self._trace(implicit=implicit)
+        return implicit
 
-    def _is_quantity(self, said: str | None) -> bool:
+    def _is_quantity(self, given: str | None) -> bool:
         """Whether the user calls it a regression; or its origin does, and nothing makes probabilities."""
-        plain = not (self._graph.found or self._spelled)
-        return (said or (self._own.task if plain else None)) == "regression"
+        raw = not (self._graph.found or self._implicit)
+        return (given or (self._own.task if raw else None)) == "regression"
 
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
@@ -234,10 +238,10 @@ class KerasModel(Model):
             known=True,
             n_outputs=self._graph.n_outputs,
             fingerprint=self._fingerprint,
-            ending=self._graph.ending,
+            activation=self._graph.activation,
             space=self._graph.space,
-            plain=not (self._graph.found or self._spelled),
-            spelled=self._spelled,
+            raw=not (self._graph.found or self._implicit),
+            implicit=self._implicit,
             guess=guess,
             sure=sure,
             layers=tuple(
@@ -246,10 +250,10 @@ class KerasModel(Model):
             thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
             inputs=self._network.inputs,
             outputs=self._network.outputs,
-            multiple=self._effort.multiple,
-            work=self._effort.work,
-            memory=self._effort.memory,
-            notes=tuple(self._ports()),
+            multiple=self._cost.multiple,
+            work=self._cost.work,
+            memory=self._cost.memory,
+            notes=tuple(self._io_selection()),
             gives=frozenset((*NEEDS, "cascade") if self._has_weights() else NEEDS),
         )
         return describe(self._source, settings, facts)
@@ -262,9 +266,9 @@ class KerasModel(Model):
         kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
         return kind not in NOT_THINNING and any(word in kind for word in THINNING)
 
-    def _ports(self) -> Iterator[str]:
+    def _io_selection(self) -> Iterator[str]:
         """Sentences on what goes in and comes out."""
-        yield from notes_on_ports(self._network.zeroed, self._network.outputs)
+        yield from io_notes(self._network.zeroed, self._network.outputs)
         if self._network.picture.dtype.is_integer:
             yield (
                 "The model takes whole numbers: pictures are rounded, and derivatives are those by the "
@@ -272,5 +276,5 @@ class KerasModel(Model):
             )
 
 
-def _as_network(network: Any, settings: Settings) -> Network:  # noqa: ANN401
+def _as_network(network: Any, settings: Settings) -> TraceableNetwork:  # noqa: ANN401
     return network.chosen(settings) if hasattr(network, "chosen") else KerasNetwork(network, settings)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.keras.graph import PASSING
-from napari_saliency.models.probe_sizes import Effort, hinting, not_run, trials
+from napari_saliency.models.probe_sizes import ModelCost, hinting, not_run, trials
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
@@ -26,7 +26,7 @@ HELD = 0.4
 """Of all that is computed, what a gradient holds at once: measured .20 to .37 on six networks."""
 
 
-def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
+def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> ModelCost:
     """Find out what a network's pictures of a shape (*size, C) cost; where sizes are free, on small ones.
 
     Nothing is known of a network that takes none of these.
@@ -38,7 +38,7 @@ def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> Effort:
             return _of_pixels(measured_costs(graph, np.zeros((1, *tried), np.float32)), tried, multiple)
         except tf.errors.OpError:
             continue
-    return Effort()
+    return ModelCost()
 
 
 def costs(graph: Graph) -> tuple[int, int]:
@@ -50,8 +50,8 @@ def measured_costs(graph: Graph, x: Array) -> tuple[int, int]:
     """The same, measured on (1, *size, C): which also shows whether a picture of that size can be run."""
 
     def build() -> list[Tensor]:
-        found = _costs(graph.ops, partial(tf.size, out_type=tf.int64))
-        return [tf.convert_to_tensor(each, tf.int64) for each in found]  # 0 where there is no convolution
+        result = _costs(graph.ops, partial(tf.size, out_type=tf.int64))
+        return [tf.convert_to_tensor(each, tf.int64) for each in result]  # 0 where there is no convolution
 
     work, held = graph.evaluate("costs", build, x)
     return int(work), int(held)
@@ -75,12 +75,12 @@ def _is_computed(tensor: Tensor) -> bool:
     return new and (tensor.shape.rank or 0) > 1 and tensor.shape[0] is None
 
 
-def _of_pixels(found: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> Effort:
-    return Effort.of(found[0], HELD * found[1], shape[:-1], multiple)
+def _of_pixels(result: tuple[int, int], shape: tuple[int | None, ...], multiple: int) -> ModelCost:
+    return ModelCost.of(result[0], HELD * result[1], shape[:-1], multiple)
 
 
 @contextmanager
-def told(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
+def reporting_errors(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
     """Say in a sentence why a network of a shape could not be run on pictures (N, *size, C)."""
     with hinting(shape):
         try:

@@ -30,8 +30,8 @@ from napari_saliency.models.safety.keras_files import (
 )
 from napari_saliency.models.settings import Settings
 from napari_saliency.models.sidecar import all_settings
-from napari_saliency.models.sources import shown
-from napari_saliency.models.timeout import in_time
+from napari_saliency.models.sources import display_path
+from napari_saliency.models.timeout import with_timeout
 
 if TYPE_CHECKING:
     from napari_saliency.models.sources import Source
@@ -119,7 +119,7 @@ def _tried(model: Callable[[], KerasModel], network: SavedModel) -> KerasModel:
                 made.scores(np.zeros((1, *shape, made.info.input.channels), np.float32))
         return made
 
-    return in_time(opened, loops=network.loops)
+    return with_timeout(opened, loops=network.loops)
 
 
 def open_network(network: Any, source: Source, settings: Settings) -> KerasModel:  # noqa: ANN401 - a keras.Model
@@ -135,7 +135,7 @@ def open_network(network: Any, source: Source, settings: Settings) -> KerasModel
             _load_weights(network, source.path)
         except Exception as error:
             raise ModelError(
-                f"{shown(source.path)} does not hold the weights of {source.name}: {reason(error)}"
+                f"{display_path(source.path)} does not hold the weights of {source.name}: {reason(error)}"
             ) from error
     return KerasModel(network, source, settings)
 
@@ -159,8 +159,8 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
     except ModelError:
         raise
     except Exception as error:
-        found = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
-        known = next((reason.format(*match.groups()) for match, reason in found if match), "")
+        result = ((re.search(pattern, str(error)), reason) for pattern, reason in REASONS)
+        known = next((reason.format(*match.groups()) for match, reason in result if match), "")
         raise ModelError(known or damaged(error)) from error
 
 
@@ -203,15 +203,19 @@ def _check_classes(config: object) -> None:
     made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
     if _depth(made) > DEEPEST:
         raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
-    for found in _objects(made):
-        package = str(found.get("module") or "keras").partition(".")[0]
-        name = str(found.get("config") if found.get("class_name") == "function" else found.get("class_name"))
-        known = (keras.saving.get_registered_object(str(key)) for key in (found.get("registered_name"), name))
+    for result in _objects(made):
+        package = str(result.get("module") or "keras").partition(".")[0]
+        name = str(
+            result.get("config") if result.get("class_name") == "function" else result.get("class_name")
+        )
+        known = (
+            keras.saving.get_registered_object(str(key)) for key in (result.get("registered_name"), name)
+        )
         if package not in ("keras", "builtins") and not any(known):
             raise ModelError(NOT_REGISTERED.format(name))
-        is_function = found.get("class_name") == "function" and not any(known)
-        if is_function and not COMPUTING.fullmatch(str(found["module"])):
-            raise ModelError(f"it calls {found['module']}.{name}, which is no function that computes")
+        is_function = result.get("class_name") == "function" and not any(known)
+        if is_function and not COMPUTING.fullmatch(str(result["module"])):
+            raise ModelError(f"it calls {result['module']}.{name}, which is no function that computes")
 
 
 def _depth(config: object) -> int:

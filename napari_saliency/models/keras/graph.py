@@ -23,14 +23,14 @@ from napari_saliency.models.keras.rules import RELUS, is_part, override_map
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Ending, Rule, Score
+    from napari_saliency.core.types import Array, OutputActivation, Rule, Score
     from napari_saliency.models.keras.tracing import Recorded
 
 Tensor = Any
 
 # Operations that pass values on as they are, at most in another shape or precision.
 PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "EnsureShape", "Transpose"}
-ENDINGS: dict[str, Ending] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+ENDINGS: dict[str, OutputActivation] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 # What a network that returns logits ends in; anything else may be a softmax spelled by hand.
 LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Mean", "Relu", "AddV2", "Einsum", "Conv2D", "Conv3D"}
 LINEAR |= {"ResizeBilinear", "ResizeNearestNeighbor", "Conv2DBackpropInput", "Conv3DBackpropInputV2"}
@@ -52,13 +52,13 @@ class Graph:
         How ReLUs pass gradients back, if not by their derivative.
     quantity : bool
         Whether the outputs are quantities, to be taken as they are.
-    spelled : {"softmax", "sigmoid"}, optional
+    implicit : {"softmax", "sigmoid"}, optional
         What the outputs are said to be probabilities of, although how they are computed from logits
         is not known. Scores are then the logarithms of a softmax's, and the logits of a sigmoid's.
 
     Attributes
     ----------
-    ending : {"softmax", "sigmoid", "quantity"}
+    activation : {"softmax", "sigmoid", "quantity"}
         How the logits become probabilities.
     found : bool
         Whether that was seen; otherwise the outputs are taken for logits.
@@ -87,12 +87,12 @@ class Graph:
         shape: tuple[int | None, ...],
         *,
         rule: Rule | None = None,
-        spelled: Ending | None = None,
+        implicit: OutputActivation | None = None,
         quantity: bool = False,
     ) -> None:
-        self.ending: Ending = "quantity" if quantity else "softmax"
+        self.activation: OutputActivation = "quantity" if quantity else "softmax"
         self.settled, self.found = True, False
-        self._record, self._rule, self._spelled = record, rule, spelled
+        self._record, self._rule, self._implicit = record, rule, implicit
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec(None, tf.float32)]
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
@@ -141,7 +141,7 @@ class Graph:
         first = activations if self._separates(layer) else tf.constant(x)
         return function(first, tf.constant(weights)).numpy()  # type: ignore[no-any-return]
 
-    def inside(self, layer: str) -> Graph:
+    def view_layer(self, layer: str) -> Graph:
         """Look into a layer, once: the same graph, in which that layer's channels are the logits."""
         if layer not in self._insides:
             twin = self._insides[layer] = copy.copy(self)
@@ -150,7 +150,7 @@ class Graph:
             twin.__dict__.pop("layers", None)
             with self._answer.graph.as_default():
                 twin._take(tf.cast(self._tensors[layer], tf.float32), self._folded)
-            twin.ending, twin.n_classes = "quantity", int(twin._logits.shape[-1])
+            twin.activation, twin.n_classes = "quantity", int(twin._logits.shape[-1])
             del twin._tensors[layer]
         return self._insides[layer]
 
@@ -206,20 +206,20 @@ class Graph:
         while last.type in PASSING:
             passed.append(last)
             last = last.inputs[0].op
-        if self.ending == "quantity":
+        if self.activation == "quantity":
             pass
         elif last.type in ENDINGS and _over_classes(last, self.n_outputs):
-            self.ending, self.found = ENDINGS[last.type], True
+            self.activation, self.found = ENDINGS[last.type], True
             output = _passed_on(last.inputs[0], passed)
-        elif self._spelled:
-            self.ending, output = self._spelled, _inverted(output, self._spelled)
+        elif self._implicit:
+            self.activation, output = self._implicit, _inverted(output, self._implicit)
         else:
-            self.ending = "sigmoid" if self.n_outputs == 1 else "softmax"
+            self.activation = "sigmoid" if self.n_outputs == 1 else "softmax"
             self.settled = last.type in LINEAR and not any(
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
         output = tf.ensure_shape(tf.cast(output, tf.float32), shape)
-        if self.n_outputs == 1 and self.ending == "sigmoid":
+        if self.n_outputs == 1 and self.activation == "sigmoid":
             output = tf.concat([-output, output], axis=-1)
         self.n_classes = int(output.shape[-1])
         return output
@@ -229,7 +229,7 @@ class Graph:
         if score == "logit":
             scores = self._logits
         else:
-            scores = getattr(tf.nn if score == "probability" else _Log, self.ending)(self._logits)
+            scores = getattr(tf.nn if score == "probability" else _Log, self.activation)(self._logits)
         weights = tf.ensure_shape(self._weights, scores.shape)
         return tf.reduce_sum(weights * scores, axis=range(1, scores.shape.rank))
 
@@ -245,8 +245,8 @@ class Graph:
         if self._whole is None:
             return _derivative(value, self._x)
         before, after = self._whole
-        found = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
-        (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(found))
+        result = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
+        (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(result))
         return tf.convert_to_tensor(gradient)
 
     def _layer_gradient_of(self, layer: str, score: Score) -> Callable[[], tuple[Any, Any]]:
@@ -295,9 +295,9 @@ def _of_classes(output: Tensor, x: Tensor) -> Tensor:
     raise ModelError(no_classifier(_shape(output)))
 
 
-def _over_classes(ending: Any, n_outputs: int) -> bool:  # noqa: ANN401 - TensorFlow's own types
+def _over_classes(activation: Any, n_outputs: int) -> bool:  # noqa: ANN401 - TensorFlow's own types
     """Whether a softmax is one over the classes; a sigmoid is over nothing."""
-    return bool(ending.type == "Sigmoid" or ending.inputs[0].shape[-1] == n_outputs)
+    return bool(activation.type == "Sigmoid" or activation.inputs[0].shape[-1] == n_outputs)
 
 
 def _passed_on(logits: Tensor, passed: list[Any]) -> Tensor:
@@ -311,11 +311,11 @@ def _passed_on(logits: Tensor, passed: list[Any]) -> Tensor:
     return logits
 
 
-def _inverted(output: Tensor, ending: Ending) -> Tensor:
+def _inverted(output: Tensor, activation: OutputActivation) -> Tensor:
     """Go back from probabilities to scores; exact but for rounding, and where they are 0 or 1."""
     output = tf.cast(output, tf.float32)
     logarithm = tf.math.log(tf.maximum(output, SMALLEST))
-    if ending == "softmax":
+    if activation == "softmax":
         return logarithm
     return logarithm - tf.math.log(tf.maximum(1 - output, SMALLEST_REST))
 
@@ -336,32 +336,32 @@ def _derivative(value: Tensor, by: Tensor) -> Tensor:
 
 def _numbers(whole: Tensor) -> list[Tensor]:
     """The floating-point numbers that a tensor of whole numbers is made into, before anything is computed."""
-    found, waiting = [], [whole]
+    result, waiting = [], [whole]
     while waiting:
         for op in waiting.pop().consumers():
             (output, *_) = op.outputs
             if op.type == "Cast" and output.dtype.is_floating:
-                found.append(output)
+                result.append(output)
             elif op.type in ("Identity", "Cast"):
                 waiting.append(output)
             elif op.type != "Shape":
                 raise ModelError(
                     f"the model computes with whole numbers ({op.type}), which has no derivative"
                 )
-    if not found:
+    if not result:
         raise ModelError(NO_DERIVATIVE)
-    return found
+    return result
 
 
 def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401 - TensorFlow's own types
     """All operations that a tensor is computed from, not looking behind one of them."""
-    found, waiting = set(), [tensor.op]
+    result, waiting = set(), [tensor.op]
     while waiting:
         op = waiting.pop()
-        if op not in found and op is not without:
-            found.add(op)
+        if op not in result and op is not without:
+            result.add(op)
             waiting.extend(i.op for i in op.inputs)
-    return found
+    return result
 
 
 def _shape(output: Any) -> str:  # noqa: ANN401 - whatever a model returns

@@ -206,20 +206,20 @@ def _function(old: Config, rest: Config) -> Config:
     (name, at, number, keywords), y = first, first[3].get("y")
     if others or (len(node) > 1 and first is node[0]):
         function = None  # called twice, or with tensors in a list
-    plain = {**rest, "inbound_nodes": [[[name, at, number, {}]]]}
+    raw = {**rest, "inbound_nodes": [[[name, at, number, {}]]]}
     config: Config = {"name": old["name"]}
     if function in ACTIVATIONS and not {*keywords} - {"name", "axis"}:
         return {
-            **plain,
+            **raw,
             "class_name": "Activation",
             "config": {**config, "activation": ACTIVATIONS[function]},
         }
     if function in SCALINGS and isinstance(y, int | float):
         scale, offset = SCALINGS[function](y)
-        return {**plain, "class_name": "Rescaling", "config": {**config, "scale": scale, "offset": offset}}
+        return {**raw, "class_name": "Rescaling", "config": {**config, "scale": scale, "offset": offset}}
     if function in SUMS and isinstance(y, list) and isinstance(y[0], str):
         both = [[[name, at, number, {}], [*y[:3], {}]]]
-        return {**plain, "inbound_nodes": both, "class_name": SUMS[function], "config": config}
+        return {**raw, "inbound_nodes": both, "class_name": SUMS[function], "config": config}
     raise ModelError(
         f"it calls TensorFlow's {old.get('function')!r} between its layers, which has no counterpart in Keras 3: "
         "save it as a SavedModel with the TensorFlow that it was made with"
@@ -245,9 +245,9 @@ def _turn_kernels(file: h5py.File, config: Config, *, old: bool, flipped: bool) 
 
 def _kernels(group: h5py.Group) -> list[str]:
     """Paths of the arrays with four axes within a layer's group."""
-    found: list[str] = []
-    group.visititems(lambda path, item: found.append(path) if getattr(item, "ndim", 0) == 4 else None)
-    return found
+    result: list[str] = []
+    group.visititems(lambda path, item: result.append(path) if getattr(item, "ndim", 0) == 4 else None)
+    return result
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - bytes or str, as files have it

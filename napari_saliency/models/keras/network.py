@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.models.io_selection import NO_ZEROS, chosen_port, several
+from napari_saliency.models.io_selection import NO_ZEROS, select_io, several
 from napari_saliency.models.keras.tracing import Recorded, all_layers, channels_first, record
 from napari_saliency.models.sources import Source, family
 
@@ -31,7 +31,7 @@ Tensor = Any
 Size = tuple[int | None, ...]
 
 
-class Picture(NamedTuple):
+class PictureSpec(NamedTuple):
     """How a network takes its picture.
 
     Attributes
@@ -49,7 +49,7 @@ class Picture(NamedTuple):
     dtype: Any
 
     @classmethod
-    def of(cls, shape: Size, dtype: Any, *, first: bool | None = None) -> Picture:  # noqa: ANN401
+    def of(cls, shape: Size, dtype: Any, *, first: bool | None = None) -> PictureSpec:  # noqa: ANN401
         """Understand an input's shape, batch included; `first` where it says nothing.
 
         Raises
@@ -86,7 +86,7 @@ def _no_picture(shape: Size) -> ModelError:
     )
 
 
-class Network(Protocol):
+class TraceableNetwork(Protocol):
     """What `KerasModel` asks of a network.
 
     Attributes
@@ -101,7 +101,7 @@ class Network(Protocol):
         What each layer is, by its own name.
     """
 
-    picture: Picture
+    picture: PictureSpec
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     zeroed: tuple[str, ...]
@@ -131,18 +131,20 @@ class KerasNetwork:
 
     def __init__(self, network: Any, settings: Settings) -> None:  # noqa: ANN401
         self._network = network
-        shapes, ends = _named_shapes(network), _ports(network, "output")
+        shapes, ends = _named_shapes(network), _io_selection(network, "output")
         self._named = len(shapes) > 1 and isinstance(getattr(network, "input", None), dict)
-        self._input = chosen_port("input", shapes, settings.input, 4, 5)
+        self._input = select_io("input", shapes, settings.input, 4, 5)
         self.zeroed = tuple(name for name in shapes if name != self._input)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
-        self._dtypes = {name: port.dtype for name, port in _ports(network, "input").items()}
+        self._dtypes = {name: port.dtype for name, port in _io_selection(network, "input").items()}
         first = any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network))
-        self.picture = Picture.of(shapes[self._input], self._dtypes.get(self._input, "float32"), first=first)
+        self.picture = PictureSpec.of(
+            shapes[self._input], self._dtypes.get(self._input, "float32"), first=first
+        )
         self._ends = tuple(ends)
         shapes_out = {name: tuple(end.shape) for name, end in ends.items()} or {"output": ()}
-        self.output = chosen_port("output", shapes_out, settings.output, 2)
+        self.output = select_io("output", shapes_out, settings.output, 2)
         self.inputs, self.outputs = several(shapes, self._input, 4, 5), several(shapes_out, self.output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
@@ -156,8 +158,8 @@ class KerasNetwork:
         if not self._named:
             inputs = [inputs[name] for name in self._order]
         inputs = inputs if self._others or self._named else after
-        found = record(self._network, folding, inputs, after if self.picture.first else None)
-        output = found.output
+        result = record(self._network, folding, inputs, after if self.picture.first else None)
+        output = result.output
         if self.outputs:
             output = (
                 output[self.output] if isinstance(output, dict) else output[self._ends.index(self.output)]
@@ -169,7 +171,7 @@ class KerasNetwork:
         if self.picture.first and tf.is_tensor(output) and output.shape.rank > 2:
             output = tf.transpose(output, [0, *range(2, output.shape.rank), 1])
         whole = (before, after) if self.picture.dtype.is_integer else None
-        return found._replace(output=output, whole=whole)
+        return result._replace(output=output, whole=whole)
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -225,9 +227,9 @@ def _renamed(config: object, names: dict[str, str]) -> object:
 
 def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has no types
     """Shape of each input."""
-    ports = _ports(network, "input")
-    if ports:
-        return {name: tuple(port.shape) for name, port in ports.items()}
+    io_selection = _io_selection(network, "input")
+    if io_selection:
+        return {name: tuple(port.shape) for name, port in io_selection.items()}
     shape = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
     if shape is None:
         raise ModelError("the model does not say what it takes: call it once on a picture, then save it")
@@ -237,19 +239,19 @@ def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has 
     return {f"input {i}": tuple(shape) for i, shape in enumerate(shapes)}
 
 
-def _ports(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  # noqa: ANN401 - Keras has no types
+def _io_selection(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  # noqa: ANN401 - Keras has no types
     """Symbolic inputs or outputs by name; empty where the network does not say."""
     several = getattr(network, f"{kind}s", None)
     if not several:
         return {}
     if len(several) == 1:  # a Sequential that was never called has nothing else
         return {several[0].name: several[0]}
-    found = getattr(network, kind)
-    if isinstance(found, dict):
-        return dict(found)
-    ports = found if isinstance(found, (list, tuple)) else [found]
-    names = [port.name for port in ports] if kind == "input" else network.output_names
-    return dict(zip(names, ports, strict=True))
+    result = getattr(network, kind)
+    if isinstance(result, dict):
+        return dict(result)
+    io_selection = result if isinstance(result, (list, tuple)) else [result]
+    names = [port.name for port in io_selection] if kind == "input" else network.output_names
+    return dict(zip(names, io_selection, strict=True))
 
 
 def zeros(x: Tensor, name: str, shape: Size, dtype: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's

@@ -80,8 +80,8 @@ def weighted_layers(network: Any, called: Sequence[str]) -> list[Any]:  # noqa: 
     order: dict[str, int] = {}
     for place, name in enumerate(called):
         order.setdefault(name.rpartition("/")[2].partition(":")[0], place)
-    found = [layer for layer in all_layers(network) if own_weights(layer)]
-    return sorted(found, key=lambda layer: order.get(layer.name, -1))
+    result = [layer for layer in all_layers(network) if own_weights(layer)]
+    return sorted(result, key=lambda layer: order.get(layer.name, -1))
 
 
 def own_weights(layer: Any) -> list[Any]:  # noqa: ANN401
@@ -97,7 +97,7 @@ def drawn(layer: Any, *seeds: int) -> Weights:  # noqa: ANN401
 
     Layers with the same seeds, and of one shape, get the same weights.
     """
-    found: Weights = {}
+    result: Weights = {}
     for number, variable in enumerate(own_weights(layer)):
         values, numbers = variable.numpy(), (*seeds, number)
         initializer = _initializer(layer, variable.name)
@@ -109,14 +109,14 @@ def drawn(layer: Any, *seeds: int) -> Weights:  # noqa: ANN401
                 config["seed"] = int(np.random.default_rng(numbers).integers(2**31))
             made = type(initializer).from_config(config)(values.shape, dtype=variable.dtype)
             mixed = keras.ops.convert_to_numpy(made).astype(values.dtype)
-        found[id(variable)] = variable, mixed
-    return found
+        result[id(variable)] = variable, mixed
+    return result
 
 
 def _initializer(layer: Any, name: str) -> Any:  # noqa: ANN401
     """By the names that Keras gives it: of a depthwise convolution's kernel it is ``depthwise_initializer``."""
     for prefix in (name, name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name):
-        found = getattr(layer, f"{prefix}_initializer", None)
-        if isinstance(found, keras.initializers.Initializer):
-            return found
+        result = getattr(layer, f"{prefix}_initializer", None)
+        if isinstance(result, keras.initializers.Initializer):
+            return result
     return None

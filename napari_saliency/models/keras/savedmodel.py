@@ -19,8 +19,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.error_messages import reason
-from napari_saliency.models.io_selection import chosen_port, several
-from napari_saliency.models.keras.network import Picture, zeros
+from napari_saliency.models.io_selection import select_io, several
+from napari_saliency.models.keras.network import PictureSpec, zeros
 from napari_saliency.models.keras.rules import override_map
 from napari_saliency.models.keras.tracing import Recorded
 from napari_saliency.models.safety.operations import check_answer, check_operations, operations
@@ -115,19 +115,19 @@ class SavedModel:
 
 
 class Signature:
-    """A SavedModel's signature as a `Network`: one picture in, one output."""
+    """A SavedModel's signature as a `TraceableNetwork`: one picture in, one output."""
 
     def __init__(self, loaded: SavedModel, settings: Settings) -> None:
         self._loaded, self._names = loaded, loaded.names()
         takes = {name: _size(loaded.inputs[own]) for name, own in self._names.items()}
-        self._input = chosen_port("input", takes, settings.input, 4, 5)
+        self._input = select_io("input", takes, settings.input, 4, 5)
         tensor = loaded.inputs[self._names[self._input]]
         if tensor.shape.rank is None:
             raise ModelError("it does not say what shape its input has: export it with an input signature")
-        self.picture = Picture.of(tuple(tensor.shape), tensor.dtype)
+        self.picture = PictureSpec.of(tuple(tensor.shape), tensor.dtype)
         self.zeroed = tuple(name for name in takes if name != self._input)
         gives = {name: _size(end) for name, end in loaded.outputs.items()}
-        self._output = chosen_port("output", gives, settings.output, 2)
+        self._output = select_io("output", gives, settings.output, 2)
         self.inputs, self.outputs = several(takes, self._input, 4, 5), several(gives, self._output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
@@ -146,11 +146,11 @@ class Signature:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """What each layer ends in, by the last part of its name."""
-        found = {}
+        result = {}
         for node in self._loaded.definition.node:
             scope = node.name.rpartition("/")[0] or node.name
-            found[scope.rpartition("/")[2]] = KINDS.get(node.op, node.op)
-        return found
+            result[scope.rpartition("/")[2]] = KINDS.get(node.op, node.op)
+        return result
 
     def fingerprint(self, path: Path | None) -> str:
         """SHA-256 over the flat graph and its weights."""
@@ -176,12 +176,12 @@ def _check_operations(folder: Path) -> None:
             raise ModelError(f"{path.name[:60]!r} within it is no file: export the model again")
     try:
         content = (folder / "saved_model.pb").read_bytes()
-        found = saved_model_pb2.SavedModel.FromString(content)
+        result = saved_model_pb2.SavedModel.FromString(content)
     except Exception as error:
         raise ModelError(
             "its saved_model.pb is damaged, or only a part of one: export the model again"
         ) from error
-    check_operations(found)
+    check_operations(result)
 
 
 def _apart(definition: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - a GraphDef
@@ -216,16 +216,16 @@ def _with_rule(definition: Any, rule: Rule | None) -> Any:  # noqa: ANN401 - a G
 
 def _layers(graph: Any, prefix: str, rank: int) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
     """The last output with space of each name scope, by the scope's name, in the order of computation."""
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for op in graph.get_operations():
         computes = op.name.startswith(prefix) and any(word in op.type for word in COMPUTING)
         if computes and op.outputs and op.outputs[0].shape.rank == rank:
             name = op.name.removeprefix(prefix)
             scope = name.rpartition("/")[0].removesuffix("/batchnorm") or name
-            found.pop(scope, None)
-            found[scope] = op.outputs[0]
-    common = _common([name.split("/") for name in found])
-    return [("/".join(name.split("/")[common:]), tensor) for name, tensor in found.items()]
+            result.pop(scope, None)
+            result[scope] = op.outputs[0]
+    common = _common([name.split("/") for name in result])
+    return [("/".join(name.split("/")[common:]), tensor) for name, tensor in result.items()]
 
 
 def _common(names: list[list[str]]) -> int:

@@ -67,20 +67,20 @@ def record(network: Any, folding: Folding | None, inputs: Any, first: Tensor | N
 
 def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
     """All layers within a network, those within layers included, each once."""
-    found, waiting = {}, list(network.layers)
+    result, waiting = {}, list(network.layers)
     while waiting:
         layer = waiting.pop(0)
-        if id(layer) not in found:
-            found[id(layer)] = layer
+        if id(layer) not in result:
+            result[id(layer)] = layer
             waiting += getattr(layer, "_layers", [])
-    return list(found.values())
+    return list(result.values())
 
 
 def _combining(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
     """Operations between the layers of functional networks: some write the sum at a block's end as a plain ``+``."""
     layers = all_layers(network)
-    found = [part for each in (network, *layers) for part in getattr(each, "operations", ())]
-    return [part for part in found if type(part).__name__ in COMBINING and _takes_several(part)]
+    result = [part for each in (network, *layers) for part in getattr(each, "operations", ())]
+    return [part for part in result if type(part).__name__ in COMBINING and _takes_several(part)]
 
 
 def _takes_several(operation: Any) -> bool:  # noqa: ANN401 - Keras has no types

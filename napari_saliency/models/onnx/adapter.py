@@ -14,16 +14,16 @@ from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.describe import describe
 from napari_saliency.models.info import InputSpec, Layer
-from napari_saliency.models.layer_view import looked_into, no_channels
+from napari_saliency.models.layer_view import describe_layer_view, no_channels
 from napari_saliency.models.probe_sizes import hinting
 from napari_saliency.models.python.function import as_logits
 from napari_saliency.models.settings import SettingError, Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
-from napari_saliency.models.timeout import in_time
+from napari_saliency.models.timeout import with_timeout
 
 try:
     from napari_saliency.models.onnx.files import OnnxFile, read_file
-    from napari_saliency.models.onnx.probe import open_network, run_in_parts, settle
+    from napari_saliency.models.onnx.probe import open_network, probe, run_in_parts
     from napari_saliency.models.onnx.session import open_session
 except ImportError as error:
     raise ModelError(
@@ -58,44 +58,46 @@ class OnnxModel(Model):
 
     def __init__(self, file: OnnxFile, source: Source, settings: Settings) -> None:
         self._source, self._lock = source, RLock()
-        self._said: tuple[object, ...] = ()
+        self._applied: tuple[object, ...] = ()
         self._fingerprint, self._labels = file.fingerprint, file.labels
-        self._in_time = partial(in_time, loops=file.loops, stop=file.stop)
+        self._in_time = partial(with_timeout, loops=file.loops, stop=file.stop)
         whole = self._whole(settings)
-        self._ports = _ports(whole)
+        self._io_selection = _io_selection(whole)
         with naming_the_file(source.path, settings):
             self._network = self._in_time(partial(open_network, file, whole))
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> OnnxModel:
-        if self.info.inside or _ports(self._whole(settings)) != self._ports:  # another part of the graph
+        if (
+            self.info.viewed_layer or _io_selection(self._whole(settings)) != self._io_selection
+        ):  # another part of the graph
             return open_source(self._source, settings)
         twin = copy.copy(self)
-        twin._recall = None  # the same input may mean something else
+        twin._score_cache = None  # the same input may mean something else
         twin._read(settings)
         return twin
 
-    def inside(self, layer: str) -> OnnxModel:
+    def view_layer(self, layer: str) -> OnnxModel:
         assert self._source.path is not None
         file, twin, whole = read_file(self._source.path), copy.copy(self), self.info.outer or self.info
         names = [name for node in file.model.graph.node for name in node.output if name]
         if layer not in names:
             raise no_channels(whole, layer, names)
-        facts, layout, batch = self._settled
-        session = open_session(file, self._network.session.ports, [layer])
+        facts, layout, batch = self._probe
+        session = open_session(file, self._network.session.io_selection, [layer])
         shape = tuple(size or 1 for size in facts.shape)  # all of them are known
         channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
-        twin._network, twin._recall = self._network._replace(session=session), None
-        own = replace(facts, n_outputs=channels.shape[-1], spelled=None, ending="quantity")
-        twin._settled = self._settled._replace(facts=own)
-        twin.info = looked_into(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())
+        twin._network, twin._score_cache = self._network._replace(session=session), None
+        own = replace(facts, n_outputs=channels.shape[-1], implicit=None, activation="quantity")
+        twin._probe = self._probe._replace(facts=own)
+        twin.info = describe_layer_view(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())
         return twin
 
     def scores(self, x: Array) -> Array:
-        _, layout, batch = self._settled
+        _, layout, batch = self._probe
         with self._lock, hinting(self.info.input.shape):
             outputs = run_in_parts(self._network.session, layout, batch, x)
-        return as_logits(outputs, self._settled.facts)
+        return as_logits(outputs, self._probe.facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         raise ModelError(ONLY_FORWARD.format(self.info.name))
@@ -109,20 +111,20 @@ class OnnxModel(Model):
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = self._whole(settings)
-        said = whole.size, whole.channels
+        given = whole.size, whole.channels
         with naming_the_file(self._source.path, settings):
             if whole.layer:
                 raise SettingError("layer", NO_LAYERS.format(whole.layer))
-            if said != self._said:
+            if given != self._applied:
                 with self._lock:
-                    found = partial(settle, self._network, whole, self._fingerprint)
-                    self._said, self._settled = said, self._in_time(found)
-            self.info = describe(self._source, whole.over(self._itself()), self._settled.facts)
+                    result = partial(probe, self._network, whole, self._fingerprint)
+                    self._applied, self._probe = given, self._in_time(result)
+            self.info = describe(self._source, whole.over(self._itself()), self._probe.facts)
             _check_numbers(self.info.input, self._network.session.number)
 
     def _itself(self) -> Settings:
         """What the file says, where it fits."""
-        fits = len(self._labels) == self._settled.facts.n_outputs
+        fits = len(self._labels) == self._probe.facts.n_outputs
         return Settings(labels=self._labels if fits else None)
 
 
@@ -138,7 +140,7 @@ def open_source(source: Source, settings: Settings) -> OnnxModel:
     return OnnxModel(read_file(source.path), source, settings)
 
 
-def _ports(settings: Settings) -> tuple[str | None, ...]:
+def _io_selection(settings: Settings) -> tuple[str | None, ...]:
     return settings.input, settings.output, settings.task
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.onnx.session import open_session
-from napari_saliency.models.probe_sizes import Effort
+from napari_saliency.models.probe_sizes import ModelCost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,25 +26,27 @@ HELD = 0.4
 """Of all that is computed, what a run holds at once: measured .15 to .32 on three networks; tiny ones hold more."""
 
 
-def find_effort(file: OnnxFile, session: Session, layout: Layout, place: Place) -> Effort:
+def find_effort(file: OnnxFile, session: Session, layout: Layout, place: Place) -> ModelCost:
     """Run a graph once with all that is computed in it as outputs: multiplications, and bytes, for each pixel.
 
     Nothing is known of a graph that cannot be run so.
     """
-    ports = session.ports
+    io_selection = session.io_selection
     nodes = [node for node in file.model.graph.node if node.op_type != "Constant"]
     # The output comes first, as sessions have it.
-    names = list(dict.fromkeys([ports.output, *(name for node in nodes for name in node.output if name)]))
-    x = np.zeros((ports.entry.batch or 1, *place.tried), np.float32)
+    names = list(
+        dict.fromkeys([io_selection.output, *(name for node in nodes for name in node.output if name)])
+    )
+    x = np.zeros((io_selection.entry.batch or 1, *place.tried), np.float32)
     try:
-        whole = open_session(file, ports, names, quickly=True)
-        found = cast("list[object]", whole.run(x, layout, names))  # some may be sequences of arrays
+        whole = open_session(file, io_selection, names, quickly=True)
+        result = cast("list[object]", whole.run(x, layout, names))  # some may be sequences of arrays
     except ModelError:
-        return Effort()
-    arrays = {n: each for n, each in zip(names, found, strict=True) if isinstance(each, np.ndarray)}
+        return ModelCost()
+    arrays = {n: each for n, each in zip(names, result, strict=True) if isinstance(each, np.ndarray)}
     work = sum(_works(file.model.graph, {name: array.shape for name, array in arrays.items()}))
     held = HELD * sum(array.nbytes for array in arrays.values())
-    return Effort.of(work / len(x), held / len(x), place.tried[:-1])
+    return ModelCost.of(work / len(x), held / len(x), place.tried[:-1])
 
 
 def _works(graph: Any, shapes: dict[str, tuple[int, ...]]) -> Iterator[int]:  # noqa: ANN401 - protobuf's own

@@ -194,7 +194,7 @@ def _weights_apart(model: Proto, folder: Path) -> list[Path]:
         If one is missing or too short, or lies outside of the model's folder: a model shall not read
         whatever it likes.
     """
-    found = set()
+    result = set()
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -209,8 +209,8 @@ def _weights_apart(model: Proto, folder: Path) -> list[Path]:
         if not path.is_file():
             raise ModelError(f"its weights are in {name!r}, which is missing: put that file beside it")
         _check_range(entries, path)
-        found.add(path)
-    return sorted(found)
+        result.add(path)
+    return sorted(result)
 
 
 def _check_range(entries: dict[str, str], path: Path) -> None:

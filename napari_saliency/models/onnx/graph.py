@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.models.io_selection import chosen_port, several
+from napari_saliency.models.io_selection import select_io, several
 
 if TYPE_CHECKING:
     from napari_saliency.models.settings import Settings
@@ -54,7 +54,7 @@ FARTHEST = 64
 
 
 @dataclass(frozen=True)
-class Port:
+class GraphInput:
     """A graph's input.
 
     Attributes
@@ -101,14 +101,14 @@ class Ports(NamedTuple):
         Names of its inputs and outputs where there are several, the chosen one first.
     """
 
-    entry: Port
-    others: tuple[Port, ...]
+    entry: GraphInput
+    others: tuple[GraphInput, ...]
     output: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
 
-def find_ports(graph: Proto, settings: Settings) -> Ports:
+def find_io(graph: Proto, settings: Settings) -> Ports:
     """Find what goes in and out.
 
     Raises
@@ -122,25 +122,27 @@ def find_ports(graph: Proto, settings: Settings) -> Ports:
     if not (inputs and ends):
         raise ModelError("it takes nothing, or returns nothing, so it is no classifier of pictures")
     takes = {name: port.sizes for name, port in inputs.items()}
-    entry = inputs.pop(chosen_port("input", takes, settings.input, 4, 5))
+    entry = inputs.pop(select_io("input", takes, settings.input, 4, 5))
     if len(entry.sizes) not in (4, 5):
-        words = " × ".join(str(size or name or "?") for size, name in entry.sizes)
+        description = " × ".join(str(size or name or "?") for size, name in entry.sizes)
         raise ModelError(
-            f"it takes {words or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
+            f"it takes {description or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
         )
-    output = chosen_port("output", ends, settings.output, 2)
+    output = select_io("output", ends, settings.output, 2)
     return Ports(
         entry, tuple(inputs.values()), output, several(takes, entry.name, 4, 5), several(ends, output)
     )
 
 
-def _port(value: Proto) -> Port:
+def _port(value: Proto) -> GraphInput:
     tensor = value.type.tensor_type
     known = [(max(d.dim_value, 0), d.dim_param.lower()) for d in tensor.shape.dim]
-    return Port(value.name, tensor.elem_type, tuple(known if tensor.HasField("shape") else [(0, "")] * 4))
+    return GraphInput(
+        value.name, tensor.elem_type, tuple(known if tensor.HasField("shape") else [(0, "")] * 4)
+    )
 
 
-def find_layouts(graph: Proto, entry: Port) -> tuple[Layout, ...]:
+def find_layouts(graph: Proto, entry: GraphInput) -> tuple[Layout, ...]:
     """Orders of axes that the input may have: by what reads it first, then by its sizes' names, then by them."""
     second = _first_reader(graph, entry.name)
     if second is not None:
@@ -152,7 +154,7 @@ def find_layouts(graph: Proto, entry: Port) -> tuple[Layout, ...]:
     return LAYOUTS
 
 
-def find_channels(graph: Proto, entry: Port) -> int | None:
+def find_channels(graph: Proto, entry: GraphInput) -> int | None:
     """What the first convolution takes."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
@@ -186,11 +188,11 @@ def _first_reader(graph: Proto, name: str) -> bool | None:
     return None
 
 
-def _has_channels(entry: Port, layout: Layout) -> bool:
+def _has_channels(entry: GraphInput, layout: Layout) -> bool:
     return entry.picture(layout)[-1] in CHANNELS
 
 
-def _has_names(entry: Port, layout: Layout) -> bool:
+def _has_names(entry: GraphInput, layout: Layout) -> bool:
     """Whether all names that tell something stand where they belong, and there is one."""
     turned = entry.turned(layout)
     places = [NAMES[name] == place for place, (_, name) in enumerate(turned, -len(turned)) if name in NAMES]

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.batches import parts
-from napari_saliency.models.describe import Facts, check_repeatable, find_ending, find_shape, fit_shape
-from napari_saliency.models.io_selection import notes_on_ports
+from napari_saliency.models.describe import Facts, check_repeatable, find_activation, find_shape, fit_shape
+from napari_saliency.models.io_selection import io_notes
 from napari_saliency.models.onnx.cost import find_effort
-from napari_saliency.models.onnx.graph import LAYOUTS, End, find_channels, find_end, find_layouts, find_ports
+from napari_saliency.models.onnx.graph import LAYOUTS, End, find_channels, find_end, find_io, find_layouts
 from napari_saliency.models.onnx.session import channels_last, open_session
-from napari_saliency.models.probe_sizes import Effort, Place, find_free
+from napari_saliency.models.probe_sizes import ModelCost, Place, find_free
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Ending
+    from napari_saliency.core.types import Array, OutputActivation
     from napari_saliency.models.onnx.files import OnnxFile
     from napari_saliency.models.onnx.graph import Layout, Sizes
     from napari_saliency.models.onnx.session import Session
@@ -31,7 +31,7 @@ SURE = 1e-6, 1e-4
 """Probabilities of a softmax and of a sigmoid above which rounding leaves enough to tell their logits."""
 
 
-class Network(NamedTuple):
+class OnnxNetwork(NamedTuple):
     """A graph that is ready to run up to its logits, where these can be found.
 
     Attributes
@@ -42,23 +42,23 @@ class Network(NamedTuple):
         Orders of axes that its input may have.
     channels : int or None
         What its first convolution takes.
-    ending : {"softmax", "sigmoid"} or None
+    activation : {"softmax", "sigmoid"} or None
         What follows its logits, where these were found.
     squashed : bool
         Whether its outputs may be probabilities.
-    effort : Effort
+    cost : Effort
         What a pixel costs.
     """
 
     session: Session
     layouts: tuple[Layout, ...]
     channels: int | None
-    ending: Ending | None
+    activation: OutputActivation | None
     squashed: bool
-    effort: Effort = Effort()
+    cost: ModelCost = ModelCost()
 
 
-class Laid(NamedTuple):
+class InputLayout(NamedTuple):
     """How pictures are given to a graph: the order of axes, and which."""
 
     layout: Layout
@@ -69,11 +69,11 @@ class Logits(NamedTuple):
     """A tensor that holds the logits, what follows it, and the order of its axes, if it has space."""
 
     name: str
-    ending: Ending
+    activation: OutputActivation
     order: Layout | None
 
 
-class Settled(NamedTuple):
+class OnnxProbe(NamedTuple):
     """What was found out: for the description, the order of axes, and the only size of batches, if there is one."""
 
     facts: Facts
@@ -81,7 +81,7 @@ class Settled(NamedTuple):
     batch: int | None
 
 
-def open_network(file: OnnxFile, settings: Settings) -> Network:
+def open_network(file: OnnxFile, settings: Settings) -> OnnxNetwork:
     """Make a graph ready to run; it is changed.
 
     Raises
@@ -89,27 +89,29 @@ def open_network(file: OnnxFile, settings: Settings) -> Network:
     ModelError
         If it is no classifier of pictures.
     """
-    graph, ports = file.model.graph, find_ports(file.model.graph, settings)
-    end = End((), False) if settings.task == "regression" else find_end(graph, ports.output)
-    network = Network(
-        open_session(file, ports, [ports.output, *end.candidates], quickly=bool(end.candidates)),
-        find_layouts(graph, ports.entry),
-        find_channels(graph, ports.entry),
+    graph, io_selection = file.model.graph, find_io(file.model.graph, settings)
+    end = End((), False) if settings.task == "regression" else find_end(graph, io_selection.output)
+    network = OnnxNetwork(
+        open_session(
+            file, io_selection, [io_selection.output, *end.candidates], quickly=bool(end.candidates)
+        ),
+        find_layouts(graph, io_selection.entry),
+        find_channels(graph, io_selection.entry),
         None,
         end.squashed,
     )
     laid = find_place(network, settings)
-    network = network._replace(effort=find_effort(file, network.session, *laid))
+    network = network._replace(cost=find_effort(file, network.session, *laid))
     if not end.candidates:
         return network
-    found = _find_logits(network, laid, end.candidates)
-    if found is None:
-        return network._replace(session=open_session(file, ports, [ports.output]))
-    session = replace(open_session(file, ports, [found.name]), order=found.order)
-    return network._replace(session=session, ending=found.ending, squashed=False)
+    result = _find_logits(network, laid, end.candidates)
+    if result is None:
+        return network._replace(session=open_session(file, io_selection, [io_selection.output]))
+    session = replace(open_session(file, io_selection, [result.name]), order=result.order)
+    return network._replace(session=session, activation=result.activation, squashed=False)
 
 
-def find_place(network: Network, settings: Settings) -> Laid:
+def find_place(network: OnnxNetwork, settings: Settings) -> InputLayout:
     """Find the order of axes and the size that a graph takes: what it says, what the user says, what works.
 
     Raises
@@ -125,21 +127,21 @@ def find_place(network: Network, settings: Settings) -> Laid:
     errors = []
     for layout in fitting:
         try:
-            return Laid(layout, _place_in(network, layout, settings, sure=len(fitting) == 1))
+            return InputLayout(layout, _place_in(network, layout, settings, sure=len(fitting) == 1))
         except ModelError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _place_in(network: Network, layout: Layout, settings: Settings, *, sure: bool) -> Place:
+def _place_in(network: OnnxNetwork, layout: Layout, settings: Settings, *, sure: bool) -> Place:
     """Find the size that a graph takes if its axes have that order, and whether that is sure."""
     *size, channels = network.session.entry.picture(layout)
     channels = channels or network.channels
     run = partial(_run_one, network.session, layout)
     if sure and not (settings.size or any(size)):
-        found = find_free(run, settings.channels or channels or 3, len(size))
-        if found:
-            return found
+        result = find_free(run, settings.channels or channels or 3, len(size))
+        if result:
+            return result
     side = max(each or 0 for each in size)
     square = tuple(each or side for each in size) if side else None
     asked = settings.model_copy(update={"size": settings.size or square})
@@ -147,7 +149,7 @@ def _place_in(network: Network, layout: Layout, settings: Settings, *, sure: boo
     return Place(shape, shape, known=sure and all(size))
 
 
-def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
+def probe(network: OnnxNetwork, settings: Settings, fingerprint: str) -> OnnxProbe:
     """Find out what a graph takes and returns.
 
     Raises
@@ -161,30 +163,30 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     run = partial(run_in_parts, session, layout, batch)
     outputs = run(x)
     check_repeatable(run, x, outputs, alone=True)
-    spelled = find_ending(run, place.tried) if network.squashed else None
+    implicit = find_activation(run, place.tried) if network.squashed else None
     quantity = settings.task == "regression"
-    assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
-    ports, whole = session.ports, issubclass(session.number, np.integer)
+    assumed: OutputActivation = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+    io_selection, whole = session.io_selection, issubclass(session.number, np.integer)
     facts = Facts(
         shape=place.shape,
         known=place.known,
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
-        ending=network.ending or spelled or assumed,
+        activation=network.activation or implicit or assumed,
         space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
-        plain=not (network.ending or spelled),
-        spelled=spelled,
+        raw=not (network.activation or implicit),
+        implicit=implicit,
         guess="none" if whole else "",
         sure=whole,
-        inputs=ports.inputs,
-        outputs=ports.outputs,
-        notes=tuple(notes_on_ports([port.name for port in ports.others], ports.outputs)),
+        inputs=io_selection.inputs,
+        outputs=io_selection.outputs,
+        notes=tuple(io_notes([port.name for port in io_selection.others], io_selection.outputs)),
         multiple=place.multiple,
-        work=network.effort.work,
-        memory=network.effort.memory,
+        work=network.cost.work,
+        memory=network.cost.memory,
         gives=frozenset({"scores"}),
     )
-    return Settled(facts, layout, batch)
+    return OnnxProbe(facts, layout, batch)
 
 
 def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) -> Array:
@@ -192,7 +194,7 @@ def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) 
     return np.concatenate([session.run(part, layout)[0][:count] for part, count in parts(x, batch)])
 
 
-def _find_logits(network: Network, laid: Laid, candidates: tuple[str, ...]) -> Logits | None:
+def _find_logits(network: OnnxNetwork, laid: InputLayout, candidates: tuple[str, ...]) -> Logits | None:
     """Find among tensors before the output that from which its probabilities are computed.
 
     Told by their numbers, so that it does not matter how a softmax or sigmoid was spelled.
@@ -209,9 +211,9 @@ def _find_logits(network: Network, laid: Laid, candidates: tuple[str, ...]) -> L
             firsts = [_first(value, order) for value in values]
             if {np.shape(first) for first in firsts} == {outputs.shape[1:]}:
                 classes = outputs.shape[-1]
-                ending = _explains(np.reshape(firsts, (-1, classes)), outputs.reshape(-1, classes))
-                if ending:
-                    return Logits(name, ending, order)
+                activation = _explains(np.reshape(firsts, (-1, classes)), outputs.reshape(-1, classes))
+                if activation:
+                    return Logits(name, activation, order)
     return None
 
 
@@ -223,9 +225,9 @@ def _first(value: Array, order: Layout | None) -> Array:
 
 
 def _fits(sizes: Sizes, settings: Settings) -> bool:
-    said = *(settings.size or [None] * (len(sizes) - 1)), settings.channels
-    return len(said) == len(sizes) and all(
-        None in pair or pair[0] == pair[1] for pair in zip(sizes, said, strict=True)
+    given = *(settings.size or [None] * (len(sizes) - 1)), settings.channels
+    return len(given) == len(sizes) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(sizes, given, strict=True)
     )
 
 
@@ -243,7 +245,7 @@ def _largest_batch(session: Session, layout: Layout, x: Array) -> int | None:
     return None
 
 
-def _explains(logits: Numbers, outputs: Numbers) -> Ending | None:
+def _explains(logits: Numbers, outputs: Numbers) -> OutputActivation | None:
     """Tell whether outputs (T, K) are the softmax or sigmoid of what may be their logits, or its logarithm."""
     finite = np.isfinite(logits).all(-1) & ~np.isnan(outputs).any(-1)
     logits, outputs = logits[finite].astype(np.float64), outputs[finite].astype(np.float64)
@@ -272,5 +274,5 @@ def _is_sigmoid(p: Numbers, logits: Numbers) -> bool:
     return bool(sure.any()) and _near(np.log(p[sure] / (1 - p[sure])), logits[sure])
 
 
-def _near(found: Numbers, wanted: Numbers) -> bool:
-    return bool(np.allclose(found, wanted, rtol=1e-2, atol=1e-2))
+def _near(result: Numbers, wanted: Numbers) -> bool:
+    return bool(np.allclose(result, wanted, rtol=1e-2, atol=1e-2))

@@ -21,7 +21,7 @@ from napari_saliency.models.probe_sizes import not_run
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
     from napari_saliency.models.onnx.files import OnnxFile
-    from napari_saliency.models.onnx.graph import Layout, Port, Ports
+    from napari_saliency.models.onnx.graph import GraphInput, Layout, Ports
 
 # It tells nobody what is run here, and it writes nothing: what goes wrong is raised.
 onnxruntime.disable_telemetry_events()
@@ -46,7 +46,7 @@ class Session:
     ----------
     runner : onnxruntime.InferenceSession
         What runs it.
-    ports : Ports
+    io_selection : Ports
         What goes into it.
     output : str
         What is looked at unless another output is named.
@@ -57,15 +57,15 @@ class Session:
     """
 
     runner: Any
-    ports: Ports
+    io_selection: Ports
     output: str
     running: Any
     order: Layout | None = None
 
     @property
-    def entry(self) -> Port:
+    def entry(self) -> GraphInput:
         """What takes the picture."""
-        return self.ports.entry
+        return self.io_selection.entry
 
     @property
     def number(self) -> type[np.number[Any]]:
@@ -81,15 +81,15 @@ class Session:
             If it cannot be run, or the output does not have one number for each class, or each class and place.
         """
         wanted = [*names] or [self.output]
-        given = {port.name: _zeros(port, len(x)) for port in self.ports.others}
+        given = {port.name: _zeros(port, len(x)) for port in self.io_selection.others}
         given[self.entry.name] = self._pixels(x if layout == "NHWC" else np.moveaxis(x, -1, 1))
         try:
-            found = self.runner.run(wanted, given, self.running)
+            result = self.runner.run(wanted, given, self.running)
         except Exception as error:
             raise not_run(x.shape[1:], error) from error
         return [
             _of_classes(each, x, self.order or layout) if name == self.output else each
-            for name, each in zip(wanted, found, strict=True)
+            for name, each in zip(wanted, result, strict=True)
         ]
 
     def _pixels(self, x: Array) -> npt.NDArray[np.number[Any]]:
@@ -100,13 +100,15 @@ class Session:
         return np.ascontiguousarray(x, self.number)
 
 
-def _zeros(port: Port, count: int) -> npt.NDArray[np.number[Any]]:
+def _zeros(port: GraphInput, count: int) -> npt.NDArray[np.number[Any]]:
     shape = [size or 1 for size, _ in port.sizes]
     shape[:1] = [size or count for size, _ in port.sizes[:1]]
     return np.zeros(shape, NUMBERS[port.kind])
 
 
-def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: bool = False) -> Session:
+def open_session(
+    file: OnnxFile, io_selection: Ports, outputs: list[str], *, quickly: bool = False
+) -> Session:
     """Make a graph ready to run; its outputs are replaced.
 
     Parameters
@@ -121,7 +123,7 @@ def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: b
     ModelError
         If it cannot be run.
     """
-    for port in (ports.entry, *ports.others):
+    for port in (io_selection.entry, *io_selection.others):
         if port.kind not in NUMBERS:
             kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
             names = ", ".join(kinds[code] for code in NUMBERS)
@@ -139,7 +141,7 @@ def open_session(file: OnnxFile, ports: Ports, outputs: list[str], *, quickly: b
         raise ModelError(
             f"it is damaged, or asks for what onnxruntime cannot do ({reason(error)})"
         ) from error
-    return Session(runner, ports, outputs[0], file.running)
+    return Session(runner, io_selection, outputs[0], file.running)
 
 
 def _options(folder: Path, *, quickly: bool) -> Any:  # noqa: ANN401 - onnxruntime's own

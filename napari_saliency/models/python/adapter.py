@@ -36,23 +36,23 @@ def open_source(source: Source, settings: Settings, *, trust: bool = False) -> M
     ModelError
         If it cannot be opened; the message says why and what to do.
     """
-    found = _built(_named(source, trust=trust), source)
-    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(found).__mro__}
+    result = _built(_named(source, trust=trust), source)
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(result).__mro__}
     if TORCH in bases:
         from napari_saliency.models.torch import adapter as torch_adapter
 
-        return torch_adapter.open_module(found, source, settings)
+        return torch_adapter.open_module(result, source, settings)
     if KERAS in bases:
         from napari_saliency.models.keras import files as keras_files
 
-        return keras_files.open_network(found, source, settings)
-    if not callable(found):
-        raise ModelError(f"{source.name} is neither a network nor a function, but {type(found).__name__}")
+        return keras_files.open_network(result, source, settings)
+    if not callable(result):
+        raise ModelError(f"{source.name} is neither a network nor a function, but {type(result).__name__}")
     if source.path is not None:
         raise ModelError(f"{source.name} is a function of pictures, which takes no weights")
     from napari_saliency.models.python.function import CallableModel
 
-    return CallableModel(found, source, settings)
+    return CallableModel(result, source, settings)
 
 
 def _named(source: Source, *, trust: bool) -> Any:  # noqa: ANN401 - whatever the user's module holds
@@ -64,20 +64,20 @@ def _named(source: Source, *, trust: bool) -> Any:  # noqa: ANN401 - whatever th
         raise ModelError(f"the module {source.module} has no {source.attribute!r}; it has {names}") from None
 
 
-def _built(found: Any, source: Source) -> Any:  # noqa: ANN401 - whatever the user's module holds
+def _built(result: Any, source: Source) -> Any:  # noqa: ANN401 - whatever the user's module holds
     """Call what builds a network; anything else is returned as it is."""
-    if not (inspect.isfunction(found) or inspect.isclass(found) or inspect.isbuiltin(found)):
-        return found
-    required = _required(found)
-    if required and inspect.isclass(found):
+    if not (inspect.isfunction(result) or inspect.isclass(result) or inspect.isbuiltin(result)):
+        return result
+    required = _required(result)
+    if required and inspect.isclass(result):
         raise ModelError(
             f"{source.name} is a class that takes arguments ({', '.join(required)}): "
             "name a function without any that builds it"
         )
     if required:
-        return found
+        return result
     try:
-        return found()
+        return result()
     except (Exception, SystemExit) as error:
         raise ModelError(f"{source.name} could not be built: {type(error).__name__}: {error}") from error
 

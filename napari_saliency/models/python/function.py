@@ -13,11 +13,11 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap, no_classifier
-from napari_saliency.models.describe import Facts, describe, find_ending, find_shape
+from napari_saliency.models.describe import Facts, describe, find_activation, find_shape
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST, probabilities
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Ending, Needs, Rule, Score, Targets
+    from napari_saliency.core.types import Array, Needs, OutputActivation, Rule, Score, Targets
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
 
@@ -54,7 +54,7 @@ class CallableModel(Model):
 
     def with_settings(self, settings: Settings) -> CallableModel:
         twin = copy.copy(self)
-        twin._recall = None  # the same outputs may mean something else
+        twin._score_cache = None  # the same outputs may mean something else
         twin._read(settings)
         return twin
 
@@ -74,12 +74,12 @@ class CallableModel(Model):
         with self._lock:
             outputs = self._outputs(x)
             logits = as_logits(outputs, self._facts)
-            value, slopes = _weigh(logits, targets.weights, targets.score, self.info.ending)
+            value, slopes = _weigh(logits, targets.weights, targets.score, self.info.activation)
             _, gradients = self._gradient(x, self._back(outputs, slopes))
-        found = np.asarray(gradients, np.float32)
-        if found.shape != x.shape:
-            raise ModelError(f"the gradient of {self.info.name} has the shape {found.shape}, not {x.shape}")
-        return np.asarray(value, np.float32), found
+        result = np.asarray(gradients, np.float32)
+        if result.shape != x.shape:
+            raise ModelError(f"the gradient of {self.info.name} has the shape {result.shape}, not {x.shape}")
+        return np.asarray(value, np.float32), result
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         raise ModelError(
@@ -91,17 +91,19 @@ class CallableModel(Model):
         outputs = self._outputs(np.zeros((1, *shape), np.float32))
         gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
         quantity = settings.task == "regression"
-        spelled = None if quantity else find_ending(self._outputs, shape)
-        assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+        implicit = None if quantity else find_activation(self._outputs, shape)
+        assumed: OutputActivation = (
+            "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+        )
         self._facts = Facts(
             shape=shape,
             known=False,
             n_outputs=outputs.shape[-1],
             fingerprint=_fingerprint(self._function),
-            spelled=spelled,
-            ending=spelled or assumed,
+            implicit=implicit,
+            activation=implicit or assumed,
             space=outputs.shape[1:-1],
-            plain=not spelled,
+            raw=not implicit,
             gives=frozenset(gives),
         )
         self.info = describe(self._source, settings, self._facts)
@@ -110,9 +112,9 @@ class CallableModel(Model):
         try:
             outputs = np.asarray(self._function(x), np.float32)
         except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}"
+            given = f"{type(error).__name__}: {error}"
             raise ModelError(
-                f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {said}"
+                f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {given}"
             ) from error
         if outputs.ndim not in (2, x.ndim) or len(outputs) != len(x):
             raise ModelError(no_classifier(f"of shape {outputs.shape} for {len(x)} pictures"))
@@ -120,30 +122,30 @@ class CallableModel(Model):
 
     def _back(self, outputs: Array, slopes: Array) -> Array:
         """Bring derivatives by the logits back to the function's outputs."""
-        spelled = self._facts.spelled
+        implicit = self._facts.implicit
         if self._facts.n_classes > self._facts.n_outputs:
             slopes = slopes[..., 1:] - slopes[..., :1]
-        if spelled:
+        if implicit:
             some = np.clip(outputs, SMALLEST, 1)
-            slopes = slopes / (some if spelled == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
+            slopes = slopes / (some if implicit == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
         return np.asarray(slopes, np.float32)
 
 
 def as_logits(outputs: Array, facts: Facts) -> Array:
     """Logits of what a function returns, or what stands in for them; one output makes two classes."""
-    if facts.spelled:
+    if facts.implicit:
         some = np.clip(outputs, SMALLEST, 1)
-        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.spelled == "sigmoid" else 0
+        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.implicit == "sigmoid" else 0
         outputs = np.asarray(np.log(some) - rest, np.float32)
     return np.concatenate([-outputs, outputs], -1) if facts.n_classes > facts.n_outputs else outputs
 
 
-def _weigh(logits: Array, weights: Array, score: Score, ending: Ending) -> tuple[Array, Array]:
+def _weigh(logits: Array, weights: Array, score: Score, activation: OutputActivation) -> tuple[Array, Array]:
     """Weighted scores (N,), and their derivatives by the logits."""
     axes = tuple(range(1, logits.ndim))
     if score == "logit":
         return (weights * logits).sum(axes), weights
-    p, alone = probabilities(logits, ending), ending == "sigmoid"
+    p, alone = probabilities(logits, activation), activation == "sigmoid"
     if score == "probability":
         mean = p * weights if alone else (p * weights).sum(-1, keepdims=True)
         return (weights * p).sum(axes), p * (weights - mean)

@@ -75,7 +75,7 @@ def find_program(module: str) -> Program:
         contents[key] = path.read_bytes()
         if path.suffix == ".py" and not _is_installed(root):
             for imported in _imports(contents[key], name, path.stem == "__init__"):
-                files += [(imported, found) for found in _beside(root, imported)]
+                files += [(imported, result) for result in _sidecar(root, imported)]
     return Program(module, own, contents)
 
 
@@ -83,10 +83,10 @@ def _files(module: str) -> list[tuple[str, Path]]:
     """The names and files of the packages around a module, and its own last."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise ModelError(f"{module!r} is no name of a module: write PACKAGE.MODULE")
-    found = [(spec.name, _file(spec, module)) for spec in _specs(module)]
-    if found[-1][1] is None:
+    result = [(spec.name, _file(spec, module)) for spec in _specs(module)]
+    if result[-1][1] is None:
         raise ModelError(f"{module!r} is a folder without a module of that name")
-    return [(name, path) for name, path in found if path is not None]
+    return [(name, path) for name, path in result if path is not None]
 
 
 def _specs(module: str) -> Iterator[ModuleSpec]:
@@ -137,7 +137,7 @@ def _is_installed(root: Path) -> bool:
     return bool(INSTALLED & set(root.parts)) or any(root.is_relative_to(folder) for folder in own)
 
 
-def _beside(root: Path, module: str) -> list[Path]:
+def _sidecar(root: Path, module: str) -> list[Path]:
     """Files in a folder that a module's name may stand for, whichever of them Python takes."""
     base = root.joinpath(*module.split("."))
     paths = [path for end in all_suffixes() for path in (Path(f"{base}{end}"), base / f"__init__{end}")]
@@ -152,11 +152,11 @@ def _imports(text: bytes, name: str, is_package: bool) -> frozenset[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()  # it does not run
     package = name.split(".") if is_package else name.split(".")[:-1]
-    found = set[str]()
+    result = set[str]()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) + 1 - node.level] if node.level else []
-            found |= {".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names}
-    return frozenset(".".join(f.split(".")[:n]) for f in found for n in range(1, f.count(".") + 2))
+            result |= {".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names}
+    return frozenset(".".join(f.split(".")[:n]) for f in result for n in range(1, f.count(".") + 2))

@@ -49,14 +49,14 @@ def needs_trust(source: str | Path, *, custom: str | None = None) -> bool:
 
 def program(source: str | Path, *, custom: str | None = None) -> Path | None:
     """Return the file of the program that opening a model runs; None if it runs none. As for `needs_trust`."""
-    found = _program(source, custom)
-    return None if found is None else found.path
+    result = _program(source, custom)
+    return None if result is None else result.path
 
 
 def program_version(source: str | Path, *, custom: str | None = None) -> str:
     """Return what changes whenever the program that opening a model runs does. As for `needs_trust`."""
-    found = _program(source, custom)
-    return "" if found is None else found.digest
+    result = _program(source, custom)
+    return "" if result is None else result.digest
 
 
 def trust(source: str | Path, *, custom: str | None = None) -> None:
@@ -113,14 +113,14 @@ def import_trusted(module: str, source: Source, *, trust: bool = False) -> Modul
         raise
     except SystemExit as error:
         raise ModelError(
-            f"the module {module} ends Python when it is imported ({_said(error)}): "
+            f"the module {module} ends Python when it is imported ({_quoted(error)}): "
             "what it does as a program belongs under if __name__ == '__main__'"
         ) from error
     except BaseException as error:
-        raise ModelError(f"the module {module} cannot be imported ({_said(error)})") from error
+        raise ModelError(f"the module {module} cannot be imported ({_quoted(error)})") from error
 
 
-def _said(error: BaseException) -> str:
+def _quoted(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -151,7 +151,7 @@ def _reached(graph: Any) -> set[str]:  # noqa: ANN401 - a MetaGraphDef
     # Functions that say what they implement may be put in another's place.
     waiting = [*graph.object_graph_def.concrete_functions]
     waiting += [name for name, function in library.items() if "api_implements" in function.attr]
-    found = {node.op for node in nodes}
+    result = {node.op for node in nodes}
     waiting += [name for node in nodes for name in (node.op, *_mentioned(node.attr))]
     seen: set[str] = set()
     while waiting:
@@ -161,9 +161,9 @@ def _reached(graph: Any) -> set[str]:  # noqa: ANN401 - a MetaGraphDef
         seen.add(name)
         waiting += [followers.get(name, ""), *_mentioned(library[name].attr)]
         for node in library[name].node_def:
-            found.add(node.op)
+            result.add(node.op)
             waiting += [node.op, *_mentioned(node.attr)]
-    return found
+    return result
 
 
 def _mentioned(attributes: Any) -> Iterator[str]:  # noqa: ANN401 - a map of AttrValues

@@ -93,11 +93,11 @@ def checked_graph(path: Path) -> io.BytesIO:
         if any(part.startswith(("custom_obj", "opaque_obj")) for part in name.split("/")):
             raise ModelError(PROGRAM)
         if name.casefold().endswith(".json"):
-            found = json.loads(content.decode("utf-8"))
-            _check_json(found)
-            if isinstance(found, dict) and "guards_code" in found:
-                found["guards_code"] = []  # PyTorch executes it; the sizes say the same
-            parts[name] = json.dumps(found).encode()
+            result = json.loads(content.decode("utf-8"))
+            _check_json(result)
+            if isinstance(result, dict) and "guards_code" in result:
+                result["guards_code"] = []  # PyTorch executes it; the sizes say the same
+            parts[name] = json.dumps(result).encode()
     return _archive(parts)
 
 
@@ -209,15 +209,15 @@ def _check_text(key: str, text: str) -> None:
 def _check_structure(text: str) -> None:
     """Refuse a text that is neither a name nor a list or dictionary of names, written as JSON."""
     try:
-        found = json.loads(text)
+        result = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, (list, dict)):
+        result = None
+    if not isinstance(result, (list, dict)):
         raise ModelError(DISGUISED)
-    for name in _structures(found):
+    for name in _structures(result):
         if not STRUCTURES.fullmatch(name):
             raise ModelError(f"its inputs or outputs are of the class {name[:80]}, which is not known here")
-    _check_json(found)
+    _check_json(result)
 
 
 def _structures(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON holds
@@ -266,18 +266,18 @@ def _only_defines(code: bytes) -> bool:
     if len(re.findall(rb"\bdef\b", code)) != len(HEADER.findall(code)):
         return False
     members: int | None = None
-    inside = header = False
+    viewed_layer = header = False
     for line in HEADER.sub(b"def", code).split(b"\n"):
         indent = len(line) - len(line.lstrip(b" "))
         if not line.strip():
             continue
         if not indent:
-            inside, members, header = line.startswith(b"class "), None, line.startswith(b"def")
-            if not (inside or header) or (
-                inside and not re.fullmatch(rb"class [\w.]+(\([\w.]*\))?:\s*", line)
+            viewed_layer, members, header = line.startswith(b"class "), None, line.startswith(b"def")
+            if not (viewed_layer or header) or (
+                viewed_layer and not re.fullmatch(rb"class [\w.]+(\([\w.]*\))?:\s*", line)
             ):
                 return False
-        elif inside:
+        elif viewed_layer:
             members = indent if members is None else members
             if indent <= members:
                 header = line.strip().startswith(b"def")
@@ -285,7 +285,7 @@ def _only_defines(code: bytes) -> bool:
                     return False
             elif not header:
                 return False
-        if not header and not inside:
+        if not header and not viewed_layer:
             return False
     return True
 

@@ -15,21 +15,21 @@ from napari_saliency.core.types import Rescale
 from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.batches import parts
 from napari_saliency.models.describe import describe
-from napari_saliency.models.layer_view import find_layer, looked_into
+from napari_saliency.models.layer_view import describe_layer_view, find_layer
 from napari_saliency.models.probe_sizes import hinting
 from napari_saliency.models.randomised import Randomised, stages
 from napari_saliency.models.sidecar import all_settings, naming_the_file
-from napari_saliency.models.timeout import in_time
+from napari_saliency.models.timeout import with_timeout
 from napari_saliency.models.torch.autograd import Pass, channels_last, logarithms, weigh
 from napari_saliency.models.torch.files import as_network, open_file, with_weights
-from napari_saliency.models.torch.probe import as_tensor, channels_of, fingerprint, forward, settle, start
+from napari_saliency.models.torch.probe import as_tensor, channels_of, fingerprint, forward, probe, start
 from napari_saliency.models.torch.randomise import copied, redraw, weighted_layers
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, Epsilon, Rule, Targets
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
-    from napari_saliency.models.torch.network import Network
+    from napari_saliency.models.torch.network import TorchNetwork
 
 Tensor = Any
 
@@ -60,35 +60,35 @@ class TorchModel(Model):
         If it does not take one picture and return one number for each class, or each class and place.
     """
 
-    def __init__(self, network: Network, source: Source, settings: Settings) -> None:
+    def __init__(self, network: TorchNetwork, source: Source, settings: Settings) -> None:
         self._network, self._source, self._lock = network, source, RLock()
         self._kept: Kept | None = None
-        self._inside = ""
+        self._viewed_layer = ""
         self._fingerprint = fingerprint(network)
-        self._said: tuple[object, ...] = ()
+        self._applied: tuple[object, ...] = ()
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> TorchModel:
         twin = copy.copy(self)
-        twin._kept, twin._recall, twin._inside = None, None, ""
+        twin._kept, twin._score_cache, twin._viewed_layer = None, None, ""
         twin._read(settings)
         return twin
 
-    def inside(self, layer: str) -> TorchModel:
+    def view_layer(self, layer: str) -> TorchModel:
         whole = self.info.outer or self.info
-        found, twin = find_layer(whole, layer), copy.copy(self)
-        twin._inside, twin._kept, twin._recall = layer, None, None
+        result, twin = find_layer(whole, layer), copy.copy(self)
+        twin._viewed_layer, twin._kept, twin._score_cache = layer, None, None
         names = [one.name for one in whole.layers]
-        twin.info = looked_into(whole, found, names[: names.index(layer)])
+        twin.info = describe_layer_view(whole, result, names[: names.index(layer)])
         return twin
 
     def scores(self, x: Array) -> Array:
         with self._lock, hinting(self.info.input.shape):
-            return _joined(self._scores(part)[:count] for part, count in parts(x, self._settled.batch))
+            return _joined(self._scores(part)[:count] for part, count in parts(x, self._probe.batch))
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._settled.network, part, plain=self._settled.quantity, inside=self._inside)
+            done = start(self._probe.network, part, raw=self._probe.quantity, viewed_layer=self._viewed_layer)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
@@ -98,7 +98,7 @@ class TorchModel(Model):
             return self._in_parts(answer, x, targets)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        known = {one.name for one in self.info.layers} if self._inside else self._settled.facts.names
+        known = {one.name for one in self.info.layers} if self._viewed_layer else self._probe.facts.names
         if layer not in known:
             raise self.no_layer(layer)
 
@@ -112,7 +112,7 @@ class TorchModel(Model):
             return Tap(*self._in_parts(answer, x, targets))
 
     def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        settled, facts = self._settled, self._settled.facts
+        probed, facts = self._probe, self._probe.facts
         if "propagate" not in self.info.gives:
             return super().propagate(x, targets, rule)
         if targets.score != "logit":
@@ -125,8 +125,8 @@ class TorchModel(Model):
             starts = self._rows(rule.start)
         with self._lock, hinting(self.info.input.shape):
             rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
-            found = [settled.propagate(*row, rule) for row in rows]
-        values, maps = (_joined(map(_array, each)) for each in zip(*found, strict=True))
+            result = [probed.propagate(*row, rule) for row in rows]
+        values, maps = (_joined(map(_array, each)) for each in zip(*result, strict=True))
         return values, maps
 
     def _rows(self, array: Array) -> Sequence[Tensor]:
@@ -136,72 +136,72 @@ class TorchModel(Model):
         if "cascade" not in self.info.gives:
             raise self.no_cascade()
         with self._lock:
-            network = copied(self._settled.network)
-        shape = [size or 64 for size in self._settled.facts.shape]
-        pictures = np.zeros((self._settled.batch or 1, *shape), np.float32)
-        layers = weighted_layers(network, pictures, self._inside)
+            network = copied(self._probe.network)
+        shape = [size or 64 for size in self._probe.facts.shape]
+        pictures = np.zeros((self._probe.batch or 1, *shape), np.float32)
+        layers = weighted_layers(network, pictures, self._viewed_layer)
         wanted = stages(len(layers), steps)
         for done, (name, layer) in enumerate(reversed(layers), 1):
             redraw(layer, seed + done)
             if done in wanted:
                 yield Randomised(name, done, len(layers), self._with_network(network))
 
-    def _with_network(self, network: Network) -> TorchModel:
+    def _with_network(self, network: TorchNetwork) -> TorchModel:
         twin = copy.copy(self)
-        twin._network, twin._settled = network, self._settled.with_network(network)
-        twin._lock, twin._kept, twin._recall = RLock(), None, None
+        twin._network, twin._probe = network, self._probe.with_network(network)
+        twin._lock, twin._kept, twin._score_cache = RLock(), None, None
         return twin
 
     def _read(self, settings: Settings) -> None:
         """Describe the model; find out again what it takes if that is said now, or said no longer."""
         whole = all_settings(self._source, settings)
-        said = whole.size, whole.channels, whole.task, whole.input, whole.output
+        given = whole.size, whole.channels, whole.task, whole.input, whole.output
         with naming_the_file(self._source.path, settings):
-            if said != self._said:
+            if given != self._applied:
                 with self._lock:
-                    found = partial(settle, self._network, whole, self._fingerprint)
-                    self._said, self._settled = said, in_time(found, loops=self._network.loops)
-            self.info = describe(self._source, whole, self._settled.facts)
+                    result = partial(probe, self._network, whole, self._fingerprint)
+                    self._applied, self._probe = given, with_timeout(result, loops=self._network.loops)
+            self.info = describe(self._source, whole, self._probe.facts)
 
     def _scores(self, part: Array) -> Array:
-        if self._inside:
-            return _array(channels_of(self._settled.network, part, self._inside))
-        return _array(self._as_logits(forward(self._settled.network, part, self._settled.which)))
+        if self._viewed_layer:
+            return _array(channels_of(self._probe.network, part, self._viewed_layer))
+        return _array(self._as_logits(forward(self._probe.network, part, self._probe.which)))
 
     def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
         """Value of each target, and the derivatives by what the pass ends in."""
         score = targets.score
         value, cotangents = weigh(
-            done.logits, as_tensor(self._network, weights), score, self.info.ending, self._as_logits
+            done.logits, as_tensor(self._network, weights), score, self.info.activation, self._as_logits
         )
         return _array(value), cotangents
 
     def _as_logits(self, outputs: Tensor) -> Tensor:
-        facts = self._settled.facts
-        if self._inside:
+        facts = self._probe.facts
+        if self._viewed_layer:
             return outputs
-        if facts.spelled:
-            outputs = logarithms(outputs, facts.spelled)
+        if facts.implicit:
+            outputs = logarithms(outputs, facts.implicit)
         # One output tells two classes apart.
         return outputs if facts.n_outputs == facts.n_classes else outputs * outputs.new_tensor([[-1.0, 1.0]])
 
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            plain = self._settled.quantity
-            done = start(self._settled.network, part, layer, plain=plain, inside=self._inside)
+            raw = self._probe.quantity
+            done = start(self._probe.network, part, layer, raw=raw, viewed_layer=self._viewed_layer)
             self._kept = Kept(layer, part.copy(), done)
         return self._kept.done
 
     def _in_parts(
         self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
     ) -> tuple[Array, Array]:
-        weights = [rows for rows, _ in parts(targets.weights, self._settled.batch)]
-        found = [
+        weights = [rows for rows, _ in parts(targets.weights, self._probe.batch)]
+        result = [
             [array[:count] for array in answer(part, rows)]
-            for (part, count), rows in zip(parts(x, self._settled.batch), weights, strict=True)
+            for (part, count), rows in zip(parts(x, self._probe.batch), weights, strict=True)
         ]
-        first, second = zip(*found, strict=True)
+        first, second = zip(*result, strict=True)
         return _joined(first), _joined(second)
 
 

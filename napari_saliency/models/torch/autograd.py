@@ -24,12 +24,16 @@ from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST
 from napari_saliency.models.probe_sizes import not_run
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Ending, Rule, Score
+    from napari_saliency.core.types import OutputActivation, Rule, Score
 
 Tensor = Any
 Node = Any
 
-ENDINGS: dict[str, Ending] = {"_softmax": "softmax", "_log_softmax": "softmax", "sigmoid": "sigmoid"}
+OUTPUT_ACTIVATIONS: dict[str, OutputActivation] = {
+    "_softmax": "softmax",
+    "_log_softmax": "softmax",
+    "sigmoid": "sigmoid",
+}
 # Derivatives of operations that pass values on as they are, at most in another shape or precision.
 # A logarithm is one of them: what it was taken of is found behind it.
 PASSING = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Clone", "Alias", "Log")
@@ -61,12 +65,14 @@ class Ended(NamedTuple):
     edge: GradientEdge | None
     value: Tensor
     output: Tensor
-    ending: Ending
+    activation: OutputActivation
     axis: int
 
     def makes(self, output: Tensor) -> bool:
         """Whether it can be what probabilities of classes, the second axis of an output, come from."""
-        over_classes = self.ending == "sigmoid" or self.value.ndim == 2 or self.axis % self.value.ndim == 1
+        over_classes = (
+            self.activation == "sigmoid" or self.value.ndim == 2 or self.axis % self.value.ndim == 1
+        )
         return self.edge is not None and self.value.numel() == output.numel() and over_classes
 
 
@@ -112,9 +118,9 @@ class Watch(TorchDispatchMode):
         self._pending: list[tuple[str, Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        self.settle()
+        self.process_pending()
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
-        before = _before(args[0], copied="_." in str(func)) if name in ENDINGS else None
+        before = _before(args[0], copied="_." in str(func)) if name in OUTPUT_ACTIVATIONS else None
         try:
             output, self.failed = func(*args, **(kwargs or {})), None
         except Exception as error:
@@ -122,7 +128,7 @@ class Watch(TorchDispatchMode):
             raise
         if before:
             axis = args[1] if len(args) > 1 else 1
-            self.endings.append(Ended(*before, output, ENDINGS[name], axis))
+            self.endings.append(Ended(*before, output, OUTPUT_ACTIVATIONS[name], axis))
         elif name in ("convolution", "_convolution"):
             self.work += output[0].numel() * args[1][0].numel()
         elif name == "add" and isinstance(args[1], (int, float)) and args[1] == 3:
@@ -146,7 +152,7 @@ class Watch(TorchDispatchMode):
             self.kept[name] = output.detach().clone()
         self._pending.append((name, output))
 
-    def settle(self) -> None:
+    def process_pending(self) -> None:
         """Look up where the layers of the last operation lie; before it was finished they lay nowhere."""
         for name, output in self._pending:
             if output.grad_fn is not None:
@@ -177,35 +183,35 @@ class Pass:
         Pictures.
     watch : Watch
         Writes down what is computed.
-    plain : bool
+    raw : bool
         Whether the outputs are to be taken as they are: those of a regression.
 
     Attributes
     ----------
     logits : (N, K) or (N, *space, K) tensor
         Or the outputs, where no softmax or sigmoid is found at the end.
-    ending : {"softmax", "sigmoid"} or None
+    activation : {"softmax", "sigmoid"} or None
         Of the outputs; None where there is none to be seen.
     which : int
         How many of a softmax or sigmoid come after the one at the end; -1 where there is none to be seen.
     """
 
     def __init__(
-        self, network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch, *, plain: bool = False
+        self, network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch, *, raw: bool = False
     ) -> None:
         self.watch, self.x = watch, x.requires_grad_()
         output = run(network, self.x, watch)
-        watch.settle()
+        watch.process_pending()
         if output.grad_fn is None:
             raise ModelError("the model's scores have no derivative here: it computes without gradients")
-        self.ending: Ending | None = None
+        self.activation: OutputActivation | None = None
         self.which = -1
         self._edge, self.logits = get_gradient_edge(output), channels_last(output.detach().float())
         last = _behind(output.grad_fn)
-        for number, ended in enumerate(() if plain else reversed(watch.endings)):
+        for number, ended in enumerate(() if raw else reversed(watch.endings)):
             if ended.output.grad_fn is last and ended.makes(output):
                 assert ended.edge is not None
-                self.ending, self.which, self._edge = ended.ending, number, ended.edge
+                self.activation, self.which, self._edge = ended.activation, number, ended.edge
                 self.logits = channels_last(ended.value.reshape(output.shape).float())
                 self._shape, self._dtype = ended.value.shape, ended.value.dtype
                 return
@@ -225,14 +231,14 @@ class Pass:
         start = cotangents.movedim(-1, 1).reshape(self._shape).to(self._dtype)
         goal = self.x if by is None else by
         try:
-            (found,) = torch.autograd.grad(
+            (result,) = torch.autograd.grad(
                 [self._edge], [goal], [start], retain_graph=by is not None, allow_unused=True
             )
         except RuntimeError as error:
             raise ModelError(f"the model's scores have no derivative here: {error}") from error
-        if found is None:
+        if result is None:
             raise ModelError("the model's scores have no derivative here: they do not depend on it")
-        return found.float()
+        return result.float()
 
     @property
     def is_linear(self) -> bool:
@@ -243,14 +249,14 @@ class Pass:
 
     def ancestors(self) -> set[Node]:
         """All derivatives that the logits' is made of."""
-        found: set[Node] = set()
+        result: set[Node] = set()
         waiting = [self._edge.node]
         while waiting:
             node = waiting.pop()
-            if node is not None and node not in found:
-                found.add(node)
+            if node is not None and node not in result:
+                result.add(node)
                 waiting.extend(before for before, _ in node.next_functions)
-        return found
+        return result
 
     def apply(self, rule: Rule) -> int:
         """Let gradients pass ReLUs by a rule; return how many ReLUs there are."""
@@ -274,12 +280,12 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
         If it cannot be run, or does not return one number for each class, or each class and place.
     """
     # A copy, not a view: networks may begin with an operation in place.
-    inside = x.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
+    viewed_layer = x.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
     watch.ndim = x.ndim
     try:
         # TorchScript's optimiser has derivatives of its own, which nobody can look into.
         with torch.jit.optimized_execution(False), watch:
-            output = network(inside)
+            output = network(viewed_layer)
     except ModelError:
         raise
     except Exception as error:
@@ -317,7 +323,11 @@ def listen(network: Any, watch: Watch) -> ExitStack:  # noqa: ANN401 - a Module
 
 
 def weigh(
-    outputs: Tensor, weights: Tensor, score: Score, ending: Ending, as_logits: Callable[[Tensor], Tensor]
+    outputs: Tensor,
+    weights: Tensor,
+    score: Score,
+    activation: OutputActivation,
+    as_logits: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Weighted scores (N,), and their derivatives by what a pass ends in.
 
@@ -332,18 +342,20 @@ def weigh(
         leaf = outputs.detach().requires_grad_()
         scores = as_logits(leaf)
         if score == "probability":
-            scores = scores.sigmoid() if ending == "sigmoid" else scores.softmax(-1)
+            scores = scores.sigmoid() if activation == "sigmoid" else scores.softmax(-1)
         elif score == "log_probability":
-            scores = torch.nn.functional.logsigmoid(scores) if ending == "sigmoid" else scores.log_softmax(-1)
+            scores = (
+                torch.nn.functional.logsigmoid(scores) if activation == "sigmoid" else scores.log_softmax(-1)
+            )
         value = (weights * scores).flatten(1).sum(-1)
         (cotangents,) = torch.autograd.grad(value.sum(), leaf)
     return value, cotangents
 
 
-def logarithms(probabilities: Tensor, ending: Ending) -> Tensor:
+def logarithms(probabilities: Tensor, activation: OutputActivation) -> Tensor:
     """Logits of a sigmoid's probabilities, or what stands in for those of a softmax's."""
     some = probabilities.clamp(min=SMALLEST).log()
-    return some if ending == "softmax" else some - (1 - probabilities).clamp(min=SMALLEST_REST).log()
+    return some if activation == "softmax" else some - (1 - probabilities).clamp(min=SMALLEST_REST).log()
 
 
 def _positive(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

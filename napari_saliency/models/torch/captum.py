@@ -25,7 +25,7 @@ from napari_saliency.models.torch.network import by_name
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Rescale
-    from napari_saliency.models.torch.network import Network
+    from napari_saliency.models.torch.network import TorchNetwork
 
 Tensor = Any
 
@@ -36,7 +36,9 @@ LEFT_BEHIND = ("activations", "input", "output", "places")
 """What captum and `MaxPooling` leave in modules."""
 
 
-def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> tuple[Network | None, str]:
+def followed(
+    network: TorchNetwork, x: Tensor, logits: Tensor, *, ended: bool
+) -> tuple[TorchNetwork | None, str]:
     """Write a network out as steps that captum has rules for.
 
     Parameters
@@ -59,20 +61,20 @@ def followed(network: Network, x: Tensor, logits: Tensor, *, ended: bool) -> tup
     if find_spec("captum") is None:
         return None, 'captum, which is not installed: pip install "napari-saliency[captum]"'
     try:
-        found = as_steps(network, ended=ended)
-        _check(found, x, logits)
+        result = as_steps(network, ended=ended)
+        _check(result, x, logits)
     except Unfollowed as error:
         return None, f"a rule for each operation, and captum has none for {error}"
-    return found, ""
+    return result, ""
 
 
-def as_steps(network: Network, *, ended: bool) -> Network:
+def as_steps(network: TorchNetwork, *, ended: bool) -> TorchNetwork:
     """Write a network out as `steps_of` does; it raises what that does."""
     module = steps_of(network.module, ended=ended)
     return replace(network, module=module, call=by_name(module))
 
 
-def _check(network: Network, x: Tensor, logits: Tensor) -> None:
+def _check(network: TorchNetwork, x: Tensor, logits: Tensor) -> None:
     try:
         with torch.no_grad():
             outputs = _outputs(network, _channels_first(x[:1]))
@@ -102,7 +104,7 @@ class Weighed(nn.Module):
         what it finds.
     """
 
-    def __init__(self, network: Network, weights: Tensor, *, relevance: bool) -> None:
+    def __init__(self, network: TorchNetwork, weights: Tensor, *, relevance: bool) -> None:
         super().__init__()
         self.steps = network.module
         self.sums: Tensor = None  # of what it was run on last
@@ -119,7 +121,7 @@ class Weighed(nn.Module):
 
 
 def propagate(
-    network: Network, ends: tuple[Tensor, Tensor | None], weights: Tensor, rule: Rescale | Epsilon
+    network: TorchNetwork, ends: tuple[Tensor, Tensor | None], weights: Tensor, rule: Rescale | Epsilon
 ) -> tuple[Tensor, Tensor]:
     """Bring the score of one picture back to it by a rule.
 
@@ -149,29 +151,29 @@ def propagate(
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # captum announces that it sets hooks
             if isinstance(rule, Epsilon):
-                score, found = _lrp(network, _channels_first(x), weights, rule.epsilon)
+                score, result = _lrp(network, _channels_first(x), weights, rule.epsilon)
             else:
-                score, found = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
+                score, result = _deep_lift(network, _channels_first(x), _channels_first(start), weights)
     finally:
         _tidy(network)
-    return score, channels_last(found.detach())
+    return score, channels_last(result.detach())
 
 
-def _tidy(network: Network) -> None:
+def _tidy(network: TorchNetwork) -> None:
     for module in network.module.modules():
         for name in LEFT_BEHIND:
             module.__dict__.pop(name, None)
 
 
-def _deep_lift(network: Network, x: Tensor, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _deep_lift(network: TorchNetwork, x: Tensor, start: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     from captum.attr import DeepLift
     from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 
     SUPPORTED_NON_LINEAR[MaxPooling] = _rescale_maxima
     weighed = Weighed(network, weights, relevance=False)
-    found = DeepLift(weighed).attribute(x, start)
+    result = DeepLift(weighed).attribute(x, start)
     here, there = weighed.sums.split(1)  # captum runs both as one batch
-    return here - there, found
+    return here - there, result
 
 
 def _rescale_maxima(
@@ -189,11 +191,11 @@ def _rescale_maxima(
     for places, part in zip(module.places.chunk(2), (highest - there, here - highest), strict=True):
         shares.scatter_add_(2, places.flatten(2), (part * weights).flatten(2))
     # Both are multiplied alike, or what is the maximum in one of them alone would not add up.
-    found = torch.where(change.abs() < eps, grad_input.chunk(2)[0], shares.reshape(change.shape) / change)
-    return torch.cat([found, found])
+    result = torch.where(change.abs() < eps, grad_input.chunk(2)[0], shares.reshape(change.shape) / change)
+    return torch.cat([result, result])
 
 
-def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+def _lrp(network: TorchNetwork, x: Tensor, weights: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     from captum.attr import LRP
     from captum.attr._utils.lrp_rules import EpsilonRule
 
@@ -207,11 +209,11 @@ def _lrp(network: Network, x: Tensor, weights: Tensor, epsilon: float) -> tuple[
             summing = isinstance(step, Step) and not step.moving
             step.rule = EpsilonRule(epsilon if summing else NOTHING)
     weighed = Weighed(network, weights, relevance=True)
-    found = LRP(weighed).attribute(x)
-    return weighed.sums, found
+    result = LRP(weighed).attribute(x)
+    return weighed.sums, result
 
 
-def _outputs(network: Network, x: Tensor) -> Tensor:
+def _outputs(network: TorchNetwork, x: Tensor) -> Tensor:
     return channels_last(single(network(x), x.ndim).float())
 
 

@@ -21,7 +21,7 @@ from napari_saliency.models.safety.torch_archives import (
     checked_graph,
     checked_script,
 )
-from napari_saliency.models.sources import shown
+from napari_saliency.models.sources import display_path
 
 triton.keep_out()
 
@@ -29,7 +29,7 @@ try:
     import torch
     from torch.utils._pytree import tree_leaves, tree_unflatten
 
-    from napari_saliency.models.torch.network import Network, Port, by_name
+    from napari_saliency.models.torch.network import TensorSpec, TorchNetwork, by_name
 except ImportError as error:
     raise ModelError(
         "PyTorch is not installed here: pip install 'napari-saliency[torch]', then start again"
@@ -43,7 +43,7 @@ WEIGHTS_ALONE = (
 CHECKPOINTS = ("state_dict", "model_state_dict", "model")
 
 
-def open_file(path: Path) -> Network:
+def open_file(path: Path) -> TorchNetwork:
     """Open an exported graph or TorchScript.
 
     Raises
@@ -56,11 +56,11 @@ def open_file(path: Path) -> Network:
     except ModelError:
         raise
     except Exception as error:
-        said = reason(error)[:200]
-        raise ModelError(f"it is damaged, or of another version of PyTorch ({said})") from error
+        given = reason(error)[:200]
+        raise ModelError(f"it is damaged, or of another version of PyTorch ({given})") from error
 
 
-def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
+def as_network(module: Any) -> TorchNetwork:  # noqa: ANN401 - a Module
     """Make a network of a module, which is left as it is.
 
     A twin of it is run, made of the same weights.
@@ -77,11 +77,13 @@ def as_network(module: Any) -> Network:  # noqa: ANN401 - a Module
         twin = copy.deepcopy(module, same)
     except Exception as error:
         raise ModelError(f"{type(module).__name__} cannot be copied ({error})") from error
-    ports = _required(twin.forward)
-    return Network(twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *ports)
+    io_selection = _required(twin.forward)
+    return TorchNetwork(
+        twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *io_selection
+    )
 
 
-def with_weights(network: Network, path: Path) -> None:
+def with_weights(network: TorchNetwork, path: Path) -> None:
     """Load weights into a network.
 
     Raises
@@ -92,16 +94,16 @@ def with_weights(network: Network, path: Path) -> None:
     try:
         weights = _read_weights(path)
     except ModelError as error:
-        raise ModelError(f"the weights {shown(path)} could not be read: {error}") from error
+        raise ModelError(f"the weights {display_path(path)} could not be read: {error}") from error
     torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, "module.")
     try:
         network.module.load_state_dict(weights)
     except (RuntimeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ModelError(f"{shown(path)} holds the weights of another network: {said}") from error
+        given = " ".join(str(error).split())[:300]
+        raise ModelError(f"{display_path(path)} holds the weights of another network: {given}") from error
 
 
-def _reader(path: Path) -> Callable[[Path], Network]:
+def _reader(path: Path) -> Callable[[Path], TorchNetwork]:
     """Tell by its parts what a file is, without reading them."""
     if not zipfile.is_zipfile(path):
         return _refuse
@@ -120,7 +122,7 @@ def _reader(path: Path) -> Callable[[Path], Network]:
     return _refuse
 
 
-def _refuse(path: Path) -> Network:
+def _refuse(path: Path) -> TorchNetwork:
     """Say what a pickle holds; only weights are ever read out of one."""
     _read_weights(path)
     raise ModelError(WEIGHTS_ALONE.format(path))
@@ -135,7 +137,7 @@ def _read_weights(path: Path) -> dict[str, Any]:
     try:
         if zipped:
             check_sizes(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        result = torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except Exception as error:
@@ -143,41 +145,43 @@ def _read_weights(path: Path) -> dict[str, Any]:
             raise ModelError(PROGRAM) from error
         raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again") from error
     for key in CHECKPOINTS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        if isinstance(result, dict) and isinstance(result.get(key), dict):
+            result = result[key]
+    if not isinstance(result, dict) or not all(isinstance(value, torch.Tensor) for value in result.values()):
         raise ModelError("it holds neither a model nor weights")
-    return dict(found)
+    return dict(result)
 
 
-def _open_script(path: Path) -> Network:
+def _open_script(path: Path) -> TorchNetwork:
     module = torch.jit.load(checked_script(path), map_location="cpu")
     check_operators(module)
     return _script(module)
 
 
-def _script(module: Any) -> Network:  # noqa: ANN401 - a ScriptModule
+def _script(module: Any) -> TorchNetwork:  # noqa: ANN401 - a ScriptModule
     module.eval().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     must = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
-    first, *others = map(Port, must or ["x"])
+    first, *others = map(TensorSpec, must or ["x"])
     loops = bool(module.inlined_graph.findAllNodes("prim::Loop"))
-    return Network(module, module.code, by_name(module), first, tuple(others), listens=False, loops=loops)
+    return TorchNetwork(
+        module, module.code, by_name(module), first, tuple(others), listens=False, loops=loops
+    )
 
 
-def _required(forward: Callable[..., Any]) -> tuple[Port, tuple[Port, ...]]:
+def _required(forward: Callable[..., Any]) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
     """What a module must be given: the first one, and others."""
     with suppress(ValueError, TypeError):  # what is not written in Python does not tell
         parameters = inspect.signature(forward).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         must = [each for each in parameters if each.kind in named and each.default is each.empty]
-        first, *others = map(Port, [each.name for each in must] or ["x"])
+        first, *others = map(TensorSpec, [each.name for each in must] or ["x"])
         return first, tuple(others)
-    return Port("x"), ()
+    return TensorSpec("x"), ()
 
 
-def _open_exported(path: Path) -> Network:
+def _open_exported(path: Path) -> TorchNetwork:
     archive = checked_graph(path)
     try:
         with _no_pickles():
@@ -189,7 +193,7 @@ def _open_exported(path: Path) -> Network:
     return exported(program)
 
 
-def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
+def exported(program: Any) -> TorchNetwork:  # noqa: ANN401 - an ExportedProgram
     """Make a network of an exported graph; what chance and company there is in it is switched off."""
     guarded = "check_guards" in inspect.signature(program.module).parameters
     module = program.module(**({"check_guards": False} if guarded else {}))  # guards are texts to be executed
@@ -197,8 +201,8 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
     module.requires_grad_(False)
     given = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
     constants = {each.name: each.value for each in given if hasattr(each, "value")}
-    ports = _exported_ports(program, [each.name for each in given])
-    if not ports:
+    io_selection = _exported_ports(program, [each.name for each in given])
+    if not io_selection:
         raise ModelError("it takes nothing, so it is no classifier of pictures")
 
     def call(inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
@@ -206,15 +210,15 @@ def exported(program: Any) -> Network:  # noqa: ANN401 - an ExportedProgram
         arguments, named = tree_unflatten(values, program.call_spec.in_spec)
         return module(*arguments, **named)
 
-    return Network(module, module.code, call, ports[0], tuple(ports[1:]), listens=False)
+    return TorchNetwork(module, module.code, call, io_selection[0], tuple(io_selection[1:]), listens=False)
 
 
-def _exported_ports(program: Any, names: list[str]) -> list[Port]:  # noqa: ANN401
+def _exported_ports(program: Any, names: list[str]) -> list[TensorSpec]:  # noqa: ANN401
     """Tensors that a graph takes; sizes that are free are words."""
     tensors = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     examples = dict(zip(names, tree_leaves(program.example_inputs or ()), strict=False))
     return [
-        Port(
+        TensorSpec(
             name,
             tuple(size if isinstance(size, int) else str(size) for size in tensors[name].shape),
             tensors[name].dtype,

@@ -36,7 +36,7 @@ MOVES = (
     *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     *(nn.ZeroPad2d, nn.ZeroPad3d, nn.PixelShuffle, nn.ChannelShuffle),
 )
-ENDINGS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, "softmax", "log_softmax", "sigmoid")
+OUTPUT_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, "softmax", "log_softmax", "sigmoid")
 
 LAYER_OF = {
     "relu": nn.ReLU,
@@ -92,8 +92,8 @@ class Step(nn.Module):
         arguments, named = fx.node.map_aggregate(
             self._arguments, lambda one: given[one] if isinstance(one, _Slot) else one
         )
-        found = self._function(*arguments, **named)
-        return found.clone() if any(found is one for one in tensors) else found  # one tensor has one place
+        result = self._function(*arguments, **named)
+        return result.clone() if any(result is one for one in tensors) else result  # one tensor has one place
 
 
 class Apart(nn.Module):
@@ -267,13 +267,13 @@ def _name(node: Node) -> str:
 def _leave_ending_out(module: Any, graph: Any) -> None:  # noqa: ANN401 - a Module and a Graph
     """Let the network return what its last softmax or sigmoid is computed from."""
     (output,) = (node for node in graph.nodes if node.op == "output")
-    ending = output.args[0]
-    while isinstance(ending, fx.Node) and _is_one_of(module, ending, (*MOVES, *MOVING)):
-        ending = ending.args[0]
-    if not isinstance(ending, fx.Node) or not _is_one_of(module, ending, ENDINGS):
+    activation = output.args[0]
+    while isinstance(activation, fx.Node) and _is_one_of(module, activation, (*MOVES, *MOVING)):
+        activation = activation.args[0]
+    if not isinstance(activation, fx.Node) or not _is_one_of(module, activation, OUTPUT_ACTIVATIONS):
         raise Unfollowed("its end")
-    ending.replace_all_uses_with(ending.args[0])
-    graph.erase_node(ending)
+    activation.replace_all_uses_with(activation.args[0])
+    graph.erase_node(activation)
 
 
 def _is_one_of(module: Any, node: Node, kinds: Sequence[Any]) -> bool:  # noqa: ANN401 - a Module

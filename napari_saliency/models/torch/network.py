@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.models.io_selection import NO_ZEROS, chosen_port, several
+from napari_saliency.models.io_selection import NO_ZEROS, select_io, several
 
 if TYPE_CHECKING:
     from napari_saliency.models.settings import Settings
@@ -33,7 +33,7 @@ MOST_FILLINGS = 12
 """Ways to fill inputs of unknown shapes that are tried."""
 
 
-class Port(NamedTuple):
+class TensorSpec(NamedTuple):
     """A network's input.
 
     Attributes
@@ -75,7 +75,7 @@ def by_name(module: Any) -> Callable[[Mapping[str, Any]], Any]:  # noqa: ANN401 
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class TorchNetwork:
     """A network in inference mode, without derivatives by its weights.
 
     Attributes
@@ -101,8 +101,8 @@ class Network:
     module: Any
     text: str
     call: Callable[[Mapping[str, Any]], Any]
-    entry: Port
-    others: tuple[Port, ...] = ()
+    entry: TensorSpec
+    others: tuple[TensorSpec, ...] = ()
     listens: bool = True
     output: str | None = None
     loops: bool = False
@@ -116,8 +116,8 @@ class Network:
             If it has no output of the name that the user says.
         """
         answer = self._run(x)
-        found = _named(answer)
-        return found[self._chosen(_shapes(found), x.ndim)] if found else answer
+        result = _named(answer)
+        return result[self._chosen(_shapes(result), x.ndim)] if result else answer
 
     def outputs(self, x: Tensor) -> tuple[str, ...]:
         """Names of its outputs where several may be meant, the chosen one first."""
@@ -127,8 +127,8 @@ class Network:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of its inputs where several may take the picture, the chosen one first."""
-        ports = {port.name: port.sizes or () for port in (self.entry, *self.others)}
-        return several(ports, self.entry.name, 4, 5)
+        io_selection = {port.name: port.sizes or () for port in (self.entry, *self.others)}
+        return several(io_selection, self.entry.name, 4, 5)
 
     @property
     def device(self) -> Any:  # noqa: ANN401 - a torch.device
@@ -150,15 +150,15 @@ class Network:
     def example(self) -> tuple[int, ...] | None:
         """Size and channels of what it was exported for: (height, width, channels), (z, y, x, channels)."""
         sizes = self.entry.example or self.entry.sizes or ("n",)
-        found = tuple(size for size in (*sizes[2:], *sizes[1:2]) if isinstance(size, int))
-        return found if len(found) == len(sizes) - 1 and found else None
+        result = tuple(size for size in (*sizes[2:], *sizes[1:2]) if isinstance(size, int))
+        return result if len(result) == len(sizes) - 1 and result else None
 
     @property
     def channels(self) -> int | None:
         """What it says that it takes, or what its first convolution does."""
-        said = (self.entry.sizes or ("n", "c"))[1]
-        if isinstance(said, int):
-            return said
+        given = (self.entry.sizes or ("n", "c"))[1]
+        if isinstance(given, int):
+            return given
         return None if self._kernel is None else int(self._kernel.shape[1])
 
     @property
@@ -195,10 +195,10 @@ class Network:
         if usual and self.output is None:
             return usual
         of_classes = any(len(shape) == 2 for shape in shapes.values())
-        return chosen_port("output", shapes, self.output, 2 if of_classes else ndim)
+        return select_io("output", shapes, self.output, 2 if of_classes else ndim)
 
 
-def candidates(network: Network, settings: Settings) -> Iterator[Network]:
+def candidates(network: TorchNetwork, settings: Settings) -> Iterator[TorchNetwork]:
     """Find which input takes the picture, and what the others take; ways to be tried, if it does not say.
 
     Raises
@@ -206,29 +206,31 @@ def candidates(network: Network, settings: Settings) -> Iterator[Network]:
     SettingError
         If it has no input of the name that the user says.
     """
-    ports = {port.name: port for port in (network.entry, *network.others)}
-    sizes = {name: port.sizes or () for name, port in ports.items()}
+    io_selection = {port.name: port for port in (network.entry, *network.others)}
+    sizes = {name: port.sizes or () for name, port in io_selection.items()}
     network = replace(network, output=settings.output)
-    if all(port.sizes for port in ports.values()) or not network.others:
-        entry = ports[chosen_port("input", sizes, settings.input, 4, 5)]
+    if all(port.sizes for port in io_selection.values()) or not network.others:
+        entry = io_selection[select_io("input", sizes, settings.input, 4, 5)]
         if entry.sizes and len(entry.sizes) not in (4, 5):
             raise ModelError(NO_PICTURE.format(", ".join(map(str, entry.sizes))))
-        yield _with_entry(network, ports, entry)
+        yield _with_entry(network, io_selection, entry)
         return
-    chosen = settings.input and chosen_port("input", sizes, settings.input)
-    ways = product(filter(None, [chosen]) if chosen else ports, _fillings(network))
+    chosen = settings.input and select_io("input", sizes, settings.input)
+    ways = product(filter(None, [chosen]) if chosen else io_selection, _fillings(network))
     for entry, fillings in islice(ways, MOST_FILLINGS):
-        names = [name for name in ports if name != entry]
-        filled = {name: Port(name, filling) for name, filling in zip(names, fillings, strict=True)}
-        yield _with_entry(network, ports | filled, Port(entry, AXES[network.axes]))
+        names = [name for name in io_selection if name != entry]
+        filled = {name: TensorSpec(name, filling) for name, filling in zip(names, fillings, strict=True)}
+        yield _with_entry(network, io_selection | filled, TensorSpec(entry, AXES[network.axes]))
 
 
-def _with_entry(network: Network, ports: Mapping[str, Port], entry: Port) -> Network:
-    others = tuple(port for port in ports.values() if port.name != entry.name)
+def _with_entry(
+    network: TorchNetwork, io_selection: Mapping[str, TensorSpec], entry: TensorSpec
+) -> TorchNetwork:
+    others = tuple(port for port in io_selection.values() if port.name != entry.name)
     return replace(network, entry=entry, others=others)
 
 
-def _fillings(network: Network) -> list[tuple[Sizes, ...]]:
+def _fillings(network: TorchNetwork) -> list[tuple[Sizes, ...]]:
     """Sizes that inputs beside the picture may have: as the picture, or as many numbers as a matrix takes."""
     batch, channels, *space = AXES[network.axes]
     weights = list(network.module.parameters())
@@ -251,10 +253,10 @@ def _named(answer: object, name: str = "") -> dict[str, Tensor]:
         parts = {f"{name or 'output'} {number}": part for number, part in enumerate(answer)}
     else:
         return {}
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for key, part in parts.items():
-        found |= _named(part, key)
-    return found
+        result |= _named(part, key)
+    return result
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

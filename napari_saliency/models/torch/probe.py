@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import NEEDS, Array, Ending, Needs
-from napari_saliency.models.describe import Facts, check_repeatable, find_ending, find_shape
+from napari_saliency.core.types import NEEDS, Array, Needs, OutputActivation
+from napari_saliency.models.describe import Facts, check_repeatable, find_activation, find_shape
 from napari_saliency.models.info import Layer
-from napari_saliency.models.io_selection import notes_on_ports
+from napari_saliency.models.io_selection import io_notes
 from napari_saliency.models.probe_sizes import Place, find_free
 from napari_saliency.models.settings import SettingError
 from napari_saliency.models.torch.autograd import Pass, Watch, channels_last, listen, run
@@ -25,7 +25,7 @@ from napari_saliency.models.torch.network import candidates
 if TYPE_CHECKING:
     from napari_saliency.core.types import Epsilon, Rescale
     from napari_saliency.models.settings import Settings
-    from napari_saliency.models.torch.network import Network
+    from napari_saliency.models.torch.network import TorchNetwork
 
 Tensor = Any
 
@@ -37,7 +37,7 @@ HELD = 1.6
 """Times all that is computed: what a gradient holds at once, measured .7 to 1.6 on four networks."""
 
 
-class Settled(NamedTuple):
+class TorchProbe(NamedTuple):
     """What was found out.
 
     Attributes
@@ -54,13 +54,13 @@ class Settled(NamedTuple):
         The same written out for captum; see `followed`.
     """
 
-    network: Network
+    network: TorchNetwork
     facts: Facts
     batch: int | None
     which: int
-    steps: Network | None = None
+    steps: TorchNetwork | None = None
 
-    def with_network(self, network: Network) -> Settled:
+    def with_network(self, network: TorchNetwork) -> TorchProbe:
         """Return the same of a network with other weights."""
         steps = self.steps and as_steps(network, ended=self.which >= 0)
         return self._replace(network=network, steps=steps)
@@ -75,10 +75,10 @@ class Settled(NamedTuple):
     @property
     def quantity(self) -> bool:
         """Whether its outputs are quantities, to be taken as they are."""
-        return self.facts.ending == "quantity"
+        return self.facts.activation == "quantity"
 
 
-def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
+def probe(network: TorchNetwork, settings: Settings, fingerprint: str) -> TorchProbe:
     """Find out what a network takes and returns.
 
     Raises
@@ -91,24 +91,24 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
     x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
     batch = network.batch or _largest_batch(network, x)
     quantity = settings.task == "regression"
-    done = start(network, x[:batch], every=True, plain=quantity)
+    done = start(network, x[:batch], every=True, raw=quantity)
     outputs = done.logits.cpu().numpy()
     check_repeatable(partial(_array_of, network, done.which), x[:batch], outputs, alone=not network.batch)
-    settled = done.ending or done.is_linear or quantity
-    spelled = None if settled else find_ending(partial(_outputs, network, batch), shape)
-    assumed: Ending = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+    probed = done.activation or done.is_linear or quantity
+    implicit = None if probed else find_activation(partial(_outputs, network, batch), shape)
+    assumed: OutputActivation = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
     layers, kinds = _layers(done)
     outputs_meant = _outputs_meant(network, x[:batch])
-    steps, unruled = _steps(network, done, spelled)
+    steps, unruled = _steps(network, done, implicit)
     facts = Facts(
         shape=place.shape,
         known=place.known,
         n_outputs=outputs.shape[-1],
         fingerprint=fingerprint,
-        ending=done.ending or spelled or assumed,
+        activation=done.activation or implicit or assumed,
         space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
-        plain=not (done.ending or spelled),
-        spelled=spelled,
+        raw=not (done.activation or implicit),
+        implicit=implicit,
         layers=layers,
         names=frozenset(kinds),
         thinned=frozenset(
@@ -116,32 +116,34 @@ def settle(network: Network, settings: Settings, fingerprint: str) -> Settled:
         ),
         inputs=network.inputs,
         outputs=outputs_meant,
-        notes=tuple(notes_on_ports([port.name for port in network.others], outputs_meant)),
+        notes=tuple(io_notes([port.name for port in network.others], outputs_meant)),
         multiple=place.multiple,
         work=done.watch.work / math.prod(shape[:-1]),
         memory=_held(network, done),
         gives=_gives(network, steps),
         unruled=unruled,
     )
-    return Settled(network, facts, batch, done.which, steps)
+    return TorchProbe(network, facts, batch, done.which, steps)
 
 
-def _steps(network: Network, done: Pass, spelled: Ending | None) -> tuple[Network | None, str]:
-    if spelled:
-        return None, f"logits, and how this network comes to its {spelled} is not seen"
+def _steps(
+    network: TorchNetwork, done: Pass, implicit: OutputActivation | None
+) -> tuple[TorchNetwork | None, str]:
+    if implicit:
+        return None, f"logits, and how this network comes to its {implicit} is not seen"
     return followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
 
 
-def _gives(network: Network, steps: Network | None) -> frozenset[Needs]:
-    found: set[Needs] = set(NEEDS)
+def _gives(network: TorchNetwork, steps: TorchNetwork | None) -> frozenset[Needs]:
+    result: set[Needs] = set(NEEDS)
     if network.has_weights:
-        found.add("cascade")
+        result.add("cascade")
     if steps is not None:
-        found.add("propagate")
-    return frozenset(found)
+        result.add("propagate")
+    return frozenset(result)
 
 
-def find_place(network: Network, settings: Settings) -> tuple[Network, Place]:
+def find_place(network: TorchNetwork, settings: Settings) -> tuple[TorchNetwork, Place]:
     """Find which of a network's inputs takes the picture, what the others take, and of which size it is.
 
     Raises
@@ -166,27 +168,32 @@ def find_place(network: Network, settings: Settings) -> tuple[Network, Place]:
     ) from errors[0]
 
 
-def _place_of(network: Network, settings: Settings) -> Place:
+def _place_of(network: TorchNetwork, settings: Settings) -> Place:
     run = partial(_outputs, network, network.batch)
-    said = settings.size or settings.channels
+    given = settings.size or settings.channels
     if not settings.size and network.is_free:
-        found = find_free(run, settings.channels or network.channels or 3, network.axes)
-        if found:
-            return found
-    if network.example and not said:
+        result = find_free(run, settings.channels or network.channels or 3, network.axes)
+        if result:
+            return result
+    if network.example and not given:
         return Place(network.example, network.example, known=True)
     shape = find_shape(run, settings, network.channels, network.axes)
     return Place(shape, shape)
 
 
-def _held(network: Network, done: Pass) -> float:
+def _held(network: TorchNetwork, done: Pass) -> float:
     """Bytes that a gradient holds for each pixel; nothing is known of other memory than the processor's."""
     here = network.device.type == "cpu"
     return HELD * done.watch.held / math.prod(done.x.shape[:-1]) if here else 0
 
 
 def start(
-    network: Network, x: Array, *layers: str, every: bool = False, plain: bool = False, inside: str = ""
+    network: TorchNetwork,
+    x: Array,
+    *layers: str,
+    every: bool = False,
+    raw: bool = False,
+    viewed_layer: str = "",
 ) -> Pass:
     """Run a network on (N, H, W, C) so that derivatives can be taken.
 
@@ -196,23 +203,23 @@ def start(
         Those that are kept and can be looked at.
     every : bool
         Whether all can be looked at.
-    plain : bool
+    raw : bool
         See `Pass`.
-    inside : str
+    view_layer : str
         The layer whose channels are to be the logits, if any.
     """
-    keep = tuple(filter(None, (*layers, inside)))
+    keep = tuple(filter(None, (*layers, viewed_layer)))
     looking = bool(keep) or every
     watch = Watch(network.weight_names if looking and not network.listens else None, keep)
     tensor = as_tensor(network, x)
     with torch.enable_grad(), listen(network.module, watch) if looking and network.listens else nullcontext():
-        done = Pass(network, tensor, watch, plain=plain)
-    if inside:
-        done.end_at(inside)
+        done = Pass(network, tensor, watch, raw=raw)
+    if viewed_layer:
+        done.end_at(viewed_layer)
     return done
 
 
-def channels_of(network: Network, x: Array, layer: str) -> Tensor:
+def channels_of(network: TorchNetwork, x: Array, layer: str) -> Tensor:
     """Output (N, *space, C) of a layer."""
     watch = Watch(None if network.listens else network.weight_names, (layer,))
     with torch.no_grad(), listen(network.module, watch) if network.listens else nullcontext():
@@ -220,7 +227,7 @@ def channels_of(network: Network, x: Array, layer: str) -> Tensor:
     return channels_last(watch.kept[layer].float())
 
 
-def forward(network: Network, x: Array, which: int = -1) -> Tensor:
+def forward(network: TorchNetwork, x: Array, which: int = -1) -> Tensor:
     """Outputs (N, K) or (N, *space, K), or what a softmax or sigmoid at the end was computed from."""
     watch = Watch(last=which + 1)
     with torch.no_grad():
@@ -230,12 +237,12 @@ def forward(network: Network, x: Array, which: int = -1) -> Tensor:
     )
 
 
-def as_tensor(network: Network, array: Array) -> Tensor:
+def as_tensor(network: TorchNetwork, array: Array) -> Tensor:
     """Bring an array to where the network is; a copy, since arrays of other processes cannot be written to."""
     return torch.tensor(array, dtype=torch.float32, device=network.device)
 
 
-def fingerprint(network: Network) -> str:
+def fingerprint(network: TorchNetwork) -> str:
     """SHA-256 over architecture and weights."""
     digest = hashlib.sha256(network.text.encode())
     for name, tensor in sorted(network.module.state_dict().items()):
@@ -245,21 +252,21 @@ def fingerprint(network: Network) -> str:
     return digest.hexdigest()
 
 
-def _outputs(network: Network, batch: int | None, x: Array) -> Array:
+def _outputs(network: TorchNetwork, batch: int | None, x: Array) -> Array:
     """Outputs of one picture, put so often into the batch as the network wants."""
     return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
 
 
-def _outputs_meant(network: Network, x: Array) -> tuple[str, ...]:
+def _outputs_meant(network: TorchNetwork, x: Array) -> tuple[str, ...]:
     with torch.no_grad():
         return network.outputs(as_tensor(network, x).movedim(-1, 1).contiguous())
 
 
-def _array_of(network: Network, which: int, x: Array) -> Array:
+def _array_of(network: TorchNetwork, which: int, x: Array) -> Array:
     return forward(network, x, which).cpu().numpy()  # type: ignore[no-any-return]
 
 
-def _largest_batch(network: Network, x: Array) -> int | None:
+def _largest_batch(network: TorchNetwork, x: Array) -> int | None:
     """None if any number of pictures can be run at once: a traced network may know one alone."""
     try:
         forward(network, x)

@@ -14,41 +14,41 @@ from napari_saliency.models.torch.probe import as_tensor
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
-    from napari_saliency.models.torch.network import Network
+    from napari_saliency.models.torch.network import TorchNetwork
 
 Named = tuple[str, Any]
 
 
-def copied(network: Network) -> Network:
+def copied(network: TorchNetwork) -> TorchNetwork:
     """Make the same network with weights of its own."""
     module = copy.deepcopy(network.module)
     return replace(network, module=module, call=by_name(module))
 
 
-def weighted_layers(network: Network, x: Array, inside: str = "") -> list[Named]:
+def weighted_layers(network: TorchNetwork, x: Array, viewed_layer: str = "") -> list[Named]:
     """Layers with weights of their own, and their names, in the order in which pictures come through them.
 
-    Those that no picture comes through stand first; those that come after ``inside``, a layer, are left out.
+    Those that no picture comes through stand first; those that come after ``view_layer``, a layer, are left out.
     """
-    found = [
+    result = [
         (name, part) for name, part in network.module.named_modules() if [*part.parameters(recurse=False)]
     ]
     order: dict[int, int] = {}
-    watch, after = Watch(None, (inside,)), set[int]()
+    watch, after = Watch(None, (viewed_layer,)), set[int]()
 
     def come(part: Any, _given: Any) -> None:  # noqa: ANN401 - PyTorch's
-        if id(part) not in order and inside in watch.kept:
+        if id(part) not in order and viewed_layer in watch.kept:
             after.add(id(part))
         order.setdefault(id(part), len(order))
 
-    hooks = [part.register_forward_pre_hook(come) for _, part in found]
+    hooks = [part.register_forward_pre_hook(come) for _, part in result]
     try:
         with torch.no_grad(), listen(network.module, watch):
             run(network, as_tensor(network, x), watch)
     finally:
         for hook in hooks:
             hook.remove()
-    before = [named for named in found if id(named[1]) not in after]
+    before = [named for named in result if id(named[1]) not in after]
     return sorted(before, key=lambda named: order.get(id(named[1]), -1))
 
 

@@ -7,7 +7,7 @@ import skimage.segmentation
 from napari_saliency.api.check import check
 from napari_saliency.api.explain import explain, explain_batch
 from napari_saliency.methods._shared import memo
-from napari_saliency.methods._shared.memo import kept
+from napari_saliency.methods._shared.memo import memoized
 from tests.analytic import Convolutional, Spatial, pictures
 from tests.few import few
 
@@ -57,8 +57,8 @@ def test_another_class_or_score_is_not_cut_again(name, cuts, photos):
 def test_a_check_that_makes_the_map_anew_cuts_nothing(name, cuts, photos):
     """Random weights, other classes: what they cost is runs of the model alone."""
     model, options = Convolutional((12, 16, 3)), FEW[name]
-    found = explain(model, photos[0], 0, name, **options)
-    report = check(model, photos[0], found, ["model_randomisation", "class_randomisation"])
+    result = explain(model, photos[0], 0, name, **options)
+    report = check(model, photos[0], result, ["model_randomisation", "class_randomisation"])
     assert all(finding.complete for finding in report.findings.values())
     assert len(cuts) == CUTTING[name]
 
@@ -80,7 +80,7 @@ def test_superpixels_are_shared_and_those_of_another_number_are_others(cuts, pho
 
 
 def test_a_picture_that_is_changed_in_place_is_another_one():
-    cut = kept(lambda picture: (picture > 0).astype(np.int32))
+    cut = memoized(lambda picture: (picture > 0).astype(np.int32))
     picture = np.full((3, 4), -1, np.float32)
     assert not cut(picture).any()
     picture[:] = 1
@@ -91,7 +91,7 @@ def test_a_picture_that_is_changed_in_place_is_another_one():
 def test_what_is_kept_cannot_be_changed_and_does_not_fill_the_memory(monkeypatch):
     monkeypatch.setattr(memo, "MOST_BYTES", 100)
     runs = []
-    cut = kept(lambda picture: runs.append(1) or picture.astype(np.int32))
+    cut = memoized(lambda picture: runs.append(1) or picture.astype(np.int32))
     one, two, three = np.arange(36, dtype=np.float32).reshape(3, 12)  # 48 bytes of labels each
     for picture in (one, two, one, two, three, two, three):
         cut(picture)
@@ -105,7 +105,7 @@ def test_what_is_kept_cannot_be_changed_and_does_not_fill_the_memory(monkeypatch
 def test_pieces_larger_than_all_that_is_kept_are_kept_alone(monkeypatch):
     monkeypatch.setattr(memo, "MOST_BYTES", 10)
     runs = []
-    cut = kept(lambda picture: runs.append(1) or picture.astype(np.int32))
+    cut = memoized(lambda picture: runs.append(1) or picture.astype(np.int32))
     for _ in range(2):
         cut(pictures(Spatial()))
     assert len(runs) == 1

@@ -11,9 +11,9 @@ from tests.noise import noise
 @pytest.mark.parametrize("shape", [(1,), (4, 6, 3), (5, 7, 3)])
 def test_it_is_box_and_mullers_transform(shape):
     random = np.random.default_rng(3)
-    found = [normal(random, shape) for _ in range(4)]
-    assert {each.dtype for each in found} == {np.dtype(np.float32)}
-    np.testing.assert_allclose(found, noise(3, 4, shape), rtol=1e-5, atol=1e-6)
+    result = [normal(random, shape) for _ in range(4)]
+    assert {each.dtype for each in result} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(result, noise(3, 4, shape), rtol=1e-5, atol=1e-6)
 
 
 def test_it_is_normal_and_what_is_drawn_in_pairs_is_independent():

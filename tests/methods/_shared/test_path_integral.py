@@ -33,9 +33,9 @@ def test_completeness(name, options, score):
     x, targets = pictures(model, 3), targets_of(0, 1, 3, score=score)
     gaps = []
     for steps in (8, 256):
-        found = last(name, model, x, targets, steps=steps, **options)
-        sizes = np.abs(found.values).sum((1, 2, 3))
-        gaps.append(np.abs(found.diagnostics["completeness gap"]) / sizes)
+        result = last(name, model, x, targets, steps=steps, **options)
+        sizes = np.abs(result.values).sum((1, 2, 3))
+        gaps.append(np.abs(result.diagnostics["completeness gap"]) / sizes)
     assert gaps[1].max() < 0.02
     assert gaps[1].mean() < max(gaps[0].mean() / 3, 1e-6)  # rounding, where a rule is exact
 
@@ -58,10 +58,10 @@ def test_an_input_that_cannot_matter_gets_nothing(name, options):
     model = Spatial()
     model.kernel[:, :, 1] = 0  # no feature looks at the second channel
     model.head[0, 2] = 0  # nor any class at this block
-    found = last(name, model, pictures(model), targets_of(0), steps=16, **options).values
-    assert not found[..., 1].any()
-    assert not found[:, 0:2, 4:6].any()
-    assert np.abs(found).max() > 1e-3
+    result = last(name, model, pictures(model), targets_of(0), steps=16, **options).values
+    assert not result[..., 1].any()
+    assert not result[:, 0:2, 4:6].any()
+    assert np.abs(result).max() > 1e-3
 
 
 @pytest.mark.parametrize(("name", "options"), STRAIGHT[:6])
@@ -74,8 +74,8 @@ def test_symmetry(name, options):
     x[:, 1, 2] = x[:, 4, 5]
     if options["baseline"] == "blur":  # a baseline that depends on the place
         x[:] = x[:, :1, :1]
-    found = last(name, model, x, targets_of(2, score="probability"), steps=16, **options).values
-    np.testing.assert_allclose(found[:, 1, 2], found[:, 4, 5], rtol=1e-5, atol=1e-7)
+    result = last(name, model, x, targets_of(2, score="probability"), steps=16, **options).values
+    np.testing.assert_allclose(result[:, 1, 2], result[:, 4, 5], rtol=1e-5, atol=1e-7)
 
 
 @every_way
@@ -86,5 +86,5 @@ def test_linearity_in_the_model(name, options):
     maps = [last(name, model, x, targets_of(index), steps=16, **options).values for index in (0, 1)]
     both = targets_of(0)
     both.weights[:, 1] = 1
-    found = last(name, model, x, both, steps=16, **options).values
-    np.testing.assert_allclose(found, sum(maps), rtol=1e-3, atol=1e-4 * np.abs(found).max())
+    result = last(name, model, x, both, steps=16, **options).values
+    np.testing.assert_allclose(result, sum(maps), rtol=1e-3, atol=1e-4 * np.abs(result).max())

@@ -18,9 +18,9 @@ def some(*shape):
 def test_it_is_bilinear_as_in_scikit_image(own, space):
     maps = some(3, *own)
     wanted = [resize(one, space, order=1, mode="edge", anti_aliasing=False) for one in maps]
-    found = upsampled(maps, space)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    result = upsampled(maps, space)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(("own", "space"), SIZES)
@@ -31,16 +31,16 @@ def test_the_centres_of_the_places_lie_where_their_placement_says(own, space):
     for axis, (step, start) in enumerate(zip(placement.scale, placement.translate, strict=True)):
         line = start + step * np.arange(own[axis])
         shape = [-1 if other == axis else 1 for other in range(len(own))]
-        found = upsampled(np.broadcast_to(line.reshape(shape), own)[None].astype(np.float32), space)[0]
+        result = upsampled(np.broadcast_to(line.reshape(shape), own)[None].astype(np.float32), space)[0]
         pixels = np.clip(np.arange(space[axis]), line[0], line[-1])
-        np.testing.assert_allclose(found, np.broadcast_to(pixels.reshape(shape), space), atol=1e-4)
+        np.testing.assert_allclose(result, np.broadcast_to(pixels.reshape(shape), space), atol=1e-4)
 
 
 def test_pitfall_class_activation_map_with_negatives_after_upsampling():
     maps = np.maximum(some(5, 4, 6), 0)
-    found = upsampled(maps, (33, 50))
-    assert found.min() >= 0
-    assert found.max() <= maps.max() + 1e-6
+    result = upsampled(maps, (33, 50))
+    assert result.min() >= 0
+    assert result.max() <= maps.max() + 1e-6
 
 
 def test_a_single_place_is_the_same_everywhere():

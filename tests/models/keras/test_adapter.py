@@ -50,7 +50,7 @@ def build(keras, opened, twin):
 def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(build, twin, end):
     model = build(networks.functional, networks.RELUS["activation='relu'"], end)
     assert model.info.logits
-    assert model.info.ending == "softmax"
+    assert model.info.activation == "softmax"
     assert_same_answers(model, twin)
 
 
@@ -68,9 +68,9 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered(keras, build, twin, en
         logits = bare(tensor)
         logit, probability = logits[:, 2], tf.nn.softmax(logits)[:, 2]
     model = build(networks.functional, relu, networks.SOFTMAXES[end])
-    found = model.gradient(x, targets_of(2, 2))[1]
-    assert_same_map(found, tape.gradient(logit, tensor).numpy())
-    assert np.abs(found - tape.gradient(probability, tensor)).max() > 0.1 * np.abs(found).max()
+    result = model.gradient(x, targets_of(2, 2))[1]
+    assert_same_map(result, tape.gradient(logit, tensor).numpy())
+    assert np.abs(result - tape.gradient(probability, tensor)).max() > 0.1 * np.abs(result).max()
     asked = model.gradient(x, targets_of(2, 2, score="probability"))[1]
     assert_same_map(asked, tape.gradient(probability, tensor).numpy())
 
@@ -79,8 +79,8 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered(keras, build, twin, en
 def test_logits_are_found_however_the_sigmoid_is_spelled(build, end):
     model = build(networks.functional, networks.RELUS["activation='relu'"], end)
     assert model.info.logits
-    assert model.info.ending == "sigmoid"
-    assert_same_answers(model, Convolutional(ending="sigmoid"))
+    assert model.info.activation == "sigmoid"
+    assert_same_answers(model, Convolutional(activation="sigmoid"))
 
 
 @pytest.mark.parametrize("end", networks.HIDDEN.values(), ids=networks.HIDDEN)
@@ -96,9 +96,9 @@ def test_where_logits_cannot_be_had_log_probabilities_stand_in_and_a_note_says_s
 @pytest.mark.parametrize("end", networks.SIGMOIDS_BY_HAND.values(), ids=networks.SIGMOIDS_BY_HAND)
 def test_sigmoids_by_hand_are_told_from_logits_and_their_logits_computed_back(build, end):
     model = build(networks.functional, networks.RELUS["activation='relu'"], end)
-    assert (model.info.logits, model.info.ending) == (True, "sigmoid")
+    assert (model.info.logits, model.info.activation) == (True, "sigmoid")
     assert "Logits are computed back from the probabilities" in model.info.notes[-1]
-    twin = Convolutional(ending="sigmoid")
+    twin = Convolutional(activation="sigmoid")
     x, targets = pictures(twin, 2), targets_of(0, 1)
     np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
     for rule in (None, "guided"):
@@ -110,7 +110,7 @@ def test_scaled_logits_are_not_taken_for_probabilities(keras, opened, large):
     """Between 0 and 1 for the one picture, far off for another."""
     end = [keras.layers.Flatten(), keras.layers.Dense(2), keras.layers.Rescaling(1e-3 * large, 0.5)]
     info = opened(keras.Sequential([keras.Input((4, 6, 1)), *end])).info
-    assert (info.ending, info.logits) == ("softmax", True)
+    assert (info.activation, info.logits) == ("softmax", True)
     assert "Logits are computed back" not in " ".join(info.notes)
 
 
@@ -140,8 +140,8 @@ def test_one_output_tells_two_classes_apart(keras, opened, end):
     model, p = opened(network), 1 / (1 + np.exp(-z))
     assert model.info.labels == ("class 0", "class 1")
     np.testing.assert_allclose(model.scores(x), np.hstack([-z, z]), atol=1e-5)
-    found = [row.probabilities for row in model.predict(x)]
-    np.testing.assert_allclose(found, np.hstack([1 - p, p]), rtol=1e-4)
+    result = [row.probabilities for row in model.predict(x)]
+    np.testing.assert_allclose(result, np.hstack([1 - p, p]), rtol=1e-4)
     slopes = {"logit": np.ones_like(p), "probability": p * (1 - p), "log_probability": 1 - p}
     for score, slope in slopes.items():
         _, gradient = model.gradient(x, of_two(1, score))
@@ -155,12 +155,12 @@ def test_one_output_is_explained_for_either_class_by_name(keras, opened, names):
     network, x, z, kernel = one_unit(keras, ONE_UNIT["sigmoid"])
     model = opened(network, labels=names, preprocessing="none")
     wanted = ["cat" if value > 0 else "not cat" for value in z[:, 0]]
-    found = explain_batch(model, list(x))
-    assert [each.label for each in found] == [each.prediction.top(1)[0].label for each in found] == wanted
-    np.testing.assert_allclose([each.score for each in found], np.abs(z[:, 0]), rtol=1e-5)
-    found = explain(model, x[0], "not cat")
-    np.testing.assert_allclose(found.values, -kernel, rtol=1e-5)
-    assert found.score == pytest.approx(-z[0, 0], rel=1e-5)
+    result = explain_batch(model, list(x))
+    assert [each.label for each in result] == [each.prediction.top(1)[0].label for each in result] == wanted
+    np.testing.assert_allclose([each.score for each in result], np.abs(z[:, 0]), rtol=1e-5)
+    result = explain(model, x[0], "not cat")
+    np.testing.assert_allclose(result.values, -kernel, rtol=1e-5)
+    assert result.score == pytest.approx(-z[0, 0], rel=1e-5)
 
 
 def test_one_output_takes_one_name_or_two(keras, opened):
@@ -196,7 +196,7 @@ def test_pitfall_nested_transfer_learning_and_subclassed_models(build, twin, str
 def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build, twin, structure):
     model = build(structure)
     x, targets = pictures(twin, 2), targets_of(0, 1)
-    found = model.tap(x, targets, model.info.cam_layer)
+    result = model.tap(x, targets, model.info.cam_layer)
     # A ReLU that is no layer comes after the last layer with space.
     bare = structure in (
         networks.subclassed,
@@ -205,8 +205,8 @@ def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build
     )
     bare = bare or structure in (networks.call_in_a_function, networks.layer_call_in_a_function)
     wanted = twin.tap(x, targets, "linear" if bare else "rectified")
-    assert_same_map(found.activations, wanted.activations)
-    assert_same_map(found.gradients, wanted.gradients)
+    assert_same_map(result.activations, wanted.activations)
+    assert_same_map(result.gradients, wanted.gradients)
 
 
 FIVE_WAYS = {
@@ -348,8 +348,8 @@ def test_a_rule_leaves_the_parts_of_other_activations_alone(keras, opened, name,
         passed[..., 1] = 1 / (z.shape[1] * z.shape[2])
         value = tf.reduce_sum(z * (passed * np.asarray(z > 0) if rule == "guided" else passed))
     weights = Targets(np.eye(3, dtype=np.float32)[[1]])
-    found = opened(with_one).gradient(x, weights, rule)[1]
-    np.testing.assert_allclose(found, tape.gradient(value, tensor), atol=1e-6)
+    result = opened(with_one).gradient(x, weights, rule)[1]
+    np.testing.assert_allclose(result, tape.gradient(value, tensor), atol=1e-6)
 
 
 def test_relus_beside_the_way_to_the_classes_do_not_count(keras, opened):

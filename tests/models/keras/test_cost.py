@@ -38,12 +38,12 @@ def test_what_sizes_must_be_multiples_of_is_found_and_kept_to(keras, opened, tim
     model = opened(halving(keras, (None, None, 3), times, dense), preprocessing="unit")
     assert model.info.input.multiple == 2**times
     picture = np.random.default_rng(0).integers(0, 255, (101, 150, 3), np.uint8)
-    found = explain(model, picture, 1)
-    assert found.values.shape[0] == 101 // 2**times * 2**times
-    assert found.values.shape[1] == 150 // 2**times * 2**times
+    result = explain(model, picture, 1)
+    assert result.values.shape[0] == 101 // 2**times * 2**times
+    assert result.values.shape[1] == 150 // 2**times * 2**times
     # A centre crop that leaves less than one multiple out, so pixels stay square.
-    assert found.placement.scale[0] == pytest.approx(found.placement.scale[1], rel=0.02)
-    assert found.values.any()
+    assert result.placement.scale[0] == pytest.approx(result.placement.scale[1], rel=0.02)
+    assert result.values.any()
 
 
 def test_volumes_of_any_size_are_taken_in_multiples_too(keras, opened):
@@ -64,7 +64,7 @@ def test_a_network_that_takes_any_size_is_given_the_pictures_own(keras, opened):
     model = opened(network)
     assert model.info.input.multiple == 1
     pictures = [np.zeros((*size, 3), np.uint8) for size in ((37, 50), (37, 50), (80, 21))]
-    shapes = [found.values.shape for found in explain_batch(model, pictures, 0)]
+    shapes = [result.values.shape for result in explain_batch(model, pictures, 0)]
     assert shapes == [picture.shape for picture in pictures]
     fixed = model.with_settings(Settings(size=(20, 30)))
     assert explain(fixed, pictures[0], 0).values.shape == (20, 30, 3)
@@ -122,13 +122,15 @@ def test_a_picture_that_is_too_small_is_told_so(keras, opened, axes):
     network = keras.Sequential(
         [keras.Input((*[None] * axes, 3)), conv(4, 5), pool(3), conv(4, 3), mean, k.Dense(3)]
     )
-    words = "picture of 9×8 pixels" if axes == 2 else "volume of 8×9×7 voxels"
+    description = "picture of 9×8 pixels" if axes == 2 else "volume of 8×9×7 voxels"
     model = opened(network)
     x = np.zeros((1, *sizes, 3), np.float32)
     for run in (model.scores, lambda x: model.gradient(x, Targets(np.eye(1, 3, dtype=np.float32)))):
-        with pytest.raises(ModelError, match=f"a {words} is too small for this model: give a larger one"):
+        with pytest.raises(
+            ModelError, match=f"a {description} is too small for this model: give a larger one"
+        ):
             run(x)
-    with pytest.raises(ModelError, match=f"a {words} is too small for this model"):
+    with pytest.raises(ModelError, match=f"a {description} is too small for this model"):
         model.with_settings(Settings(size=sizes)).try_size()
 
 

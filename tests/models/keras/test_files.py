@@ -25,7 +25,7 @@ from napari_saliency.models import (
     load_model,
     needs_trust,
     open_model,
-    settings_path,
+    sidecar_path,
     trust,
 )
 from napari_saliency.models.sources import APPLICATIONS, family
@@ -91,11 +91,11 @@ def test_a_model_knows_what_it_is(saved, network):
     info = load_model(saved / "net.keras").info
     assert info.source == str(saved / "net.keras")
     assert info.name == "net"
-    assert info.input.words == "13×9 RGB"
+    assert info.input.description == "13×9 RGB"
     assert info.labels == ("class 0", "class 1", "class 2", "class 3")
     assert info.questions == ("preprocessing", "labels")
     assert info.notes == ("Preprocessing is a guess (unit): say what the model was trained with.",)
-    assert info.words == "13×9 RGB, 4 classes"
+    assert info.description == "13×9 RGB, 4 classes"
 
 
 def test_the_fingerprint_is_that_of_architecture_and_weights(keras, saved, opened, twin):
@@ -301,7 +301,7 @@ def test_a_module_that_is_named_beside_the_file_runs_after_a_yes_alone(custom, m
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     path, module, mark, _ = custom
     assert not needs_trust(path)
-    Settings(custom=module).write_beside(path)
+    Settings(custom=module).write_sidecar(path)
     assert needs_trust(path)
     is_asked_for(lambda: load_model(path), module)
     is_asked_for(lambda: open_model(path, Settings()), module)  # as the engine does
@@ -425,14 +425,14 @@ def test_settings_beside_the_file_are_kept_to_and_nothing_is_asked(path):
     kept = Settings(labels=LABELS, preprocessing="tf", fit="pad", layer="conv2d", note="Sees four things.")
     names = [layer.name for layer in load_model(path).info.layers]
     kept = kept.over(Settings()).model_copy(update={"layer": names[0]})
-    kept.write_beside(path)
+    kept.write_sidecar(path)
     info = load_model(path).info
     assert (info.labels, info.input.preprocessing, info.input.fit) == (LABELS, PREPROCESSINGS["tf"], "pad")
     assert (info.cam_layer, info.questions, info.notes) == (names[0], (), ("Sees four things.",))
 
 
 def test_what_load_model_is_given_goes_over_the_settings_beside_the_file(path):
-    Settings(labels=LABELS, preprocessing="tf", fit="pad").write_beside(path)
+    Settings(labels=LABELS, preprocessing="tf", fit="pad").write_sidecar(path)
     info = load_model(path, preprocessing="caffe", fit="stretch", labels=list("abcd")).info
     assert (info.labels, info.input.preprocessing.name, info.input.fit) == (tuple("abcd"), "caffe", "stretch")
 
@@ -457,10 +457,10 @@ def test_a_preprocessing_without_a_name(path):
 
 def test_a_picture_of_floats_and_of_the_models_size_passes_untouched(path, twin):
     picture = pictures(twin)[0]
-    found = explain(load_model(path, preprocessing="none"), picture, 2)
+    result = explain(load_model(path, preprocessing="none"), picture, 2)
     wanted = twin.gradient(picture[None], targets_of(2))[1][0]
-    np.testing.assert_allclose(found.values, wanted, atol=1e-4 * np.abs(wanted).max())
-    np.testing.assert_allclose(found.prediction.logits, twin.scores(picture[None])[0], atol=1e-4)
+    np.testing.assert_allclose(result.values, wanted, atol=1e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(result.prediction.logits, twin.scores(picture[None])[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -488,7 +488,7 @@ def test_settings_that_do_not_fit_the_model_are_told(path, options, reason):
         load_model(path, **options)
     assert reason in str(raised.value)
     assert "saliency.json" not in str(raised.value)
-    Settings(**options).write_beside(path)
+    Settings(**options).write_sidecar(path)
     for open_it in (load_model, lambda path: open_model(path, Settings())):
         with pytest.raises(ModelError) as raised:
             open_it(path)
@@ -519,7 +519,7 @@ def test_class_names_beside_the_file_that_do_not_fit_are_told_with_their_file(pa
 
 @pytest.mark.parametrize("field", ["input", "output"])
 def test_a_port_beside_the_file_that_does_not_exist_is_told_with_its_file(path, field):
-    Settings(**{field: "other"}).write_beside(path)
+    Settings(**{field: "other"}).write_sidecar(path)
     with pytest.raises(ModelError, match=f"the model has no {field} 'other'") as raised:
         load_model(path)
     assert str(raised.value).endswith("; net.saliency.json beside the model says so: correct or delete it")
@@ -547,7 +547,7 @@ def test_a_preprocessing_of_colours_is_refused_for_grey_models(keras, opened, na
 
 
 def test_a_wrong_settings_file_is_named(path):
-    settings_path(path).write_text(json.dumps({"fit": "squeeze"}), encoding="utf-8")
+    sidecar_path(path).write_text(json.dumps({"fit": "squeeze"}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"net\.saliency\.json beside the model is not valid"):
         load_model(path)
 
@@ -602,7 +602,7 @@ def test_a_known_name_inside_the_model_is_a_guess_and_said_to_be_one(keras, open
 
 
 def test_the_applications_are_those_of_keras(keras):
-    offered = {name for name, found in vars(keras.applications).items() if inspect.isfunction(found)}
+    offered = {name for name, result in vars(keras.applications).items() if inspect.isfunction(result)}
     assert set(APPLICATIONS) == offered
 
 
@@ -618,11 +618,11 @@ def preprocess_inputs(keras, name):
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_the_preprocessing_of_every_application_is_that_of_its_module(keras, name):
     picture = np.random.default_rng(0).uniform(0, 255, size=(2, 5, 7, 3)).astype(np.float32)
-    found = preprocess_inputs(keras, name)
+    result = preprocess_inputs(keras, name)
     if name.startswith("MobileNetV3"):  # its module has nothing else in it
-        found.append(keras.applications.mobilenet_v3.preprocess_input)
-    assert found
-    for function in found:
+        result.append(keras.applications.mobilenet_v3.preprocess_input)
+    assert result
+    for function in result:
         wanted = np.asarray(function(picture.copy()))
         np.testing.assert_allclose(PREPROCESSINGS[family(name)](picture), wanted, atol=1e-4)
 
@@ -769,17 +769,17 @@ def test_imagenet_models_know_the_photos(request, data_folder, name, least):
 @pytest.mark.data
 def test_the_imagenet_files_say_what_they_can(mobilenet, squeezenet, data_folder):
     for model in (mobilenet, squeezenet):
-        assert model.info.words == "224×224 RGB, 1000 classes"
+        assert model.info.description == "224×224 RGB, 1000 classes"
         assert model.info.labels[285] == "Egyptian cat"
         assert model.info.logits
-        assert model.info.ending == "softmax"
+        assert model.info.activation == "softmax"
         assert not model.info.questions
 
 
 @pytest.mark.data
 def test_the_mnist_file_reads_digits(data_folder):
     model = load_model(data_folder / "mnist" / "mnist_cnn.h5")
-    assert model.info.words == "28×28 grey, 10 classes"
+    assert model.info.description == "28×28 grey, 10 classes"
     assert model.info.input.preprocessing.name == "unit"
     assert model.info.questions == ("preprocessing", "labels")
     with np.load(data_folder / "mnist" / "mnist.npz") as mnist:
@@ -794,7 +794,7 @@ def test_the_cifar_file_scales_inside_and_is_asked_nothing_about_it(data_folder)
         images, classes = cifar["x_test20_lossless"], cifar["y_test20"]
         names = [str(name) for name in cifar["class_names"]]
     model = load_model(data_folder / "cifar10" / "resnet20.keras", labels=names)
-    assert model.info.words == "32×32 RGB, 10 classes"
+    assert model.info.description == "32×32 RGB, 10 classes"
     assert model.info.questions == ()
     predicted = model.scores(prepared(model, images)).argmax(-1)
     assert (predicted == np.ravel(classes)).mean() >= 0.85

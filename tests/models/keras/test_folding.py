@@ -61,9 +61,9 @@ def gradient_of(keras, network, x, index):
 
 def check(keras, model, network, x):
     wanted = gradient_of(keras, network, x, 1)
-    _, found = model.gradient(x, Targets(np.eye(3, dtype=np.float32)[[1, 1]]))
+    _, result = model.gradient(x, Targets(np.eye(3, dtype=np.float32)[[1, 1]]))
     assert np.abs(wanted).max() > 1e-3
-    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, atol=1e-5 * np.abs(wanted).max())
     np.testing.assert_allclose(
         [p.probabilities for p in model.predict(x)], network(x, training=False), atol=1e-6
     )
@@ -172,11 +172,11 @@ def test_a_layer_whose_output_is_used_twice_has_its_whole_derivative(keras, open
             inputs, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Add()([y, normalised])))
         )
     )
-    found = opened(network).tap(x, Targets(np.eye(3, dtype=np.float32)[[1, 2]]), "convolution").gradients
+    result = opened(network).tap(x, Targets(np.eye(3, dtype=np.float32)[[1, 2]]), "convolution").gradients
     normalisation, top = network.layers[2], np.asarray(network.layers[-1].kernel)
     factor = normalisation.gamma / np.sqrt(normalisation.moving_variance + normalisation.epsilon)
-    wanted = top[:, [1, 2]].T.reshape(found.shape) * (1 + np.asarray(factor))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    wanted = top[:, [1, 2]].T.reshape(result.shape) * (1 + np.asarray(factor))
+    np.testing.assert_allclose(result, wanted, rtol=1e-5)
 
 
 def test_rules_hold_in_a_folded_network(keras, opened, x):
@@ -185,11 +185,11 @@ def test_rules_hold_in_a_folded_network(keras, opened, x):
     y = keras.layers.Conv2D(4, 1, name="convolution")(inputs)
     network = classified(keras, inputs, keras.layers.BatchNormalization(name="normalisation")(y))
     model = opened(network)
-    _, found = model.gradient(x, Targets(np.eye(3, dtype=np.float32)[[0, 0]]), "guided")
+    _, result = model.gradient(x, Targets(np.eye(3, dtype=np.float32)[[0, 0]]), "guided")
     convolution, normalisation = network.layers[1], network.layers[2]
     z = np.asarray(normalisation(convolution(x)))
     top = np.asarray(network.layers[-1].kernel)[:, 0] / (SHAPE[0] * SHAPE[1])
-    inside = np.maximum(top, 0) * (z > 0)
+    viewed_layer = np.maximum(top, 0) * (z > 0)
     factor = np.asarray(normalisation.gamma / np.sqrt(normalisation.moving_variance + normalisation.epsilon))
-    wanted = (inside * factor) @ np.asarray(convolution.kernel)[0, 0].T
-    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+    wanted = (viewed_layer * factor) @ np.asarray(convolution.kernel)[0, 0].T
+    np.testing.assert_allclose(result, wanted, atol=1e-5 * np.abs(wanted).max())

@@ -223,8 +223,8 @@ def test_a_block_that_ends_in_a_plain_operation_ends_with_it(keras, opened, x, j
     assert model.info.cam_layer == joined._keras_history.operation.name
     assert names(model) == ["stem", "branch", model.info.cam_layer]  # a picture that is scaled is no layer
     wanted = keras.Model(inputs, joined)(x).numpy()
-    found = model.tap(x, targets_of(0, 1), model.info.cam_layer).activations
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    result = model.tap(x, targets_of(0, 1), model.info.cam_layer).activations
+    np.testing.assert_allclose(result, wanted, atol=1e-5)
 
 
 def test_another_layer_can_be_chosen(keras, opened, x):
@@ -302,9 +302,9 @@ def test_grad_cam_of_a_layer_that_the_network_goes_around(keras, residual, x, sc
         "log_probability": np.eye(3)[[0, 2]] - p,
     }[score]
     gradients = (cotangents @ head.T)[:, None, None] / 96 * (total > 0)
-    found = model.tap(x, targets_of(0, 2, score=score), "branch")
-    np.testing.assert_allclose(found.activations, branch, atol=1e-5)
-    np.testing.assert_allclose(found.gradients, gradients, atol=1e-6)
+    result = model.tap(x, targets_of(0, 2, score=score), "branch")
+    np.testing.assert_allclose(result.activations, branch, atol=1e-5)
+    np.testing.assert_allclose(result.gradients, gradients, atol=1e-6)
     wanted = np.maximum((gradients.mean((1, 2), keepdims=True) * branch).sum(-1), 0)
     np.testing.assert_allclose(
         grad_cam(model, x, targets_of(0, 2, score=score), layer="branch"), wanted, atol=1e-6

@@ -85,8 +85,8 @@ def written(path, network, config, version=b"2.2.4-tf", change=None):
 def assert_equal(path, network, shape=(8, 10, 3)):
     x = np.random.default_rng(1).random((2, *shape), np.float32)
     before = path.read_bytes()
-    found = load_model(path).predict(x)
-    np.testing.assert_allclose([p.probabilities for p in found], network(x), atol=1e-5)
+    result = load_model(path).predict(x)
+    np.testing.assert_allclose([p.probabilities for p in result], network(x), atol=1e-5)
     assert path.read_bytes() == before
 
 
@@ -184,11 +184,11 @@ def test_keras_1_functional_with_nodes_without_keywords(older, tmp_path):
 
 
 def kernel_of(file):
-    found = []
+    result = []
     file["model_weights/first"].visititems(
-        lambda path, item: found.append(path) if getattr(item, "ndim", 0) == 4 else None
+        lambda path, item: result.append(path) if getattr(item, "ndim", 0) == 4 else None
     )
-    return file["model_weights/first"], found[0]
+    return file["model_weights/first"], result[0]
 
 
 def rewritten(change):
@@ -226,7 +226,7 @@ def test_channels_first_of_keras_1(keras, tmp_path):
     config = {"class_name": "Sequential", "config": keras1("th")}
     path = written(tmp_path / "net.h5", network, config, b"1.2.2", change)
     x = np.random.default_rng(1).random((2, 8, 10, 3), np.float32)
-    found = [p.probabilities for p in load_model(path).predict(x)]
+    result = [p.probabilities for p in load_model(path).predict(x)]
     twin = keras.Sequential(  # not every processor runs the first
         [
             keras.Input((8, 10, 3)),
@@ -238,7 +238,7 @@ def test_channels_first_of_keras_1(keras, tmp_path):
         ]
     )
     twin.set_weights(network.get_weights())
-    np.testing.assert_allclose(found, twin(x), atol=1e-5)
+    np.testing.assert_allclose(result, twin(x), atol=1e-5)
 
 
 DIVIDED = {"name": "scaled", "function": "math.truediv"}

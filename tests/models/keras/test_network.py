@@ -21,22 +21,22 @@ def x():
     return np.random.default_rng(0).uniform(0, 1, size=(2, *SHAPE)).astype(np.float32)
 
 
-def assert_same_model(found, wanted, x, share=1e-4):
+def assert_same_model(result, wanted, x, share=1e-4):
     """Scores, gradients by every rule, and what each layer gives and gets."""
-    np.testing.assert_allclose(found.scores(x), wanted.scores(x), atol=1e-4)
+    np.testing.assert_allclose(result.scores(x), wanted.scores(x), atol=1e-4)
     count = len(wanted.info.labels)
     for rule in (None, "guided", "deconvnet"):
         oracle = wanted.gradient(x, targets(1, 0, count=count), rule)[1]
-        other = found.gradient(x, targets(1, 0, count=count), rule)[1]
+        other = result.gradient(x, targets(1, 0, count=count), rule)[1]
         assert np.abs(oracle).max() > 1e-4
         np.testing.assert_allclose(other, oracle, atol=share * np.abs(oracle).max())
 
 
-def assert_same_layers(found, wanted, x):
-    assert [layer[1:] for layer in found.info.layers] == [layer[1:] for layer in wanted.info.layers]
-    for own, other in zip(found.info.layers, wanted.info.layers, strict=True):
+def assert_same_layers(result, wanted, x):
+    assert [layer[1:] for layer in result.info.layers] == [layer[1:] for layer in wanted.info.layers]
+    for own, other in zip(result.info.layers, wanted.info.layers, strict=True):
         for a, b in zip(
-            found.tap(x, targets(1, 0), own.name), wanted.tap(x, targets(1, 0), other.name), strict=True
+            result.tap(x, targets(1, 0), own.name), wanted.tap(x, targets(1, 0), other.name), strict=True
         ):
             np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 1e-3))
 
@@ -77,12 +77,12 @@ def test_pitfall_channels_last_confused_with_channels_first(keras, opened, x):
     wanted = with_noise(classifier(keras, first=False))
     network = classifier(keras, first=True)
     network.set_weights(wanted.get_weights())
-    found, twin = opened(network), opened(wanted)
-    assert found.info.input.words == twin.info.input.words == "11×9 RGB"
-    assert [layer.name for layer in found.info.layers] == [layer.name for layer in twin.info.layers]
-    assert found.info.cam_layer == twin.info.cam_layer == "larger"
-    assert_same_model(found, twin, x)
-    assert_same_layers(found, twin, x)
+    result, twin = opened(network), opened(wanted)
+    assert result.info.input.description == twin.info.input.description == "11×9 RGB"
+    assert [layer.name for layer in result.info.layers] == [layer.name for layer in twin.info.layers]
+    assert result.info.cam_layer == twin.info.cam_layer == "larger"
+    assert_same_model(result, twin, x)
+    assert_same_layers(result, twin, x)
     assert network.layers[2].data_format == "channels_first"
 
 
@@ -91,9 +91,9 @@ def test_channels_first_in_a_model_in_a_model(keras, opened, x):
     network = classifier(keras, first=True)
     network.set_weights(wanted.get_weights())
     inputs = keras.Input((SHAPE[2], *SHAPE[:2]))
-    found, twin = opened(keras.Model(inputs, network(inputs))), opened(wanted)
-    assert_same_model(found, twin, x)
-    assert_same_layers(found, twin, x)
+    result, twin = opened(keras.Model(inputs, network(inputs))), opened(wanted)
+    assert_same_model(result, twin, x)
+    assert_same_layers(result, twin, x)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -104,17 +104,17 @@ def test_a_permutation_in_front(keras, opened, x, first):
     inner.set_weights(wanted.get_weights())
     inputs = keras.Input((SHAPE[2], *SHAPE[:2]) if first else SHAPE)
     turned = keras.layers.Permute((2, 3, 1) if first else (3, 1, 2))(inputs)
-    found = opened(keras.Model(inputs, inner(turned)))
-    assert found.info.input.words == "11×9 RGB"
-    assert_same_model(found, opened(wanted), x)
-    assert {layer[1:] for layer in opened(wanted).info.layers} <= {layer[1:] for layer in found.info.layers}
+    result = opened(keras.Model(inputs, inner(turned)))
+    assert result.info.input.description == "11×9 RGB"
+    assert_same_model(result, opened(wanted), x)
+    assert {layer[1:] for layer in opened(wanted).info.layers} <= {layer[1:] for layer in result.info.layers}
 
 
 def test_the_size_of_three_tells_where_the_channels_are_whatever_the_layers_say(keras, opened):
     layers = [keras.layers.Flatten(data_format="channels_first"), keras.layers.Dense(3)]
-    assert opened(keras.Sequential([keras.Input((8, 6, 3)), *layers])).info.input.words == "6×8 RGB"
+    assert opened(keras.Sequential([keras.Input((8, 6, 3)), *layers])).info.input.description == "6×8 RGB"
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
-    assert opened(keras.Sequential([keras.Input((1, 6, 8)), *layers])).info.input.words == "8×6 grey"
+    assert opened(keras.Sequential([keras.Input((1, 6, 8)), *layers])).info.input.description == "8×6 grey"
 
 
 # Whole numbers -----------------------------------------------------------------------------------
@@ -134,14 +134,14 @@ def test_whole_numbers_are_rounded_and_derivatives_are_those_by_what_is_computed
 
     wanted, network = build("float32"), build(dtype)
     network.set_weights(wanted.get_weights())
-    found, twin = opened(network), opened(wanted)
+    result, twin = opened(network), opened(wanted)
     x = np.random.default_rng(0).uniform(0, 255, size=(2, *SHAPE)).astype(np.float32)
-    np.testing.assert_allclose(found.scores(x), twin.scores(np.round(x)), atol=1e-4)
+    np.testing.assert_allclose(result.scores(x), twin.scores(np.round(x)), atol=1e-4)
     for rule in (None, "guided"):
         oracle = twin.gradient(np.round(x), targets(0, 1), rule)[1]
-        np.testing.assert_allclose(found.gradient(x, targets(0, 1), rule)[1], oracle, rtol=1e-3, atol=1e-7)
-    assert "pictures are rounded" in found.info.notes[-1]
-    assert (found.info.input.preprocessing.name, found.info.questions) == ("none", ("labels",))
+        np.testing.assert_allclose(result.gradient(x, targets(0, 1), rule)[1], oracle, rtol=1e-3, atol=1e-7)
+    assert "pictures are rounded" in result.info.notes[-1]
+    assert (result.info.input.preprocessing.name, result.info.questions) == ("none", ("labels",))
 
 
 def test_what_uint8_does_not_hold_is_cut_off(keras, opened):
@@ -175,12 +175,12 @@ def joined(keras, named):
 @pytest.mark.parametrize("named", [True, False])
 def test_other_inputs_are_zeros(keras, opened, x, named):
     network = joined(keras, named)
-    found = opened(network)
-    assert (found.info.inputs, "input" in found.info.questions) == ((), False)  # the other is no picture's
-    assert "The picture goes into one input; zeros go into facts." in found.info.notes
+    result = opened(network)
+    assert (result.info.inputs, "input" in result.info.questions) == ((), False)  # the other is no picture's
+    assert "The picture goes into one input; zeros go into facts." in result.info.notes
     kernel, bias = network.get_layer("top").get_weights()
-    np.testing.assert_allclose(found.scores(x), x.reshape(2, -1) @ kernel + bias + 1, atol=1e-4)
-    gradient = found.gradient(x, targets(1, 2))[1]
+    np.testing.assert_allclose(result.scores(x), x.reshape(2, -1) @ kernel + bias + 1, atol=1e-4)
+    gradient = result.gradient(x, targets(1, 2))[1]
     np.testing.assert_allclose(gradient, kernel.T[[1, 2]].reshape(2, *SHAPE), atol=1e-5)
 
 
@@ -209,8 +209,8 @@ def test_of_two_pictures_the_user_says_which(keras, opened, x):
     network = keras.Model(
         [a, b], keras.layers.Dense(4)(keras.layers.Flatten()(keras.layers.Concatenate()([a, b])))
     )
-    found = opened(network)
-    assert (found.info.inputs, "input" in found.info.questions) == (("left", "right"), True)
+    result = opened(network)
+    assert (result.info.inputs, "input" in result.info.questions) == (("left", "right"), True)
     right = opened(network, input="right")
     assert (right.info.inputs, "input" in right.info.questions) == (("right", "left"), False)
     np.testing.assert_allclose(right.scores(x), network.predict([0 * x, x], verbose=0), atol=1e-4)
@@ -229,31 +229,31 @@ def heads(keras, named):
 @pytest.mark.parametrize("named", [True, False])
 def test_of_several_outputs_the_first_of_classes_is_taken_and_the_user_asked(keras, opened, x, named):
     network = heads(keras, named)
-    found = opened(network, preprocessing="unit")
-    assert set(found.info.outputs) == {"mask", "kind", "ill"}
-    assert found.info.questions[0] == "output"
-    others = ", ".join(found.info.outputs[1:])
-    assert found.info.outputs[0] == chosen(found)
-    assert f"This is the output {chosen(found)}; there is also {others}." in found.info.notes
-    wanted = opened(keras.Model(network.inputs, network.get_layer(chosen(found)).output))
-    assert_same_scores(found, wanted, x)
+    result = opened(network, preprocessing="unit")
+    assert set(result.info.outputs) == {"mask", "kind", "ill"}
+    assert result.info.questions[0] == "output"
+    others = ", ".join(result.info.outputs[1:])
+    assert result.info.outputs[0] == chosen(result)
+    assert f"This is the output {chosen(result)}; there is also {others}." in result.info.notes
+    wanted = opened(keras.Model(network.inputs, network.get_layer(chosen(result)).output))
+    assert_same_scores(result, wanted, x)
 
 
 def chosen(model):
     return {4: "kind", 2: "ill"}[len(model.info.labels)]
 
 
-def assert_same_scores(found, wanted, x):
-    np.testing.assert_allclose(found.scores(x), wanted.scores(x), atol=1e-5)
+def assert_same_scores(result, wanted, x):
+    np.testing.assert_allclose(result.scores(x), wanted.scores(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("output", ["kind", "ill"])
 def test_an_output_by_name(keras, opened, x, named, output):
     network = heads(keras, named)
-    found = opened(network, output=output)
-    assert ("output" in found.info.questions, found.info.outputs[0]) == (False, output)
-    assert_same_scores(found, opened(keras.Model(network.inputs, network.get_layer(output).output)), x)
+    result = opened(network, output=output)
+    assert ("output" in result.info.questions, result.info.outputs[0]) == (False, output)
+    assert_same_scores(result, opened(keras.Model(network.inputs, network.get_layer(output).output)), x)
 
 
 def test_another_output_needs_no_other_file(keras, opened):
@@ -272,7 +272,7 @@ def test_a_size_that_was_said_is_taken_back_by_an_empty_one(keras, tmp_path):
     layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
     path = tmp_path / "net.keras"
     keras.Sequential([keras.Input((None, None, 3)), *layers]).save(path)
-    Settings(size=(40, 30), preprocessing="unit").write_beside(path)
+    Settings(size=(40, 30), preprocessing="unit").write_sidecar(path)
     fixed, free = load_model(path), load_model(path, size=())
     assert (fixed.info.input.shape, fixed.info.sized) == ((40, 30), True)
     assert (free.info.input.shape, free.info.sized) == ((None, None), False)

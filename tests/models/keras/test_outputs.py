@@ -70,7 +70,7 @@ SOFTMAXES = {
 }
 
 
-def by_tape(network, picture, score, mask, index, ending="softmax"):
+def by_tape(network, picture, score, mask, index, activation="softmax"):
     """Mean score in the region and its derivative, taken eagerly."""
     import tensorflow as tf
 
@@ -80,7 +80,7 @@ def by_tape(network, picture, score, mask, index, ending="softmax"):
         logits = network(x, training=False)[0]
         if score == "logit":
             scores = logits
-        elif ending == "softmax":
+        elif activation == "softmax":
             scores = tf.nn.softmax(logits) if score == "probability" else tf.nn.log_softmax(logits)
         else:
             scores = tf.sigmoid(logits) if score == "probability" else tf.math.log_sigmoid(logits)
@@ -95,30 +95,30 @@ def test_a_class_inside_a_region(keras, opened, picture, region, end, score):
     model = opened(network, preprocessing="none")
     assert model.info.space == SHAPE[:2]
     assert model.info.logits
-    assert model.info.words == "12×8 RGB, 3 classes for each place"
-    found = explain(model, picture, 2, score=score, region=region)
+    assert model.info.description == "12×8 RGB, 3 classes for each place"
+    result = explain(model, picture, 2, score=score, region=region)
     value, gradient = by_tape(logits, picture, score, region, 2)
-    assert found.score == pytest.approx(value, abs=1e-5)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
+    assert result.score == pytest.approx(value, abs=1e-5)
+    np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
 
 
 def test_probabilities_by_hand_have_logarithms_for_logits(keras, opened, picture, region):
     network, logits = unet(keras, _by_hand)
     model = opened(network, preprocessing="none")
     assert not model.info.logits
-    found = explain(model, picture, 1, region=region)
+    result = explain(model, picture, 1, region=region)
     _, gradient = by_tape(logits, picture, "log_probability", region, 1)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-4 * np.abs(gradient).max())
+    np.testing.assert_allclose(result.values, gradient, atol=1e-4 * np.abs(gradient).max())
 
 
 def test_one_sigmoid_is_two_classes_at_each_place(keras, opened, picture, region):
     network, logits = unet(keras, lambda k, z: k.layers.Activation("sigmoid")(z), classes=1)
     model = opened(network, preprocessing="none", labels=("cell",))
     assert model.info.labels == ("not cell", "cell")
-    found = explain(model, picture, "cell", score="probability", region=region)
+    result = explain(model, picture, "cell", score="probability", region=region)
     value, gradient = by_tape(logits, picture, "probability", region, 0, "sigmoid")
-    assert found.score == pytest.approx(value, abs=1e-6)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
+    assert result.score == pytest.approx(value, abs=1e-6)
+    np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
     other = explain(model, picture, "not cell", score="probability", region=region)
     np.testing.assert_allclose(other.values, -gradient, atol=1e-5 * np.abs(gradient).max())
 
@@ -137,11 +137,11 @@ def test_one_sigmoid_is_two_classes_at_each_place(keras, opened, picture, region
 def test_every_method_answers_for_a_region(keras, opened, picture, region, method, options):
     network, _ = unet(keras, SOFTMAXES["layers.Softmax"])
     model = opened(network, preprocessing="none")
-    inside = explain(model, picture, 0, method, region=region, **options)
+    viewed_layer = explain(model, picture, 0, method, region=region, **options)
     outside = explain(model, picture, 0, method, region=~region, **options)
-    assert np.isfinite(inside.values).all()
-    assert inside.values.any() or method == "grad_cam"
-    assert not np.allclose(inside.values, outside.values) or method == "grad_cam"
+    assert np.isfinite(viewed_layer.values).all()
+    assert viewed_layer.values.any() or method == "grad_cam"
+    assert not np.allclose(viewed_layer.values, outside.values) or method == "grad_cam"
 
 
 def test_the_narrowest_layer_is_looked_at(keras, opened, picture, region):
@@ -150,7 +150,7 @@ def test_the_narrowest_layer_is_looked_at(keras, opened, picture, region):
     network, logits = unet(keras, SOFTMAXES["layers.Softmax"])
     model = opened(network, preprocessing="none")
     assert model.info.cam_layer == "bottleneck"
-    found = explain(model, picture, 1, "grad_cam", region=region)
+    result = explain(model, picture, 1, "grad_cam", region=region)
     # Vinogradova et al. 2020, equations 1 and 2, with the mean over the region instead of the sum.
     layer = logits.get_layer
     fine = layer("fine")(picture[None])
@@ -161,7 +161,7 @@ def test_the_narrowest_layer_is_looked_at(keras, opened, picture, region):
         value = tf.reduce_mean(tf.boolean_mask(z[0, ..., 1], region))
     weights = tape.gradient(value, activations)[0].numpy().mean((0, 1))
     expected = np.maximum(activations[0].numpy() @ weights, 0)
-    np.testing.assert_allclose(found.values, expected, atol=1e-5 * max(expected.max(), 1e-3))
+    np.testing.assert_allclose(result.values, expected, atol=1e-5 * max(expected.max(), 1e-3))
 
 
 def test_pictures_of_any_size_have_outputs_of_theirs(keras, opened):
@@ -171,9 +171,9 @@ def test_pictures_of_any_size_have_outputs_of_theirs(keras, opened):
     for height, width in ((16, 20), (8, 8)):
         picture = np.random.default_rng(1).uniform(0, 1, (height, width, 3)).astype(np.float32)
         mask = np.arange(height * width).reshape(height, width) % 3 == 0
-        found = explain(model, picture, 1, region=mask)
+        result = explain(model, picture, 1, region=mask)
         _, gradient = by_tape(logits, picture, "logit", mask, 1)
-        np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
+        np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
 
 
 def test_an_output_of_one_place_is_a_classifiers(keras, opened, picture):
@@ -222,8 +222,8 @@ def test_the_loss_tells_a_regression(keras, tmp_path, picture, suffix, loss):
     loss = keras.losses.LogCosh() if loss == "logcosh-object" else loss
     network = regression(keras, loss=loss)
     model = load_model(saved(network, tmp_path, suffix), preprocessing="none", labels=["age"])
-    assert (model.info.ending, model.info.questions) == ("quantity", ())
-    assert model.info.words == "12×8 RGB, one quantity"
+    assert (model.info.activation, model.info.questions) == ("quantity", ())
+    assert model.info.description == "12×8 RGB, one quantity"
     up, down = (explain(model, picture, target) for target in ("increase", "decrease"))
     x = tf.constant(picture[None])
     with tf.GradientTape() as tape:
@@ -242,16 +242,16 @@ def test_each_output_has_its_own_loss(keras, tmp_path):
     network = keras.Model(inputs, ends)
     network.compile(loss={"kind": "sparse_categorical_crossentropy", "age": "mse"})
     path = saved(network, tmp_path)
-    assert load_model(path, output="age").info.ending == "quantity"
-    assert load_model(path, output="kind").info.ending == "softmax"
+    assert load_model(path, output="age").info.activation == "quantity"
+    assert load_model(path, output="kind").info.activation == "softmax"
     both = load_model(path, output="kind").with_settings(Settings(output="age"))
-    assert (both.info.ending, both.info.labels) == ("quantity", ("value",))
+    assert (both.info.activation, both.info.labels) == ("quantity", ("value",))
 
 
 def test_a_loss_of_classes_makes_one_linear_unit_a_logit(keras, tmp_path):
     network = regression(keras, loss=keras.losses.BinaryCrossentropy(from_logits=True))
     info = load_model(saved(network, tmp_path)).info
-    assert (info.ending, len(info.labels)) == ("sigmoid", 2)
+    assert (info.activation, len(info.labels)) == ("sigmoid", 2)
     assert "task" not in info.questions
 
 
@@ -262,7 +262,7 @@ def test_one_linear_unit_asks_what_it_is(keras, tmp_path, picture):
     assert "labels" not in model.info.questions
     assert any("one number is taken for two classes" in note for note in model.info.notes)
     other = model.with_settings(Settings(task="regression"))
-    assert (other.info.ending, other.info.labels) == ("quantity", ("value",))
+    assert (other.info.activation, other.info.labels) == ("quantity", ("value",))
     x = picture[None]
     np.testing.assert_allclose(other.scores(x)[:, 0], model.scores(x)[:, 1], atol=1e-6)
 
@@ -270,7 +270,7 @@ def test_one_linear_unit_asks_what_it_is(keras, tmp_path, picture):
 def test_a_probability_can_be_called_a_quantity(keras, tmp_path, picture):
     network = regression(keras, activation="sigmoid", loss="mse")
     path = saved(network, tmp_path)
-    assert load_model(path).info.ending == "sigmoid"  # trained by squares, and still a probability
+    assert load_model(path).info.activation == "sigmoid"  # trained by squares, and still a probability
     model = load_model(path, task="regression")
     assert model.scores(picture[None])[0, 0] == pytest.approx(float(network(picture[None])[0, 0]), abs=1e-6)
 
@@ -279,20 +279,20 @@ def test_several_quantities_have_names(keras, tmp_path, picture):
     network = regression(keras, units=3, loss="mse")
     model = load_model(saved(network, tmp_path), preprocessing="none")
     assert model.info.labels == ("quantity 0", "quantity 1", "quantity 2")
-    found = explain(model, picture, 1, "guided_backprop", score="decrease")
+    result = explain(model, picture, 1, "guided_backprop", score="decrease")
     _, gradient = model.gradient(picture[None], Targets(np.float32([[0, -1, 0]])), "guided")
-    np.testing.assert_array_equal(found.values, gradient[0])
-    assert found.prediction.order().tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(result.values, gradient[0])
+    assert result.prediction.order().tolist() == [0, 1, 2]
 
 
 def test_a_picture_may_become_a_picture(keras, opened, picture, region):
     network, logits = unet(keras, lambda k, z: z, classes=1)
     model = opened(network, preprocessing="none", task="regression")
-    found = explain(model, picture, "increase", region=region)
+    result = explain(model, picture, "increase", region=region)
     value, gradient = by_tape(logits, picture, "logit", region, 0)
-    assert found.score == pytest.approx(value, abs=1e-5)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
-    assert replace(found.target, region=None) == Target.of_class(0, "increase")
+    assert result.score == pytest.approx(value, abs=1e-5)
+    np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
+    assert replace(result.target, region=None) == Target.of_class(0, "increase")
 
 
 def test_damaged_training_does_not_matter_where_it_says_nothing(keras, tmp_path):
@@ -305,7 +305,7 @@ def test_damaged_training_does_not_matter_where_it_says_nothing(keras, tmp_path)
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    assert load_model(path).info.ending == "softmax"
+    assert load_model(path).info.activation == "softmax"
 
 
 def test_names_beside_the_file_are_those_of_the_output_that_is_asked_for(keras, tmp_path):
@@ -322,6 +322,6 @@ def test_names_beside_the_file_are_those_of_the_output_that_is_asked_for(keras, 
     }
     path.with_name("net.saliency.json").write_text(json.dumps(said))
     kind, age = (load_model(path, preprocessing="unit", **which) for which in ({}, {"output": "age"}))
-    assert (kind.info.labels, kind.info.ending) == (("a", "b", "c"), "softmax")
-    assert (age.info.labels, age.info.ending) == (("years",), "quantity")
+    assert (kind.info.labels, kind.info.activation) == (("a", "b", "c"), "softmax")
+    assert (age.info.labels, age.info.activation) == (("years",), "quantity")
     assert age.with_settings(Settings(output="kind")).info.labels == ("a", "b", "c")

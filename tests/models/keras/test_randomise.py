@@ -110,15 +110,15 @@ def test_layers_come_from_the_top_and_one_that_is_used_twice_at_its_lowest_place
 
 
 @pytest.mark.parametrize(
-    ("inside", "wanted"),
+    ("viewed_layer", "wanted"),
     [
         ("depthwise", ["depthwise", "shared", "first_bn", "first"]),
         ("first_bn", ["first_bn", "first"]),
         ("first", ["first"]),
     ],
 )
-def test_inside_a_layer_those_that_come_after_it_are_left_out(keras, opened, inside, wanted):
-    model = opened(trained(normalised(keras))).inside(inside)
+def test_inside_a_layer_those_that_come_after_it_are_left_out(keras, opened, viewed_layer, wanted):
+    model = opened(trained(normalised(keras))).view_layer(viewed_layer)
     x = pictures(Convolutional())
     own = model.scores(x)
     stages = list(model.cascade(20))
@@ -134,7 +134,7 @@ def test_inside_a_branch_the_other_one_is_left_out(keras, opened):
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(branches))
     model = opened(keras.Model(x, keras.layers.Dense(4, "softmax")(mean)))
     for name in ("left", "right"):
-        assert [stage.layer for stage in model.inside(name).cascade(9)] == [name, "stem"]
+        assert [stage.layer for stage in model.view_layer(name).cascade(9)] == [name, "stem"]
 
 
 def test_few_steps_are_spread_from_one_layer_to_all(keras, opened):
@@ -146,19 +146,19 @@ def test_weights_are_drawn_by_the_layers_own_initialisers(keras, opened):
     network = trained(normalised(keras))
     *_, last = opened(network).cascade(20, seed=1)
     with last.model._exchanged():
-        found = {weight.path: weight.numpy() for weight in network.weights}
+        result = {weight.path: weight.numpy() for weight in network.weights}
     for name in ("first_bn", "second_bn"):
         for part, wanted in (("gamma", 1), ("beta", 0), ("moving_mean", 0), ("moving_variance", 1)):
-            assert (found[f"{name}/{part}"] == wanted).all()
+            assert (result[f"{name}/{part}"] == wanted).all()
     for name, fans in (
         ("first/kernel", 9 * 3 + 9 * 4),
         ("top/kernel", 6 + 4),
         ("separable/pointwise_kernel", 10),
     ):
         limit = (6 / fans) ** 0.5  # Glorot's uniform distribution
-        assert 0.3 * limit < np.abs(found[name]).max() <= limit
-        assert found[name].min() < 0 < found[name].max()
-    assert np.abs(found["depthwise/kernel"]).max() < 0.7
+        assert 0.3 * limit < np.abs(result[name]).max() <= limit
+        assert result[name].min() < 0 < result[name].max()
+    assert np.abs(result["depthwise/kernel"]).max() < 0.7
 
 
 def test_weights_of_a_layer_without_initialisers_are_mixed(keras, opened):
@@ -176,16 +176,16 @@ def test_weights_of_a_layer_without_initialisers_are_mixed(keras, opened):
     own.assign(np.arange(9))
     *_, last = opened(network).cascade(5)
     with last.model._exchanged():
-        found = own.numpy()
-    np.testing.assert_array_equal(np.sort(found), np.arange(9))
-    assert not np.array_equal(found, np.arange(9))
+        result = own.numpy()
+    np.testing.assert_array_equal(np.sort(result), np.arange(9))
+    assert not np.array_equal(result, np.arange(9))
 
 
 def test_the_same_seed_draws_the_same_weights(keras, opened, twin):
     model, x = opened(built(keras, networks.functional, twin)), pictures(twin)
-    found = [[stage.model.scores(x) for stage in model.cascade(3, seed)] for seed in (4, 4, 5)]
-    np.testing.assert_array_equal(found[0], found[1])
-    assert not np.allclose(found[0], found[2])
+    result = [[stage.model.scores(x) for stage in model.cascade(3, seed)] for seed in (4, 4, 5)]
+    np.testing.assert_array_equal(result[0], result[1])
+    assert not np.allclose(result[0], result[2])
 
 
 def test_layers_of_one_shape_are_drawn_apart(keras, opened):

@@ -44,9 +44,9 @@ def answer(name, model, x, targets):
     return last.values
 
 
-def error(found, wanted):
+def error(result, wanted):
     """Largest difference, as a share of the largest value."""
-    return np.abs(found - wanted).max() / np.abs(wanted).max()
+    return np.abs(result - wanted).max() / np.abs(wanted).max()
 
 
 class SqueezeNet:
@@ -199,10 +199,10 @@ def test_a_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand,
 def test_pictures_of_a_batch_each_have_their_own_map_on_squeezenet(squeezenet, by_hand, chelsea):
     x = np.concatenate([prepared(squeezenet, chelsea), prepared(squeezenet, chelsea[:, ::-1])])
     weights = targets_of(285, 281).weights - targets_of(282, 282).weights
-    found = squeezenet.gradient(x, Targets(weights))[1]
+    result = squeezenet.gradient(x, Targets(weights))[1]
     for n in range(2):
         wanted = by_hand["float64"].gradient(x[n : n + 1], Targets(weights[n : n + 1]))
-        assert error(found[n : n + 1], wanted) <= 1e-4
+        assert error(result[n : n + 1], wanted) <= 1e-4
 
 
 # Deep networks with batch normalisation: two derivations in float32 differ by per cents of the maximum
@@ -245,8 +245,8 @@ def test_gradients_of_mobilenet_are_as_near_to_float64_as_a_plain_tape(mobilenet
         x += (number >= len(photos)) * random.normal(0, 0.02, x.shape).astype(np.float32)
         index = int(mobilenet.scores(x).argmax())
         wanted = tapes[1]("float64", x, index)
-        found = answer("gradient", mobilenet, x, targets_of(index)), tapes[1]("float32", x, index)
-        for errors, values in zip((ours, plain), found, strict=True):
+        result = answer("gradient", mobilenet, x, targets_of(index)), tapes[1]("float32", x, index)
+        for errors, values in zip((ours, plain), result, strict=True):
             errors.append(np.sqrt(np.mean((values - wanted) ** 2) / np.mean(wanted**2)))
     assert max(plain) < 0.05
     assert min(ours) <= min(plain)

@@ -54,36 +54,40 @@ def targets(*classes, count=4, score="logit"):
     return Targets(np.eye(count, dtype=np.float32)[list(classes)], score)
 
 
-def assert_same(found, wanted, x):
-    np.testing.assert_allclose(found.scores(x), wanted.scores(x), atol=1e-4)
+def assert_same(result, wanted, x):
+    np.testing.assert_allclose(result.scores(x), wanted.scores(x), atol=1e-4)
     for score, rule in [("logit", None), ("probability", None), ("logit", "guided"), ("logit", "deconvnet")]:
         oracle = wanted.gradient(x, targets(1, 2, score=score), rule)[1]
         assert np.abs(oracle).max() > 1e-6
-        other = found.gradient(x, targets(1, 2, score=score), rule)[1]
+        other = result.gradient(x, targets(1, 2, score=score), rule)[1]
         np.testing.assert_allclose(other, oracle, atol=1e-4 * np.abs(oracle).max())
 
 
 @pytest.mark.parametrize("named", ["", "saved_model.pb"])
 def test_a_folder_that_keras_exported(opened, network, folder, x, named):
-    found = load_model(folder / named)
-    assert_same(found, opened(network), x)
-    assert (found.info.name, found.info.source) == ("net", str(folder))
-    assert (found.info.input.words, found.info.ending, found.info.logits) == ("18×16 RGB", "softmax", True)
-    assert found.info.questions == ("preprocessing", "labels")
-    assert len(found.info.fingerprint) == 64
+    result = load_model(folder / named)
+    assert_same(result, opened(network), x)
+    assert (result.info.name, result.info.source) == ("net", str(folder))
+    assert (result.info.input.description, result.info.activation, result.info.logits) == (
+        "18×16 RGB",
+        "softmax",
+        True,
+    )
+    assert result.info.questions == ("preprocessing", "labels")
+    assert len(result.info.fingerprint) == 64
 
 
 def test_layers_of_a_folder_are_those_of_the_network(opened, network, folder, x):
-    found, wanted = load_model(folder), opened(network)
-    scopes = [layer.name for layer in found.info.layers]
+    result, wanted = load_model(folder), opened(network)
+    scopes = [layer.name for layer in result.info.layers]
     found_as = {scope.removesuffix("_1"): scope for scope in scopes}  # Keras counts its traces
-    layers = {layer.name.removesuffix("_1"): layer[1:] for layer in found.info.layers}
+    layers = {layer.name.removesuffix("_1"): layer[1:] for layer in result.info.layers}
     assert list(layers) == ["one", "norm", "relu", "two", "three", "half"]
-    assert found.info.cam_layer == found_as["three"]
+    assert result.info.cam_layer == found_as["three"]
     for name in ("relu", "two", "three", "half"):
         assert layers[name] == next(layer[1:] for layer in wanted.info.layers if layer.name == name)
         for a, b in zip(
-            found.tap(x, targets(0, 3), found_as[name]), wanted.tap(x, targets(0, 3), name), strict=True
+            result.tap(x, targets(0, 3), found_as[name]), wanted.tap(x, targets(0, 3), name), strict=True
         ):
             np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 1e-3))
 
@@ -124,11 +128,11 @@ def test_an_own_function_of_tensorflow_2(tf, simple, x):
         return tf.math.sigmoid(tf.reshape(x, (-1, 12)) @ self.kernel)
 
     module, folder = simple(lambda self, x: {"scores": call(self, x)}, None, 2, 2, 3)
-    found, x = load_model(folder), x[:, :2, :2]
-    assert found.info.ending == "sigmoid"
-    np.testing.assert_allclose(found.scores(x), x.reshape(2, 12) @ module.kernel.numpy(), atol=1e-5)
+    result, x = load_model(folder), x[:, :2, :2]
+    assert result.info.activation == "sigmoid"
+    np.testing.assert_allclose(result.scores(x), x.reshape(2, 12) @ module.kernel.numpy(), atol=1e-5)
     wanted = module.kernel.numpy().T[[0, 2]].reshape(2, 2, 2, 3)
-    np.testing.assert_allclose(found.gradient(x, targets(0, 2, count=3))[1], wanted, atol=1e-6)
+    np.testing.assert_allclose(result.gradient(x, targets(0, 2, count=3))[1], wanted, atol=1e-6)
 
 
 def test_whole_numbers_and_the_channels_first(tf, simple):
@@ -137,11 +141,13 @@ def test_whole_numbers_and_the_channels_first(tf, simple):
         return {"scores": tf.reshape(x, (-1, 12)) @ self.kernel}
 
     module, folder = simple(call, None, 3, 2, 2, dtype="uint8")
-    found, x = load_model(folder), np.random.default_rng(0).uniform(0, 255, (2, 2, 2, 3)).astype(np.float32)
-    np.testing.assert_allclose(found.scores(x), np.round(x).reshape(2, 12) @ module.kernel.numpy(), rtol=1e-4)
+    result, x = load_model(folder), np.random.default_rng(0).uniform(0, 255, (2, 2, 2, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        result.scores(x), np.round(x).reshape(2, 12) @ module.kernel.numpy(), rtol=1e-4
+    )
     wanted = module.kernel.numpy().T[[0, 2]].reshape(2, 2, 2, 3)
-    np.testing.assert_allclose(found.gradient(x, targets(0, 2, count=3))[1], wanted, atol=1e-6)
-    assert "preprocessing" not in found.info.questions
+    np.testing.assert_allclose(result.gradient(x, targets(0, 2, count=3))[1], wanted, atol=1e-6)
+    assert "preprocessing" not in result.info.questions
 
 
 def test_inputs_and_outputs_of_a_folder_by_name(tf, simple, x):
@@ -152,8 +158,8 @@ def test_inputs_and_outputs_of_a_folder_by_name(tf, simple, x):
         }
 
     module, folder = simple(call, None, 2, 2, 3, names=("b", "a"))
-    found, x = load_model(folder, input="b", output="two"), x[:, :2, :2]
-    np.testing.assert_allclose(found.scores(x), 2 * x.reshape(2, 12) @ module.kernel.numpy(), atol=1e-5)
+    result, x = load_model(folder, input="b", output="two"), x[:, :2, :2]
+    np.testing.assert_allclose(result.scores(x), 2 * x.reshape(2, 12) @ module.kernel.numpy(), atol=1e-5)
     assert load_model(folder, input="a").info.outputs == ("one", "two")
 
 
@@ -170,15 +176,15 @@ def test_a_folder_of_tensorflow_1(tf, tmp_path, x):
         v1.saved_model.simple_save(
             session, str(tmp_path / "net"), {"image": picture}, {"classes": probabilities}
         )
-    found = load_model(tmp_path / "net")
+    result = load_model(tmp_path / "net")
     with tf.GradientTape() as tape:
         tape.watch(own := tf.constant(x))
         logits = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(own, kernel, 1, "VALID")), (1, 2))
         value = tf.reduce_sum(logits * np.eye(5, dtype=np.float32)[[3, 1]])
-    np.testing.assert_allclose(found.scores(x), logits, atol=1e-4)
+    np.testing.assert_allclose(result.scores(x), logits, atol=1e-4)
     wanted = tape.gradient(value, own)
-    np.testing.assert_allclose(found.gradient(x, targets(3, 1, count=5))[1], wanted, atol=1e-5)
-    assert found.info.cam_layer == "net"
+    np.testing.assert_allclose(result.gradient(x, targets(3, 1, count=5))[1], wanted, atol=1e-5)
+    assert result.info.cam_layer == "net"
 
 
 # Folders that do not open ------------------------------------------------------------------------

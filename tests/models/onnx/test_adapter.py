@@ -56,7 +56,7 @@ def assert_same_scores(model, twin, atol=1e-4):
 def test_logits_are_found_however_the_softmax_is_spelled(opened, twin, end):
     model = opened(networks.network(onnx, twin, end))
     assert model.info.logits
-    assert model.info.ending == "softmax"
+    assert model.info.activation == "softmax"
     assert_same_scores(model, twin)
 
 
@@ -64,16 +64,16 @@ def test_logits_are_found_however_the_softmax_is_spelled(opened, twin, end):
 def test_logits_are_taken_as_they_are(opened, twin, end):
     model = opened(networks.network(onnx, twin, end))
     assert model.info.logits
-    assert model.info.ending == "softmax"
+    assert model.info.activation == "softmax"
     assert_same_scores(model, twin, 1e-5)
 
 
 @pytest.mark.parametrize("end", networks.SIGMOIDS.values(), ids=networks.SIGMOIDS)
 def test_logits_are_found_however_the_sigmoid_is_spelled(opened, end):
-    twin = Convolutional(ending="sigmoid")
+    twin = Convolutional(activation="sigmoid")
     model = opened(networks.network(onnx, twin, end))
     assert model.info.logits
-    assert model.info.ending == "sigmoid"
+    assert model.info.activation == "sigmoid"
     assert not any("Logits" in note for note in model.info.notes)
     assert_same_scores(model, twin)
 
@@ -118,7 +118,7 @@ def test_one_output_tells_two_classes_apart(opened, twin, end):
     output = networks.SIGMOIDS[end](b, z) if end != "Gemm" else z
     model = opened(b.model(("x", FLOAT, ["N", 3, *networks.SIZE]), output), labels=["ill"])
     assert model.info.labels == ("not ill", "ill")
-    assert model.info.ending == "sigmoid"
+    assert model.info.activation == "sigmoid"
     x = pictures(twin, 2)
     first = twin.scores(x)[:, :1]
     np.testing.assert_allclose(model.scores(x), np.hstack([-first, first]), atol=1e-4)
@@ -131,7 +131,7 @@ def test_one_output_tells_two_classes_apart(opened, twin, end):
 @pytest.mark.parametrize("batch", ["N", None, 1, 2, 4])
 def test_the_order_of_axes_is_found_and_any_batch_is_run(opened, twin, layout, batch):
     model = opened(networks.network(onnx, twin, layout=layout, batch=batch))
-    assert model.info.input.words == "13×9 RGB"
+    assert model.info.input.description == "13×9 RGB"
     assert "size" not in model.info.questions
     assert_same_scores(model, twin)
 
@@ -192,23 +192,25 @@ def test_an_order_of_axes_that_nothing_shows_is_asked_for(opened):
 
 def test_a_convolution_shows_that_channels_come_second(opened):
     """Although three columns look like channels."""
-    assert opened(pooled(("x", FLOAT, ["N", 3, 40, 3]))).info.input.words == "3×40 RGB"
+    assert opened(pooled(("x", FLOAT, ["N", 3, 40, 3]))).info.input.description == "3×40 RGB"
 
 
 def test_a_size_that_is_not_fixed_is_the_pictures_or_given(opened):
     model = opened(pooled())
-    assert model.info.input.words == "any size RGB"
+    assert model.info.input.description == "any size RGB"
     assert model.info.questions == ("preprocessing", "labels")
     assert any(note.startswith("It takes any size, and pictures in their own") for note in model.info.notes)
     for other in (model.with_settings(Settings(size=(20, 30))), opened(pooled(), size=(20, 30))):
-        assert other.info.input.words == "30×20 RGB"
+        assert other.info.input.description == "30×20 RGB"
         assert "size" not in other.info.questions
         assert other.scores(np.zeros((2, 20, 30, 3), np.float32)).shape == (2, 2)
 
 
 def test_a_side_that_is_fixed_is_kept(opened):
-    assert opened(pooled(("x", FLOAT, ["N", 3, 48, "w"]))).info.input.words == "48×48 RGB"
-    assert opened(pooled(("x", FLOAT, ["N", 3, 48, "w"])), size=(48, 60)).info.input.words == "60×48 RGB"
+    assert opened(pooled(("x", FLOAT, ["N", 3, 48, "w"]))).info.input.description == "48×48 RGB"
+    assert (
+        opened(pooled(("x", FLOAT, ["N", 3, 48, "w"])), size=(48, 60)).info.input.description == "60×48 RGB"
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -347,11 +349,11 @@ def test_it_can_be_run_forward_alone_and_says_what_works(opened, twin):
 def test_occlusion_is_that_of_the_twin(opened, twin, score):
     model = opened(networks.network(onnx, twin))
     x, targets = pictures(twin, 2), targets_of(0, 2, score=score)
-    found, wanted = (
+    result, wanted = (
         list(METHODS["occlusion"].function(m, x, targets, window=4, stride=2))[-1].values
         for m in (model, twin)
     )
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(result, wanted, atol=1e-4)
     assert np.abs(wanted).max() > 1e-2
 
 
@@ -611,8 +613,8 @@ except ModelError as error:
     print(error)
 """
     (tmp_path / "net.onnx").touch()
-    found = " ".join(fresh_interpreter(code, str(tmp_path / "net.onnx")))
-    assert "pip install 'napari-saliency[onnx]'" in found
+    result = " ".join(fresh_interpreter(code, str(tmp_path / "net.onnx")))
+    assert "pip install 'napari-saliency[onnx]'" in result
 
 
 def test_a_file_of_onnx_is_opened_without_another_framework(fresh_interpreter, opened, twin, tmp_path):

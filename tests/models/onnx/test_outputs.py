@@ -60,7 +60,7 @@ def opened(tmp_path):
 @pytest.mark.parametrize("end", ENDS)
 def test_classes_of_each_place(opened, x, end, layout):
     model = opened(dense(ENDS[end], layout))
-    assert (model.info.space, model.info.ending, model.info.logits) == (SIZE, "softmax", True)
+    assert (model.info.space, model.info.activation, model.info.logits) == (SIZE, "softmax", True)
     np.testing.assert_allclose(model.scores(x), logits_of(x), atol=1e-4)
 
 
@@ -75,17 +75,17 @@ def test_occlusion_explains_a_region(opened, x):
     model = opened(dense(ENDS["Softmax"]))
     region = np.zeros(SIZE, bool)
     region[1:3, 2:5] = True
-    found = explain(model, x[0], 1, "occlusion", region=region, window=1, stride=1, fill="black")
+    result = explain(model, x[0], 1, "occlusion", region=region, window=1, stride=1, fill="black")
     whole = logits_of(x[:1])[0, ..., 1][region].mean()
     for place in np.ndindex(SIZE):
         covered = x[:1].copy()
         covered[0][place] = 0
         expected = whole - logits_of(covered)[0, ..., 1][region].mean()
-        assert found.values[place] == pytest.approx(expected, abs=1e-4)
+        assert result.values[place] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_regression_takes_outputs_as_they_are(opened, x):
     model = opened(dense(lambda b, z: b("Sigmoid", z), classes=1), task="regression")
-    assert (model.info.ending, model.info.labels) == ("quantity", ("value",))
+    assert (model.info.activation, model.info.labels) == ("quantity", ("value",))
     np.testing.assert_allclose(model.scores(x), 1 / (1 + np.exp(-logits_of(x, 1))), atol=1e-5)
-    assert model.with_settings(Settings(preprocessing="none")).info.ending == "sigmoid"
+    assert model.with_settings(Settings(preprocessing="none")).info.activation == "sigmoid"

@@ -43,7 +43,7 @@ def x(squeezenet, chelsea):
 
 def test_the_same_network_says_the_same(in_onnx, squeezenet, x):
     assert in_onnx.info.logits
-    assert in_onnx.info.input.words == "224×224 RGB"
+    assert in_onnx.info.input.description == "224×224 RGB"
     wanted = squeezenet.scores(x)
     np.testing.assert_allclose(in_onnx.scores(x), wanted, atol=1e-4 * np.abs(wanted).max())
     np.testing.assert_allclose(*(m.predict(x)[0].probabilities for m in (in_onnx, squeezenet)), atol=1e-5)
@@ -52,8 +52,8 @@ def test_the_same_network_says_the_same(in_onnx, squeezenet, x):
 @pytest.mark.parametrize("score", SCORES)
 def test_occlusion_gives_the_map_that_keras_gives(in_onnx, squeezenet, x, score):
     targets = Targets(np.eye(1000, dtype=np.float32)[[285]], score)
-    found, wanted = (
+    result, wanted = (
         list(METHODS["occlusion"].function(m, x, targets, **OPTIONS))[-1].values
         for m in (in_onnx, squeezenet)
     )
-    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    assert np.abs(result - wanted).max() <= 1e-4 * np.abs(wanted).max()

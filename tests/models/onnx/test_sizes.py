@@ -52,7 +52,7 @@ def halving(times, axes=2, dense=True, end="Softmax"):
 @pytest.mark.parametrize("dense", [False, True])
 def test_what_sizes_must_be_multiples_of_is_found_and_kept_to(opened, times, dense):
     model = opened(halving(times, dense=dense))
-    assert model.info.input.words == "any size RGB"
+    assert model.info.input.description == "any size RGB"
     assert model.info.input.multiple == 2**times
     assert model.info.space == ((None, None) if dense else ())
     assert "size" not in model.info.questions
@@ -66,7 +66,7 @@ def test_what_sizes_must_be_multiples_of_is_found_and_kept_to(opened, times, den
 
 def test_volumes_of_any_size_are_taken_in_multiples_too(opened):
     model = opened(halving(2, axes=3))
-    assert model.info.input.words == "any size (z×y×x) RGB"
+    assert model.info.input.description == "any size (z×y×x) RGB"
     assert (model.info.input.multiple, model.info.space) == (4, (None, None, None))
     assert model.scores(np.zeros((2, 8, 20, 12, 3), np.float32)).shape == (2, 8, 20, 12, 3)
 
@@ -104,11 +104,11 @@ def test_a_classifier_of_any_size_is_given_the_pictures_own(opened):
     assert model.info.input.multiple == 1
     assert any("if it was trained on one, say which, in Settings" in note for note in model.info.notes)
     pictures = [np.full((*size, 3), 9, np.uint8) for size in ((37, 50), (37, 50), (80, 21))]
-    found = explain_batch(model, pictures, 0, "occlusion", window=1, stride=1, fill="black")
-    assert [one.values.shape for one in found] == [(37, 50), (37, 50), (80, 21)]
+    result = explain_batch(model, pictures, 0, "occlusion", window=1, stride=1, fill="black")
+    assert [one.values.shape for one in result] == [(37, 50), (37, 50), (80, 21)]
     # Of a plain picture a pixel far from the edges counts by all weights, shared among all places.
     weights = kernels(2, 3, 3, 3)[0].sum() * 9
-    for one, (h, w) in zip(found, ((37, 50), (37, 50), (80, 21)), strict=True):
+    for one, (h, w) in zip(result, ((37, 50), (37, 50), (80, 21)), strict=True):
         inner = one.values[2:-2, 2:-2]
         np.testing.assert_allclose(inner, weights / ((h - 2) * (w - 2)), rtol=1e-2, atol=1e-5)
 
@@ -116,9 +116,9 @@ def test_a_classifier_of_any_size_is_given_the_pictures_own(opened):
 def test_a_size_that_is_said_counts(opened):
     free = opened(pooled())
     for model in (free.with_settings(Settings(size=(20, 30))), opened(pooled(), size=(20, 30))):
-        assert model.info.input.words == "30×20 RGB"
+        assert model.info.input.description == "30×20 RGB"
         assert not any("any size" in note for note in model.info.notes)
-        assert model.with_settings(Settings()).info.input.words == "any size RGB"
+        assert model.with_settings(Settings()).info.input.description == "any size RGB"
 
 
 @pytest.mark.parametrize("side", [32, 96, 128, 224])

@@ -61,10 +61,10 @@ def test_weights_of_a_file_are_loaded(factory, tmp_path, name):
 def test_what_stands_beside_the_weights_counts_and_is_named_where_it_does_not_fit(factory, tmp_path):
     source, network = factory()
     network.save_weights(path := tmp_path / "net.weights.h5")
-    Settings(preprocessing="tf", labels=LABELS).write_beside(path)
+    Settings(preprocessing="tf", labels=LABELS).write_sidecar(path)
     info = load_model(f"{source}?weights={path}", trust=True).info
     assert (info.labels, info.input.preprocessing.name, info.questions) == (LABELS, "tf", ())
-    Settings(layer="dense").write_beside(path)
+    Settings(layer="dense").write_sidecar(path)
     with pytest.raises(
         ModelError, match=r"^the model has no layer 'dense'.*net\.weights\.saliency\.json beside"
     ):

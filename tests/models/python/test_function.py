@@ -29,15 +29,15 @@ def logits_of(twin):
     return function
 
 
-def probabilities_of(twin, ending):
+def probabilities_of(twin, activation):
     """The same behind a softmax or sigmoid that nobody can look into."""
 
     def function(x):
-        return probabilities(twin.logits(x.astype(np.float64)), ending)
+        return probabilities(twin.logits(x.astype(np.float64)), activation)
 
     def gradient(x, weights):
         p = function(x).astype(np.float64)
-        mean = weights * p if ending == "sigmoid" else (weights * p).sum(-1, keepdims=True)
+        mean = weights * p if activation == "sigmoid" else (weights * p).sum(-1, keepdims=True)
         return (weights * p).sum(-1), twin.pull_back(x.astype(np.float64), p * (weights - mean))
 
     function.gradient = gradient
@@ -50,37 +50,37 @@ def twin():
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid", None])
-def test_scores_and_gradients_are_those_of_the_numpy_twin(ending, score):
-    twin = Quadratic(ending=ending or "softmax")
-    model = opened(probabilities_of(twin, ending) if ending else logits_of(twin))
-    assert model.info.ending == twin.info.ending
-    assert model.info.logits == (ending != "softmax")
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_scores_and_gradients_are_those_of_the_numpy_twin(activation, score):
+    twin = Quadratic(activation=activation or "softmax")
+    model = opened(probabilities_of(twin, activation) if activation else logits_of(twin))
+    assert model.info.activation == twin.info.activation
+    assert model.info.logits == (activation != "softmax")
     x = pictures(twin, 3)
     targets = Targets(targets_of(0, 2, 1).weights - 0.5 * targets_of(1, 1, 3).weights, score)
     value, gradient = model.gradient(x, targets)
-    if ending == "softmax" and score == "logit":  # log-probabilities stand in
+    if activation == "softmax" and score == "logit":  # log-probabilities stand in
         targets = Targets(targets.weights, "log_probability")
     wanted, oracle = twin.gradient(x, targets)
     np.testing.assert_allclose(value, wanted, atol=1e-4)
     np.testing.assert_allclose(gradient, oracle, atol=1e-4 * np.abs(oracle).max())
-    found, said = ([p.probabilities for p in m.predict(x)] for m in (model, twin))
-    np.testing.assert_allclose(found, said, atol=1e-5)
+    result, said = ([p.probabilities for p in m.predict(x)] for m in (model, twin))
+    np.testing.assert_allclose(result, said, atol=1e-5)
     assert {value.dtype, gradient.dtype, model.scores(x).dtype} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("spelled", [False, True])
-def test_one_output_tells_two_classes_apart(spelled):
+@pytest.mark.parametrize("implicit", [False, True])
+def test_one_output_tells_two_classes_apart(implicit):
     twin = Linear()
     weights = twin.weights[..., :1]
 
     def function(x):
         z = np.tensordot(x, weights, 3)
-        return 1 / (1 + np.exp(-z)) if spelled else z
+        return 1 / (1 + np.exp(-z)) if implicit else z
 
     def gradient(x, by):
         p = function(x)
-        slope = by * p * (1 - p) if spelled else by
+        slope = by * p * (1 - p) if implicit else by
         return (by * p).sum(-1), slope[..., None, None] * weights[..., 0]
 
     function.gradient = gradient
@@ -125,9 +125,9 @@ def test_what_a_model_gives_says_which_methods_work(twin):
 
 def test_what_cannot_be_known_is_asked_and_can_be_said_later(twin):
     model = opened(lambda x: x.mean((1, 2)), Settings())
-    assert model.info.input.words == "224×224 RGB"
+    assert model.info.input.description == "224×224 RGB"
     assert model.info.questions == ("size", "preprocessing", "labels")
-    assert model.with_settings(Settings(size=(20, 30), channels=1)).info.input.words == "30×20 grey"
+    assert model.with_settings(Settings(size=(20, 30), channels=1)).info.input.description == "30×20 grey"
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_scores_that_were_kept_are_not_those_of_other_settings():
     model = opened(function, settings)
     *_, before = METHODS["occlusion"].function(model, x, Targets(np.eye(2, dtype=np.float32)[[1]]))
     regression = model.with_settings(settings.model_copy(update={"task": "regression"}))
-    *_, found = METHODS["occlusion"].function(regression, x, Targets(np.ones((1, 1), np.float32)))
+    *_, result = METHODS["occlusion"].function(regression, x, Targets(np.ones((1, 1), np.float32)))
     assert len(regression.info.labels) == 1
-    assert np.abs(found.values).max() > 1e-3
-    np.testing.assert_allclose(found.values, before.values, rtol=1e-5)
+    assert np.abs(result.values).max() > 1e-3
+    np.testing.assert_allclose(result.values, before.values, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("outputs", "asked"), [(1, False), (2, True)])
 def test_names_of_quantities_are_asked_for_where_there_are_several(outputs, asked):
     quantities = Settings(size=(6, 8), preprocessing="none", task="regression")
     model = opened(lambda x: np.resize(x.mean((1, 2, 3)), (len(x), outputs)), quantities)
-    assert (model.info.ending, "labels" in model.info.questions) == ("quantity", asked)
+    assert (model.info.activation, "labels" in model.info.questions) == ("quantity", asked)

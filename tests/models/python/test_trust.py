@@ -330,7 +330,7 @@ def exported(tmp_path, replace):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_an_exported_graph_opens_and_its_pickles_do_not_run(tmp_path, canary):
     torch = pytest.importorskip("torch")
-    assert load_model(exported(tmp_path, lambda _, content: content)).info.input.words == "8×8 RGB"
+    assert load_model(exported(tmp_path, lambda _, content: content)).info.input.description == "8×8 RGB"
     bomb = tmp_path / "bomb.pt"
     torch.save(((Bomb(canary),), {}), bomb)
     with pytest.raises(ModelError, match="a pickle is a program"):
@@ -352,15 +352,15 @@ def test_sizes_that_are_programs_do_not_run(tmp_path, canary, code):
     def replace(name, content):
         if not name.endswith("model.json"):
             return content
-        found = json.loads(content)
+        result = json.loads(content)
 
         def spoil(value):
             if isinstance(value, dict):
                 return {k: code.format(canary) if k == "expr_str" else spoil(v) for k, v in value.items()}
             return [spoil(v) for v in value] if isinstance(value, list) else value
 
-        assert "expr_str" in json.dumps(found)
-        return json.dumps(spoil(found)).encode()
+        assert "expr_str" in json.dumps(result)
+        return json.dumps(spoil(result)).encode()
 
     with pytest.raises(ModelError, match="its sizes are no numbers but a program"):
         load_model(exported(tmp_path, replace))
@@ -398,9 +398,9 @@ def in_json(change):
     def replace(name, content):
         if not name.endswith("model.json"):
             return content
-        found = json.loads(content)
-        change(found)
-        return json.dumps(found).encode()
+        result = json.loads(content)
+        change(result)
+        return json.dumps(result).encode()
 
     return replace
 
@@ -409,13 +409,13 @@ def in_json(change):
 @loud
 def test_guards_are_not_executed(tmp_path, canary):
     code = f"__import__('pathlib').Path({str(canary)!r}).touch() is None"
-    model = load_model(exported(tmp_path, in_json(lambda found: found.update(guards_code=[code]))))
-    assert model.info.input.words == "8×8 RGB"
+    model = load_model(exported(tmp_path, in_json(lambda result: result.update(guards_code=[code]))))
+    assert model.info.input.description == "8×8 RGB"
     assert not canary.exists()
 
 
-def first_node(found):
-    return found["graph_module"]["graph"]["nodes"][0]
+def first_node(result):
+    return result["graph_module"]["graph"]["nodes"][0]
 
 
 @pytest.mark.framework
@@ -432,7 +432,7 @@ def first_node(found):
 )
 def test_operators_that_do_more_than_compute_are_refused(tmp_path, target):
     with pytest.raises(ModelError, match=r"reads or writes files|which could read, write or run"):
-        load_model(exported(tmp_path, in_json(lambda found: first_node(found).update(target=target))))
+        load_model(exported(tmp_path, in_json(lambda result: first_node(result).update(target=target))))
 
 
 @pytest.mark.framework
@@ -443,7 +443,7 @@ def test_names_that_are_programs_do_not_run(tmp_path, canary):
     def rename(name, content):
         if not name.endswith("model.json"):
             return content
-        found = json.loads(content)
+        result = json.loads(content)
 
         def renamed(value):
             if isinstance(value, dict):
@@ -453,7 +453,7 @@ def test_names_that_are_programs_do_not_run(tmp_path, canary):
             return evil if value == "input" else value
 
         assert '"input"' in content.decode()
-        return json.dumps(renamed(found)).encode()
+        return json.dumps(renamed(result)).encode()
 
     with pytest.raises(ModelError, match="its names are no names but a program"):
         load_model(exported(tmp_path, rename))
@@ -556,15 +556,15 @@ def test_torchscript_that_fills_the_memory_while_it_is_read_is_refused(tmp_path,
 
 @pytest.mark.framework
 @loud
-@pytest.mark.parametrize("ending", ["pt", "pt2", "pth"])
-def test_an_archive_that_grows_a_thousandfold_is_not_read(tmp_path, ending):
+@pytest.mark.parametrize("activation", ["pt", "pt2", "pth"])
+def test_an_archive_that_grows_a_thousandfold_is_not_read(tmp_path, activation):
     torch = pytest.importorskip("torch")
-    whole = scripted(tmp_path, lambda text: [text]) if ending == "pt" else tmp_path / "whole.pth"
-    if ending == "pth":
+    whole = scripted(tmp_path, lambda text: [text]) if activation == "pt" else tmp_path / "whole.pth"
+    if activation == "pth":
         torch.save({"a": torch.zeros(9)}, whole)
-    if ending == "pt2":
+    if activation == "pt2":
         whole = exported(tmp_path, lambda _, content: content)
-    path = tmp_path / f"big.{ending}"
+    path = tmp_path / f"big.{activation}"
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
@@ -612,7 +612,9 @@ def test_sizes_of_networks_are_worked_out(text):
 @pytest.mark.framework
 @loud
 def test_torchscript_as_it_was_saved_opens(tmp_path):
-    assert load_model(scripted(tmp_path, lambda text: [text]), size=(8, 8)).info.input.words == "8×8 RGB"
+    assert (
+        load_model(scripted(tmp_path, lambda text: [text]), size=(8, 8)).info.input.description == "8×8 RGB"
+    )
 
 
 @pytest.mark.framework

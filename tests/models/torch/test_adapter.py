@@ -76,16 +76,16 @@ def saved(net, form, folder):
 def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(twin, end):
     model = built(twin, end=end)
     assert model.info.logits
-    assert model.info.ending == "softmax"
+    assert model.info.activation == "softmax"
     assert_same_answers(model, twin)
 
 
 @pytest.mark.parametrize("end", networks.SIGMOIDS(torch).values(), ids=networks.SIGMOIDS(torch))
 def test_logits_are_found_however_the_sigmoid_is_spelled(end):
-    twin = Convolutional(ending="sigmoid")
+    twin = Convolutional(activation="sigmoid")
     model = built(twin, end=end)
     assert model.info.logits
-    assert model.info.ending == "sigmoid"
+    assert model.info.activation == "sigmoid"
     assert_same_answers(model, twin)
 
 
@@ -114,7 +114,7 @@ def test_one_output_tells_two_classes_apart(end):
 
     net = Net()
     model = opened(net, size=(4, 6), channels=1, labels=("ill",))
-    assert model.info.ending == "sigmoid"
+    assert model.info.activation == "sigmoid"
     assert model.info.labels == ("not ill", "ill")
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype(np.float32)
     weights = net.top.weight.detach().numpy()
@@ -230,9 +230,9 @@ def test_every_layer_is_tapped_before_what_overwrites_it(forms, twin, form):
     for layer, wanted in zip(model.info.layers[2:], ("linear", "rectified"), strict=True):
         oracle = twin.tap(x, targets, wanted)
         for _ in range(2):  # the second time from what was kept
-            found = model.tap(x, targets, layer.name)
-            assert_same_map(found.activations, oracle.activations)
-            assert_same_map(found.gradients, oracle.gradients)
+            result = model.tap(x, targets, layer.name)
+            assert_same_map(result.activations, oracle.activations)
+            assert_same_map(result.gradients, oracle.gradients)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -313,13 +313,13 @@ def test_a_rule_leaves_other_activations_alone(name, rule):
     ):
         without.gradient(x, weights, rule)
 
-    found = opened(nn.Sequential(body, nn.ReLU(), pool)).gradient(x, weights, rule)[1]
+    result = opened(nn.Sequential(body, nn.ReLU(), pool)).gradient(x, weights, rule)[1]
     leaf = torch.tensor(x).permute(0, 3, 1, 2).requires_grad_()  # one ReLU before the mean: the rule by hand
     z = body(leaf)
     passed = torch.zeros_like(z)
     passed[:, 1] = 1 / (z.shape[2] * z.shape[3])
     (wanted,) = torch.autograd.grad(z, leaf, passed * (z > 0) if rule == "guided" else passed)
-    np.testing.assert_allclose(found, wanted.permute(0, 2, 3, 1), atol=1e-6)
+    np.testing.assert_allclose(result, wanted.permute(0, 2, 3, 1), atol=1e-6)
 
 
 @quiet
@@ -461,9 +461,9 @@ def test_an_exported_graph_of_another_precision_opens(twin, kind, tmp_path):
     x = pictures(twin, 2)
     np.testing.assert_allclose(model.scores(x), twin.scores(x), rtol=2e-2, atol=2e-2)
     targets = targets_of(0, 1)
-    for found, wanted in zip(model.gradient(x, targets), twin.gradient(x, targets), strict=True):
-        assert found.dtype == np.float32
-        assert_same_map(found, wanted, share=3e-2)
+    for result, wanted in zip(model.gradient(x, targets), twin.gradient(x, targets), strict=True):
+        assert result.dtype == np.float32
+        assert_same_map(result, wanted, share=3e-2)
 
 
 @pytest.fixture
@@ -513,7 +513,7 @@ def test_what_cannot_be_known_is_asked_and_said(twin):
 def test_a_size_that_the_network_takes_is_tried(twin):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2 * 30 * 30, 4))
     info = opened(net, size=None).info
-    assert info.input.words == "32×32 RGB"
+    assert info.input.description == "32×32 RGB"
     assert info.questions == ("size", "preprocessing", "labels")
     assert "Input size is a guess (32×32): say what the model was trained on." in info.notes
     with pytest.raises(ModelError, match=r"could not be run on pictures of shape .*say the size"):
@@ -525,7 +525,7 @@ def test_the_size_can_be_said_later(twin):
     model = opened(net, size=None)
     twin = model.with_settings(Settings(size=(20, 30)))
     assert twin.info.layers[0][1:] == ((18, 28), 4)
-    assert model.info.input.words == "any size RGB"
+    assert model.info.input.description == "any size RGB"
     assert model.info.layers[0][1:] == ((0, 0), 4)
     assert twin.info.fingerprint == model.info.fingerprint
 
@@ -609,7 +609,7 @@ def test_what_stands_beside_the_file_counts_and_is_named_where_it_does_not_fit(t
     path = saved(networks.sequential(torch, twin), "scripted", tmp_path)
     names = "\n".join(LABELS)
     (tmp_path / "labels.txt").write_text(names, "utf-8")
-    Settings(size=networks.SIZE, preprocessing="unit").write_beside(path)
+    Settings(size=networks.SIZE, preprocessing="unit").write_sidecar(path)
     model = load_model(path)
     assert (model.info.labels, model.info.questions) == (LABELS, ())
     (tmp_path / "labels.txt").write_text("cat\ndog", "utf-8")
@@ -623,7 +623,7 @@ def test_what_stands_beside_the_file_counts_and_is_named_where_it_does_not_fit(t
     assert str(raised.value) == f"net.pt could not be opened: {said}"
     (tmp_path / "labels.txt").write_text(names, "utf-8")
     for values in ({"size": (3, 3)}, {"size": networks.SIZE, "layer": "none"}):
-        Settings(**values).write_beside(path)
+        Settings(**values).write_sidecar(path)
         with pytest.raises(ModelError, match=r"; net\.saliency\.json beside the model says so"):
             load_model(path)
         with pytest.raises(ModelError) as raised:
@@ -652,11 +652,11 @@ def test_a_model_of_keras_is_opened_without_pytorch(fresh_interpreter):
     assert fresh_interpreter(code)[-1] == "False"
 
 
-SPELLED = [("nn.ReLU", "nn.Softmax"), ("F.relu", "F.softmax"), ("clamp(min=0)", "Linear")]
-SPELLED += [("torch.relu", "log of softmax"), ("Tensor.relu_", "nn.LogSoftmax")]
+IMPLICIT = [("nn.ReLU", "nn.Softmax"), ("F.relu", "F.softmax"), ("clamp(min=0)", "Linear")]
+IMPLICIT += [("torch.relu", "log of softmax"), ("Tensor.relu_", "nn.LogSoftmax")]
 
 
-@pytest.mark.parametrize(("relu", "end"), SPELLED)
+@pytest.mark.parametrize(("relu", "end"), IMPLICIT)
 def test_gradients_are_finite_differences(twin, relu, end):
     """In float64, where a small step is small; along random directions."""
     net = networks.network(torch, RELUS[relu], torch.nn.Identity(), twin).double().eval()

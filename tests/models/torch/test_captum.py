@@ -57,9 +57,9 @@ def assert_like_the_twin(model, twin):
     targets = Targets(np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32))
     for rule in both_rules(twin, x):
         wanted = twin.propagate(x, targets, rule)
-        for found, right in zip(model.propagate(x, targets, rule), wanted, strict=True):
-            assert found.dtype == np.float32
-            np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-5 * np.abs(right).max())
+        for result, right in zip(model.propagate(x, targets, rule), wanted, strict=True):
+            assert result.dtype == np.float32
+            np.testing.assert_allclose(result, right, rtol=1e-3, atol=1e-5 * np.abs(right).max())
 
 
 @pytest.mark.parametrize("relu", FOLLOWED)
@@ -271,11 +271,11 @@ def test_pitfall_max_pooling_in_windows_that_overlap():
     top = model._network.module[2].weight.detach().numpy()[2].reshape(3, 3, 4)
     wanted = np.zeros_like(x[0])
     for channel, i, j in np.ndindex(top.shape):
-        inside = np.s_[2 * i : 2 * i + 3, 2 * j : 2 * j + 3, channel]
-        here, there = x[0][inside], start[0][inside]
+        viewed_layer = np.s_[2 * i : 2 * i + 3, 2 * j : 2 * j + 3, channel]
+        here, there = x[0][viewed_layer], start[0][viewed_layer]
         most = max(here.max(), there.max())
-        wanted[inside][here == here.max()] += top[channel, i, j] * (most - there.max())
-        wanted[inside][there == there.max()] += top[channel, i, j] * (here.max() - most)
+        wanted[viewed_layer][here == here.max()] += top[channel, i, j] * (most - there.max())
+        wanted[viewed_layer][there == there.max()] += top[channel, i, j] * (here.max() - most)
     _, values = model.propagate(x, targets_of(2), Rescale(start))
     np.testing.assert_allclose(values[0], wanted, atol=1e-5)
 
@@ -316,9 +316,9 @@ def test_files_of_graphs_and_layers_inside_are_refused(twin, tmp_path):
     assert "propagate" not in load_model(tmp_path / "net.pt2").info.gives
     model = opened(net)
     assert "propagate" in model.info.gives
-    inside = model.inside(model.info.layers[0].name)
+    viewed_layer = model.view_layer(model.info.layers[0].name)
     with pytest.raises(ModelError, match="needs the answer of net, not 0 inside it"):
-        inside.propagate(pictures(twin), targets_of(0), Epsilon(0.01))
+        viewed_layer.propagate(pictures(twin), targets_of(0), Epsilon(0.01))
 
 
 def test_without_captum_it_is_asked_for(twin, monkeypatch):
@@ -358,7 +358,7 @@ def test_the_network_is_left_as_it_is_and_a_layer_looked_at_before_stays_good(tw
 def test_nothing_is_left_in_the_steps_by_opening_or_explaining():
     model, x = around("inception")
     for _ in range(2):
-        left = {name for step in model._settled.steps.module.modules() for name in step.__dict__}
+        left = {name for step in model._probe.steps.module.modules() for name in step.__dict__}
         assert not left & {"activations", "input", "output", "places"}
         model.propagate(x, targets_of(0, 3), Rescale(np.zeros_like(x)))
 

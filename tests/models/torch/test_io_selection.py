@@ -125,13 +125,13 @@ def test_of_several_outputs_the_first_of_classes_is_taken_and_the_user_asked(kin
     assert model.info.outputs == (classes, mask, ill)
     assert "output" in model.info.questions
     assert f"This is the output {classes}; there is also {mask}, {ill}." in model.info.notes
-    assert (model.info.ending, model.info.logits) == ("softmax", True)
+    assert (model.info.activation, model.info.logits) == ("softmax", True)
     given = first(x)
     z = net.logits(given)[1]
     np.testing.assert_allclose(model.scores(x), z.detach(), atol=1e-5)
     expected = by_autograd(z, given, 2)
-    found = model.gradient(x, Targets(np.eye(4, dtype=np.float32)[[2, 2]]))[1]
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    result = model.gradient(x, Targets(np.eye(4, dtype=np.float32)[[2, 2]]))[1]
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -140,22 +140,22 @@ def test_an_output_by_name(form, tmp_path, x):
     model = in_form(net, form, tmp_path, (first(x).detach(),), output="ill")
     assert model.info.outputs == ("ill", "mask", "kind")
     assert "output" not in model.info.questions
-    assert (model.info.ending, len(model.info.labels)) == ("sigmoid", 2)
+    assert (model.info.activation, len(model.info.labels)) == ("sigmoid", 2)
     given = first(x)
     z = net.logits(given)[2]
     np.testing.assert_allclose(model.scores(x)[:, 1:], z.detach(), atol=1e-5)
-    found = model.gradient(x, Targets(np.eye(2, dtype=np.float32)[[1, 1]]), "guided")[1]
-    assert found.any()
+    result = model.gradient(x, Targets(np.eye(2, dtype=np.float32)[[1, 1]]), "guided")[1]
+    assert result.any()
     expected = by_autograd(z, given, 0)
-    found = model.gradient(x, Targets(np.eye(2, dtype=np.float32)[[1, 1]]))[1]
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    result = model.gradient(x, Targets(np.eye(2, dtype=np.float32)[[1, 1]]))[1]
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
     other = model.with_settings(Settings(output="mask", size=SIZE, preprocessing="none"))
     assert (other.info.space, len(other.info.labels)) == (SIZE, 5)
     region = np.arange(80).reshape(SIZE) % 3 == 0
     mask = net.logits(given)[0][0, 3]
     (wanted,) = torch.autograd.grad(mask[torch.tensor(region)].mean(), given)
-    found = explain(other, x[0], 3, region=region).values
-    np.testing.assert_allclose(found, np.moveaxis(wanted[0].numpy(), 0, -1), atol=1e-6)
+    result = explain(other, x[0], 3, region=region).values
+    np.testing.assert_allclose(result, np.moveaxis(wanted[0].numpy(), 0, -1), atol=1e-6)
     assert model.info.outputs[0] == "ill"
 
 
@@ -164,11 +164,11 @@ def test_scores_that_were_kept_are_not_those_of_another_output(x):
     *_, before = METHODS["occlusion"].function(model, x, Targets(np.eye(4, dtype=np.float32)[:2]))
     other = model.with_settings(Settings(output="output 2", size=SIZE, preprocessing="none"))
     targets = Targets(np.eye(2, dtype=np.float32))
-    *_, found = METHODS["occlusion"].function(other, x, targets)
+    *_, result = METHODS["occlusion"].function(other, x, targets)
     fresh = opened(InTuple(), output="output 2")
     *_, wanted = METHODS["occlusion"].function(fresh, x, targets)
-    np.testing.assert_array_equal(found.values, wanted.values)
-    assert np.abs(found.values - before.values).max() > 1e-4
+    np.testing.assert_array_equal(result.values, wanted.values)
+    assert np.abs(result.values - before.values).max() > 1e-4
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -220,7 +220,7 @@ def test_what_returns_nothing_that_can_be_explained_is_told(pack):
 
 def test_an_output_may_be_chosen_of_a_network_of_any_size():
     model = opened(Returning(lambda z: (mean(z), z)), size=None, output="output 1")
-    assert (model.info.input.words, model.info.space) == ("any size RGB", (None, None))
+    assert (model.info.input.description, model.info.space) == ("any size RGB", (None, None))
     assert model.with_settings(Settings(output="output 0")).info.space == ()
 
 
@@ -262,8 +262,8 @@ def test_other_inputs_are_zeros(form, tmp_path, x):
     p = net(given, torch.zeros(2, 6))
     np.testing.assert_allclose([each.probabilities for each in model.predict(x)], p.detach(), atol=1e-6)
     expected = by_autograd(p, given, 1)
-    found = model.gradient(x, Targets(np.eye(4, dtype=np.float32)[[1, 1]], "probability"))[1]
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    result = model.gradient(x, Targets(np.eye(4, dtype=np.float32)[[1, 1]], "probability"))[1]
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -278,8 +278,8 @@ def test_of_two_pictures_the_user_says_which(form, tmp_path, x):
     z = net(nothing, given)
     np.testing.assert_allclose(right.scores(x), z.detach(), atol=1e-6)
     expected = by_autograd(z, given, 1)
-    found = right.gradient(x, Targets(np.eye(4, dtype=np.float32)[[1, 1]]))[1]
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    result = right.gradient(x, Targets(np.eye(4, dtype=np.float32)[[1, 1]]))[1]
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
     with pytest.raises(SettingError, match="no input 'middle'; it has left, right"):
         model.with_settings(Settings(input="middle"))
 
@@ -291,7 +291,7 @@ def test_zeros_of_another_pictures_size_grow_with_it(tmp_path):
     program = torch.export.export(net, (example, example.clone()), dynamic_shapes=(size, size))
     torch.export.save(program, tmp_path / "net.pt2")
     for model in (load_model(tmp_path / "net.pt2", preprocessing="none"), opened(net, size=None)):
-        assert model.info.input.words == "any size RGB"
+        assert model.info.input.description == "any size RGB"
         x = np.random.default_rng(0).uniform(0, 1, (3, 21, 34, 3)).astype(np.float32)
         wanted = net(first(x), torch.zeros(3, 3, 21, 34)).detach()
         np.testing.assert_allclose(model.scores(x), wanted, atol=1e-6)
@@ -345,8 +345,8 @@ def test_what_cannot_be_filled_is_told_in_a_sentence(form, tmp_path):
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3)
 
-        def forward(self, photo: torch.Tensor, words: torch.Tensor):
-            return self.conv(photo).mean((2, 3)) + words.reshape(-1, 7, 4).mean(1)
+        def forward(self, photo: torch.Tensor, description: torch.Tensor):
+            return self.conv(photo).mean((2, 3)) + description.reshape(-1, 7, 4).mean(1)
 
     with pytest.raises(ModelError) as raised:
         in_form(Words(), form, tmp_path, ())

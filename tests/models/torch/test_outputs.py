@@ -70,7 +70,7 @@ ENDS = {
 }
 
 
-def by_autograd(torch, network, picture, score, mask, index, ending="softmax"):
+def by_autograd(torch, network, picture, score, mask, index, activation="softmax"):
     x = torch.tensor(picture).permute(2, 0, 1)[None].requires_grad_()
     z = network.logits(x)[0]
     functions = {
@@ -79,7 +79,7 @@ def by_autograd(torch, network, picture, score, mask, index, ending="softmax"):
         ("sigmoid", "probability"): torch.sigmoid,
         ("sigmoid", "log_probability"): torch.nn.functional.logsigmoid,
     }
-    value = functions.get((ending, score), lambda z: z)(z)[index][torch.tensor(mask)].mean()
+    value = functions.get((activation, score), lambda z: z)(z)[index][torch.tensor(mask)].mean()
     (gradient,) = torch.autograd.grad(value, x)
     return float(value.detach()), gradient[0].permute(1, 2, 0).numpy()
 
@@ -89,21 +89,21 @@ def by_autograd(torch, network, picture, score, mask, index, ending="softmax"):
 def test_a_class_inside_a_region(torch, picture, region, end, score):
     network = unet(torch, ENDS[end])
     model = opened(torch, network)
-    assert (model.info.space, model.info.ending, model.info.logits) == (SHAPE[:2], "softmax", True)
-    found = explain(model, picture, 2, score=score, region=region)
+    assert (model.info.space, model.info.activation, model.info.logits) == (SHAPE[:2], "softmax", True)
+    result = explain(model, picture, 2, score=score, region=region)
     value, gradient = by_autograd(torch, network, picture, score, region, 2)
-    assert found.score == pytest.approx(value, abs=1e-5)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
+    assert result.score == pytest.approx(value, abs=1e-5)
+    np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("score", ["logit", "probability"])
 def test_one_sigmoid_is_two_classes_at_each_place(torch, picture, region, score):
     network = unet(torch, lambda torch, z: torch.sigmoid(z), classes=1)
     model = opened(torch, network, labels=("cell",))
-    found = explain(model, picture, "cell", score=score, region=region)
+    result = explain(model, picture, "cell", score=score, region=region)
     value, gradient = by_autograd(torch, network, picture, score, region, 0, "sigmoid")
-    assert found.score == pytest.approx(value, abs=1e-6)
-    np.testing.assert_allclose(found.values, gradient, atol=1e-5 * np.abs(gradient).max())
+    assert result.score == pytest.approx(value, abs=1e-6)
+    np.testing.assert_allclose(result.values, gradient, atol=1e-5 * np.abs(gradient).max())
 
 
 def test_a_softmax_over_places_is_not_one_over_classes(torch, picture, region):
@@ -132,7 +132,7 @@ def test_the_narrowest_layer_is_looked_at(torch, picture, region):
     network = unet(torch, ENDS["softmax"])
     model = opened(torch, network)
     assert model.info.cam_layer == "coarse"
-    found = explain(model, picture, 1, "grad_cam", region=region)
+    result = explain(model, picture, 1, "grad_cam", region=region)
     x = torch.tensor(picture).permute(2, 0, 1)[None]
     fine = torch.relu(network.fine(x))
     coarse = network.coarse(torch.nn.functional.max_pool2d(fine, 2)).detach().requires_grad_()
@@ -140,25 +140,25 @@ def test_the_narrowest_layer_is_looked_at(torch, picture, region):
     (gradient,) = torch.autograd.grad(z[0, 1][torch.tensor(region)].mean(), coarse)
     weights = gradient.mean((2, 3), keepdim=True)
     expected = (weights * coarse).sum(1).clamp(min=0)[0].detach().numpy()
-    np.testing.assert_allclose(found.values, expected, atol=1e-5 * max(expected.max(), 1e-3))
+    np.testing.assert_allclose(result.values, expected, atol=1e-5 * max(expected.max(), 1e-3))
 
 
 def test_a_regression_takes_outputs_as_they_are(torch, picture, region):
     network = unet(torch, lambda torch, z: torch.sigmoid(z), classes=1)
     model = opened(torch, network, task="regression")
-    assert (model.info.ending, model.info.labels) == ("quantity", ("value",))
-    found = explain(model, picture, "decrease", region=region)
+    assert (model.info.activation, model.info.labels) == ("quantity", ("value",))
+    result = explain(model, picture, "decrease", region=region)
     value, gradient = by_autograd(torch, network, picture, "probability", region, 0, "sigmoid")
-    assert found.score == pytest.approx(value, abs=1e-6)
-    np.testing.assert_allclose(found.values, -gradient, atol=1e-5 * np.abs(gradient).max())
-    assert model.with_settings(Settings(size=SHAPE[:2])).info.ending == "sigmoid"
+    assert result.score == pytest.approx(value, abs=1e-6)
+    np.testing.assert_allclose(result.values, -gradient, atol=1e-5 * np.abs(gradient).max())
+    assert model.with_settings(Settings(size=SHAPE[:2])).info.activation == "sigmoid"
 
 
 def test_one_linear_unit_asks_what_it_is(torch):
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(np.prod(SHAPE)), 1))
     info = opened(torch, network).info
     assert "task" in info.questions
-    assert info.ending == "sigmoid"
+    assert info.activation == "sigmoid"
 
 
 def test_detectors_get_a_sentence(torch):
@@ -196,7 +196,7 @@ def test_functions_may_answer_for_each_place(picture, region, score, sigmoid):
     settings = Settings(size=SHAPE[:2], preprocessing="none")
     model = CallableModel(dense_function(kernel, sigmoid=sigmoid), Source("python", "net"), settings)
     assert model.info.space == SHAPE[:2]
-    found = explain(model, picture, 1, score=score, region=region)
+    result = explain(model, picture, 1, score=score, region=region)
     z = picture.astype(np.float64) @ kernel
     if sigmoid:
         p = 1 / (1 + np.exp(-z))
@@ -206,7 +206,7 @@ def test_functions_may_answer_for_each_place(picture, region, score, sigmoid):
         own = np.eye(4)[1]
         slopes = p[..., 1:2] * (own - p) if score == "probability" else np.broadcast_to(own, p.shape)
     expected = (slopes @ kernel.T) * region[..., None] / region.sum()
-    np.testing.assert_allclose(found.values, expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(result.values, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_functions_may_be_regressions(picture):
@@ -215,5 +215,5 @@ def test_functions_may_be_regressions(picture):
     kernel = np.random.default_rng(3).uniform(0, 0.3, size=(3, 1))
     settings = Settings(size=SHAPE[:2], preprocessing="none", task="regression")
     model = CallableModel(dense_function(kernel), Source("python", "net"), settings)
-    found = explain(model, picture, "increase")
-    np.testing.assert_allclose(found.values, np.broadcast_to(kernel[:, 0], SHAPE) / 96, rtol=1e-5)
+    result = explain(model, picture, "increase")
+    np.testing.assert_allclose(result.values, np.broadcast_to(kernel[:, 0], SHAPE) / 96, rtol=1e-5)

@@ -115,19 +115,19 @@ def test_layers_come_from_the_top_as_pictures_come_through_them():
 
 
 @pytest.mark.parametrize(
-    ("inside", "wanted"),
+    ("viewed_layer", "wanted"),
     [
         ("shared", ["shared", "norm", "first", "unused"]),
         ("norm", ["norm", "first", "unused"]),
         ("first", ["first", "unused"]),
     ],
 )
-def test_inside_a_layer_those_that_come_after_it_are_left_out(twin, inside, wanted):
+def test_inside_a_layer_those_that_come_after_it_are_left_out(twin, viewed_layer, wanted):
     net = Mixed()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.5)  # so that what a layer draws is something else
-    model, x = opened(net).inside(inside), pictures(twin)
+    model, x = opened(net).view_layer(viewed_layer), pictures(twin)
     own = model.scores(x)
     for stage, name in zip(model.cascade(9), wanted, strict=True):
         assert (stage.layer, stage.total) == (name, len(wanted))
@@ -145,11 +145,11 @@ def test_layers_draw_their_weights_as_they_do_or_mix_them():
             parameter.add_(5)
         net.norm.running_var.fill_(9)
     *_, last = opened(net).cascade(9)
-    found = weights(last.model._network.module)
-    assert (found["norm.weight"] == 1).all()
-    assert (found["norm.running_var"] == 1).all()
-    assert 0 < np.abs(found["first.weight"]).max() <= 27**-0.5  # Kaiming's uniform, as PyTorch draws it
-    assert sorted(found["scale.factor"].ravel()) == [5, 6, 7, 8]
+    result = weights(last.model._network.module)
+    assert (result["norm.weight"] == 1).all()
+    assert (result["norm.running_var"] == 1).all()
+    assert 0 < np.abs(result["first.weight"]).max() <= 27**-0.5  # Kaiming's uniform, as PyTorch draws it
+    assert sorted(result["scale.factor"].ravel()) == [5, 6, 7, 8]
 
 
 def test_the_same_seed_draws_the_same_weights_and_leaves_chance_as_it_was(model, twin):
@@ -157,10 +157,10 @@ def test_the_same_seed_draws_the_same_weights_and_leaves_chance_as_it_was(model,
     torch.manual_seed(1)
     wanted = torch.rand(3)
     torch.manual_seed(1)
-    found = [[stage.model.scores(x) for stage in model.cascade(3, seed)] for seed in (4, 4, 5)]
+    result = [[stage.model.scores(x) for stage in model.cascade(3, seed)] for seed in (4, 4, 5)]
     assert torch.equal(torch.rand(3), wanted)
-    np.testing.assert_array_equal(found[0], found[1])
-    assert not np.allclose(found[0], found[2])
+    np.testing.assert_array_equal(result[0], result[1])
+    assert not np.allclose(result[0], result[2])
 
 
 @pytest.mark.parametrize("name", EVERYWHERE)

@@ -126,9 +126,9 @@ def targets_of(*classes, score="logit"):
     return Targets(np.eye(1000, dtype=np.float32)[list(classes)], score)
 
 
-def error(found, wanted):
+def error(result, wanted):
     """Largest difference, as a share of the largest value."""
-    return np.abs(found - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny)
+    return np.abs(result - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny)
 
 
 def parts(question, answer):
@@ -156,11 +156,11 @@ def jump(exact, question, n):
     return max(error(one, here) for one in there)
 
 
-def apart(question, found, wanted):
+def apart(question, result, wanted):
     """Pictures (array, number) of which two answers differ, and how far."""
-    both = zip(parts(question, found), parts(question, wanted), strict=True)
+    both = zip(parts(question, result), parts(question, wanted), strict=True)
     errors = {(a, n): error(one, other) for (a, n, one), (_, _, other) in both}
-    return {place: found for place, found in errors.items() if found > CLOSE}
+    return {place: result for place, result in errors.items() if result > CLOSE}
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -171,22 +171,22 @@ def test_pytorch_answers_what_a_method_asks_as_keras_does(in_torch, squeezenet, 
     *_, wanted = run(asking, x, targets, **options)
     answers = [(question, answered(in_torch, question)) for question, _ in asking.asked]
     jumps = 0
-    for (question, found), (_, known) in zip(answers, asking.asked, strict=True):
-        for (array, n), far in apart(question, found, known).items():
+    for (question, result), (_, known) in zip(answers, asking.asked, strict=True):
+        for (array, n), far in apart(question, result, known).items():
             assert array == 1  # the gradients: scores do not jump
             assert far <= 2 * jump(exact, question, n)
             jumps += 1
     assert jumps <= sum(len(question[1]) for question, _ in answers) / 2  # most do not
     if name != STEPWISE:
-        *_, found = run(Answering(squeezenet.info, answers), x, targets, **options)
-        assert jumps or error(found.values, wanted.values) <= CLOSE
+        *_, result = run(Answering(squeezenet.info, answers), x, targets, **options)
+        assert jumps or error(result.values, wanted.values) <= CLOSE
 
 
 @pytest.mark.parametrize("name", ["gradient", "guided_backprop"])
 def test_pytorch_and_keras_are_as_near_to_float64(in_torch, squeezenet, exact, x, name):
     maps = (list(METHODS[name].function(m, x, targets_of(285)))[-1].values for m in (in_torch, squeezenet))
     *_, wanted = METHODS[name].function(exact, x, targets_of(285))
-    assert max(error(found, wanted.values) for found in maps) <= 1e-5
+    assert max(error(result, wanted.values) for result in maps) <= 1e-5
 
 
 def test_the_same_network_says_the_same(in_torch, squeezenet, x):

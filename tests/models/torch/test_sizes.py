@@ -88,14 +88,14 @@ def by_autograd(net, picture, index, mask=None):
 def test_what_sizes_must_be_multiples_of_is_found_and_kept_to(form, times, dense, tmp_path):
     net, step = Halving(times, dense), 2**times
     model = in_form(net, form, tmp_path, step=step)
-    assert model.info.input.words == "any size RGB"
+    assert model.info.input.description == "any size RGB"
     assert model.info.input.multiple == step
     assert model.info.space == ((None, None) if dense else ())
     assert "size" not in model.info.questions
     picture = np.random.default_rng(0).uniform(0, 255, (45, 70, 3)).astype(np.uint8)
-    found = explain(model, picture, 1)
-    assert found.values.shape == (45 // step * step, 70 // step * step, 3)
-    assert found.values.any()
+    result = explain(model, picture, 1)
+    assert result.values.shape == (45 // step * step, 70 // step * step, 3)
+    assert result.values.any()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -105,16 +105,16 @@ def test_the_map_of_any_size_is_that_of_autograd(form, tmp_path):
     for height, width in ((20, 36), (40, 24)):
         picture = np.random.default_rng(1).uniform(0, 1, (height, width, 3)).astype(np.float32)
         mask = np.arange(height * width).reshape(height, width) % 3 == 0
-        found = explain(model, picture, 2, region=mask)
+        result = explain(model, picture, 2, region=mask)
         expected = by_autograd(net, picture, 2, mask)
-        np.testing.assert_allclose(found.values, expected, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(result.values, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_volumes_of_any_size_are_taken_in_multiples_too(form, tmp_path):
     net = Halving(2, axes=3, channels=1)
     model = in_form(net, form, tmp_path, 3, 4, 1)
-    assert model.info.input.words == "any size (z×y×x) grey"
+    assert model.info.input.description == "any size (z×y×x) grey"
     assert model.info.input.multiple == 4
     volume = np.random.default_rng(0).uniform(0, 255, (9, 22, 13)).astype(np.uint8)
     assert explain(model, volume, 0, region=np.ones(volume.shape, bool)).values.shape == (8, 20, 12, 1)
@@ -134,8 +134,8 @@ def test_a_classifier_of_any_size_is_given_the_pictures_own():
     assert any("if it was trained on one, say which, in Settings" in note for note in model.info.notes)
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 255, (*size, 3), np.uint8) for size in ((37, 50), (37, 50), (80, 21))]
-    found = explain_batch(model, pictures, 0)
-    for one, picture in zip(found, pictures, strict=True):
+    result = explain_batch(model, pictures, 0)
+    for one, picture in zip(result, pictures, strict=True):
         expected = by_autograd(net[:-1], picture.astype(np.float32) / 255, 0)
         np.testing.assert_allclose(one.values, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -143,12 +143,12 @@ def test_a_classifier_of_any_size_is_given_the_pictures_own():
 def test_a_size_that_is_said_counts():
     free = opened(pooling())
     for model in (free.with_settings(Settings(size=(20, 30))), opened(pooling(), size=(20, 30))):
-        assert model.info.input.words == "30×20 RGB"
+        assert model.info.input.description == "30×20 RGB"
         assert explain(model, np.zeros((37, 50, 3), np.uint8), 0).values.shape == (20, 30, 3)
         assert not any("any size" in note for note in model.info.notes)
-    assert free.info.input.words == "any size RGB"
+    assert free.info.input.description == "any size RGB"
     again = opened(pooling(), size=(20, 30)).with_settings(Settings())
-    assert again.info.input.words == "any size RGB"
+    assert again.info.input.description == "any size RGB"
 
 
 def flat(size, stride=1):
@@ -187,7 +187,7 @@ def test_a_graph_that_was_exported_for_one_size_keeps_it(form, tmp_path):
     if form == "exported":
         torch.export.save(torch.export.export(net, (example,)), tmp_path / "net.pt2")
         info = load_model(tmp_path / "net.pt2").info
-        assert info.input.words == "96×64 RGB"
+        assert info.input.description == "96×64 RGB"
         assert "size" not in info.questions
     else:
         torch.jit.trace(net, example).save(tmp_path / "net.pt")
@@ -260,8 +260,10 @@ class Valid(nn.Sequential):
 def test_a_picture_that_is_too_small_is_told_so_in_every_form(form, tmp_path):
     model = in_form(Valid(), form, tmp_path)
     for size in ((3, 60), (8, 9)):
-        words = f"a picture of {size[1]}×{size[0]} pixels is too small for this model: give a larger one"
-        with pytest.raises(ModelError, match=words):
+        description = (
+            f"a picture of {size[1]}×{size[0]} pixels is too small for this model: give a larger one"
+        )
+        with pytest.raises(ModelError, match=description):
             model.scores(np.zeros((1, *size, 3), np.float32))
     with pytest.raises(ModelError, match="a picture of 9×8 pixels is too small for this model"):
         model.with_settings(Settings(size=(8, 9))).try_size()
