@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import Placement, Region
-from napari_saliency.core.target_text import resolve, target_label, target_value
+from napari_saliency.core.target_text import format_target, resolve, target_value
 from napari_saliency.core.types import DIRECTIONS, Array, Estimate, Prediction, Score, Target, Targets
 from napari_saliency.images.prepare import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency.maps.explanation import Explanation
@@ -293,7 +293,7 @@ class _Answer:
             values=values,
             placement=question.placement.coarser(size, values.shape[: len(size)]),
             target=question.target,
-            label=target_label(question.target, self.info.labels),
+            label=format_target(question.target, self.info.labels),
             score=target_value(question.target, question.prediction),
             method=self.method.id,
             title=_title(self.method, self.options),

@@ -1,4 +1,4 @@
-"""Targets as people say them: classes by label or index, sums of them in words, and back to words."""
+"""Targets as text: classes named by label or index, weighted sums of them, and the way back to text."""
 
 from __future__ import annotations
 
@@ -15,29 +15,41 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction, Weights
 
 MOST_TERMS = 4
-"""Of a sum, in the name of a map."""
+"""Terms of a sum that the name of a map lists."""
 
 NEAR = 5
-"""Labels that are named in place of one that does not exist."""
+"""Labels suggested in place of one that does not exist."""
 
-_SIGN = re.compile(r"([+−–-])")
-# What was most likely meant by a sign, where something has no meaning: "jack-o'-lantern" and "T-shirt" are labels.
-_PLAIN_SIGN = re.compile(r"(?<!\S)([+−–-])(?=[\s\d.])")
-# Where no label holds a plus sign, as "CD4+ T cell" does, each one is a sign, and so is what a text ends with.
-_SIGN_OR_PLUS = re.compile(r"(\+|(?<!\S)[−–-](?=[\s\d.])|[−–-](?=\s*$))")
+LARGEST_FACTOR = 1e6
+
+_SIGNS = frozenset("+−–-")  # the en dash is what text processors make of a hyphen
+_UNQUOTED = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'  # an even number of quotation marks follows
+_SIGN = re.compile(rf"([+−–-]){_UNQUOTED}")
+_SPACED_SIGN = re.compile(rf"(?<!\S)([+−–-])(?!\S){_UNQUOTED}")
+_LEADING_SIGN = re.compile(r"^\s*([+−–-])")
+_NUMBERS = re.compile(r"[\d.][\d.\s·*×+−–-]*")
 # Two whole numbers without anything between them are more likely classes whose sign was forgotten.
 _FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?:\s*[·*×]\s*|\s+(?!\d+$))(\S.*)")
 _TWO_NUMBERS = re.compile(r"[\d.]+\s+\d+")
-LARGEST_FACTOR = 1e6
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def resolve(target: Target | int | str | None, prediction: Prediction, score: Score = "logit") -> Target:
-    """Make a `Target` of whatever names one.
+    """Turn a class index, a label, a sum of classes in text or None into a `Target`.
+
+    Parameters
+    ----------
+    target : Target, int, str or None
+        A `Target` is returned as it is, with its own score. None is the class with the highest probability.
+    prediction : Prediction
+        Of the image: its labels, and the order of its classes.
+    score : {"logit", "probability", "log_probability", "increase", "decrease"}
+        For quantities, ``logit`` stands for ``increase``.
 
     Raises
     ------
     ValueError
-        If there is no such class; the message names the nearest ones.
+        If a class does not exist (the message names similar ones), or the text cannot be parsed.
     """
     if isinstance(target, Target):
         _check_exists(target.weights[-1][0], prediction)
@@ -49,13 +61,15 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
     if target is None:
         return Target.of_class(int(prediction.order()[0]), score)
     if isinstance(target, str):
-        return Target(weights_of(target, prediction), score)
+        return Target(parse_weights(target, prediction), score)
     try:
         number = index(target)
     except TypeError:
         number = None
     if number is None or isinstance(target, bool):  # True is not class 1
-        raise ValueError(f"a target is a {prediction.noun}'s index or label, or a Target, not {target!r}")
+        raise ValueError(
+            f"a target is the index or label of a {prediction.noun}, or a Target, not {target!r}"
+        )
     _check_exists(number, prediction)
     return Target.of_class(number, score)
 
@@ -68,137 +82,156 @@ def _check_exists(number: int, prediction: Prediction) -> None:
         )
 
 
-def weights_of(text: str, prediction: Prediction) -> Weights:
-    """Weights of a class by its label or number, or of a sum, as in ``cat - 0.5 dog + zebra`` or ``285+281``.
+def parse_weights(text: str, prediction: Prediction) -> Weights:
+    """Parse a class, or a sum of classes, as in ``cat - 0.5 dog + zebra`` or ``285+281``.
 
-    A factor stands before its class. A label may hold signs, or be a number: where a text can be read in two ways
-    the longer label counts, and a label before a number. `sum_words` writes what this reads.
+    Parameters
+    ----------
+    text : str
+        A label or an index; or several, with a sign between two and, if any, a factor before each (``2 cat``,
+        ``2 · cat``). Spaces around signs may be left out between numbers, and where no label of the model
+        contains a sign. A name in quotation marks is taken as it is: ``"salt - pepper" - dog``; within these,
+        a quotation mark is doubled. Upper and lower case are the same, as are spaces and underscores.
+    prediction : Prediction
+        Its labels are those that can be named. The whole text as a label takes precedence over a sum, and a
+        label over an index.
+
+    Returns
+    -------
+    tuple of (class index, weight)
+        Sorted by class; `format_weights` is the inverse.
 
     Raises
     ------
     ValueError
-        If nothing is named, there is no such class, or nothing is left of the sum.
+        If the text is empty, a class does not exist or is ambiguous, or all weights are 0.
     """
     if not text.strip():
         raise ValueError(
-            f"nothing is named: give a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
+            f"no target is given: name a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
         )
-    plain = [_plain(label) for label in prediction.labels]
+    labels = [_normalised(label) for label in prediction.labels]
     result: dict[int, float] = {}
-    guess = _PLAIN_SIGN if any("+" in label for label in plain) else _SIGN_OR_PLUS
-    for sign, term in _read(text, frozenset(plain)) or _split(guess, text):
-        weight, number = _term(term.strip(), plain, prediction)
-        result[number] = result.get(number, 0.0) + (weight if sign == "+" else -weight)
+    for sign, term in _terms(text, frozenset(labels)):
+        factor, name = _split_factor(term, frozenset(labels))
+        number = _find_label(name, labels, prediction)
+        result[number] = result.get(number, 0.0) + (factor if sign == "+" else -factor)
     weights = tuple(sorted((number, weight) for number, weight in result.items() if weight))
     if not weights:
-        raise ValueError(f"nothing is left of {text!r}: all of its weights are 0")
+        raise ValueError(f"all weights of {text!r} are 0: nothing is left to explain")
     return weights
 
 
-def _split(sign: re.Pattern[str], text: str) -> list[tuple[str, str]]:
-    """Cut a sum at its signs into (sign, term)."""
-    first, *others = sign.split(text)
-    return [("+", first)] * bool(first.strip() or not others) + [*zip(others[::2], others[1::2], strict=True)]
-
-
-def _read(text: str, plain: frozenset[str]) -> list[tuple[str, str]]:
-    """Cut a sum where each of its terms has a meaning, the first ones as long as can be; nothing if it cannot be."""
-    if _plain(text) in plain:  # which may begin with a sign
+def _terms(text: str, labels: frozenset[str]) -> list[tuple[str, str]]:
+    """Split a sum into (sign, term)."""
+    if _normalised(text) in labels:
         return [("+", text)]
-    parts = _split(_SIGN, text)
-    most = max(len(_SIGN.findall(label)) for label in plain)  # in one term
-    ends = {len(parts): len(parts)}  # where the term ends that begins here, if all that follows has a meaning
-    for start in reversed(range(len(parts))):
-        for stop in range(min(start + 1 + most, len(parts)), start, -1):
-            if stop in ends and _means(_joined(parts[start:stop]), plain):
-                ends[start] = stop
-                break
-    terms, start = [], 0
-    while start in ends and start < len(parts):
-        terms.append((parts[start][0], _joined(parts[start : ends[start]])))
-        start = ends[start]
+    if _SIGNS.isdisjoint("".join(labels)):
+        return _split(_SIGN, text)
+    terms: list[tuple[str, str]] = []
+    for sign, term in _split(_SPACED_SIGN, _LEADING_SIGN.sub(r"\1 ", text)):
+        # "10-20" may be an age group and not a difference.
+        known = _normalised(_split_factor(term, labels)[1]) in labels
+        inner = _split(_SIGN, term) if _NUMBERS.fullmatch(term) and not known else [("+", term)]
+        terms += [(sign, inner[0][1]), *inner[1:]]
     return terms
 
 
-def _joined(parts: Sequence[tuple[str, str]]) -> str:
-    """One term that has signs within."""
-    return (parts[0][1] + "".join(sign + text for sign, text in parts[1:])).strip()
+def _split(sign: re.Pattern[str], text: str) -> list[tuple[str, str]]:
+    first, *others = sign.split(text)
+    terms = [("+", first)] if first.strip() or not others else []
+    terms += zip(others[::2], others[1::2], strict=True)
+    return [(sign, term.strip()) for sign, term in terms]
 
 
-def _means(term: str, plain: frozenset[str]) -> bool:
-    """Whether it is a class, or a factor and a class."""
-    factor = _FACTOR.fullmatch(term)
-    return any(_plain(name) in plain or name.isdecimal() for name in (term, factor[2] if factor else term))
-
-
-def _term(text: str, plain: list[str], prediction: Prediction) -> tuple[float, int]:
-    """Weight and class of one term of a sum."""
-    factor = None if _plain(text) in plain else _FACTOR.fullmatch(text)
-    weight, label = (float(factor[1]), factor[2]) if factor else (1.0, text)
+def _split_factor(term: str, labels: frozenset[str]) -> tuple[float, str]:
+    """Split a term into its factor, 1 where there is none, and its name."""
+    factor = None if _normalised(term) in labels else _FACTOR.fullmatch(term)
+    weight, name = (float(factor[1]), factor[2]) if factor else (1.0, term)
     if weight > LARGEST_FACTOR:
-        raise ValueError(f"the factor of {label!r} is too large: a million is the most")
-    return weight, _find_label(label, plain, prediction)
+        raise ValueError(f"the factor of {name!r} is too large: at most {LARGEST_FACTOR:,.0f} is allowed")
+    quoted = _QUOTED.fullmatch(name)
+    return weight, quoted[1].replace('""', '"') if quoted and _normalised(name) not in labels else name
 
 
-def _find_label(text: str, plain: list[str], prediction: Prediction) -> int:
-    name = _plain(text)
-    matches = [i for i, label in enumerate(plain) if label == name]
+def _find_label(text: str, labels: list[str], prediction: Prediction) -> int:
+    name = _normalised(text)
+    matches = [i for i, label in enumerate(labels) if label == name]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise ValueError(
-            f"{text!r} names the {PLURALS[prediction.noun]} {', '.join(map(str, matches))}: give one by its index"
+            f"{text!r} is the label of several {PLURALS[prediction.noun]}: give the index, one of "
+            f"{', '.join(map(str, matches))}"
         )
     if text.isdecimal():
         _check_exists(int(text), prediction)
         return int(text)
     if not text:
-        raise ValueError(f"a sign is followed by nothing: give a {prediction.noun}, or a sum of them")
+        raise ValueError(f"nothing follows a sign: name a {prediction.noun} after each + and −")
     if _TWO_NUMBERS.fullmatch(text):
-        raise ValueError(f"something is missing in {text!r}: + or − between two, or · after a factor")
-    near = _near(name, plain, prediction)
-    hint = f"; near it are {', '.join(near)}" if near else ""
-    raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{hint}")
+        raise ValueError(f"{text!r} is ambiguous: write + or − between two, or · after a factor")
+    near = _near(name, labels, prediction)
+    raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{_hint(text, near)}")
 
 
-def _near(text: str, plain: list[str], prediction: Prediction) -> list[str]:
-    """Labels that contain it as words of their own, then as parts of words, then those that are spelt alike.
+def _hint(text: str, near: list[str]) -> str:
+    """Suggest labels, and how to write a sum if a sign may have been misread."""
+    hint = f"; similar: {', '.join(near)}" if near else ""
+    if _SIGNS.isdisjoint(text) and not any(map(_needs_quotes, near)):
+        return hint
+    return f"{hint}. In a sum put spaces around + and −, and names that contain these in quotes"
 
-    Of labels that contain it the most probable come first.
+
+def _near(text: str, labels: list[str], prediction: Prediction) -> list[str]:
+    """Find labels that contain a text, the most probable first, then labels that are spelt alike.
+
+    Labels that contain it as a whole word come before those in which it is part of one.
     """
     word = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
-    inside = [plain[i] for i in prediction.order() if text in plain[i]]
-    inside.sort(key=lambda label: word.search(label) is None)
-    result = dict.fromkeys([*inside, *get_close_matches(text, plain, NEAR)])
-    return [prediction.labels[plain.index(label)] for label in result][:NEAR]
+    containing = [labels[i] for i in prediction.order() if text in labels[i]]
+    containing.sort(key=lambda label: word.search(label) is None)
+    result = dict.fromkeys([*containing, *get_close_matches(text, labels, NEAR)])
+    return [prediction.labels[labels.index(label)] for label in result][:NEAR]
 
 
-def _plain(label: str) -> str:
+def _normalised(label: str) -> str:
     return label.replace("_", " ").strip().casefold()
 
 
-def sum_words(weights: Weights, labels: Sequence[str]) -> str:
-    """Write a weighted sum of classes, the largest weights first, as in ``cat + 0.5 · lynx − dog``."""
-    terms = [_term_words(weight, labels[i]) for i, weight in sorted(weights, key=lambda pair: -pair[1])]
+def format_weights(weights: Weights, labels: Sequence[str]) -> str:
+    """Format a weighted sum of classes, the largest weights first, as in ``cat + 0.5 · lynx − dog``.
+
+    `parse_weights` reads it back: names that would be taken for sums stand in quotation marks.
+    """
+    if len(weights) == 1 and weights[0][1] == 1:
+        return labels[weights[0][0]]
+    terms = [_format_term(weight, labels[i]) for i, weight in sorted(weights, key=lambda pair: -pair[1])]
     return " ".join(terms).removeprefix("+ ")
 
 
-def _term_words(weight: float, label: str) -> str:
+def _format_term(weight: float, label: str) -> str:
     factor = "" if abs(weight) == 1 else f"{abs(weight):g} · "
-    return f"{'+' if weight > 0 else '−'} {factor}{label}"
+    name = '"{}"'.format(label.replace('"', '""')) if _needs_quotes(label) else label
+    return f"{'+' if weight > 0 else '−'} {factor}{name}"
 
 
-def target_label(target: Target, labels: Sequence[str]) -> str:
-    """Name a target: a class, ``this − that``, or weights in front of the names."""
+def _needs_quotes(label: str) -> bool:
+    """Return whether a sum that contains a label could be split inside of it."""
+    return '"' in label or label.lstrip()[:1] in _SIGNS or not _SIGNS.isdisjoint(label.split())
+
+
+def format_target(target: Target, labels: Sequence[str]) -> str:
+    """Name a target: a class, ``this − that``, or the terms with the largest weights."""
     arrow = {"increase": " ↑", "decrease": " ↓"}.get(target.score, "")
     if target.index is not None:
         return f"{labels[target.index]}{arrow}"
     largest = sorted(target.weights, key=lambda pair: -pair[1])[:MOST_TERMS]
-    text = sum_words(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
+    text = format_weights(tuple(largest), labels) + (" …" if len(target.weights) > MOST_TERMS else "")
     return f"({text}){arrow}" if arrow else text
 
 
 def target_value(target: Target, prediction: Prediction) -> float:
-    """The weighted scores of one picture; of a quantity its value, whether up or down."""
+    """Return the weighted sum of the scores of one image; for quantities the value, whatever the direction."""
     scores = {"probability": prediction.probabilities, "log_probability": prediction.log_probabilities}
     return float(scores.get(target.score, prediction.logits) @ target.dense(len(prediction.labels)))

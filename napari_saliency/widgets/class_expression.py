@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_saliency.core.target_text import sum_words, weights_of
+from napari_saliency.core.target_text import format_weights, parse_weights
 from napari_saliency.core.types import PLURALS
 from napari_saliency.session.selection import ClassSelection
 from napari_saliency.widgets.style import GAP, note, row, set_text
@@ -92,7 +92,7 @@ class ClassSum(QWidget):
         set_text(self.problem, "")
         if prediction is not None and several:
             weights = asked.weights or ((asked.selected_in(prediction), 1.0),)
-            self.line.setText(sum_words(weights, prediction.labels))
+            self.line.setText(format_weights(weights, prediction.labels))
             self.line.setCursorPosition(0)  # the beginning of a long name, not its end
 
     def _width_of(self, text: str) -> int:
@@ -130,7 +130,7 @@ class ClassSum(QWidget):
             return
         text = self.line.text()
         try:
-            weights = weights_of(text, prediction)
+            weights = parse_weights(text, prediction)
         except ValueError as error:
             set_text(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:
