@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari_saliency.checks import CHECKS
     from napari_saliency.core.errors import ModelError, UntrustedError
     from napari_saliency.core.types import Target
+    from napari_saliency.maps.display import Display
     from napari_saliency.maps.explanation import Explanation
-    from napari_saliency.maps.reduction import Display
     from napari_saliency.methods import METHODS
     from napari_saliency.models import load_model
 
@@ -43,7 +43,7 @@ __all__ = [
 _HOMES = {
     "CHECKS": "checks",
     "METHODS": "methods",
-    "Display": "maps.reduction",
+    "Display": "maps.display",
     "Explanation": "maps.explanation",
     "ModelError": "core.errors",
     "Report": "api.check",

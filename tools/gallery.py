@@ -18,7 +18,8 @@ from scipy.ndimage import map_coordinates
 from skimage.data import chelsea
 
 from napari_saliency import METHODS, Display, Explanation, explain, load_model
-from napari_saliency.maps.reduction import colormap, limits
+from napari_saliency.maps.colormaps import colormap
+from napari_saliency.maps.reduction import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

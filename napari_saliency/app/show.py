@@ -14,8 +14,8 @@ import numpy as np
 from napari_saliency.images.prepare import AnyImage, as_pixels
 
 if TYPE_CHECKING:
+    from napari_saliency.maps.display import Display
     from napari_saliency.maps.explanation import Explanation
-    from napari_saliency.maps.reduction import Display
 
 Layer = tuple[np.ndarray[Any, Any], dict[str, Any], str]
 

@@ -1,4 +1,4 @@
-"""The colours of maps: transparent at 0, so that the picture below stays readable; pure."""
+"""Colormaps of the maps: transparent at 0, so that the image below remains visible. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from napari_saliency.maps.reduction import Display
+    from collections.abc import Mapping
 
-# Colours from a value of 0 on, and from the most negative to the most positive one. At 0 all are
-# transparent, so that colours there only tint what lies beside it.
-_STOPS = {
+    from napari_saliency.maps.display import Display
+
+# For each name: colours from 0 to the largest value, and from the most negative value to the most positive.
+# All are transparent at 0, so that the colour at 0 only tints the values next to it.
+_STOPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "heat": (
         ("#7a1f6d", "#bb3754", "#e35933", "#f98e09", "#fbc127", "#fcffa4"),
         ("#b4f2ff", "#3fb8f0", "#2166c8", "#4a3f8f", "#bb3754", "#f98e09", "#fcffa4"),
@@ -35,51 +37,50 @@ _STOPS = {
     ),
 }
 
-COLORMAPS = tuple(_STOPS)
-"""Names of the colormaps; all are transparent at 0 and serve signed maps too."""
-
-_STEPS = 129  # colours of a colormap; odd, so that a diverging one has its middle at 0
+_STEPS = 129  # number of colours; odd, so that the middle one of a diverging colormap lies at 0
 
 
 def colormap(display: Display) -> dict[str, Any]:
-    """Make the colours, as napari's layers take them.
+    """Make a map's colormap, as napari's layers take it.
 
     Returns
     -------
     dict
-        ``name``; ``colors`` (n, 4) float32, RGBA 0 to 1; ``controls`` (n,) float32, 0 to 1, where
-        they stand between the contrast limits. The value 0 is transparent; from there opacity
-        rises smoothly and is full at 80 % of the limit: weak noise does not veil the picture.
+        ``name``; ``colors`` (n, 4) float32, RGBA 0 to 1; ``controls`` (n,) float32, their positions between
+        the contrast limits, 0 to 1. The value 0 is transparent; opacity rises smoothly to 1 at 80 % of
+        the limit, so that weak noise does not veil the image.
     """
     name = display.colormap or ("diverging" if display.diverging else "heat")
-    return _made(f"saliency {name}", _STOPS[name][display.diverging], display)
+    return _sample(f"saliency {name}", _STOPS[name][display.diverging], display)
 
 
-def error_colormap(display: Display, beside: str) -> dict[str, Any]:
-    """Make the colours of a map's standard error: one hue, and another than those of the map.
+def error_colormap(display: Display, map_colormap: str) -> dict[str, Any]:
+    """Make the colormap of a map's standard error: a single hue that the map's colormap does not have.
 
-    Cyan, and green where signs are shown, as blue and cyan are some colormaps' negative; the other one where the
-    map itself has that hue. For limits of both signs they are mirrored about 0: the error's can be the map's.
+    Cyan; green where both signs are displayed, since some diverging colormaps are blue or cyan for negative
+    values; the other of the two where the map itself has that hue. If the limits have both signs, the
+    colours are mirrored about 0, so that the map's contrast limits also serve for its error.
 
     Parameters
     ----------
     display : Display
-        Of the map.
-    read_sidecar : str
-        Name of the map's colormap, which need not be one of ours.
+        The map's.
+    map_colormap : str
+        Name of the map's colormap, which may be any of napari's.
 
     Returns
     -------
     dict
-        As of `colormap`, which see.
+        As from `colormap`.
     """
     hues = ("green", "cyan") if display.diverging else ("cyan", "green")
-    name = next(hue for hue in hues if hue not in beside)
+    name = next(hue for hue in hues if hue not in map_colormap)
     stops = _STOPS[name][0]
-    return _made(f"saliency error {name}", stops[:0:-1] * display.diverging + stops, display)
+    return _sample(f"saliency error {name}", stops[:0:-1] * display.diverging + stops, display)
 
 
-def _made(title: str, stops: tuple[str, ...], display: Display) -> dict[str, Any]:
+def _sample(title: str, stops: tuple[str, ...], display: Display) -> dict[str, Any]:
+    """Interpolate between stops, evenly spaced hex colours."""
     controls = np.linspace(0, 1, _STEPS, dtype=np.float32)
     places = np.linspace(0, 1, len(stops))
     rgb = np.array([[int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)] for stop in stops])
@@ -90,5 +91,5 @@ def _made(title: str, stops: tuple[str, ...], display: Display) -> dict[str, Any
 
 
 def _opacity(strength: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    t = np.clip(strength / 0.8, 0, 1)
+    t = np.clip(strength / 0.8, 0, 1)  # smoothstep: no edge that would look like structure in the map
     return np.asarray(t * t * (3 - 2 * t))

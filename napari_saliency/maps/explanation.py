@@ -1,4 +1,4 @@
-"""What comes out of it all: a map with everything needed to understand, place and repeat it."""
+"""The result of one explanation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_saliency.core.types import DIRECTIONS
 from napari_saliency.maps import reduction
 from napari_saliency.maps.colormaps import error_colormap
+from napari_saliency.maps.display import Display
 
 if TYPE_CHECKING:
     from napari_saliency.core.placement import Placement
@@ -24,41 +25,41 @@ ERROR = "standard error"
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a model gives a picture a score.
+    """A map, with everything needed to understand, place and reproduce it.
 
     Attributes
     ----------
-    values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
-        The map, raw: signed, not normalised. Derivatives are in units of score per unit of model input;
-        contributions (times the input, along a path, of what was covered) and class activation maps in units
-        of score; squares and variances in the square of the map's that they are of; activations in the layer's
-        own. Of methods that make a picture that picture, 0 to 255.
+    values : (h, w, C) or (h, w) float32; for volumes (z, y, x, C) or (z, y, x)
+        The raw map: signed, not normalised. Derivatives are in units of score per unit of model input;
+        contributions (gradient times input, path methods, occlusion) and class activation maps in units
+        of score; squares and variances in the squared unit of the map they are computed from;
+        activations in the layer's own unit. Methods that generate an image return that image, 0 to 255.
     placement : Placement
-        Where the map's pixels lie in the picture.
+        Position of the map's pixels in the image.
     target : Target
-        What was explained.
+        The explained target.
     label : str
-        The target in words, as in ``Egyptian cat``.
+        The target as text, as in ``Egyptian cat``.
     score : float
-        The target's value for this picture.
+        The target's value for this image.
     method, title : str
-        Id and name of the method; the name says what it wraps, as in ``SmoothGrad of Grad-CAM``.
+        Id and name of the method; the name includes a wrapped method, as in ``SmoothGrad of Grad-CAM``.
     options : mapping
-        All options of the method, the defaults included.
+        All options of the method, including defaults.
     prediction : Prediction
-        What the model says of the picture.
+        The model's prediction for the image.
     done, total : int
-        How far the method went; equal unless it was stopped.
+        Steps done, and steps in total; equal unless the method was stopped.
     stderr : array like ``values``, or None
-        Standard error, of methods that sample.
+        Standard error, for methods that sample.
     diagnostics : mapping
-        Figures that tell how far the map can be trusted, as the completeness gap.
+        Measures of the map's reliability, such as the completeness gap.
     notes : tuple of str
         Sentences to read with the map.
     provenance : mapping
-        Model and its fingerprint, preprocessing, versions of the packages.
+        Model and its fingerprint, preprocessing, package versions.
     shows : {"map", "stack", "picture"}
-        What ``values`` are; the channels of a stack are maps of their own.
+        Kind of ``values``: a map; a stack, each of whose channels is a map; or a generated image.
     """
 
     values: Array
@@ -80,39 +81,39 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """As in ``Egyptian cat · Grad-CAM``, with the score at its end where that is not the usual one."""
+        """Name of the layer, as in ``Egyptian cat · Grad-CAM``; a score other than the default comes last."""
         score = self.target.score
-        usual = score in ("logit", *DIRECTIONS)  # a label says its direction
-        given = [] if usual else [score.replace("_", "-")]
-        return " · ".join([self.label, self.title, *given])
+        default = score in ("logit", *DIRECTIONS)  # the label has an arrow for the direction
+        suffix = [] if default else [score.replace("_", "-")]
+        return " · ".join([self.label, self.title, *suffix])
 
     @property
     def error_name(self) -> str:
-        """As in ``Egyptian cat · SmoothGrad · standard error``."""
+        """Name of the error's layer, as in ``Egyptian cat · SmoothGrad · standard error``."""
         return f"{self.name} · {ERROR}"
 
     @property
     def complete(self) -> bool:
-        """Whether the method ran to its end."""
+        """True if the method was not stopped early."""
         return self.done >= self.total
 
     @property
     def picture(self) -> npt.NDArray[np.uint8]:
-        """Of methods that make a picture: as pictures are kept, (h, w, 3), or (h, w) if it is not RGB."""
+        """The generated image as uint8, (h, w, 3), or (h, w) if it is not RGB; for methods that generate one."""
         pixels = self.values if self.values.shape[-1] == 3 else self.values.mean(axis=-1)
         return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
-    def reduced(self, display: reduction.Display) -> Array:
-        """One number for each pixel, (h, w) or (z, y, x), channels first if apart; see `reduction.reduce`."""
+    def reduced(self, display: Display) -> Array:
+        """Reduce the map to (h, w) or (z, y, x), or with the channels first; see `reduction.reduce`."""
         return reduction.reduce(self.values, display.of(self.shows), len(self.placement.scale))
 
-    def reduced_error(self, display: reduction.Display) -> Array:
-        """Standard error of `reduced`, of the same shape; see `reduction.reduce_error`.
+    def reduced_error(self, display: Display) -> Array:
+        """Reduce the standard error to the shape of `reduced`; see `reduction.reduce_error`.
 
         Raises
         ------
         ValueError
-            If the map has none.
+            If the method did not sample.
         """
         if self.stderr is None:
             raise ValueError(f"{self.title} did not sample, so its map has no standard error")
@@ -120,41 +121,45 @@ class Explanation:
         return reduction.reduce_error(self.stderr, self.values, display.of(self.shows), axes)
 
     def to_layer(
-        self, display: reduction.Display | None = None, *, error: bool = False
+        self, display: Display | None = None, *, error: bool = False
     ) -> tuple[Pixels, dict[str, Any], str]:
-        """Make a layer of it, as napari's functions take and give them.
+        """Convert the map to a layer data tuple, as napari's readers and sample data return them.
 
         Parameters
         ----------
         display : Display, optional
-            How the map is shown; by default the largest magnitude of the channels.
+            How the map is displayed; by default as the largest magnitude of the channels.
         error : bool
-            Show its standard error, in colours of its own and with the map's contrast limits, so that they can
-            be compared and not confused.
+            Return the standard error instead, with the map's contrast limits, so that the two can be
+            compared, and a colormap of another hue, so that they cannot be confused.
 
         Returns
         -------
         data : (h, w) or (z, y, x) float32
-            One view of the map, in its own units; channels that are left apart come first. Of methods that
-            make a picture that picture, uint8.
+            The reduced map in its own units; channels that are kept apart come first. For methods that
+            generate an image that image, uint8.
         attributes : dict
-            For ``viewer.add_image(data, **attributes)``: name, place over a picture that was not moved
-            or scaled, colours, and this explanation under ``metadata["saliency"]``.
+            Arguments of ``viewer.add_image(data, **attributes)``: name, position on an image layer that
+            is not transformed, colormap, and this explanation as ``metadata["saliency"]``.
         kind : str
             ``"image"``.
 
         Raises
         ------
         ValueError
-            If the error is asked for of a map that has none.
+            If ``error`` is true and the method did not sample.
         """
         if self.shows == "picture":
-            return self.picture, {**self._place(self.name), "rgb": self.values.shape[-1] == 3}, "image"
-        display = display or reduction.Display()
+            return (
+                self.picture,
+                {**self._layer_attributes(self.name), "rgb": self.values.shape[-1] == 3},
+                "image",
+            )
+        display = display or Display()
         reduced = self.reduced(display)
-        apart = reduced.ndim - len(self.placement.scale)  # an axis of channels, or none
+        apart = reduced.ndim - len(self.placement.scale)  # 1 if the channels are kept apart
         attributes = {
-            **self._place(self.error_name if error else self.name, apart),
+            **self._layer_attributes(self.error_name if error else self.name, apart),
             **reduction.appearance([reduced], display),
         }
         if not error:
@@ -162,8 +167,8 @@ class Explanation:
         colours = error_colormap(display, attributes["colormap"]["name"])
         return self.reduced_error(display), {**attributes, "colormap": colours}, "image"
 
-    def _place(self, name: str, apart: int = 0) -> dict[str, Any]:
-        """What layers of every kind have; ``apart`` axes stand before the map's own."""
+    def _layer_attributes(self, name: str, apart: int = 0) -> dict[str, Any]:
+        """Return the attributes that all layers have; ``apart`` axes precede the spatial ones."""
         return {
             "name": name,
             "scale": (1.0,) * apart + self.placement.scale,

@@ -1,4 +1,4 @@
-"""Where the layer of a map lies in the world: on its picture, however that is transformed; pure."""
+"""Transforms that put a map's layer onto its image layer, however that is transformed. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What `compose` reads of the picture's layer; napari's own layers have it."""
+    """Properties of the image layer that `compose` reads; napari's layers have them."""
 
     @property
     def scale(self) -> npt.NDArray[Any]: ...
@@ -36,25 +36,25 @@ def compose(
     axes: tuple[int, ...] = (-2, -1),
     steps: Iterable[tuple[int, float]] = (),
 ) -> dict[str, Any]:
-    """Place a map's layer so that it lies on the picture, however that is transformed.
+    """Compose a map's placement with the transforms of its image layer.
 
     Parameters
     ----------
     placement : Placement
-        Where the map lies in the picture.
+        Position of the map in the image.
     source : napari layer
-        The picture's.
+        The image layer.
     axes : tuple of int
-        The source's axes that are the picture's y and x, or the volume's z, y and x.
+        Axes of the source that are the image's y and x, or the volume's z, y and x.
     steps : iterable of (int, float)
-        For stacks: other axes of the source, and the index along each of the plane that was
-        explained; 0 along those not named.
+        For stacks: other axes of the source, each with the index of the plane that was explained; axes
+        not listed are at 0.
 
     Returns
     -------
     dict
-        ``scale, translate, rotate, shear, affine, units`` for a layer of as many axes as the
-        source has, whose data has length 1 along all but ``axes``.
+        ``scale, translate, rotate, shear, affine, units`` for a layer with as many axes as the source,
+        of length 1 along all but ``axes``.
     """
     scale, position = np.ones(len(source.scale)), np.zeros(len(source.scale))
     scale[list(axes)], position[list(axes)] = placement.scale, placement.translate
@@ -67,12 +67,13 @@ def compose(
         "translate": source.translate + linear @ position,
         "rotate": np.array(source.rotate),
         "shear": np.array(source.shear),
-        "affine": np.array(source.affine.affine_matrix),  # the object itself would be shared
+        "affine": np.array(source.affine.affine_matrix),  # a copy: the layers must not share it
         "units": source.units,
     }
 
 
 def _shear_matrix(shear: npt.NDArray[Any], ndim: int) -> npt.NDArray[Any]:
+    """Return the shear as a matrix; napari stores its upper triangle alone if it has no other entries."""
     if shear.ndim == 2:
         return shear
     matrix = np.eye(ndim)
@@ -81,7 +82,7 @@ def _shear_matrix(shear: npt.NDArray[Any], ndim: int) -> npt.NDArray[Any]:
 
 
 def stacked(place: dict[str, Any]) -> dict[str, Any]:
-    """Give a layer's place a leading axis, along which the channels of a map are stepped through.
+    """Add a leading axis to a layer's transforms, for a map whose channels are kept apart.
 
     Parameters
     ----------
@@ -91,10 +92,10 @@ def stacked(place: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The same for a layer of one axis more; the first channel lies at 0, the next one at 1.
+        The same with one axis more, along which channel n lies at n.
     """
     shear = _bordered(_shear_matrix(place["shear"], len(place["scale"])))
-    if place["shear"].ndim == 1:  # as napari gives it back
+    if place["shear"].ndim == 1:  # in the form in which napari stores it
         shear = shear[np.triu_indices(len(shear), 1)]
     return {
         "scale": np.insert(place["scale"], 0, 1.0),
@@ -107,7 +108,7 @@ def stacked(place: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bordered(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Leave a new first axis alone."""
+    """Add a first row and column of the identity."""
     result = np.eye(len(matrix) + 1)
     result[1:, 1:] = matrix
     return result

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_saliency.maps import reduction
+from napari_saliency.maps.display import Display
 from napari_saliency.viewer.file_reader import Files, show_instead
 from napari_saliency.viewer.generated_images import PictureLayers
 from napari_saliency.viewer.map_layers import MapLayers
@@ -93,7 +93,7 @@ class LayerController:
         self.source: Image | None = None
         self.region: Drawing | None = None
         self.reading = NO_PICTURE
-        self._display, self._errors = reduction.Display(), False
+        self._display, self._errors = Display(), False
         self._maps = MapLayers(viewer.layers, self._display, delay, self._contrast_by_hand)
         self._made = PictureLayers(viewer.layers)
         for emitter, callback in self._viewer_events():
@@ -150,12 +150,12 @@ class LayerController:
             self._tell_map()
 
     @property
-    def display(self) -> reduction.Display:
+    def display(self) -> Display:
         """How maps are shown."""
         return self._display
 
     @display.setter
-    def display(self, display: reduction.Display) -> None:
+    def display(self, display: Display) -> None:
         self._display = display
         self._maps.set_display(display, self.source)
         self._show(self._session.explanation)

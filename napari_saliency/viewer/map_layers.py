@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from napari_saliency.core.placement import Placement
     from napari_saliency.core.types import Array
+    from napari_saliency.maps.display import Display
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.session.state import Request
     from napari_saliency.viewer.source_layer import Plane
@@ -92,7 +93,7 @@ class MapLayers:
     def __init__(
         self,
         layers: LayerList,
-        display: reduction.Display,
+        display: Display,
         delay: Delay,
         by_hand_changed: Callable[[bool], None],
     ) -> None:
@@ -156,7 +157,7 @@ class MapLayers:
                 for name, value in different(live.layer, place).items():
                     setattr(live.layer, name, value)
 
-    def set_display(self, display: reduction.Display, current: Image | None) -> None:
+    def set_display(self, display: Display, current: Image | None) -> None:
         """Show all maps but that of the current picture, and the next ones, in another way.
 
         Contrast limits follow the maps again.
@@ -286,5 +287,5 @@ def _place(displayed: _Displayed, ndim: int) -> dict[str, Any]:
     return {**stacked(place), "axis_labels": ("channel", *labels)}
 
 
-def _colormap(display: reduction.Display) -> Colormap:
+def _colormap(display: Display) -> Colormap:
     return Colormap(**colormap(display))

@@ -10,8 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_saliency.maps.colormaps import COLORMAPS
-from napari_saliency.maps.reduction import CONTRASTS, REDUCTIONS, SIGNS
+from napari_saliency.maps.display import COLORMAPS, CONTRASTS, REDUCTIONS, SIGNS
 from napari_saliency.methods import RELATIVE_ERROR, SAMPLES
 from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.style import GAP, SMALL_PRINT, Section, note, row, set_text

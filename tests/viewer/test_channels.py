@@ -5,7 +5,8 @@ import pytest
 
 from napari_saliency.core.placement import Placement
 from napari_saliency.core.types import Target
-from napari_saliency.maps.reduction import Display, limits
+from napari_saliency.maps.display import Display
+from napari_saliency.maps.reduction import limits
 from napari_saliency.session.state import Request
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.source_layer import visible_plane

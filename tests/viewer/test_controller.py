@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from napari_saliency.core.types import Target
 from napari_saliency.images.prepare import prepare
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import Problem, Request
 from napari_saliency.viewer.controller import NO_PICTURE, LayerController

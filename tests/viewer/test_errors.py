@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.source_layer import OURS
 from napari_saliency.viewer.synced_layers import KIND, STATE

@@ -6,7 +6,7 @@ import pytest
 from napari_saliency.core.placement import Placement
 from napari_saliency.core.types import Target
 from napari_saliency.images.prepare import prepare
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import ModelStatus, Phase, Request
 from napari_saliency.viewer.controller import LayerController

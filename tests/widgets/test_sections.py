@@ -29,7 +29,7 @@ from napari_saliency.checks import CHECKS, Curve, Finding
 from napari_saliency.core.preprocessing import Preprocessing
 from napari_saliency.core.types import Prediction, Target
 from napari_saliency.engine import process as engine
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.methods import METHODS
 from napari_saliency.methods.registry import Method, options_of
 from napari_saliency.models import InputSpec, Settings, catalogue
