@@ -1,1 +1,1 @@
-"""The frozen data that every room speaks in; numpy only."""
+"""Data classes and errors that every other package uses; numpy only."""

@@ -1,25 +1,25 @@
-"""Errors that say what a model cannot do, and what to do instead."""
+"""Errors raised by models; their messages name the cause and the way out."""
 
 from __future__ import annotations
 
 
 class ModelError(Exception):
-    """A model cannot do what was asked; the message says why and what to do instead."""
+    """Raised if a model cannot be opened or lacks an operation; the message says what to do instead."""
 
 
 class UntrustedError(ModelError):
-    """A model is a program, and nobody has said that it may run.
+    """Raised if opening a model would run a program that the user has not approved.
 
     Parameters
     ----------
     message : str
-        Names the program, and what to do.
+        Names the program, and how to approve it.
     program : str
-        Path of its file.
+        Path of the program's file.
     """
 
     def __init__(self, message: str, program: str) -> None:
-        super().__init__(message, program)  # all of them, so that it can be pickled
+        super().__init__(message, program)  # exceptions are pickled by their args, which must fit __init__
         self.program = program
 
     def __str__(self) -> str:
@@ -27,4 +27,4 @@ class UntrustedError(ModelError):
 
 
 class ModelTimeoutError(ModelError):
-    """A model does not come to an end; it goes on computing until its process ends."""
+    """Raised if a model exceeds its timeout; its computation goes on until the process ends."""

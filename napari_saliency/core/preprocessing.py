@@ -1,4 +1,4 @@
-"""What a model expects its numbers to be: Keras' named preprocessings and any mean and deviation."""
+"""Preprocessing of images for a model: Keras' named modes, or any mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """An affine map of each channel, from pictures (0..255, RGB) to what a model expects.
+    """An affine transform of each channel, from images (0..255, RGB) to model inputs.
 
-    ``input = (channels / divisor - mean) / std``, with red and blue exchanged first if ``bgr``.
+    ``input = (channels / divisor - mean) / std``, with red and blue swapped first if ``bgr``.
 
     Attributes
     ----------
     name : str
-        As the user reads it, and as `Preprocessing.named` takes it.
+        Shown to the user, and accepted by `Preprocessing.named`.
     divisor : float
-        255 brings pictures to 0..1.
+        255 scales images to 0..1.
     mean, std : tuple of float
-        One for all channels, or one for each; in the model's channel order.
+        One value for all channels, or one per channel in the model's channel order.
     bgr : bool
-        Whether the model wants blue first.
+        True if the model's first channel is blue.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Preprocessing:
 
     @classmethod
     def named(cls, name: str) -> Preprocessing:
-        """One of `PREPROCESSINGS`.
+        """Look up one of `PREPROCESSINGS`.
 
         Raises
         ------
         ValueError
-            If there is none of that name; the message lists them.
+            If the name does not exist; the message lists those that do.
         """
         if name not in PREPROCESSINGS:
             raise ValueError(f"preprocessing {name!r} is not one of {', '.join(PREPROCESSINGS)}")
@@ -56,12 +56,12 @@ class Preprocessing:
 
     @property
     def description(self) -> str:
-        """What is done to a picture's values, in a few words."""
-        own = f"(values / {self.divisor:g} - {_listed(self.mean)}) / {_listed(self.std)}"
-        return WORDS.get(self.name, own)
+        """The transform in a few words."""
+        formula = f"(values / {self.divisor:g} - {_listed(self.mean)}) / {_listed(self.std)}"
+        return DESCRIPTIONS.get(self.name, formula)
 
     def __call__(self, image: Array) -> Array:
-        """Bring pictures (..., C) with values 0..255, RGB, to what the model expects."""
+        """Convert images (..., C), RGB with values 0..255, to model inputs."""
         channels = image[..., ::-1] if self.bgr else image
         if self.divisor == 1 and not any(self.mean) and set(self.std) == {1.0}:
             return np.ascontiguousarray(channels, np.float32)
@@ -69,7 +69,7 @@ class Preprocessing:
         return np.asarray((scaled - _float32(self.mean)) / _float32(self.std), np.float32)
 
     def inverse(self, x: Array) -> Array:
-        """Bring model inputs (..., C) back to pictures with values 0..255, RGB."""
+        """Convert model inputs (..., C) back to images, RGB with values 0..255."""
         image = (x * _float32(self.std) + _float32(self.mean)) * np.float32(self.divisor)
         return np.asarray(image[..., ::-1] if self.bgr else image, np.float32)
 
@@ -92,12 +92,12 @@ PREPROCESSINGS = {
         Preprocessing("torch", 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     )
 }
-"""Keras' terms: what ``keras.applications`` calls the modes of ``preprocess_input``, and two more."""
+"""The modes of ``preprocess_input`` in ``keras.applications`` under their Keras names, and two more."""
 
-WORDS = {
+DESCRIPTIONS = {
     "none": "values 0 to 255 as they are",
     "unit": "values scaled to 0 to 1",
     "tf": "values scaled to -1 to 1",
     "caffe": "BGR, ImageNet mean subtracted",
-    "torch": "scaled to 0 to 1, ImageNet mean and deviation",
+    "torch": "scaled to 0 to 1, normalised by ImageNet mean and standard deviation",
 }

@@ -1,7 +1,5 @@
-"""The frozen data that every other module speaks in; numpy only.
+"""Frozen data classes that every other module uses; numpy only.
 
-Laws
-----
 Arrays are channels-last and float32.
 """
 
@@ -10,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import index as whole
+from operator import index as as_integer
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Self, get_args
 
@@ -22,24 +20,24 @@ from napari_saliency.core.placement import Region, share
 Array = npt.NDArray[np.float32]
 
 Score = Literal["logit", "probability", "log_probability", "increase", "decrease"]
-"""What is explained: of a class its logit (the score before softmax or sigmoid) or its probability, of a
-quantity why it is not smaller, or not larger."""
+"""Score to explain: for a class its logit (before softmax or sigmoid), probability or log-probability; for a
+quantity of a regression model ``increase`` (the output) or ``decrease`` (its negative)."""
 
 Rule = Literal["guided", "deconvnet"]
-"""How ReLUs pass gradients back when not by their derivative."""
+"""Backward rule of ReLUs, in place of their derivative."""
 
 Fit = Literal["crop", "stretch", "pad"]
-"""How a picture is brought to the model's size: centre crop, stretched, letterboxed."""
+"""Resizing of an image to the input size: centre crop, stretch, or letterbox."""
 
 OutputActivation = Literal["softmax", "sigmoid", "quantity"]
-"""How logits become probabilities: classes exclude each other, or do not; quantities have none."""
+"""Output activation: for exclusive classes, for independent classes, or none (regression)."""
 
 Needs = Literal["scores", "gradient", "tap", "propagate", "cascade"]
-"""What a method or a check asks of a model: one of the calls of `models.Model`. Methods ask for the first four."""
+"""Operation of `models.Model` that a method or check needs. Methods need one of the first four."""
 
 Shows = Literal["map", "stack", "picture"]
-"""What a method's values are: a map, of which channels are one pixel's; a stack, each of whose channels is
-a map of its own; or a picture.
+"""Kind of a method's values: a map, whose channels belong to one pixel; a stack, each of whose channels is a
+map; or a generated image.
 """
 
 Weights = tuple[tuple[int, float], ...]
@@ -52,63 +50,63 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 PLURALS: Mapping[str, str] = MappingProxyType(
     {"class": "classes", "quantity": "quantities", "channel": "channels"}
 )
-"""What the numbers can be that a model answers with, or a layer of it."""
+"""Kinds of outputs, of a model or of a layer, singular to plural."""
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Rescale(NamedTuple):
-    """Bring differences back: each activation's change over its input's (Shrikumar et al. 2017, section 3.5.1).
+    """Rescale rule: propagate Δoutput / Δinput of each activation (Shrikumar et al. 2017, section 3.5.1).
 
     Attributes
     ----------
     start : (N, *space, C) float32
-        The empty pictures that these differ from, preprocessed.
+        Baseline images, preprocessed.
     """
 
     start: Array
 
 
 class Epsilon(NamedTuple):
-    """Share a neuron's relevance among what it sums (Bach et al. 2015, eq. 58).
+    """Epsilon rule: distribute a neuron's relevance to its inputs by their contributions (Bach et al. 2015, eq. 58).
 
     Attributes
     ----------
     epsilon : float
-        Added to each sum, in its direction; what sums to less loses its relevance.
+        Added to each sum, with its sign; sums of smaller magnitude lose most of their relevance.
     """
 
     epsilon: float
 
 
 def _class_index(value: object) -> int:
-    """Take a whole number; a label, which only a model knows, is refused."""
+    """Return a class index as int; refuse labels, which only a model knows, floats and bool."""
     if isinstance(value, str):
         raise ValueError(
-            f"a Target takes a class's index, not {value!r}, as only a model knows its labels: "
+            f"a Target takes a class index, not {value!r}, as only a model knows its labels: "
             f"model.info.labels.index({value!r}) gives the index"
         )
     try:
         if not isinstance(value, bool):
-            return whole(value)  # type: ignore[arg-type] # which it says itself
+            return as_integer(value)  # type: ignore[arg-type] # raises TypeError itself
     except TypeError:
         pass
-    raise ValueError(f"a Target takes a class's index, not {value!r}: give a whole number from 0 on")
+    raise ValueError(f"a Target takes a class index, not {value!r}: give an integer from 0 on")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is explained: a weighted sum of the scores of classes.
+    """The explained quantity: a weighted sum of class scores.
 
     Attributes
     ----------
     weights : tuple of (class index, weight)
         Sorted by class, each class once; hashable, so that a target can be part of a cache key.
     score : {"logit", "probability", "log_probability", "increase", "decrease"}
-        Which of the class's numbers is weighted.
+        The score that is weighted.
     region : Region, optional
-        Of models whose output has space: where. The scores' mean there is explained; without it, their
-        mean everywhere.
+        For models with a spatial output: the mean score in this region is explained; without it, the mean
+        over the whole output.
     """
 
     weights: Weights
@@ -130,12 +128,12 @@ class Target:
 
     @classmethod
     def of_class(cls, index: int, score: Score = "logit") -> Self:
-        """One class."""
+        """Make a target of one class."""
         return cls(((_class_index(index), 1.0),), score)
 
     @classmethod
     def contrast(cls, this: int, rather_than: int, score: Score = "logit") -> Self:
-        """Why ``this`` class rather than that one: the difference of their scores."""
+        """Make a target of the difference of two scores: why ``this`` class ``rather_than`` the other."""
         this, rather_than = _class_index(this), _class_index(rather_than)
         if this == rather_than:
             raise ValueError(f"a contrast needs two different classes, not {this} twice")
@@ -143,17 +141,17 @@ class Target:
 
     @classmethod
     def weighted(cls, weights: Mapping[int, float] | Sequence[float], score: Score = "logit") -> Self:
-        """Any weighting: class → weight, or one weight for each class."""
+        """Make a target from a mapping of class to weight, or from one weight per class."""
         pairs = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
         return cls(tuple(sorted((_class_index(i), float(w)) for i, w in pairs if w)), score)
 
     @property
     def index(self) -> int | None:
-        """The class, if the target is one class."""
+        """Index of the class if the target is one class with weight 1, else None."""
         return self.weights[0][0] if len(self.weights) == 1 and self.weights[0][1] == 1 else None
 
     def dense(self, n_classes: int, space: tuple[int, ...] = ()) -> Array:
-        """Weights of all outputs, (n_classes,), or (*space, n_classes) for outputs with space.
+        """Return the weights of all outputs, (n_classes,), or (*space, n_classes) for spatial outputs.
 
         Raises
         ------
@@ -171,14 +169,14 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """One target for each picture of a batch, ready for `Model.gradient`.
+    """One target per image of a batch, as `Model.gradient` takes them.
 
     Attributes
     ----------
     weights : (N, K) or (N, *space, K) float32
-        Row n weighs the K classes' scores of picture n.
+        Row n holds the weights of the K class scores of image n.
     score : {"logit", "probability", "log_probability"}
-        Which of the classes' numbers are weighted.
+        The score that is weighted.
     """
 
     weights: Array
@@ -192,26 +190,27 @@ class Targets:
 class Ranked(NamedTuple):
     """A row of the class table."""
 
-    index: int  # type: ignore[assignment] # hides tuple.index(), which nobody needs here
+    index: int  # type: ignore[assignment] # hides tuple.index(), which is not used
     label: str
     probability: float
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model says of one picture.
+    """A model's prediction for one image.
 
     Attributes
     ----------
     logits, probabilities, log_probabilities : (K,) float32
-        Where a model's logits cannot be had, ``logits`` holds log-probabilities. Of outputs with space
-        the means over a region. Quantities are ``logits``, and their probabilities NaN.
+        If the model's logits are not accessible, ``logits`` holds log-probabilities. For spatial outputs
+        these are means over a region. The outputs of regression models are ``logits``, and their
+        probabilities are NaN.
     labels : tuple of str
-        The classes' names.
+        Class names.
     space : tuple of int
-        Size of an output that has space; () of all others.
+        Size of a spatial output; () for all others.
     channels : bool
-        Whether the quantities are a layer's channels, of which the strongest come first.
+        True if the outputs are the channels of a layer.
     """
 
     logits: Array
@@ -222,7 +221,11 @@ class Prediction:
     channels: bool = False
 
     def order(self) -> npt.NDArray[np.intp]:
-        """Class indices, the most probable first; ties, and quantities, in the order of the classes."""
+        """Return the class indices, most probable first.
+
+        Ties of the probabilities are broken by logit, then by index. Channels are ordered by value, the largest
+        first; quantities by index.
+        """
         if self.channels:
             return np.argsort(-self.logits, kind="stable")
         if self.of_quantities:
@@ -231,40 +234,40 @@ class Prediction:
 
     @property
     def of_quantities(self) -> bool:
-        """Whether the scores are no classes'."""
+        """True for regression outputs."""
         return bool(np.isnan(self.probabilities).all())
 
     @property
     def noun(self) -> str:
-        """What the scores are of: one of `PLURALS`."""
+        """Kind of the outputs: a key of `PLURALS`."""
         return "channel" if self.channels else "quantity" if self.of_quantities else "class"
 
     @property
     def owner(self) -> str:
-        """Whose they are, in words."""
+        """Whose outputs these are, for messages: the model's or the layer's."""
         return "the layer" if self.channels else "the model"
 
     def top(self, k: int = 5) -> list[Ranked]:
-        """Return the ``k`` most probable classes, the most probable first; quantities in their order."""
+        """Return the first ``k`` classes in `order`."""
         return [Ranked(int(i), self.labels[i], float(self.probabilities[i])) for i in self.order()[:k]]
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A method's answer so far.
+    """A method's intermediate or final result.
 
     Attributes
     ----------
-    values : (N, h, w, C) or (N, h, w) float32; of volumes (N, z, y, x, C) or (N, z, y, x)
+    values : (N, h, w, C) or (N, h, w) float32; for volumes (N, z, y, x, C) or (N, z, y, x)
         The maps: raw, signed, not normalised.
     done, total : int
-        How far the method is; the last estimate has ``done == total``.
+        Steps done, and steps in total; equal in the last estimate.
     stderr : array like ``values``, or None
-        Standard error of each value, of methods that sample.
+        Standard error of each value, for methods that sample.
     diagnostics : mapping
-        Figures that tell how far the map can be trusted, each a (N,) array or a number.
+        Measures of the maps' reliability, each a (N,) array or a number.
     notes : sequence of tuple of str
-        For each picture the sentences that the user must read with its map; empty if there are none.
+        For each image, sentences that the user must read with its map; empty if no image has any.
     """
 
     values: Array

@@ -1,4 +1,4 @@
-"""Picture files, and whatever else a user calls a picture, as arrays; numpy and Pillow only."""
+"""Reading of images: files, Pillow's images and anything like an array; numpy and Pillow only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from napari_saliency.images.intensity import Pixels, bands
 
 AnyImage = Pixels | str | Path | Image.Image
-"""A picture as users have it."""
+"""An image in any form that `as_pixels` accepts."""
 
-# What Pillow's decoders raise for damaged files.
+# Pillow's decoders raise nearly anything for damaged files.
 _DAMAGED: tuple[type[Exception], ...] = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError)
 _DAMAGED += (ArithmeticError, RuntimeError, struct.error)
 
 
 def as_pixels(image: AnyImage) -> Pixels:
-    """Take a picture as what it is: an array, the path of a file (see `load_image`), or Pillow's own."""
+    """Convert an array, a path (see `load_image`) or a Pillow image to an array."""
     if isinstance(image, (str, Path)):
         return load_image(image)
     if isinstance(image, Image.Image):
@@ -29,12 +29,12 @@ def as_pixels(image: AnyImage) -> Pixels:
 
 
 def load_image(path: str | Path) -> Pixels:
-    """Read a picture file, turned as its EXIF orientation says.
+    """Read an image file and apply its EXIF orientation.
 
     Parameters
     ----------
     path : str or Path
-        Any format that Pillow reads; of animations the first frame.
+        Any format that Pillow reads; for animations the first frame.
 
     Returns
     -------
@@ -48,28 +48,31 @@ def load_image(path: str | Path) -> Pixels:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no picture, is damaged, or has more than 179 million pixels.
+        If the file is not an image, is damaged, or has more than 179 million pixels.
     """
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            # Large pictures are welcome, and oddities of their metadata do not matter here.
+            # Pillow warns of large images, which are welcome, and of odd metadata, which is not used.
             warnings.simplefilter("ignore")
             with Image.open(path) as picture:
                 ImageOps.exif_transpose(picture, in_place=True)
                 return _pixels(picture)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise FileNotFoundError(f"{path} does not exist") from None
     except UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture in a format that can be read") from None
+        raise ValueError(
+            f"{path} is not an image in a format that Pillow can read: convert it to PNG or TIFF"
+        ) from None
     except Image.DecompressionBombError:
-        raise ValueError(f"{path} has more than 179 million pixels: make it smaller first") from None
+        raise ValueError(f"{path} has more than 179 million pixels: crop or downscale it") from None
     except _DAMAGED as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"{path} cannot be read as a picture: {reason}") from error
+        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
 
 
 def _pixels(picture: Image.Image) -> Pixels:
+    """Convert band by band, so that no call holds the interpreter's lock for long."""
     corner = _converted(picture.crop((0, 0, 1, 1)))
     pixels = np.empty((picture.height, picture.width, *corner.shape[2:]), corner.dtype)
     for rows in bands(picture.height, picture.width * 4):
@@ -87,5 +90,5 @@ def _converted(picture: Image.Image) -> Pixels:
         return np.asarray(picture)
     if mode == "1":
         return np.asarray(picture.convert("L"))
-    clear = mode.casefold() in ("la", "pa", "rgba") or "transparency" in picture.info
-    return np.asarray(picture.convert("RGBA" if clear else "RGB"))
+    transparent = mode.casefold() in ("la", "pa", "rgba") or "transparency" in picture.info
+    return np.asarray(picture.convert("RGBA" if transparent else "RGB"))

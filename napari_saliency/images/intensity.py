@@ -1,7 +1,7 @@
-"""What of a picture's values is black and what is white; numpy only.
+"""Intensity range of an image: the values that are black and white; numpy only.
 
-Large pictures are read in bands of rows: memory stays small, and no call holds the interpreter's
-lock for long, since this runs in a thread beside the window.
+Large images are read in bands of rows: this takes little memory, and no call holds the interpreter's lock
+for long, which would freeze the window while this runs in a thread.
 """
 
 from __future__ import annotations
@@ -18,37 +18,45 @@ if TYPE_CHECKING:
 Pixels = np.ndarray[Any, np.dtype[Any]]
 Range = tuple[float, float]
 
-_BAND = 16_000_000  # bytes at once: neighbours share few rows, and the allocator keeps blocks of this size
-_HUGE = 1e38  # as good as infinite: differences of smaller values still fit into float32
-
-VOID = "no value is a finite number"
+_BAND = 16_000_000  # bytes: neighbouring bands share few rows, and the allocator reuses blocks of this size
+_HUGE = 1e38  # treated as infinite: differences of smaller values still fit into float32
 
 
 def bands(rows: int, bytes_per_row: float) -> Iterator[slice]:
-    """Cut rows into bands of about 16 MB."""
+    """Split rows into bands of about 16 MB."""
     step = max(1, int(_BAND / bytes_per_row))
     for first in range(0, rows, step):
         yield slice(first, min(rows, first + step))
 
 
 class DataRange(NamedTuple):
-    """Smallest and largest finite value, and how many pixels have others."""
+    """Range of the finite values of an image, and the number of pixels with others.
+
+    Attributes
+    ----------
+    low, high : float
+        Smallest and largest finite value; 0 if there are none.
+    nans, infinite : int
+        Number of pixels with a NaN, and with an infinite value, in any channel.
+    empty : bool
+        True if no value is finite.
+    """
 
     low: float
     high: float
     nans: int = 0
     infinite: int = 0
-    void: bool = False  # without any finite value
+    empty: bool = False
 
     @classmethod
     def of(cls, picture: Pixels) -> DataRange:
-        """Measure a picture (h, w, C) or volume (z, y, x, C); of one without finite values both are 0."""
+        """Measure an image (h, w, C) or volume (z, y, x, C)."""
         low, high, nans, infinite = math.inf, -math.inf, 0, 0
         is_float = picture.dtype.kind == "f"
         wide = np.result_type(picture.dtype, np.float32) if is_float else picture.dtype
         for rows in bands(picture.shape[0], picture[0].nbytes):
             block = np.asarray(picture[rows], wide)
-            with np.errstate(invalid="ignore"):  # some processors flag a NaN that min() meets
+            with np.errstate(invalid="ignore"):  # on some processors min() of a NaN sets a flag
                 least, most = float(block.min()), float(block.max())
             if not (least >= -_HUGE and most <= _HUGE):
                 finite, missing = np.abs(block) <= _HUGE, np.isnan(block)
@@ -57,39 +65,39 @@ class DataRange(NamedTuple):
                 least = float(block.min(where=finite, initial=np.inf))
                 most = float(block.max(where=finite, initial=-np.inf))
             low, high = min(low, least), max(high, most)
-        return cls(low, high, nans, infinite) if low <= high else cls(0, 0, nans, infinite, void=True)
+        return cls(low, high, nans, infinite) if low <= high else cls(0, 0, nans, infinite, empty=True)
 
     @property
-    def natural(self) -> Range:
-        """What is black and what is white, if nothing else is known."""
+    def black_and_white(self) -> Range:
+        """Values of black and white to assume: 0 and 1, 0 and 255, or the range itself."""
         if self.low >= 0 and self.high <= 1:
             return 0, 1
         return (0, 255) if self.low >= 0 and self.high <= 255 else (self.low, self.high)
 
     @property
-    def flawless(self) -> bool:
-        """Whether all values are finite."""
+    def finite(self) -> bool:
+        """True if all values are finite."""
         return not (self.nans or self.infinite)
 
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """Brings values ``low`` .. ``high`` of a picture to 0 .. 255.
+    """Linear map of an image's values ``low`` .. ``high`` to 0 .. 255; call it to apply it.
 
     Attributes
     ----------
     low, high : float
-        In the picture's values.
+        Image values of black and white.
     bounds : (float, float), optional
-        Values are clipped to these first.
+        Image values are first clipped to these.
     nan : float
-        What NaN are taken as, in the picture's values; used with ``bounds`` only.
+        Image value that replaces NaN; used only if ``bounds`` is given.
     untouched : bool
-        Values are the model's own, not 0 to 255.
+        True if the image's values are model inputs already, and are not scaled.
     description : tuple of str
-        The same in short sentences.
+        Short phrases for the user about the range.
     flaws : tuple of str
-        What of the picture is no number, in short sentences.
+        Short phrases for the user about NaN and infinite values.
     """
 
     low: float = 0
@@ -101,7 +109,7 @@ class IntensityRange:
     flaws: tuple[str, ...] = ()
 
     def __call__(self, band: Pixels) -> Pixels:
-        """Return uint8 where whole numbers 0 to 255 are meant, else new float32."""
+        """Convert a band of rows: to uint8 if its values are integers 0 to 255, else to a new float32 array."""
         if band.dtype == bool and self.bounds is None:
             return np.asarray(band * np.uint8(255))
         kept = (self.low, self.high) == (0, 255)
@@ -119,103 +127,103 @@ class IntensityRange:
 
 
 def find_intensity_range(picture: Pixels, value_range: Range | None, as_they_are: bool) -> IntensityRange:
-    """Decide how a picture's values become 0 to 255.
+    """Choose how an image's values are mapped to 0 to 255.
 
     Parameters
     ----------
     picture : (h, w, C) or (z, y, x, C) array
         Without alpha.
     value_range : (float, float), optional
-        Black and white, where known.
+        Values of black and white, if known.
     as_they_are : bool
-        Whether floats are the model's own values, unless ``value_range`` is given.
+        If true and ``value_range`` is not given, floats are model inputs already and are not scaled.
 
     Raises
     ------
     ValueError
-        If ``value_range`` is empty or not finite.
+        If ``value_range`` is not finite, or its first value is not the smaller one.
     """
     is_float = picture.dtype.kind == "f"
     if value_range is not None:
-        low, high = _checked(value_range)
-        extent = DataRange.of(picture) if is_float else DataRange(low, high)
-        return _described(picture, extent, IntensityRange(low, high, (low, high), low))
+        low, high = _check_range(value_range)
+        data_range = DataRange.of(picture) if is_float else DataRange(low, high)
+        return _describe(picture, data_range, IntensityRange(low, high, (low, high), low))
     if picture.dtype == np.uint8:
         return IntensityRange()
     if picture.dtype == bool:
-        return IntensityRange(description=("True taken as white",))
-    extent = DataRange.of(picture)
+        return IntensityRange(description=("True is white, False is black",))
+    data_range = DataRange.of(picture)
     if is_float and as_they_are:
-        return _untouched(picture, extent)
-    whole = not is_float and extent.low >= 0 and extent.high <= 255
-    low, high = (0, 255) if whole else extent.natural
-    bounds = None if extent.flawless else (low, high)
-    return _described(picture, extent, IntensityRange(low, high, bounds, low))
+        return _untouched(picture, data_range)
+    whole = not is_float and data_range.low >= 0 and data_range.high <= 255
+    low, high = (0, 255) if whole else data_range.black_and_white
+    bounds = None if data_range.finite else (low, high)
+    return _describe(picture, data_range, IntensityRange(low, high, bounds, low))
 
 
-def _checked(value_range: Range) -> Range:
+def _check_range(value_range: Range) -> Range:
     low, high = map(float, value_range)
     if not -_HUGE <= low < high <= _HUGE:
-        raise ValueError(f"value_range {value_range!r} must be two finite numbers, the smaller first")
+        raise ValueError(f"value_range {value_range!r} must be two finite numbers, the smaller one first")
     return low, high
 
 
-def _untouched(picture: Pixels, extent: DataRange) -> IntensityRange:
-    bounds = None if extent.flawless else (extent.low, extent.high)
-    nan = min(0.0, extent.low)
-    return _described(picture, extent, IntensityRange(0, 255, bounds, nan, untouched=True))
+def _untouched(picture: Pixels, data_range: DataRange) -> IntensityRange:
+    bounds = None if data_range.finite else (data_range.low, data_range.high)
+    nan = min(0.0, data_range.low)
+    return _describe(picture, data_range, IntensityRange(0, 255, bounds, nan, untouched=True))
 
 
-def _described(picture: Pixels, extent: DataRange, intensity_range: IntensityRange) -> IntensityRange:
-    """Say the same in words."""
+def _describe(picture: Pixels, data_range: DataRange, intensity_range: IntensityRange) -> IntensityRange:
+    """Fill in the phrases for the user."""
     flaws = tuple(
-        _flaws(picture, extent, f"{intensity_range.nan:g}" if intensity_range.untouched else "black")
+        _flaws(picture, data_range, f"{intensity_range.nan:g}" if intensity_range.untouched else "black")
     )
-    return replace(intensity_range, description=(_description(intensity_range, extent),), flaws=flaws)
+    return replace(intensity_range, description=(_description(intensity_range, data_range),), flaws=flaws)
 
 
-def _description(intensity_range: IntensityRange, extent: DataRange) -> str:
+def _description(intensity_range: IntensityRange, data_range: DataRange) -> str:
     low, high = intensity_range.low, intensity_range.high
-    if extent.void:
-        return VOID
+    if data_range.empty:
+        return "no value is a finite number"
     if intensity_range.untouched:
-        return f"values {extent.low:g} to {extent.high:g} taken as they are"
+        return f"values {data_range.low:g} to {data_range.high:g} passed to the model unchanged"
     if low == high:
-        return f"all values are {low:g}, taken as black"
+        return f"all values are {low:g}, mapped to black"
     if (low, high) == (0, 255):
-        return "values 0 to 255 as they are"
-    return f"values {low:g} to {high:g} taken as black to white"
+        return "values 0 to 255 unchanged"
+    return f"values {low:g} to {high:g} mapped from black to white"
 
 
-def _flaws(picture: Pixels, extent: DataRange, black: str) -> Iterator[str]:
-    of = f"of {math.prod(picture.shape[:-1])} pixels"
-    if extent.nans:
-        yield f"{extent.nans} {of} NaN, taken as {black}"
-    if extent.infinite:
-        yield f"{extent.infinite} {of} infinite, taken as the smallest or largest value"
+def _flaws(picture: Pixels, data_range: DataRange, black: str) -> Iterator[str]:
+    pixels = f"of {math.prod(picture.shape[:-1])} pixels"
+    if data_range.nans:
+        yield f"{data_range.nans} {pixels} NaN, replaced by {black}"
+    if data_range.infinite:
+        yield f"{data_range.infinite} {pixels} infinite, clipped to the smallest or largest value"
 
 
 def display_range(image: Pixels, contrast_limits: Range) -> Range | None:
-    """Tell what is black and what is white in a layer of the viewer.
+    """Find the values of black and white in an image layer.
 
     Parameters
     ----------
     image : (h, w), (h, w, C), (z, y, x) or (z, y, x, C) array
         The layer's visible plane, or a volume.
     contrast_limits : (float, float)
-        The layer's own.
+        The layer's.
 
     Returns
     -------
     (float, float) or None
-        For `prepare`. None for bool and uint8, which mean the same everywhere; (0, 1) or (0, 255)
+        The ``value_range`` of `prepare`: None for bool and uint8, whose range is known; (0, 1) or (0, 255)
         for floats within these; the layer's contrast limits for all others.
     """
     if image.dtype in (np.dtype(bool), np.dtype(np.uint8)) or not image.size:
         return None
     if image.dtype.kind == "f":
-        extent = DataRange.of(np.atleast_3d(image))
-        if extent.low >= 0 and extent.high <= 255:
-            return extent.natural
+        data_range = DataRange.of(np.atleast_3d(image))
+        if data_range.low >= 0 and data_range.high <= 255:
+            return data_range.black_and_white
     low, high = map(float, contrast_limits)
     return (low, high) if low < high else None

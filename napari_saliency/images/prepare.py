@@ -1,10 +1,8 @@
-"""Any picture → what a model takes, and where that lies in the picture; numpy and Pillow only.
+"""Preparation of an image for a model: intensities, channels, size, preprocessing; numpy and Pillow only.
 
-Laws
-----
-Large pictures are cut first and then read in bands of rows. Memory stays small, and no call holds
-the interpreter's lock for long: all of this runs in a thread beside the window. Volumes are read in
-planes, which are pictures again.
+Large images are cropped first and then read in bands of rows: this takes little memory, and no call holds
+the interpreter's lock for long, which would freeze the window while this runs in a thread. Volumes are read
+plane by plane.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from napari_saliency.images.intensity import (
     display_range,
     find_intensity_range,
 )
-from napari_saliency.images.resize import MOST_PIXELS, fitted, framed
+from napari_saliency.images.resize import MOST_PIXELS, fit_image, frame_image
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
@@ -48,24 +46,24 @@ _KINDS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A picture as a model takes it.
+    """An image as model input.
 
     Attributes
     ----------
     x : (H, W, C) or (Z, H, W, C) float32
         Model input, preprocessed.
     placement : Placement
-        Where the pixels of ``x`` lie in the picture.
+        Position of the pixels of ``x`` in the image.
     preview : (H, W, 3) uint8
-        The same pixels before preprocessing, to look at; of a volume the middle plane.
+        The same pixels before preprocessing, for display; for volumes the middle plane.
     description : tuple of str
-        How the picture was understood, in short sentences; the first is about its size.
+        Short phrases about how the image was interpreted; the first one is about its size.
     flaws : tuple of str
-        Those of them that tell of values that are no numbers.
+        Those of them that are about NaN and infinite values.
     picture : Region, optional
-        The part of ``x`` that shows the picture, where black is around it; all of it if there is none.
+        The part of ``x`` that shows the image, if it is padded; None if the image fills ``x``.
     region : Region, optional
-        The part of it that is looked at.
+        The part of ``x`` whose scores are explained, for models with a spatial output.
     """
 
     x: Array
@@ -78,20 +76,20 @@ class Prepared:
 
 
 def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) -> Prepared:
-    """Bring a picture, or a volume, to what a model takes.
+    """Prepare an image or a volume for a model.
 
     Parameters
     ----------
     image : (h, w), (h, w, 1), (h, w, 2), (h, w, 3), (h, w, 4) or (h, w, C) array
-        Grey, grey with alpha, RGB, RGBA, or as many channels as the model has; bool, whole
-        numbers or floats. For models of volumes (z, y, x) or (z, y, x, channels); two channels of
-        these are never taken for grey with alpha.
+        Grey, grey with alpha, RGB, RGBA, or as many channels as the model has; bool, int or float. For
+        models of volumes (z, y, x) or (z, y, x, channels); two channels of these are never read as grey
+        with alpha.
     spec : InputSpec
-        What the model takes.
+        The model's input.
     value_range : (float, float), optional
-        What is black and what is white. Without it, whole numbers 0 to 255 and floats 0 to 1 or
-        0 to 255 are taken as such, all others from their smallest to their largest value; floats
-        for a model with preprocessing "none" are taken as they are, whatever they are.
+        Values of black and white. By default 0 and 255 for integers, and 0 and 1 or 0 and 255 for floats,
+        within these; the smallest and largest value otherwise. Floats for a model with preprocessing
+        "none" are not scaled.
 
     Returns
     -------
@@ -100,26 +98,27 @@ def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) ->
     Raises
     ------
     ValueError
-        If the picture's shape, type or channels do not fit, or ``value_range`` is empty.
+        If the image's shape, dtype or number of channels does not fit the model, or ``value_range`` is
+        not a range.
 
     Notes
     -----
-    Alpha is ignored, as Keras' loaders do. NaN are black, infinite values black or white. A side
-    that the model leaves open keeps its length; pictures of more than `MOST_PIXELS` are made smaller.
+    Alpha is ignored, as by Keras' loaders. NaN become black, infinite values black or white. A side whose
+    length the model leaves open keeps its length; images of more than `MOST_PIXELS` are downscaled.
     """
     _check_preprocessing(spec)
-    picture, colours = _coloured(image, spec)
+    picture, colours = _match_channels(image, spec)
     intensity_range = find_intensity_range(picture, value_range, spec.preprocessing.name == "none")
-    frame = framed(picture.shape[:-1], spec)
-    pixels = fitted(picture, frame, intensity_range, spec.channels)
+    frame = frame_image(picture.shape[:-1], spec)
+    pixels = fit_image(picture, frame, intensity_range, spec.channels)
     axes = len(spec.shape)
     channels = 1 if np.ndim(image) == axes else np.shape(image)[-1]
     size = f"{sized(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.description}"
-    middle = ("shown is the middle plane",) if axes == 3 else ()
+    middle = ("preview: middle plane",) if axes == 3 else ()
     return Prepared(
         x=spec.preprocessing(pixels),
         placement=frame.placement,
-        preview=_seen(pixels, intensity_range),
+        preview=_preview(pixels, intensity_range),
         description=(size, *middle, *colours, *intensity_range.description, *intensity_range.flaws),
         flaws=intensity_range.flaws,
         picture=frame.picture,
@@ -131,61 +130,67 @@ def _check_preprocessing(spec: InputSpec) -> None:
     wanted = 3 if spec.preprocessing.bgr else by_channel
     if wanted not in (1, spec.channels):
         name = spec.preprocessing.name
-        raise ValueError(f"preprocessing {name!r} is for {wanted} channels, the model takes {spec.channels}")
+        raise ValueError(
+            f"preprocessing {name!r} is for {wanted} channels, but the model takes {spec.channels}: choose another"
+        )
 
 
-def _coloured(image: Pixels, spec: InputSpec) -> tuple[Pixels, tuple[str, ...]]:
-    """Return a view (h, w, c) or (z, y, x, c) whose channels `fitted` can bring to those of the model."""
-    picture, channels = _checked(image, len(spec.shape)), spec.channels
+def _match_channels(image: Pixels, spec: InputSpec) -> tuple[Pixels, tuple[str, ...]]:
+    """Return a view (h, w, c) or (z, y, x, c) whose channels `fit_image` can convert, and phrases about it."""
+    picture, channels = _as_image(image, len(spec.shape)), spec.channels
     given = picture.shape[-1]
     if given == channels:
         return picture, ()
-    known = (1, 2, 3, 4) if picture.ndim == 3 else (1, 3, 4)  # two channels of a volume are two dyes
+    known = (1, 2, 3, 4) if picture.ndim == 3 else (1, 3, 4)  # two channels of a volume are two stains
     if channels not in (1, 3) or given not in known:
         allowed = "1 to 4" if channels in (1, 3) else str(channels)
         raise ValueError(
-            f"a picture of shape {np.shape(image)} has {given} channels, but the model takes {allowed}: "
-            "choose some, and put the channels last"
+            f"an image of shape {np.shape(image)} has {given} channels, but the model takes {allowed}: "
+            "select channels, and put them on the last axis"
         )
     description: tuple[str, ...] = ()
     if given in (2, 4):
-        picture, description = picture[..., :-1], _alpha_words(picture[..., -1])
+        picture, description = picture[..., :-1], _describe_alpha(picture[..., -1])
     if picture.shape[-1] == channels:
         return picture, description
-    return picture, (*description, "colours taken as grey" if channels == 1 else "grey repeated for RGB")
+    return picture, (*description, "converted to grey" if channels == 1 else "grey copied to three channels")
 
 
-def _checked(image: Pixels, axes: int) -> Pixels:
-    """Give a picture or volume an axis of channels; refuse what is neither."""
+def _as_image(image: Pixels, axes: int) -> Pixels:
+    """Add a missing channel axis; raise ValueError for arrays that are not an image or volume."""
     picture = np.asarray(image)
     if picture.dtype.kind not in "buif":
-        raise ValueError(f"a picture of type {picture.dtype} cannot be explained: give bool, int or float")
+        raise ValueError(
+            f"an image of dtype {picture.dtype} cannot be explained: convert it to bool, int or float"
+        )
     if axes == 2 and picture.ndim not in (2, 3):
-        raise ValueError(f"a picture is (h, w) or (h, w, channels), not {picture.shape}: give one plane")
+        raise ValueError(
+            f"an image has shape (h, w) or (h, w, channels), not {picture.shape}: give one plane"
+        )
     if axes == 3 and (picture.ndim not in (3, 4) or _is_colour(picture.shape)):
         raise ValueError(
             f"the model takes volumes, (z, y, x) or (z, y, x, channels), not {picture.shape}: give a stack of planes"
         )
     if not picture.size:
-        raise ValueError(f"a picture of shape {picture.shape} is empty: give at least one pixel")
+        raise ValueError(f"an image of shape {picture.shape} is empty: give at least one pixel")
     return picture[..., None] if picture.ndim == axes else picture
 
 
 def _is_colour(shape: tuple[int, ...]) -> bool:
-    """Whether what could be a volume by its axes is a picture in colour."""
+    """Return whether an array with the axes of a volume is rather a colour image."""
     return len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > shape[2]
 
 
-def _alpha_words(alpha: Pixels) -> tuple[str, ...]:
+def _describe_alpha(alpha: Pixels) -> tuple[str, ...]:
     parts = (alpha[rows] for rows in bands(alpha.shape[0], alpha[0].nbytes))
     return ("alpha ignored",) if any((part != alpha.flat[0]).any() for part in parts) else ()
 
 
-def _seen(pixels: Array, intensity_range: IntensityRange) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _preview(pixels: Array, intensity_range: IntensityRange) -> np.ndarray[Any, np.dtype[np.uint8]]:
     plane = pixels[len(pixels) // 2] if pixels.ndim == 4 else pixels
     rgb = plane[..., :3] if plane.shape[2] >= 3 else plane[..., :1]
-    if intensity_range.untouched:  # these values may lie anywhere, and still there must be something to see
-        low, high = DataRange.of(pixels).natural
+    if intensity_range.untouched:  # model inputs may have any range
+        low, high = DataRange.of(pixels).black_and_white
         rgb = (rgb - low) / ((high - low) or 1) * 255
     grey_or_rgb = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(grey_or_rgb, (*plane.shape[:2], 3)))

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_saliency.core.placement import sized
-from napari_saliency.core.preprocessing import WORDS
+from napari_saliency.core.preprocessing import DESCRIPTIONS
 from napari_saliency.core.types import FITS
 from napari_saliency.models import FILES, Settings, read_labels
 from napari_saliency.session.state import Phase
@@ -249,7 +249,7 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
 def _offer(box: QComboBox, now: Preprocessing) -> None:
     """List the preprocessings; one that has no name is left as it is unless another is chosen."""
     box.clear()
-    for name, text in WORDS.items():
+    for name, text in DESCRIPTIONS.items():
         box.addItem(f"{text} ({name})", name)
     if box.findData(now.name) < 0:
         box.insertItem(0, now.description, None)

@@ -285,8 +285,8 @@ def test_what_is_no_number_in_the_picture_is_said(model):
     picture[2, 3], picture[4, :2, 1] = np.nan, np.inf
     result = explain_batch(model, [picture, np.ones((6, 8, 3)) / np.arange(1, 9)[:, None]], 0)
     assert result[0].notes == (
-        "1 of 48 pixels NaN, taken as 0.",
-        "2 of 48 pixels infinite, taken as the smallest or largest value.",
+        "1 of 48 pixels NaN, replaced by 0.",
+        "2 of 48 pixels infinite, clipped to the smallest or largest value.",
     )
     assert result[1].notes == ()
 

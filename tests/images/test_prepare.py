@@ -253,15 +253,15 @@ def test_seen_of_a_grey_model_is_grey():
 @pytest.mark.parametrize(
     ("picture", "channels", "named"),
     [
-        (np.zeros((4, 4), complex), 3, "complex128 cannot be explained: give bool, int or float"),
-        (np.array([["a"]]), 3, "type <U1"),
-        (np.array([[None]]), 3, "type object"),
+        (np.zeros((4, 4), complex), 3, "complex128 .* bool, int or float"),
+        (np.array([["a"]]), 3, "dtype <U1"),
+        (np.array([[None]]), 3, "dtype object"),
         (np.zeros(4), 3, r"not \(4,\)"),
         (np.zeros((2, 4, 4, 3)), 3, r"not \(2, 4, 4, 3\): give one plane"),
         (np.float32(3), 3, r"not \(\)"),
         (np.zeros((0, 4, 3)), 3, r"\(0, 4, 3\) is empty"),
         (np.zeros((4, 4, 0)), 3, r"\(4, 4, 0\) is empty"),
-        (np.zeros((3, 40, 60)), 3, r"\(3, 40, 60\) has 60 channels, .* takes 1 to 4: .* channels last"),
+        (np.zeros((3, 40, 60)), 3, r"\(3, 40, 60\) has 60 channels, .* takes 1 to 4: .* last axis"),
         (np.zeros((4, 4, 3)), 5, "3 channels, but the model takes 5"),
         (np.zeros((4, 4)), 4, "1 channels, but the model takes 4"),
     ],
@@ -272,7 +272,7 @@ def test_what_is_no_picture_is_refused(picture, channels, named):
 
 
 def test_preprocessing_for_other_channels_is_refused():
-    with pytest.raises(ValueError, match="'torch' is for 3 channels, the model takes 1"):
+    with pytest.raises(ValueError, match=r"'torch' is for 3 channels, .* model takes 1"):
         prepare(np.zeros((4, 4)), spec(8, 8, 1, "torch"))
 
 
@@ -398,10 +398,10 @@ def png_without_pixels(width, height):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"not a picture", "not a picture in a format that can be read"),
-        (b"", "not a picture"),
-        (png_without_pixels(30_000, 30_000), "more than 179 million pixels: make it smaller first"),
-        (png_without_pixels(30, 30), "cannot be read as a picture"),
+        (b"not a picture", "not an image .* PNG or TIFF"),
+        (b"", "not an image"),
+        (png_without_pixels(30_000, 30_000), "more than 179 million pixels: crop or downscale"),
+        (png_without_pixels(30, 30), "cannot be read"),
     ],
 )
 def test_files_that_are_no_pictures_are_named(tmp_path, content, reason):
@@ -415,14 +415,14 @@ def test_truncated_files_are_named(tmp_path, chelsea):
     path = tmp_path / "photo.jpg"
     Image.fromarray(chelsea).save(path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"photo\.jpg cannot be read as a picture: .*truncated"):
+    with pytest.raises(ValueError, match=r"photo\.jpg .*truncated"):
         load_image(path)
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*nothing\.png"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png does not exist"):
         load_image(tmp_path / "nothing.png")
-    with pytest.raises(ValueError, match="cannot be read as a picture: Is a directory"):
+    with pytest.raises(ValueError, match=f"{tmp_path.name} .*: Is a directory"):
         load_image(tmp_path)
 
 

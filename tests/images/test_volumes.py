@@ -100,7 +100,7 @@ def test_the_values_of_a_volume_are_understood_once_not_plane_by_plane():
     volume = np.arange(2 * 3 * 4, dtype=np.int32).reshape(2, 3, 4) * 100
     prepared = prepare(volume, spec((2, 3, 4)))
     np.testing.assert_allclose(prepared.x[..., 0], volume / 2300, rtol=1e-6)
-    assert "values 0 to 2300 taken as black to white" in prepared.description
+    assert any("0 to 2300" in phrase for phrase in prepared.description)
 
 
 def test_voxels_that_are_no_numbers_are_counted():
@@ -108,13 +108,13 @@ def test_voxels_that_are_no_numbers_are_counted():
     volume[1, 2, 3] = np.nan
     prepared = prepare(volume, spec((3, 4, 5)))
     assert prepared.x[1, 2, 3, 0] == 0
-    assert "1 of 60 pixels NaN, taken as black" in prepared.description
+    assert any("1 of 60 pixels NaN" in phrase for phrase in prepared.description)
 
 
 def test_what_was_done_is_said_and_the_middle_plane_shown():
     volume = RNG.integers(0, 255, (8, 20, 30), np.uint8)
     prepared = prepare(volume, spec((4, 20, 30)))
-    assert prepared.description[:2] == ("8×20×30 grey, stretched to 4×20×30", "shown is the middle plane")
+    assert prepared.description[:2] == ("8×20×30 grey, stretched to 4×20×30", "preview: middle plane")
     np.testing.assert_allclose(prepared.preview, np.repeat(255 * prepared.x[2], 3, -1), atol=0.51)
 
 
@@ -136,7 +136,7 @@ def test_channels_are_brought_to_the_models(given, channels):
 
 
 def test_two_dyes_are_not_grey_with_alpha():
-    with pytest.raises(ValueError, match="has 2 channels, but the model takes 1 to 4: choose some"):
+    with pytest.raises(ValueError, match="has 2 channels, but the model takes 1 to 4: select channels"):
         prepare(np.zeros((3, 5, 4, 2), np.uint8), spec((3, 5, 4)))
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_volume_is_refused_by_a_model_of_volumes(shape):
 def test_a_volume_is_refused_by_a_model_of_pictures():
     with pytest.raises(ValueError, match="give one plane"):
         prepare(np.zeros((2, 8, 8, 3), np.uint8), spec((8, 8), 3))
-    with pytest.raises(ValueError, match="choose some, and put the channels last"):
+    with pytest.raises(ValueError, match=r"9 channels, .* takes 1 to 4: select channels"):
         prepare(np.zeros((12, 8, 9), np.uint8), spec((8, 8), 3))
 
 
