@@ -1,1 +1,1 @@
-"""Run models and methods in this process: what a notebook calls."""
+"""Public functions for notebooks and scripts: `explain` and `check`, in the process that calls them."""

@@ -1,4 +1,4 @@
-"""The second door: a map in, what is known of its truth out. Notebook and engine both come through here."""
+"""Check whether a map is faithful to the model; notebooks and the engine both use these functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency.api.explain import check_model, in_words, prepared_for, weighed
+from napari_saliency.api.explain import check_model, describe_argument, prepare_with_region, weigh_targets
 from napari_saliency.checks import CHECKS, Finding, Subject, TooLongError, affordable, find_check, plan
 from napari_saliency.maps.explanation import Explanation
 
@@ -24,23 +24,23 @@ MARKS = {"good": "+", "doubtful": "?", "bad": "−", "not applicable": " "}
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the checks of one map have found.
+    """Results of the checks of one map.
 
     Attributes
     ----------
     findings : mapping of str to Finding
-        By the checks' ids, in the order in which they ran.
+        By the ids of the checks, in the order in which they ran.
     left_out : mapping of str to str
-        Checks that did not run, and why.
+        Checks that did not run, and the reasons.
     """
 
     findings: Mapping[str, Finding]
     left_out: Mapping[str, str]
 
     def __str__(self) -> str:
-        """One line for each check."""
+        """Return one line for each check."""
         lines = [(MARKS[f.level or "not applicable"], name, f.verdict) for name, f in self.findings.items()]
-        lines += [(" ", name, f"Left out: {why}") for name, why in self.left_out.items()]
+        lines += [(" ", name, f"Skipped: {why}") for name, why in self.left_out.items()]
         return "\n".join(f"{mark} {CHECKS[name].title:20} {text}" for mark, name, text in lines)
 
 
@@ -53,23 +53,23 @@ def check(
     region: Mask | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
-    """Check whether a map is true.
+    """Check whether a map is faithful to the model.
 
     Parameters
     ----------
     model : Model
-        From `load_model`: the one that was explained.
+        The model that was explained, from `load_model`.
     image : array, path, or PIL image
-        The picture that was explained; see `explain`.
+        The image that was explained; see `explain`.
     explanation : Explanation
         From `explain`.
     checks : str or iterable of str, optional
-        Ids out of `CHECKS`; by default all that can be afforded: what turns out to take longer than
-        `MOST_SECONDS` is left out. What is asked for by name runs to its end.
+        Ids from `CHECKS`. By default all checks, but those that would take longer than `MOST_SECONDS`
+        are skipped; checks that are named run to their end.
     region : (h, w) or (z, y, x) bool array, optional
-        Pixels of the picture that the map ought to point at, for ``mass`` and ``pointing_game``.
+        Pixels of the image that the map should highlight, for ``mass`` and ``pointing_game``.
     options : mapping of str to mapping, optional
-        Of the checks, by their ids.
+        Options of the checks, by their ids.
 
     Returns
     -------
@@ -78,41 +78,50 @@ def check(
     Raises
     ------
     TypeError
-        If ``model`` is not a model, or ``explanation`` is none.
+        If ``model`` is not a model, or ``explanation`` is not an explanation.
     ValueError
-        If it is no map, not complete, or of another model or picture, or a check or option does not exist.
+        If the explanation is not a map, is not complete, or is one of another model or image, or a check or
+        option does not exist.
     ModelError
-        If a check that was asked for by name asks for what the model does not give.
+        If the model lacks an operation that a named check needs.
     """
     check_model(model)
     if not isinstance(explanation, Explanation):
-        raise TypeError(f"the third argument is a map from explain, not {in_words(explanation)}")
+        raise TypeError(
+            f"the third argument must be a map from explain, not {describe_argument(explanation)}"
+        )
     options = options or {}
-    preview = prepared_for(model.info, image, region)
-    drawn = None if region is None else preview.region
-    _check_same(model.info, preview, explanation)
+    prepared = prepare_with_region(model.info, image, region)
+    drawn = None if region is None else prepared.region
+    _check_same(model.info, prepared, explanation)
     left_out: dict[str, str] = {}
-    asked = checks is not None
+    named = checks is not None
     if checks is None:
-        checks, unaffordable = plan(model.info, preview.x.shape[:-1], explanation.total)
+        checks, unaffordable = plan(model.info, prepared.x.shape[:-1], explanation.total)
         left_out.update(unaffordable)
     names = [checks] if isinstance(checks, str) else list(checks)
     for name in [*names, *options]:
         find_check(name).complete(options.get(name, {}))
-    _check_same_picture(model, preview.x, explanation)
+    _check_same_picture(model, prepared.x, explanation)
     findings = {}
     for name in names:
-        result = examine(
-            model, preview.x, explanation, name, options.get(name, {}), picture=preview.picture, region=drawn
+        result = run_check(
+            model,
+            prepared.x,
+            explanation,
+            name,
+            options.get(name, {}),
+            picture=prepared.picture,
+            region=drawn,
         )
         try:
-            *_, findings[name] = result if asked else affordable(result)
+            *_, findings[name] = result if named else affordable(result)
         except TooLongError as error:
             left_out[name] = str(error)
     return Report(findings, left_out)
 
 
-def examine(
+def run_check(
     model: Model,
     x: Array,
     explanation: Explanation,
@@ -122,29 +131,31 @@ def examine(
     picture: Region | None = None,
     region: Region | None = None,
 ) -> Generator[Finding]:
-    """Run one check of a map of a preprocessed picture (H, W, C); yield findings, the last with a verdict.
+    """Run one check of a map of a preprocessed image (H, W, C); yield findings, the last one with a verdict.
 
     Parameters
     ----------
     picture : Region, optional
-        Where ``x`` shows the picture, and not the black around it; everywhere if there is none.
+        The part of ``x`` that shows the image, without padding; by default all of it.
     region : Region, optional
-        Where the map ought to point.
+        The part of ``x`` that the map should highlight.
 
     Raises
     ------
     ValueError
-        If the check does not exist, an option is not allowed, or the map was stopped before its end.
+        If the check does not exist, an option is not valid, or the map is not complete.
     ModelError
-        If the model cannot do what the check needs.
+        If the model lacks an operation that the check needs.
     """
     chosen = find_check(name)
     complete = chosen.complete(options)
     if chosen.needs and chosen.needs not in model.info.gives:
         raise model.no_cascade()
     if not explanation.complete:
-        raise ValueError("the map was stopped before its end: compute all of it, then check it")
-    targets = weighed([(explanation.target, explanation.prediction)], model.info)
+        raise ValueError(
+            "the map is not complete, as its computation was stopped: compute it again, then check it"
+        )
+    targets = weigh_targets([(explanation.target, explanation.prediction)], model.info)
     given = (explanation.values, explanation.method, explanation.options, explanation.diagnostics)
     subject = Subject(model, x[None], targets, *given, picture=picture, region=region)
     yield from chosen.function(subject, **complete)
@@ -153,18 +164,18 @@ def examine(
 def _check_same_picture(model: Model, x: Array, explanation: Explanation) -> None:
     (now,) = model.predict(x[None], [explanation.target.region])
     if not np.allclose(now.logits, explanation.prediction.logits, rtol=1e-3, atol=1e-3):
-        raise ValueError("the map is of another picture: the model says something else of this one")
+        raise ValueError("the model predicts other scores for this image: give the image that was explained")
 
 
-def _check_same(info: ModelInfo, preview: Prepared, explanation: Explanation) -> None:
-    """Refuse what is no map, and a map of another model or of a picture of another size."""
+def _check_same(info: ModelInfo, prepared: Prepared, explanation: Explanation) -> None:
+    """Raise ValueError unless the explanation is a map of this model, for an image of this size."""
     if explanation.shows != "map":
-        raise ValueError(f"{explanation.title} gives no map of the picture that could be true or not")
-    if explanation.provenance.get("fingerprint") != info.fingerprint:
-        raise ValueError(f"the map is not one of {info.name}, as it is now: explain the picture again")
-    space = preview.x.shape[:-1]
-    place = preview.placement.coarser(space, explanation.values.shape[: len(space)])
-    if place != explanation.placement:
         raise ValueError(
-            "the map does not lie where this picture's would: give the picture that was explained"
+            f"{explanation.title} does not return a map that can be checked: choose another method"
         )
+    if explanation.provenance.get("fingerprint") != info.fingerprint:
+        raise ValueError(f"the map was not computed with {info.name} as it is now: explain the image again")
+    space = prepared.x.shape[:-1]
+    place = prepared.placement.coarser(space, explanation.values.shape[: len(space)])
+    if place != explanation.placement:
+        raise ValueError("the map does not fit the size of this image: give the image that was explained")

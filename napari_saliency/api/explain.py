@@ -1,4 +1,4 @@
-"""The one door: pictures in, explanations out. Notebook, command line and engine all come through here."""
+"""Explain images with a model; notebooks, the command line and the engine all use these functions."""
 
 from __future__ import annotations
 
@@ -38,27 +38,28 @@ def explain(
     region: Mask | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> Explanation:
-    """Explain what a model says of a picture.
+    """Explain a model's score for an image.
 
     Parameters
     ----------
     model : Model
         From `load_model`.
-    image : array (h, w) or (h, w, C), path, or PIL image; for a model of volumes (z, y, x) or (z, y, x, C)
-        Grey, RGB or RGBA of any type; see `prepare` for how values are understood.
+    image : array (h, w) or (h, w, C), path, or PIL image; for models of volumes (z, y, x) or (z, y, x, C)
+        Grey, RGB or RGBA of any dtype; see `prepare` for how values are interpreted.
     target : int, str, Target, optional
-        A class by index or label, or any weighting, also in words (``cat - 0.5 dog``); the top class if
-        none is given. Of a model that returns one quantity also ``increase`` or ``decrease``.
+        A class by index or label, or a weighted sum of classes, also as text (``cat - 0.5 dog``, see
+        `parse_weights`); by default the class with the highest probability. For regression models with
+        one output also ``increase`` or ``decrease``.
     method : str
         One of `METHODS`.
-    score : {"logit", "probability", "log_probability"}
-        What of the class is explained; a `Target` brings its own. Of quantities ``increase`` (also meant
-        by the default) or ``decrease``.
+    score : {"logit", "probability", "log_probability", "increase", "decrease"}
+        The score of the class that is explained; a `Target` has its own. For regression models
+        ``increase`` (the default) or ``decrease``.
     region : (h, w) or (z, y, x) bool array, optional
-        For models whose output has space: the pixels of the picture whose mean score is explained; all of
-        them if none are given.
+        For models with a spatial output: pixels of the image whose mean score is explained; by default
+        all.
     **options
-        Of the method.
+        Options of the method.
 
     Returns
     -------
@@ -69,9 +70,9 @@ def explain(
     TypeError
         If ``model`` is not a model.
     ValueError
-        If the picture, target, method or an option is not allowed.
+        If the image, target, method or an option is not valid.
     ModelError
-        If the model cannot do what the method needs.
+        If the model lacks an operation that the method needs, or the image does not fit into memory.
     """
     return explain_batch(model, [image], [target], method, score, regions=[region], **options)[0]
 
@@ -86,20 +87,25 @@ def explain_batch(
     regions: Iterable[Mask | None] | None = None,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> list[Explanation]:
-    """Explain many pictures in batched calls; see `explain`.
+    """Explain several images in batches; see `explain`.
 
     Parameters
     ----------
     images : iterable
-        A list, a stack (N, h, w, C) or (N, z, y, x, C), a generator.
+        For example a list, an array (N, h, w, C) or (N, z, y, x, C), or a generator.
     targets : iterable, or one for all
-        What to explain of each picture.
+        A target for each image.
     regions : iterable, optional
-        A region of each picture.
+        A region for each image.
+
+    Returns
+    -------
+    list of Explanation
+        In the order of the images.
     """
     check_model(model)
     result: list[Explanation] = []
-    for some in _together(model.info, _each(images, targets, regions, len(model.info.input.shape))):
+    for some in _batches(model.info, _zip_arguments(images, targets, regions, len(model.info.input.shape))):
         x = np.stack([prepared.x for prepared, _ in some])
         where = [_region(*one) for one in some]
         predictions = model.predict(x, where)
@@ -112,31 +118,31 @@ def explain_batch(
             )
             for (prepared, target), prediction, region in zip(some, predictions, where, strict=True)
         ]
-        *_, last = answers(model, x, questions, method, options)
+        *_, last = run_method(model, x, questions, method, options)
         result += last
     return result
 
 
 def _region(prepared: Prepared, target: object) -> Region | None:
-    """Where a picture is looked at: inside the mask, or where the target of an earlier map was."""
+    """Return the region that is explained: the mask's, or else that of a target from an earlier explanation."""
     region = target.region if isinstance(target, Target) else None
     if prepared.region is not None or region is None:
         return prepared.region
     if region.shape != prepared.x.shape[:-1]:
         raise ValueError(
-            f"the target's region is one of pictures of {region.shape} pixels, as the model sees them, and this "
-            f"one has {prepared.x.shape[:-1]}: give a region"
+            f"the target's region has the input size {region.shape}, but this image is prepared to "
+            f"{prepared.x.shape[:-1]}: give a region"
         )
     return region
 
 
-def _together(
-    info: ModelInfo, asked: Iterable[tuple[AnyImage, Any, Any]]
+def _batches(
+    info: ModelInfo, requests: Iterable[tuple[AnyImage, Any, Any]]
 ) -> Iterator[list[tuple[Prepared, Any]]]:
-    """Prepare pictures and join those that can be run in one call: of one size, and not too many."""
+    """Prepare images and group successive ones of one size, as many as the model takes in one call."""
     some: list[tuple[Prepared, Any]] = []
-    for image, target, mask in asked:
-        prepared = prepared_for(info, image, mask)
+    for image, target, mask in requests:
+        prepared = prepare_with_region(info, image, mask)
         if some and some[0][0].x.shape != prepared.x.shape:
             yield some
             some = []
@@ -149,26 +155,28 @@ def _together(
 
 
 def check_model(model: object) -> None:
-    """Raise TypeError, with a hint, for what is no model."""
+    """Raise TypeError, with a hint, if the argument is not a model."""
     if isinstance(model, Model):
         return
     hint = ""
     if isinstance(model, (str, Path)):
         hint = f": write load_model({str(model)!r})"
     elif hasattr(model, "shape"):
-        hint = ": the picture comes second"
-    raise TypeError(f"the first argument is a model from load_model, not {in_words(model)}{hint}")
+        hint = ": the image is the second argument"
+    raise TypeError(
+        f"the first argument must be a model from load_model, not {describe_argument(model)}{hint}"
+    )
 
 
-def _each(
+def _zip_arguments(
     images: Iterable[AnyImage], targets: object, regions: object, axes: int
 ) -> Iterator[tuple[AnyImage, Any, Any]]:
-    """Each picture with its target and region; pictures that are not all here yet are taken one by one."""
+    """Zip images with their targets and regions; images of a generator are consumed one by one if possible."""
     single = isinstance(images, (str, Path)) or not isinstance(images, Iterable)
     if single or (isinstance(images, np.ndarray) and _is_one_picture(images.shape, axes)):
         raise TypeError(
-            f"many pictures are a list, or another iterable, not {in_words(images)}: "
-            "write [picture], or use explain for one"
+            f"images must be a list or another iterable of images, not {describe_argument(images)}: "
+            "write [image], or call explain for one"
         )
     for_all = [not isinstance(values, Iterable) or isinstance(values, str) for values in (targets, regions)]
     pictures = images if all(for_all) or isinstance(images, Sized) else list(images)
@@ -177,18 +185,19 @@ def _each(
         each = repeat(values) if one else list(cast("Iterable[Any]", values))
         if isinstance(each, list) and isinstance(pictures, Sized) and len(each) != len(pictures):
             raise ValueError(
-                f"{len(each)} {name} are given for {len(pictures)} pictures: give one for each, or one for all"
+                f"{len(each)} {name} are given for {len(pictures)} images: give one for each, or one for all"
             )
         given.append(each)
     return zip(pictures, *given, strict=False)
 
 
 def _is_one_picture(shape: tuple[int, ...], axes: int) -> bool:
-    return len(shape) <= axes or (len(shape) == axes + 1 and shape[-1] <= 4)  # not a stack of grey ones
+    # With more than 4 values on the last axis it is rather a stack of grey images than one with channels.
+    return len(shape) <= axes or (len(shape) == axes + 1 and shape[-1] <= 4)
 
 
-def in_words(thing: object) -> str:
-    """Name what was given instead of something else, briefly."""
+def describe_argument(thing: object) -> str:
+    """Describe a wrong argument briefly, for an error message."""
     if thing is None or isinstance(thing, (str, Path, bool, int, float)):
         return repr(str(thing) if isinstance(thing, Path) else thing)
     shape = f" of shape {thing.shape}" if hasattr(thing, "shape") else ""
@@ -197,7 +206,7 @@ def in_words(thing: object) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of one picture of a batch, where its map will lie, and what was no number in it."""
+    """One image of a batch: its prediction, its target, the placement of ``x``, and its flaws for the notes."""
 
     prediction: Prediction
     target: Target
@@ -205,45 +214,47 @@ class Question:
     flaws: tuple[str, ...] = ()
 
 
-def answers(
+def run_method(
     model: Model, x: Array, questions: Sequence[Question], method: str, options: Mapping[str, Any]
 ) -> Iterator[list[Explanation]]:
-    """Run a method on a batch of preprocessed pictures; yield explanations that get better and better.
+    """Run a method on a batch of preprocessed images; yield explanations, each more accurate than the last.
 
     Parameters
     ----------
     x : (N, H, W, C) or (N, Z, H, W, C) float32
-        Preprocessed pictures.
+        Preprocessed images.
     questions : sequence of Question
-        One for each picture; their targets' scores are the same.
+        One for each image; the scores of their targets must be the same.
 
     Raises
     ------
     ValueError
-        If the method does not exist, an option is not allowed, or scores differ.
+        If the method does not exist, an option is not valid, or the scores differ.
     ModelError
-        If the model cannot do what the method needs.
+        If the model lacks an operation that the method needs.
     """
     chosen = find_method(method)
     complete = chosen.complete(options)
     _check_needs(chosen, complete, model.info)
-    targets = weighed([(question.target, question.prediction) for question in questions], model.info)
-    answer = _Answer(model.info, chosen, complete, x)
+    targets = weigh_targets([(question.target, question.prediction) for question in questions], model.info)
+    run = _Run(model.info, chosen, complete, x)
     for estimate in chosen.function(model, x, targets, **complete):
-        yield [answer.explanation(question, estimate, n) for n, question in enumerate(questions)]
+        yield [run.explanation(question, estimate, n) for n, question in enumerate(questions)]
 
 
-def weighed(asked: Sequence[tuple[Target, Prediction]], info: ModelInfo) -> Targets:
-    """Make ready for a model what is asked of each picture; ValueError if the targets' scores differ."""
-    scores = {target.score for target, _ in asked}
+def weigh_targets(requests: Sequence[tuple[Target, Prediction]], info: ModelInfo) -> Targets:
+    """Combine the targets of a batch; raise ValueError if their scores differ."""
+    scores = {target.score for target, _ in requests}
     if len(scores) != 1:
-        raise ValueError(f"targets of one batch must share their score, not mix {', '.join(sorted(scores))}")
-    return Targets(np.stack([_weights(*one) for one in asked]), _weighed(scores.pop(), info))
+        raise ValueError(
+            f"the targets of one batch must have the same score, not {', '.join(sorted(scores))}"
+        )
+    return Targets(np.stack([_weights(*one) for one in requests]), _computed_score(scores.pop(), info))
 
 
-def _weighed(score: Score, info: ModelInfo) -> Score:
-    """What a model is asked for: a quantity, whether up or down, is its logit."""
-    if score not in ("logit", *info.scores):  # a Target says logit where it says nothing
+def _computed_score(score: Score, info: ModelInfo) -> Score:
+    """Return the score to compute; the direction of a quantity is in the sign of its weights."""
+    if score not in ("logit", *info.scores):  # logit is the default of Target
         raise ValueError(f"{info.name} has no score {score!r}; it has {', '.join(info.scores)}")
     return "logit" if score in DIRECTIONS else score
 
@@ -257,20 +268,20 @@ def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) ->
     for missing in sorted(method.needed(options) - info.gives):
         able = [METHODS[name] for name in wrappable()] if method.wraps else METHODS.values()
         others = ", ".join(f"{m.title} ({m.id})" for m in able if m.needs in info.gives)
-        wrapped = "one inside that does not, " if method.wraps else ""
+        wrapped = "another method to wrap: " if method.wraps else ""
         raise ModelError(f"{method.title} {info.lacks(missing)}: choose {wrapped}{others}")
 
 
 def find_method(name: str) -> Method:
-    """Look a method up by its id; ValueError lists what there is."""
-    if name not in tuple(METHODS):  # what cannot be hashed neither
+    """Look up a method by its id; the ValueError for another name lists all ids."""
+    if name not in tuple(METHODS):  # a tuple, since the name may not be hashable
         raise ValueError(f"method {name!r} is not one of {', '.join(METHODS)}")
     return METHODS[name]
 
 
 @dataclass(frozen=True, eq=False)
-class _Answer:
-    """What all explanations of one run have in common."""
+class _Run:
+    """The common part of all explanations of one run."""
 
     info: ModelInfo
     method: Method
@@ -278,7 +289,7 @@ class _Answer:
     x: Array
 
     def explanation(self, question: Question, estimate: Estimate, n: int) -> Explanation:
-        """Everything about the ``n``-th picture's map."""
+        """Make the explanation of the ``n``-th image."""
         values, size = estimate.values[n], self.x.shape[1:-1]
         if self.method.shows == "picture":
             values = self.info.input.preprocessing.inverse(values)
@@ -286,7 +297,7 @@ class _Answer:
             *(estimate.notes[n] if estimate.notes else ()),
             *self._scores_note(question.target),
             *(f"{flaw}." for flaw in question.flaws),
-            *_even_note(self.x[n]),
+            *_constant_note(self.x[n]),
             *_finite_note(values, len(size)),
         )
         return Explanation(
@@ -296,7 +307,7 @@ class _Answer:
             label=format_target(question.target, self.info.labels),
             score=target_value(question.target, question.prediction),
             method=self.method.id,
-            title=_title(self.method, self.options),
+            title=_full_title(self.method, self.options),
             options=self.options,
             prediction=question.prediction,
             done=estimate.done,
@@ -312,23 +323,25 @@ class _Answer:
 
     def _scores_note(self, target: Target) -> tuple[str, ...]:
         replaced = target.score == "logit" and not self.info.logits
-        return ("Of log-probabilities: this model's logits cannot be had.",) if replaced else ()
+        return (
+            ("The model's logits are not accessible: this map explains the log-probability.",)
+            if replaced
+            else ()
+        )
 
 
-def _title(method: Method, options: Mapping[str, Any]) -> str:
-    """Name a method, as in ``SmoothGrad of Grad-CAM``; of its usual method a wrapper has the paper's name alone."""
+def _full_title(method: Method, options: Mapping[str, Any]) -> str:
+    """Name a method and what it wraps, as in ``SmoothGrad of Grad-CAM``; a default wrapped method is not named."""
     wraps = [option for option in method.options if option.constraints.get("choices") == "methods"]
     wrapped = [METHODS[options[o.name]].title for o in wraps if options[o.name] != o.default]
     return " of ".join([method.title, *wrapped])
 
 
-def _even_note(x: Array) -> tuple[str, ...]:
-    """Say that a picture (*space, C) shows nothing, as one without any number in it does."""
+def _constant_note(x: Array) -> tuple[str, ...]:
+    """Warn if a model input (*space, C) is constant, as it is if no value of the image is finite."""
     if np.ptp(x, axis=tuple(range(x.ndim - 1))).any():
         return ()
-    return (
-        "To the model the picture is the same everywhere: the map tells of the model, not of the picture.",
-    )
+    return ("The model input is constant: the map depends on the model alone, not on the image.",)
 
 
 def _finite_note(values: Array, axes: int) -> tuple[str, ...]:
@@ -338,18 +351,18 @@ def _finite_note(values: Array, axes: int) -> tuple[str, ...]:
     pixels = finite.reshape(*finite.shape[:axes], -1).all(axis=-1)
     count = np.count_nonzero(~pixels)
     are = "pixel is" if count == 1 else "pixels are"
-    return (f"{count} {are} not finite, of {pixels.size}: the numbers became too large for the map there.",)
+    return (f"{count} of {pixels.size} {are} not finite: the computation overflowed there.",)
 
 
-def prepared_for(info: ModelInfo, image: AnyImage, mask: Mask | None = None) -> Prepared:
-    """Bring a picture, and a region of it, to what a model takes; ValueError if one of them does not fit."""
+def prepare_with_region(info: ModelInfo, image: AnyImage, mask: Mask | None = None) -> Prepared:
+    """Prepare an image and a mask of it for a model; raise ValueError if one of them does not fit."""
     pixels = as_pixels(image)
     prepared = prepare(pixels, info.input)
     if mask is None:
         return replace(prepared, region=prepared.picture) if info.space else prepared
     space = pixels.shape[: len(info.input.shape)]
     if np.shape(mask) != space:
-        raise ValueError(f"a region has the picture's shape {space}, not {np.shape(mask)}")
+        raise ValueError(f"a region must have the shape of the image, {space}, not {np.shape(mask)}")
     region = Region.of_mask(np.asarray(mask, bool), prepared.placement, prepared.x.shape[:-1])
     return replace(prepared, region=region)
 

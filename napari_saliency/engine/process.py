@@ -151,9 +151,9 @@ class Engine:
         self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]
     ) -> Explanation:
         """Begin a method on one picture and take its first step."""
-        from napari_saliency.api.explain import answers
+        from napari_saliency.api.explain import run_method
 
-        steps = answers(self._opened_model(), x[None], [question], method, options)
+        steps = run_method(self._opened_model(), x[None], [question], method, options)
         self.runs[run] = (result for (result,) in steps)
         return cast("Explanation", self._step(run))
 
@@ -172,10 +172,10 @@ class Engine:
 
         One that was not asked for by name ends with a `TooLongError` if it cannot be afforded.
         """
-        from napari_saliency.api.check import examine
+        from napari_saliency.api.check import run_check
         from napari_saliency.checks import affordable
 
-        findings = examine(self._opened_model(), x, explanation, name, {}, picture=picture, region=region)
+        findings = run_check(self._opened_model(), x, explanation, name, {}, picture=picture, region=region)
         self.runs[run] = findings if asked else affordable(findings)
         return cast("Finding", self.step(run))
 

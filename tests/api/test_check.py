@@ -1,6 +1,7 @@
 """The second door: what it takes, what it refuses, and what it says."""
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from napari_saliency import CHECKS, ModelError, Report, check, explain
 from napari_saliency.images.prepare import prepare
+from napari_saliency.methods import METHODS
 from tests.analytic import Anything, Convolutional, Dense, Linear, Spatial
 from tests.slow import make_slow
 
@@ -36,10 +38,7 @@ def test_a_report_reads_as_one_line_for_each_check(explanation):
     report = check(model, PICTURE, explain(model, PICTURE))
     lines = str(report).splitlines()
     assert len(lines) == len(CHECKS)
-    assert (
-        lines[-1]
-        == "  Model randomisation  Left out: spatial keeps its weights to itself: they cannot be made random."
-    )
+    assert re.match("  Model randomisation +Skipped: spatial ", lines[-1])
     for line, finding in zip(lines, report.findings.values(), strict=False):
         assert line.endswith(finding.verdict)
 
@@ -63,7 +62,7 @@ def test_a_region_is_one_of_the_pictures_pixels(model):
     ]
     assert sum(finding.figures["mass"] for finding in result) == pytest.approx(1)
     assert sum(finding.figures["area"] for finding in result) == pytest.approx(1)
-    with pytest.raises(ValueError, match="a region has the picture's shape"):
+    with pytest.raises(ValueError, match=r"shape of the image, \(30, 40\), not \(5, 40\)"):
         check(model, PICTURE, explanation, region=left[:5])
 
 
@@ -94,7 +93,7 @@ def test_a_quantity_that_decreases_is_checked_as_such():
 
 @pytest.mark.parametrize("model_too", [False, True])
 def test_what_is_no_map_or_no_model_is_told(model, explanation, model_too):
-    with pytest.raises(TypeError, match=r"is a (model|map) from .*explain|is a model from load_model"):
+    with pytest.raises(TypeError, match="a model from load_model" if model_too else "a map from explain"):
         check("net.keras" if model_too else model, PICTURE, explanation if model_too else explanation.values)
 
 
@@ -135,7 +134,7 @@ def test_what_turns_out_to_take_long_is_left_out_and_the_others_run(model, expla
     assert list(report.left_out) == ["deletion"]
     assert report.left_out["deletion"].startswith("It would take about 90 seconds;")
     assert list(report.findings) == [name for name in CHECKS if name != "deletion"]
-    assert "Left out: It would take about 90 seconds" in str(report)
+    assert "Skipped: It would take about 90 seconds" in str(report)
 
 
 def test_what_is_asked_for_by_name_runs_whatever_it_takes(model, explanation, monkeypatch):
@@ -155,11 +154,11 @@ def test_wrong_names_and_options_are_told_before_anything_runs(model, explanatio
 
 
 def test_a_map_of_another_model_or_picture_or_one_that_was_stopped_is_refused(model, explanation):
-    with pytest.raises(ValueError, match="not one of convolutional, as it is now"):
+    with pytest.raises(ValueError, match=r"convolutional as it is now: explain .* again"):
         check(Convolutional(seed=5), PICTURE, explanation)
-    with pytest.raises(ValueError, match="give the picture that was explained"):
+    with pytest.raises(ValueError, match="give the image that was explained"):
         check(model, PICTURE[:20], explanation)
-    with pytest.raises(ValueError, match="was stopped before its end"):
+    with pytest.raises(ValueError, match=r"not complete.*compute it again"):
         check(model, PICTURE, replace(explanation, done=1, total=2))
 
 
@@ -170,11 +169,11 @@ def test_a_report_keeps_the_order_in_which_checks_ran(model, explanation):
 
 
 def test_another_picture_of_the_same_size_is_refused(model, explanation):
-    with pytest.raises(ValueError, match="the map is of another picture"):
+    with pytest.raises(ValueError, match="give the image that was explained"):
         check(model, 255 - PICTURE, explanation, "sparseness")
 
 
 @pytest.mark.parametrize("method", ["activations", "activation_maximization"])
 def test_what_is_no_map_of_a_class_is_not_judged_as_one(model, method):
-    with pytest.raises(ValueError, match="gives no map of the picture"):
+    with pytest.raises(ValueError, match=f"{METHODS[method].title} .*choose another method"):
         check(model, PICTURE, explain(model, PICTURE, method=method), "sparseness")

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from napari_saliency.api import explain as api_explain
-from napari_saliency.api.explain import Question as ClassSelection
-from napari_saliency.api.explain import answers, explain, explain_batch
+from napari_saliency.api.explain import Question, explain, explain_batch, run_method
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import Placement
 from napari_saliency.core.preprocessing import PREPROCESSINGS
@@ -183,7 +182,8 @@ def test_what_a_model_cannot_do_is_told_with_what_it_can(model, picture, name, w
 def test_what_wraps_a_method_needs_what_that_one_needs(model, picture):
     model.info = replace(model.info, gives=frozenset({"scores"}))
     with pytest.raises(
-        ModelError, match=r"does not give: choose one inside that does not, Occlusion \(occlusion\)"
+        ModelError,
+        match=r"does not give: choose another method to wrap: Occlusion \(occlusion\)",
     ):
         explain(model, picture, 0, "smoothgrad")
     result = explain(model, picture, 0, "smoothgrad", of="occlusion", samples=3)
@@ -211,8 +211,8 @@ def test_a_map_of_a_picture_of_the_models_size_lies_on_its_pixels(model, picture
 
 def test_answers_get_better_and_end_with_the_one_of_explain(model, picture):
     (prediction,) = model.predict(picture[None])
-    asked = [ClassSelection(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
-    steps = [result for (result,) in answers(model, picture[None], asked, "smoothgrad", {"samples": 20})]
+    asked = [Question(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
+    steps = [result for (result,) in run_method(model, picture[None], asked, "smoothgrad", {"samples": 20})]
     assert [step.complete for step in steps] == [False] * (len(steps) - 1) + [True]
     wanted = explain(model, picture, 2, "smoothgrad", samples=20)
     np.testing.assert_array_equal(steps[-1].values, wanted.values)
@@ -221,8 +221,8 @@ def test_answers_get_better_and_end_with_the_one_of_explain(model, picture):
 
 def test_given_up_after_a_step_nothing_more_runs(model, picture):
     (prediction,) = model.predict(picture[None])
-    asked = [ClassSelection(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
-    running = answers(model, picture[None], asked, "smoothgrad", {})
+    asked = [Question(prediction, Target.of_class(2), Placement((1, 1), (0, 0)))]
+    running = run_method(model, picture[None], asked, "smoothgrad", {})
     next(running)
     calls = len(model.calls)
     running.close()
@@ -254,13 +254,16 @@ def test_wrong_options_are_told(model, picture, options, message):
         ("bundled:photos", r"'bundled:photos': write load_model\('bundled:photos'\)"),
         (Path("net.keras"), r"'net.keras': write load_model\('net.keras'\)"),
         (None, "None$"),
-        (np.zeros((6, 8, 3)), r"an object of type ndarray of shape \(6, 8, 3\): the picture comes second"),
+        (
+            np.zeros((6, 8, 3)),
+            r"an object of type ndarray of shape \(6, 8, 3\): the image is the second argument",
+        ),
         (Spatial, "an object of type ABCMeta$"),
     ],
 )
 def test_what_is_no_model_is_told(model, given, text):
     for call in (explain, lambda *both: explain_batch(both[0], [both[1]])):
-        with pytest.raises(TypeError, match=f"the first argument is a model from load_model, not {text}"):
+        with pytest.raises(TypeError, match=f"a model from load_model, not {text}"):
             call(given, model)
 
 
@@ -277,7 +280,8 @@ def test_a_map_that_is_not_finite_says_so(model, picture, monkeypatch, name, bad
 
     monkeypatch.setattr(api_explain, "METHODS", {name: replace(method, function=overflowing)})
     (note,) = [note for note in explain(model, picture, 0, name).notes if "finite" in note]
-    assert note.startswith(f"{are} not finite, of {12 if name == 'grad_cam' else 48}")
+    count, verb = are.split(maxsplit=1)
+    assert note.startswith(f"{count} of {12 if name == 'grad_cam' else 48} {verb} not finite")
 
 
 def test_what_is_no_number_in_the_picture_is_said(model):
@@ -299,7 +303,7 @@ def test_a_finite_map_has_no_note(model, picture):
 def test_a_picture_that_is_the_same_everywhere_is_said_to_be_so(shows_nothing):
     """One of NaN alone looks black to the model, and its map like any other's."""
     model = Spatial()
-    note = "To the model the picture is the same everywhere"
+    note = "The model input is constant"
     picture = np.full((6, 8, 3), shows_nothing, np.float32)
     *flaws, said = explain(model, picture, 0).notes
     assert said.startswith(note)
