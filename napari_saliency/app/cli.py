@@ -1,7 +1,7 @@
-"""The command ``napari-saliency``: napari with photos and the panel.
+"""The command ``napari-saliency``: open napari with images and the panel.
 
-napari is imported when a window opens, so that ``--help`` and wrong arguments answer at once.
-TensorFlow is never imported here: it and a window cannot live in one process.
+napari is imported only when a window opens, so that ``--help`` and errors in arguments appear at once.
+TensorFlow is never imported here: it crashes in a process that has a window.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 Photos = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PHOTO", help="Pictures to open.", exists=True, dir_okay=False, readable=True),
+    typer.Argument(metavar="PHOTO", help="Images to open.", exists=True, dir_okay=False, readable=True),
 ]
 ModelSource = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="MODEL", help="bundled:NAME, keras:NAME, python:MODULE:NAME, or a model's file."
+        "--model", metavar="MODEL", help="bundled:NAME, keras:NAME, python:MODULE:NAME, or a model file."
     ),
 ]
-Demo = Annotated[bool, typer.Option("--demo", help="Show a sample photo with its map.")]
+Demo = Annotated[bool, typer.Option("--demo", help="Open a sample photo with its map.")]
 Screenshot = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.png", help="With --demo: save the whole window there, and end.", dir_okay=False
+        metavar="FILE.png",
+        help="With --demo: save a screenshot of the window to this file, and exit.",
+        dir_okay=False,
     ),
 ]
 
@@ -42,13 +44,13 @@ def main(
     photos: Photos = None, model: ModelSource = None, demo: Demo = False, screenshot: Screenshot = None
 ) -> None:
     """Open napari with PHOTOs and the saliency panel."""
-    # napari's default theme follows the system's, and complains where Qt 5 cannot tell it.
+    # napari's default theme follows the system's; napari warns if Qt 5 cannot detect it.
     warnings.filterwarnings("ignore", "System theme detection")
     if demo:
         _run_demo(photos, model, screenshot)
         return
     if screenshot is not None:
-        raise typer.BadParameter("it goes with --demo only", param_hint="--screenshot")
+        raise typer.BadParameter("works only together with --demo", param_hint="--screenshot")
     if model is not None:
         _check_model(model)
     _open_window(photos or [], model)
@@ -56,24 +58,24 @@ def main(
 
 def _run_demo(photos: list[Path] | None, model: str | None, screenshot: Path | None) -> None:
     if photos or model:
-        raise typer.BadParameter("it brings its own photo and model; leave yours out", param_hint="--demo")
+        raise typer.BadParameter("has its own photo and model: omit PHOTO and --model", param_hint="--demo")
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {screenshot.parent}", param_hint="--screenshot")
+        raise typer.BadParameter(f"the folder {screenshot.parent} does not exist", param_hint="--screenshot")
     from napari_saliency.app import demo as app_demo
 
     app_demo.run(screenshot)
 
 
 def _check_model(source: str) -> None:
-    """Refuse a model that does not exist; ask, where somebody can answer, about one that is a program."""
+    """Raise BadParameter for a model that does not exist; in a terminal, ask whether to trust a program."""
     from napari_saliency.core.errors import ModelError
     from napari_saliency.models import needs_trust, program, trust
 
     try:
-        if not needs_trust(source) or not _somebody_is_there():  # then the panel asks
+        if not needs_trust(source) or not _is_interactive():  # without a terminal the panel asks
             return
         typer.confirm(
-            f"Opening {source} runs the program {program(source)} on this machine. Do you know who wrote it?",
+            f"Opening {source} runs the program {program(source)} on this computer. Do you trust its author?",
             default=False,
             abort=True,
         )
@@ -82,7 +84,7 @@ def _check_model(source: str) -> None:
         raise typer.BadParameter(str(error), param_hint="--model") from error
 
 
-def _somebody_is_there() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
@@ -104,5 +106,5 @@ def _open_photo(viewer: napari.Viewer, photo: Path) -> None:
     except Exception as error:
         viewer.close()
         raise typer.BadParameter(
-            f"{photo} is not a picture that napari can read", param_hint="PHOTO"
+            f"{photo} is not an image that napari can read", param_hint="PHOTO"
         ) from error

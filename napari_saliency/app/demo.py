@@ -1,4 +1,4 @@
-"""The demo: a photo, what a bundled model makes of it, and where it looked."""
+"""The demo: a photo, a bundled model's prediction for it, and a map of that."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 MODEL, METHOD = "bundled:photos", "grad_cam"
 PATIENCE = 300
-"""Seconds after which a demo without a viewer gives up."""
+"""Timeout in seconds of a demo that takes a screenshot."""
 
 
 def run(screenshot: Path | None) -> None:
-    """Open napari with the cat and its map; wait until it is closed.
+    """Open napari with a photo of a cat and its map; return when the window is closed.
 
     Parameters
     ----------
     screenshot : Path, optional
-        Save the whole window there as soon as the map is there, and end.
+        Save a screenshot of the window to this file as soon as the map is displayed, and return.
 
     Raises
     ------
     SystemExit
-        If a screenshot was asked for and the map did not come; with a sentence.
+        If a screenshot is wanted and the map fails or times out; the message says why.
     """
     import napari
     from qtpy.QtCore import QTimer
@@ -46,7 +46,7 @@ def run(screenshot: Path | None) -> None:
     session = panel.session
     _announce(session)
     open_demo(viewer, panel)
-    QTimer.singleShot(0, viewer.reset_view)  # when the window has its size
+    QTimer.singleShot(0, viewer.reset_view)  # after the window has been laid out
     if screenshot is None:
         napari.run()
         return
@@ -57,7 +57,7 @@ def run(screenshot: Path | None) -> None:
 
 
 def make_large(viewer: napari.Viewer, most: tuple[int, int] = (1400, 940)) -> None:
-    """Give a window room for the panel beside the picture, as far as the screen has it."""
+    """Enlarge a window so that panel and image fit side by side, within the screen."""
     from qtpy.QtGui import QGuiApplication
 
     screen = QGuiApplication.primaryScreen().availableGeometry()
@@ -65,7 +65,7 @@ def make_large(viewer: napari.Viewer, most: tuple[int, int] = (1400, 940)) -> No
 
 
 def close_notifications(panel: SaliencyPanel) -> None:
-    """Close napari's notices, which lie over the picture; in a window that nobody uses they stay."""
+    """Close napari's notifications, which cover the image and would not close by themselves in a screenshot."""
     from qtpy.QtWidgets import QDialog
 
     for notice in panel.window().findChildren(QDialog):
@@ -73,7 +73,7 @@ def close_notifications(panel: SaliencyPanel) -> None:
 
 
 def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:
-    """Ask for the cat's map, as a user would."""
+    """Open the photo, choose model and method, and press Explain, as a user would."""
     for data, attributes, _ in cat():
         viewer.add_image(data, **attributes)
     panel.choose_model(MODEL)
@@ -82,7 +82,7 @@ def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:
 
 
 def wait_until(condition: Callable[[], bool], panel: SaliencyPanel, seconds: float = PATIENCE) -> None:
-    """Turn the event loop until something holds; SystemExit with a sentence if it does not."""
+    """Process events until a condition is true; raise SystemExit after a timeout, or if the model fails."""
     from qtpy.QtWidgets import QApplication
 
     end = time.monotonic() + seconds
@@ -91,8 +91,8 @@ def wait_until(condition: Callable[[], bool], panel: SaliencyPanel, seconds: flo
         time.sleep(0.005)
         status = panel.session.model
         if status.phase is Phase.FAILED or time.monotonic() > end:
-            sys.exit(f"the demo did not come to its end: {status.description}")
-    for _ in range(50):  # let what has changed be painted
+            sys.exit(f"the demo did not finish: {status.description}")
+    for _ in range(50):  # until all changes are painted
         QApplication.processEvents()
         time.sleep(0.01)
 
@@ -104,7 +104,10 @@ def _announce(session: Session) -> None:
         if prediction is None:
             return
         session.prediction_changed.disconnect(on_prediction)
-        lines = [f"{MODEL} says:", *(f"  {row.probability:6.1%}  {row.label}" for row in prediction.top(5))]
-        print("\n".join(lines), flush=True)  # noqa: T201 - who runs the demo reads the terminal
+        lines = [
+            f"{MODEL} predicts:",
+            *(f"  {row.probability:6.1%}  {row.label}" for row in prediction.top(5)),
+        ]
+        print("\n".join(lines), flush=True)  # noqa: T201 - the demo is started from a terminal
 
     session.prediction_changed.connect(on_prediction)

@@ -1,4 +1,4 @@
-"""Pictures in napari's File ▸ Open Sample; they need no network."""
+"""Sample images in napari's menu File ▸ Open Sample; they work offline."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ LayerData = tuple[npt.NDArray[np.uint8], dict[str, Any], str]
 
 def cat() -> list[LayerData]:
     """Open a photo of a cat, RGB uint8 (300, 451, 3): scikit-image's Chelsea, public domain."""
-    import skimage.data  # lazy in itself; `chelsea()` would import readers for a second, in the window's process
+    import skimage.data  # cheap; `chelsea()` would import image readers, which blocks the window for a second
 
     with as_file(files(skimage.data) / "chelsea.png") as path:
         return [(_pixels(path), {"name": "cat", "rgb": True}, "image")]
 
 
 def digits() -> list[LayerData]:
-    """Open handwritten-looking digits, a stack of grey uint8 (20, 28, 28), two of each from 0 on."""
+    """Open digits that look handwritten, grey uint8 (20, 28, 28), two of each from 0 to 9."""
     with np.load(FOLDER / "digits.npz") as file:
         images, labels = file["images"], file["labels"]
     return [(images, {"name": "digits", "metadata": {"labels": labels.tolist()}}, "image")]
 
 
 def watermark() -> list[LayerData]:
-    """Open drawn shapes, RGB uint8 (N, 64, 64, 3), and where some carry a mark, labels (N, 64, 64)."""
+    """Open drawn shapes, RGB uint8 (N, 64, 64, 3), and masks of the marks on some of them, labels (N, 64, 64)."""
     paths = sorted(path for path in (FOLDER / "watermark").glob("*.png") if not path.name.endswith(MASK))
     pictures = np.stack([_pixels(path) for path in paths])
     masks = np.stack([_mask(path) for path in paths])
@@ -43,7 +43,7 @@ def watermark() -> list[LayerData]:
 
 
 def _mask(path: Path) -> npt.NDArray[np.uint8]:
-    """1 where the picture carries the mark; zeros (h, w) where it carries none."""
+    """Read the mask of an image's mark, (h, w): 1 on the mark; all 0 if the image has none."""
     mask = path.with_name(path.stem + MASK)
     if not mask.exists():
         return np.zeros(_pixels(path).shape[:2], np.uint8)
@@ -51,7 +51,7 @@ def _mask(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _pixels(path: Path) -> npt.NDArray[np.uint8]:
-    from PIL import Image  # only the samples that are files need it
+    from PIL import Image  # imported late: not all samples need it
 
     with Image.open(path) as file:
         return np.array(file)

@@ -1,7 +1,7 @@
-"""Maps in napari from a notebook or a script.
+"""Show maps in napari from a notebook or a script.
 
-TensorFlow and a window cannot live in one process (they crash), and a script that explains has
-TensorFlow in it: so the window gets a process of its own.
+A process with both TensorFlow and a window crashes, and a script that explains has imported TensorFlow: the
+window therefore opens in a separate process.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def show(
     image: AnyImage,
     *explanations: Explanation,
     display: Display | None = None,
-    **attributes: Any,  # noqa: ANN401 - of napari's image layers
+    **attributes: Any,  # noqa: ANN401 - arguments of napari's image layers
 ) -> None:
-    """Open napari with a picture and maps of it; return when its window is closed.
+    """Open napari with an image and its maps; return when the window is closed.
 
     Parameters
     ----------
     image : array (h, w) or (h, w, C), path, or PIL image
-        The picture that was explained.
+        The image that was explained.
     *explanations : Explanation
-        Each becomes a layer; the last one is seen.
+        Each becomes a layer; only the last one is visible.
     display : Display, optional
-        How the maps are shown.
+        How the maps are displayed.
     **attributes
-        Of the maps' layers, as ``viewer.add_image`` takes them: ``colormap="jet"``, ``opacity=0.8``,
+        Attributes of the maps' layers, as ``viewer.add_image`` takes them: ``colormap="jet"``, ``opacity=0.8``,
         ``contrast_limits=(low, high)`` in the map's own units.
     """
     from loky import ProcessPoolExecutor
@@ -52,9 +52,9 @@ def layers(
     display: Display | None,
     attributes: dict[str, Any],
 ) -> list[Layer]:
-    """Make the layers that `show` shows, from the lowest to the highest."""
+    """Make the layers that `show` opens, from bottom to top."""
     pixels = as_pixels(image)
-    name = Path(image).stem if isinstance(image, (str, Path)) else "picture"
+    name = Path(image).stem if isinstance(image, (str, Path)) else "image"
     result: list[Layer] = [
         (pixels, {"name": name, "rgb": pixels.ndim == 3 and pixels.shape[2] in (3, 4)}, "image")
     ]
@@ -65,7 +65,7 @@ def layers(
 
 
 def view(displayed: list[Layer]) -> None:
-    """Open a window with layers, and wait until it is closed."""
+    """Open a window with layers; return when it is closed."""
     import napari
 
     viewer = napari.Viewer()

@@ -64,9 +64,9 @@ def test_demo_runs_with_and_without_a_screenshot(run, shown, tmp_path):
         (["."], "'.' is a directory"),
         (["--model", "bundled:nothing"], "no bundled model 'nothing'"),
         (["--model", "missing.keras"], "there is no file 'missing.keras'"),
-        (["--screenshot", "demo.png"], "it goes with --demo only"),
-        (["--demo", "--screenshot", "nowhere/demo.png"], "there is no folder nowhere"),
-        (["--demo", "--model", "bundled:photos"], "it brings its own photo and model"),
+        (["--screenshot", "demo.png"], "together with --demo"),
+        (["--demo", "--screenshot", "nowhere/demo.png"], "folder nowhere does not exist"),
+        (["--demo", "--model", "bundled:photos"], "omit PHOTO and --model"),
         (["--modle"], "No such option"),
     ],
 )
@@ -96,7 +96,7 @@ def program(tmp_path, monkeypatch):
 def test_a_program_opens_after_a_yes_and_no_is_the_answer_of_who_gives_none(
     opened, program, monkeypatch, answer
 ):
-    monkeypatch.setattr(cli, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(cli, "_is_interactive", lambda: True)
     result = CliRunner().invoke(cli.app, ["--model", program], input=answer)
     assert "mine_for_the_command.py" in result.output
     assert "[y/N]" in result.output

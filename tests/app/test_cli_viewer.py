@@ -39,5 +39,5 @@ def test_photos_become_layers_beside_the_panel(opened, tmp_path):
 @pytest.mark.parametrize("name", ["text.jpg", "text.txt"])
 def test_a_file_that_is_no_picture_gets_one_sentence(opened, tmp_path, name):
     (tmp_path / name).write_text("this is no picture")
-    with pytest.raises(typer.BadParameter, match=f"{name} is not a picture that napari can read"):
+    with pytest.raises(typer.BadParameter, match=f"{name} is not an image"):
         opened(tmp_path / name)
