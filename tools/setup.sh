@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Set up what `make` needs, and nothing that is there already.
+# Set up what `make` needs; what is installed already is left alone.
 #
-#   tools/setup.sh system                system libraries for Qt and OpenGL, through apt on Debian and Ubuntu
-#   tools/setup.sh venv                  .venv, with the first of python3, python3.13, python3.12, python3.11 that fits
+#   tools/setup.sh system                system libraries for Qt and OpenGL, with apt on Debian and Ubuntu
+#   tools/setup.sh venv                  .venv, with the first suitable of python3, python3.13, python3.12, python3.11
 #   tools/setup.sh install EXTRA[,...]   the package, editable, with these extras, into .venv
 #
-# PYTHON=... names another interpreter.
+# PYTHON=... selects another interpreter.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ LIBRARIES="fonts-dejavu-core libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-me
 say() { echo "napari-saliency: $*"; }
 fail() { say "$@" >&2; exit 1; }
 
-# Names of those packages that are neither installed nor provided by one that is (libglib2.0-0 is now libglib2.0-0t64).
+# Print the packages that are neither installed nor provided by another one (libglib2.0-0 by libglib2.0-0t64, say).
 missing() {
     local present name
     present=" $(dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\n' 2>/dev/null |
@@ -31,17 +31,17 @@ apt_install() {
     local root=()
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null; then
-            say "there is neither root nor sudo here, going on without these system packages: $*."
+            say "neither root nor sudo is available; continuing without these system packages: $*."
             return
         fi
         root=(sudo)
     fi
     say "installing system packages: $*"
     local quiet=(env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o Dpkg::Use-Pty=0)
-    # An index that cannot be reached is no reason to stop: the packages may be in the lists at hand.
-    "${root[@]}" "${quiet[@]}" update || say "apt-get update failed; trying with the lists that are there"
+    # Not an error: the packages may be in the lists that are already there.
+    "${root[@]}" "${quiet[@]}" update || say "apt-get update failed; trying the package lists that are already there"
     "${root[@]}" "${quiet[@]}" install -y --no-install-recommends "$@" >/dev/null ||
-        fail "apt-get could not install: $*. The lines above say why."
+        fail "apt-get could not install: $*. See the lines above."
 }
 
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; }
@@ -59,10 +59,10 @@ interpreter() {
         fi
     done
     fail "Python 3.11, 3.12 or 3.13 is needed, and ${PYTHON:-python3} is" \
-        "$("${PYTHON:-python3}" --version 2>&1 | tail -n 1). Name another with: make PYTHON=/path/to/python3.12"
+        "$("${PYTHON:-python3}" --version 2>&1 | tail -n 1). Select another one: make PYTHON=/path/to/python3.12"
 }
 
-# Debian and Ubuntu pack what makes virtual environments apart from Python.
+# On Debian and Ubuntu the module venv is in a package apart from Python.
 venv_package() {
     local python
     has_venv && return
@@ -72,7 +72,7 @@ venv_package() {
 
 system() {
     if ! command -v apt-get >/dev/null; then
-        say "this is neither Debian nor Ubuntu; if a window does not open, install Qt's xcb libraries, Mesa and Xvfb."
+        say "apt is not available; if no window opens, install Qt's xcb libraries, Mesa and Xvfb."
         return
     fi
     local extra names
@@ -87,29 +87,32 @@ venv() {
     local python
     has_venv && return
     python="$(interpreter)"
-    makes_venv "$python" || fail "$python cannot make virtual environments: install your system's python3-venv."
-    say "making .venv with $("$python" --version)"
+    makes_venv "$python" || fail "$python cannot create virtual environments: install the package python3-venv of your system."
+    say "creating .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 }
 
 install() {
     local target=".[$1]" limits=(-c constraints.txt) pip=(.venv/bin/python -m pip --disable-pip-version-check)
-    local uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
-    say "installing the package and what it needs into .venv (two gigabytes; a minute or so)"
-    # uv does in half a minute what takes pip three; where it cannot be had, pip does the same.
+    # Compiled once here, by uv if asked and by pip by default: where Python does not write bytecode itself, as in
+    # many containers, each import of TensorFlow would compile it anew, in every engine and every test process.
+    local uv=(.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python)
+    say "installing the package and its dependencies into .venv (two gigabytes; a minute or two)"
+    # uv takes half a minute where pip takes three; if it cannot be installed, pip does the same.
     "${pip[@]}" install --quiet "${limits[@]}" uv || uv=(false)
-    # First: on PyPI it brings gigabytes for graphics cards. uv knows where builds for the processor alone are; where
-    # it cannot get there, it is what pip's configuration finds. What is there already is left alone.
+    # PyTorch first: PyPI's build brings gigabytes of GPU libraries. uv knows the index of the CPU builds; if that
+    # cannot be reached, pip installs what its configuration finds. An installed PyTorch is left alone.
     case ",$1," in *,torch,*)
         UV_HTTP_RETRIES=0 "${uv[@]}" --torch-backend cpu --no-deps "${limits[@]}" torch 2>/dev/null ||
             "${pip[@]}" install -qq --no-deps "${limits[@]}" torch ||
-            fail "PyTorch could not be installed; pip says why above." ;;
+            fail "PyTorch could not be installed: see pip's message above." ;;
     esac
     if "${uv[@]}" "${limits[@]}" -e "$target"; then
         return
     fi
-    say "uv did not work here; going on with pip, which takes longer"
-    "${pip[@]}" install --quiet "${limits[@]}" -e "$target" || fail "the packages could not be installed; pip says why above."
+    say "uv did not work; continuing with pip, which takes longer"
+    "${pip[@]}" install --quiet "${limits[@]}" -e "$target" ||
+        fail "the packages could not be installed: see pip's message above."
 }
 
 case "${1:-}" in
