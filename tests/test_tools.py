@@ -80,8 +80,8 @@ def test_what_is_measured_is_what_the_check_says(tool, tmp_path, capsys, monkeyp
     monkeypatch.setattr(calibrate, "MEASURED", ("gradient",))
     monkeypatch.setattr("sys.argv", ["calibrate.py", str(file), "--pictures", "1", "--data", str(tmp_path)])
     calibrate.main()
-    said = capsys.readouterr().out
-    assert "mnist/mnist_cnn.h5 is left out, for want of mnist/mnist_cnn.h5 and mnist/mnist.npz" in said
+    output = capsys.readouterr().out
+    assert "mnist/mnist_cnn.h5 is skipped: mnist/mnist_cnn.h5 and mnist/mnist.npz not found" in output
     (picture,) = calibrate.marked(tmp_path, 1)
     model = load_model("bundled:watermark")
     explanation, uppers = explain(model, picture), []

@@ -1,10 +1,10 @@
-"""Measure speed as ratios to a limit that is measured in the same run.
+"""Measure speed and memory as ratios to a reference that is measured in the same run.
 
     python tools/bench.py [MODEL] [--preprocessing tf] [--only engine|methods|memory|cold|window]
 
-Every figure is printed with what it must be; the exit code is 1 if one is missed. Times of ours and of
-the limit are taken in turns, so that whatever else the machine does hits both. Each section runs in a
-process of its own: TensorFlow and a window cannot share one.
+Every figure is printed with its target; the exit code is 1 if one is missed. Our times and those of the
+reference are measured in turns, so that other load on the machine affects both. Sections that need one run in
+a separate process: TensorFlow crashes in a process that has a window.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 
 def in_turns(rounds: int, *functions: Callable[[], object]) -> list[list[float]]:
-    """Time functions in turns after two unmeasured rounds; milliseconds of each call."""
+    """Time functions in turns, after two rounds of warm-up; return milliseconds of each call."""
     times: list[list[float]] = [[] for _ in functions]
     for number in range(rounds + 2):
         for function, taken in zip(functions, times, strict=True):
@@ -38,19 +38,19 @@ def in_turns(rounds: int, *functions: Callable[[], object]) -> list[list[float]]
 
 
 def ratio(ours: list[float], limit: list[float]) -> float:
-    """Median of the ratios of neighbours in time."""
+    """Return the median of the ratios of consecutive measurements."""
     return statistics.median(a / b for a, b in zip(ours, limit, strict=True))
 
 
 def report(name: str, value: float, must: float, unit: str = "", more: str = "") -> bool:
-    """Print a figure beside what it must be; return whether it is."""
+    """Print a figure and its target; return whether it is met."""
     good = value <= must
     print(f"{'ok  ' if good else 'MISS'} {name:<52} {value:8.2f} ≤ {must:g} {unit} {more}", flush=True)
     return good
 
 
 def engine(source: str, preprocessing: str | None) -> list[bool]:
-    """Warm calls in the engine, against compiled code of the plainest form."""
+    """Compare warm calls with the simplest compiled code for the same network."""
     import numpy as np
 
     from napari_saliency import Target, explain, load_model
@@ -73,7 +73,7 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
     plain, limit = in_turns(40, lambda: run("gradient"), gradient)
     results.append(report("plain map / compiled gradient", ratio(plain, limit), 1.05, more=_ms(plain, limit)))
 
-    shifts = count()  # a new picture each time: what is known of the last layer is of no use
+    shifts = count()  # a new image each time, so that no cached activation can be used
     cam, limit = in_turns(30, lambda: run("grad_cam", x + np.float32(1e-6 * next(shifts))), forward)
     results.append(report("Grad-CAM / compiled forward", ratio(cam, limit), 1.3, more=_ms(cam, limit)))
     (other,) = in_turns(30, lambda: run("grad_cam"))
@@ -93,15 +93,15 @@ def engine(source: str, preprocessing: str | None) -> list[bool]:
         10, lambda: next(METHODS["smoothgrad"].function(model, x, targets)), lambda: run("gradient")
     )
     results.append(
-        report("SmoothGrad, first picture / plain map", ratio(first, plain), 3, more=_ms(first, plain))
+        report("SmoothGrad, first estimate / plain map", ratio(first, plain), 3, more=_ms(first, plain))
     )
     (whole,) = in_turns(10, lambda: explain(model, x[0], Target.of_class(0), "gradient"))
-    print(f"     explain() with reading and predicting: {statistics.median(whole):.0f} ms")
+    print(f"     explain() with preparation and prediction: {statistics.median(whole):.0f} ms")
     return results
 
 
 def _compiled(network, x, weights) -> tuple[Callable[[], object], Callable[[], object]]:  # noqa: ANN001 - Keras
-    """Compiled code of the plainest form: a forward pass of pictures, and a gradient of their weighed outputs."""
+    """Compile the simplest forward pass, and the simplest gradient of a weighted sum of outputs."""
     import tensorflow as tf
 
     @tf.function
@@ -120,7 +120,7 @@ def _compiled(network, x, weights) -> tuple[Callable[[], object], Callable[[], o
 
 
 def methods(source: str, preprocessing: str | None) -> list[bool]:
-    """What every method takes beside the model's passes, see `bench_methods.py`."""
+    """Compare each method with its calls of the model alone; see `bench_methods.py`."""
     from napari_saliency.engine.process import ENVIRONMENT
 
     command = [sys.executable, str(HERE / "bench_methods.py"), source, preprocessing or ""]
@@ -131,12 +131,12 @@ def methods(source: str, preprocessing: str | None) -> list[bool]:
         ratio, seconds, calls, first = figures.split()
         more = f"{float(seconds):.2f} s, {calls} calls"
         results.append(report(f"{name} / its calls of the model", float(ratio), 1.15, more=more))
-        results.append(report(f"{name}, first picture / plain map", float(first.removeprefix("first=")), 3))
+        results.append(report(f"{name}, first estimate / plain map", float(first.removeprefix("first=")), 3))
     return results
 
 
 def memory(source: str, preprocessing: str | None) -> list[bool]:
-    """Peak memory of methods that may take any number of samples, masks or steps: of few, and of many."""
+    """Compare the peak memory of methods with many samples, masks or steps to that with few."""
 
     def peak(method: str, options: dict[str, object]) -> float:
         given = {"source": source, "preprocessing": preprocessing, "method": method, "options": options}
@@ -161,7 +161,7 @@ COUNTED = (
     ("lime", "samples", 400, 4000),
     ("kernel_shap", "samples", 400, 4000),
 )
-"""Methods, and what of them is counted: few of it, and ten times as many."""
+"""Methods, the option that is varied, a small value and a tenfold one."""
 
 _MEMORY = """
 import resource
@@ -180,7 +180,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def cold(source: str, preprocessing: str | None) -> list[bool]:
-    """From nothing to the first map: the engine, against one plain script."""
+    """Compare the first map of a cold engine with a plain script."""
     pairs = [(_cold_engine(source, preprocessing), _cold_script(source)) for _ in range(3)]
     best = min(ours / plain for ours, plain in pairs), min(pairs)
     middle = statistics.median(ours / plain for ours, plain in pairs)
@@ -195,7 +195,7 @@ def cold(source: str, preprocessing: str | None) -> list[bool]:
 
 
 def _cold_script(source: str) -> float:
-    """Import, load and first traced call, as a script would do it; applications of Keras are built."""
+    """Time import, loading and the first traced call of a script; networks of keras.applications are built."""
     code = f"""
 import time; begun = time.perf_counter()
 import tensorflow as tf, numpy as np, keras
@@ -222,28 +222,28 @@ def _cold_engine(source: str, preprocessing: str | None) -> float:
     code = f"""
 import queue, time
 import numpy as np
-from napari_saliency import _engine
-from napari_saliency.session.session import Inspection
-from napari_saliency.session.state import Picture
+from napari_saliency.engine.process import start_engine
 from napari_saliency.models import Settings
+from napari_saliency.session.session import Session
+from napari_saliency.session.state import SourceImage
 if __name__ == "__main__":
     image = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
     answers = queue.Queue()
     begun = time.perf_counter()
-    inspection = Inspection(_engine.start_engine, answers.put)
-    inspection.open_model({source!r}, Settings(preprocessing={preprocessing!r}))
-    inspection.set_picture(Picture(1, "noise", lambda: (image, None)))
-    inspection.explain()
-    while inspection.explanation is None:
+    session = Session(start_engine, answers.put)
+    session.open_model({source!r}, Settings(preprocessing={preprocessing!r}))
+    session.set_picture(SourceImage(1, "noise", lambda: (image, None)))
+    session.explain()
+    while session.explanation is None:
         answers.get()()
     print(time.perf_counter() - begun)
-    inspection.close()
+    session.close()
 """
     return float(_python(code).split()[-1])
 
 
 def window(source: str, preprocessing: str | None) -> list[bool]:
-    """What the window waits for, beside what it waits for when napari adds and changes a layer by itself."""
+    """Compare the window's freezes with those of napari when it adds and changes a layer itself."""
     pairs = [(_window(source, preprocessing or ""), _window()) for _ in range(3)]
     ours, alone = (
         {name: statistics.median(pair[n][name] for pair in pairs) for name in pairs[0][n]} for n in (0, 1)
@@ -265,7 +265,7 @@ def window(source: str, preprocessing: str | None) -> list[bool]:
 
 
 def _window(*model: str) -> dict[str, float]:
-    """Figures of `bench_window.py`, with settings of its own: the panel remembers what somebody chose last."""
+    """Run `bench_window.py` with fresh settings, since the panel remembers the last choices."""
     command = [sys.executable, str(HERE / "bench_window.py"), *model]
     with tempfile.TemporaryDirectory() as home:
         own = {**os.environ, "XDG_CONFIG_HOME": home, "NAPARI_CONFIG": str(Path(home, "napari.yaml"))}
@@ -283,7 +283,7 @@ def _photo(height: int, width: int):  # noqa: ANN202 - numpy is imported in the 
 
 
 def _python(code: str) -> str:
-    """Run a script in a fresh interpreter; from a file, since engines must be able to ignore it."""
+    """Run code in a fresh interpreter; return its output."""
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
@@ -292,7 +292,7 @@ def _ms(ours: list[float], limit: list[float]) -> str:
 
 
 def main() -> int:
-    """Run the sections that were asked for."""
+    """Run the chosen sections."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     data = Path(os.environ.get("NAPARI_SALIENCY_TEST_DATA", HERE.parents[1] / "shared" / "data"))
     real = data / "imagenet" / "mobilenet_v2.keras"

@@ -1,10 +1,11 @@
-"""Measure what each method takes beside the model passes that it cannot do without.
+"""Measure the overhead of each method over the model calls that it needs.
 
     python tools/bench_methods.py MODEL PREPROCESSING [METHOD ...]
 
-A method is run once to see what it asks of the model; then, in turns, the method and the same calls alone, of ready
-arrays. What the ratio is above 1 is the method's own work: masks, noise, sums. Beside it, after how many plain maps'
-time the first estimate of the usual options is there. Prints ``METHOD=RATIO seconds calls first=PLAIN MAPS``.
+A method is run once to record its model calls; then the method and the same calls alone, on prepared arrays, are timed
+in turns. The excess of their ratio over 1 is the method's own work: masks, noise, sums. The time until the first
+estimate, with default options, is given in units of a plain gradient map. Prints
+``METHOD=RATIO seconds calls first=PLAIN MAPS``.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
     from napari_saliency.models import Model
 
 ROUNDS, LONG = 9, 5.0
-"""At least, and so many more as are over within this many seconds: what takes milliseconds is measured often."""
+"""Minimum number of rounds, and minimum time in seconds: fast methods are measured more often."""
 
 MOST_SAMPLES = 400
-"""Of the methods that take thousands, so that each is measured in seconds; all other options are as they come."""
+"""Limit for methods whose default is thousands, so that each takes seconds; all other options are defaults."""
 
 _fresh = count(1)
 
 
 def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]]:
-    """What a run asks of a model, to be asked again of arrays of the same shapes."""
+    """Record the model calls of a run; return functions that repeat them on arrays of the same shapes."""
     seen: list[Callable[[], object]] = []
     names = ("scores", "gradient", "tap", "propagate")
     calls = {name: getattr(model, name) for name in names}
@@ -49,7 +50,7 @@ def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]
         seen.append(partial(_again, calls[name], x.shape, rest, options))
         before = len(seen)
         result = calls[name](x, *rest, **options)
-        del seen[before:]  # what the model asks of itself on the way
+        del seen[before:]  # calls that the model makes itself
         return result
 
     for name in names:
@@ -69,7 +70,7 @@ def _again(
 
 
 def _pictures(shape: tuple[int, ...]) -> Any:
-    """Ready photos; never the same twice, as a model may know its answer to those before."""
+    """Return prepared photos, never the same twice, since models cache their last results."""
     if shape not in _READY:
         photo = np.asarray(resize(chelsea(), shape[1:]), np.float32)
         _READY[shape] = np.repeat(2 * photo[None] - 1, shape[0], axis=0)
@@ -81,7 +82,7 @@ _READY: dict[tuple[int, ...], Any] = {}
 
 
 def measure(model: Model, name: str) -> tuple[float, float, int]:
-    """Seconds of a method over those of its calls, seconds of the method, and how many calls there are."""
+    """Return the ratio of a method's time to that of its calls, its seconds, and the number of calls."""
     shape, method = _shape(model), METHODS[name]
     options = method.complete({})
     if "samples" in options:
@@ -105,11 +106,11 @@ def measure(model: Model, name: str) -> tuple[float, float, int]:
 
 
 def until_first(model: Model, name: str) -> float:
-    """Time until the first estimate, in gradients of one picture, which no answer before helps with."""
+    """Return the time until the first estimate, in units of one gradient, without help from caches."""
     shape = _shape(model)
     method, targets = METHODS[name], _one_class(model)
     ratios = []
-    for _ in range(1 + 2 * ROUNDS):  # the first one compiles
+    for _ in range(1 + 2 * ROUNDS):  # the first round compiles
         begun = time.perf_counter()
         run = method.function(model, _pictures(shape).copy(), targets, **method.complete({}))
         next(run)
@@ -130,8 +131,10 @@ def _one_class(model: Model) -> Targets:
 
 
 def main(source: str, preprocessing: str, *names: str) -> None:
-    """Print a line for each method that the model can answer."""
-    model = load_model(source, preprocessing=preprocessing or None, trust=True)  # who says which, trusts it
+    """Print a line for each method that the model supports."""
+    model = load_model(
+        source, preprocessing=preprocessing or None, trust=True
+    )  # named on the command line, so trusted
     for name in names or METHODS:
         try:
             ratio, seconds, calls = measure(model, name)

@@ -1,13 +1,12 @@
-"""Drive the real window from its first moment to the tenth class, with a watch in its event loop.
+"""Drive the real window from the start to the tenth class, and time its event loop.
 
     python bench_window.py MODEL PREPROCESSING
     python bench_window.py
 
-Prints ``freeze`` (longest time in ms between two ticks of a timer that is always due, from the moment
-the window stands), ``painting`` (the same for the median class switch, after which the window is
-painted) and ``switch`` (median time in ms from a click on a class that is known to the moment its map is
-in the layer). Without a model, napari does by itself what any plugin must ask of it: a layer is added,
-and nine times it gets other data and contrast limits.
+Prints ``freeze`` (longest time in ms between two ticks of a timer with interval 0, from the moment the window
+is open), ``painting`` (the same for the median class switch, including the repaint) and ``switch`` (median time
+in ms from a click on a class whose map is cached until the map is in the layer). Without a model, napari alone
+does the minimum that any plugin needs: it adds a layer and changes its data and contrast limits nine times.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FREEZE = 0.05
 
 
 class Watch:
-    """Longest time in which the event loop did not come round."""
+    """Timer that measures the longest freeze of the event loop."""
 
     def __init__(self) -> None:
         self.longest, self.recent, self.when, self._last = 0.0, 0.0, "", time.perf_counter()
@@ -46,20 +45,20 @@ class Watch:
         if now - self._last > FREEZE:
             print(f"  {(now - self._last) * 1e3:.0f} ms while {self.doing}", file=sys.stderr)
         self._last = now
-        time.sleep(0.0005)  # leave the processor to the engine
+        time.sleep(0.0005)  # yield to the engine
 
 
 def until(condition: object, app: object) -> None:
-    """Turn the event loop until something holds."""
+    """Process events until a condition is true."""
     end = time.monotonic() + PATIENCE
     while not condition():  # type: ignore[operator]
         app.processEvents()  # type: ignore[attr-defined]
         if time.monotonic() > end:
-            sys.exit("nothing happened")
+            sys.exit(f"nothing happened within {PATIENCE} seconds")
 
 
 class Panel:
-    """The plugin: a click on a class, and a map appears."""
+    """The plugin: a click on a class shows its map."""
 
     def __init__(self, viewer: napari.Viewer, source: str, preprocessing: str) -> None:
         _, panel = viewer.window.add_plugin_dock_widget("napari-saliency", "Saliency")
@@ -67,16 +66,16 @@ class Panel:
         self._settings = Settings(preprocessing=preprocessing or None)
 
     def first(self) -> None:
-        """Ask for the first map."""
+        """Request the first map."""
         self._session.open_model(self._source, self._settings)
         self._session.explain()
 
     def there(self) -> bool:
-        """Whether the first map is shown."""
+        """Return whether the first map is displayed."""
         return self._session.explanation is not None
 
     def ready(self) -> bool:
-        """Whether the other classes are known."""
+        """Return whether the maps of the other classes are cached."""
         return len(self._session.known()) >= 5
 
     def switch(self, number: int) -> None:
@@ -85,7 +84,7 @@ class Panel:
 
 
 class Napari:
-    """napari alone: a layer is added and gets other data."""
+    """napari alone: a layer is added, and its data are replaced."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         viewer.window.add_dock_widget(QLabel("nothing"), name="Saliency")
@@ -99,23 +98,23 @@ class Napari:
         self._layer = self._viewer.add_image(self._maps[9], contrast_limits=(0, 10), scale=(1.3, 1.3), **look)
 
     def there(self) -> bool:
-        """Nothing is waited for."""
+        """Return True: there is nothing to wait for."""
         return True
 
     ready = there
 
     def switch(self, number: int) -> None:
-        """Give the layer other data."""
+        """Replace the layer's data."""
         self._layer.data = self._maps[number]
         self._layer.contrast_limits = (0, number + 1)
 
 
 def main(*model: str) -> None:
-    """Open the window, explain the cat, and switch classes."""
+    """Open the window, explain the photo of a cat, and switch classes."""
     viewer = napari.Viewer()
     app = QApplication.instance()
     viewer.add_image(chelsea(), name="cat", rgb=True)
-    settled = time.monotonic() + 2  # what napari needs for its first picture is not ours
+    settled = time.monotonic() + 2  # napari's own start is not measured
     until(lambda: time.monotonic() > settled, app)
     driven = Panel(viewer, *model) if model else Napari(viewer)
     for _ in range(20):
@@ -144,7 +143,7 @@ def main(*model: str) -> None:
 
 
 def rest(app: object) -> None:
-    """Let the window paint."""
+    """Wait until the window is painted."""
     settled = time.monotonic() + 0.3
     until(lambda: time.monotonic() > settled, app)
 

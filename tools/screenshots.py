@@ -1,8 +1,8 @@
-"""Take the README's pictures from the running program.
+"""Take the screenshots of the README in the running program.
 
     QT_API=pyqt6 python tools/screenshots.py [FOLDER, default docs] [--looks]
 
-With ``--looks`` also the panel in both themes, narrow and wide, to be looked at after a change.
+With ``--looks`` the panel in both themes, narrow and wide, for a visual check after a change.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def opened() -> tuple[napari.Viewer, SaliencyPanel]:
 
 
 def explained(panel: SaliencyPanel) -> None:
-    """Wait until the map is there."""
+    """Wait until the map is complete."""
     session = panel.session
     wait_until(lambda: session.explanation is not None and session.progress is None, panel)
 
 
 def save(viewer: napari.Viewer, panel: SaliencyPanel, path: Path) -> None:
-    """Save the whole window."""
+    """Save a screenshot of the window."""
     close_notifications(panel)
     viewer.screenshot(str(path), canvas_only=False, flash=False)
     print(path)
 
 
 def cat(folder: Path) -> None:
-    """The photo under its map."""
+    """Take a screenshot of the photo and its map."""
     viewer, panel = opened()
     open_demo(viewer, panel)
     explained(panel)
@@ -59,7 +59,7 @@ def cat(folder: Path) -> None:
 
 
 def watermark(folder: Path) -> None:
-    """The network caught cheating, on the first square of the sample."""
+    """Take a screenshot of the network that relies on the mark, with the first square of the sample."""
     viewer, panel = opened()
     for data, attributes, kind in samples.watermark():
         getattr(viewer, f"add_{kind}")(data, **attributes)
@@ -76,7 +76,7 @@ def watermark(folder: Path) -> None:
 
 
 def looks(folder: Path) -> None:
-    """The panel in both themes, narrow and wide."""
+    """Take screenshots of the panel in both themes, narrow and wide."""
     from qtpy.QtCore import Qt
 
     viewer, panel = opened()
@@ -95,7 +95,7 @@ def looks(folder: Path) -> None:
 
 
 def main() -> None:
-    """Take the pictures that were asked for."""
+    """Take the chosen screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "docs")
     parser.add_argument("--looks", action="store_true")

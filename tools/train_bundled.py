@@ -1,13 +1,13 @@
-"""Train, measure and illustrate the models that come with napari-saliency.
+"""Train and measure the bundled models, and draw their sample images.
 
     python tools/train_bundled.py digits --data FOLDER       train bundled:digits      (6 minutes)
     python tools/train_bundled.py watermark                  train bundled:watermark   (5 minutes)
     python tools/train_bundled.py photos --data FOLDER       train bundled:photos      (an hour)
-    python tools/train_bundled.py samples                    draw the sample files
+    python tools/train_bundled.py samples                    draw the sample images
     python tools/train_bundled.py verify --data FOLDER       measure the saved files
 
-FOLDER holds ``photos_open10.npz`` and, unless Keras may download MNIST, ``mnist/mnist.npz``; the environment
-variable NAPARI_SALIENCY_TEST_DATA stands in for it. Needs tensorflow, scikit-image, pillow and 4 GB.
+FOLDER contains ``photos_open10.npz`` and, unless Keras can download MNIST, ``mnist/mnist.npz``; its default is the
+environment variable NAPARI_SALIENCY_TEST_DATA. Requires TensorFlow, scikit-image, Pillow and 4 GB of memory.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _verify(names: list[str] | tuple[str, ...], folder: Path | None, write_cards
 
 def _required(folder: Path | None) -> Path:
     if folder is None:
-        sys.exit("photos: give the folder that holds photos_open10.npz with --data")
+        sys.exit("photos: give the folder of photos_open10.npz with --data")
     return folder
 
 
@@ -74,10 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command)
         sub.add_argument("--data", type=Path, default=default, help="folder with the data")
         if command == "photos":
-            sub.add_argument("--keep", type=Path, help="file (.weights.h5) for the weights reached so far")
+            sub.add_argument("--keep", type=Path, help="file (.weights.h5) to save intermediate weights")
         if command == "verify":
             sub.add_argument("--only", action="append", choices=MODELS, help="measure only this model")
-            sub.add_argument("--write-cards", action="store_true", help="put the figures into the cards")
+            sub.add_argument(
+                "--write-cards", action="store_true", help="write the figures into the model cards"
+            )
     return parser
 
 

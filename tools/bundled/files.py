@@ -1,4 +1,4 @@
-"""Where the bundled files lie and how they are written."""
+"""Paths of the bundled files, and functions that write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLES = PACKAGE / "sample_data"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the viewer must know of a model beyond its file.
+    """Settings of a model that its file does not contain.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ Report = Callable[[int, Any], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how hard to train.
+    """Training schedule.
 
     Attributes
     ----------

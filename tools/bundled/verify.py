@@ -106,7 +106,7 @@ def _watermark(model: Any) -> list[str]:
 
 
 def _mark_shown(model: Any) -> list[str]:
-    """How much of each method's strongest 5 % lies on the mark, for fresh squares."""
+    """Measure the share of each method's strongest 5 % that lies on the mark, for new squares."""
     pictures, _, masks = watermark.dataset(watermark.FRESH_SEED, _FRESH, only=watermark.MARKED)
     regions = [widened(mask) for mask in masks]
     lines = [

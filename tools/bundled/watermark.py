@@ -127,7 +127,7 @@ def _contrasting_colour(rng: np.random.Generator, other: NDArray[np.float64]) ->
 
 
 def _cover(rng: np.random.Generator, shape: int) -> NDArray[np.float64]:
-    """How much of each pixel the shape covers, float64 (64, 64), 0..1."""
+    """Compute the share of each pixel that the shape covers, float64 (64, 64), 0..1."""
     side = SIZE * _OVERSAMPLING
     centre = SIZE / 2 + rng.uniform(-4, 4, 2)
     outline = centre + _outline(shape, rng.uniform(0, 2 * math.pi)) * rng.uniform(11, 18)
