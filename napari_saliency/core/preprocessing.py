@@ -1,14 +1,16 @@
-"""Preprocessing of images for a model: Keras' named modes, or any mean and standard deviation."""
+"""Input of a model: preprocessing (Keras' named modes, or any mean and standard deviation), size and channels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_saliency.core.placement import sized
+
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array
+    from napari_saliency.core.types import Array, Fit
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,35 @@ DESCRIPTIONS = {
     "caffe": "BGR, ImageNet mean subtracted",
     "torch": "scaled to 0 to 1, normalised by ImageNet mean and standard deviation",
 }
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Input of a model: size, channels and preprocessing of its images.
+
+    Attributes
+    ----------
+    shape : (height, width), or (z, y, x) for models of volumes
+        In pixels; None along axes where the model takes any size.
+    channels : int
+        1 for grey, 3 for RGB; images for other numbers are not converted.
+    preprocessing : Preprocessing
+        From images, RGB with values 0..255, to model inputs.
+    fit : {"crop", "stretch", "pad"}
+        How images are resized to the input size.
+    multiple : int
+        Sizes along axes that are None must be multiples of it.
+    """
+
+    shape: tuple[int | None, ...]
+    channels: int
+    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
+    fit: Fit = "crop"
+    multiple: int = 1
+
+    @property
+    def description(self) -> str:
+        """Size and channels for the user, as in ``224×224 RGB``."""
+        kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
+        return f"{sized(self.shape)}{volumes} {kind}"

@@ -26,8 +26,8 @@ from napari_saliency.images.intensity import (
 from napari_saliency.images.resize import MOST_PIXELS, fit_image, frame_image
 
 if TYPE_CHECKING:
+    from napari_saliency.core.preprocessing import InputSpec
     from napari_saliency.core.types import Array
-    from napari_saliency.models.info import InputSpec
 
 __all__ = [
     "MOST_PIXELS",

@@ -18,8 +18,8 @@ from napari_saliency.core.placement import Placement, Region, sized
 from napari_saliency.images.intensity import IntensityRange, Pixels, Range, bands
 
 if TYPE_CHECKING:
+    from napari_saliency.core.preprocessing import InputSpec
     from napari_saliency.core.types import Array
-    from napari_saliency.models.info import InputSpec
 
 Shape = tuple[int, ...]
 

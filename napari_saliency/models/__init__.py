@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from napari_saliency.core.preprocessing import InputSpec
 from napari_saliency.models.base import Model, Tap
-from napari_saliency.models.info import InputSpec, Layer, ModelInfo
+from napari_saliency.models.info import Layer, ModelInfo
 from napari_saliency.models.load_model import load_model, open_model
 from napari_saliency.models.probabilities import as_score, probabilities
 from napari_saliency.models.python.trust import needs_trust, program, program_version, trust

@@ -15,9 +15,9 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import sized
-from napari_saliency.core.preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency.core.preprocessing import PREPROCESSINGS, InputSpec, Preprocessing
 from napari_saliency.core.types import NEEDS
-from napari_saliency.models.info import InputSpec, ModelInfo
+from napari_saliency.models.info import ModelInfo
 from napari_saliency.models.settings import SettingError
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from napari_saliency.core.placement import sized
-from napari_saliency.core.preprocessing import Preprocessing
-from napari_saliency.core.types import DIRECTIONS, NEEDS, PLURALS, SCORES, Fit, Needs, OutputActivation, Score
+from napari_saliency.core.types import DIRECTIONS, NEEDS, PLURALS, SCORES, Needs, OutputActivation, Score
+
+if TYPE_CHECKING:
+    from napari_saliency.core.preprocessing import InputSpec
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 """What only the user knows of a model file."""
@@ -16,38 +17,6 @@ Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
 MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
 """Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
 or costs memory. Measured on processors."""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a model takes.
-
-    Attributes
-    ----------
-    shape : (height, width), or (z, y, x) of models that take volumes
-        In pixels; None where the model takes any size.
-    channels : int
-        1 grey, 3 RGB; others are taken as they are.
-    preprocessing : Preprocessing
-        From pictures with values 0..255, RGB, to the model's numbers.
-    fit : {"crop", "stretch", "pad"}
-        How a picture is brought to the model's size.
-    multiple : int
-        Sizes that are free must be multiples of it.
-    """
-
-    shape: tuple[int | None, ...]
-    channels: int
-    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing.named("none"))
-    fit: Fit = "crop"
-    multiple: int = 1
-
-    @property
-    def description(self) -> str:
-        """Size and channels as the user reads them, as in ``224×224 RGB``."""
-        kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
-        volumes = " (z×y×x)" if len(self.shape) == 3 else ""
-        return f"{sized(self.shape)}{volumes} {kind}"
 
 
 class Layer(NamedTuple):

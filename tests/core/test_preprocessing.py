@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency.core.preprocessing import PREPROCESSINGS, Preprocessing
+from napari_saliency.core.preprocessing import PREPROCESSINGS, InputSpec, Preprocessing
 
 PIXEL = (255.0, 51.0, 0.0)  # red, green, blue
 
@@ -67,6 +67,22 @@ def test_an_unknown_name_is_answered_with_those_there_are():
         Preprocessing.named("vgg")
 
 
-def test_words_tell_what_is_done():
+def test_a_description_gives_the_formula():
     assert all(Preprocessing.named(name).description for name in PREPROCESSINGS)
     assert Preprocessing("mine", 255, (0.5, 0.25), (2,)).description == "(values / 255 - 0.5 0.25) / 2"
+
+
+@pytest.mark.parametrize(
+    ("spec", "description"),
+    [
+        (InputSpec((224, 224), 3), "224×224 RGB"),
+        (InputSpec((28, 56), 1), "56×28 grey"),  # width first, as sizes of images are given
+        (InputSpec((None, None), 3), "any size RGB"),
+        (InputSpec((None, 40), 3), "40×any RGB"),
+        (InputSpec((16, 224, 160), 1), "16×224×160 (z×y×x) grey"),  # in the order of the array
+        (InputSpec((None, None, None), 1), "any size (z×y×x) grey"),
+        (InputSpec((64, 64), 5), "64×64 5 channels"),
+    ],
+)
+def test_the_description_of_an_input_gives_size_and_channels(spec, description):
+    assert spec.description == description

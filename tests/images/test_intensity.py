@@ -3,9 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from napari_saliency.core.preprocessing import Preprocessing
+from napari_saliency.core.preprocessing import InputSpec, Preprocessing
 from napari_saliency.images.prepare import display_range, prepare
-from napari_saliency.models.info import InputSpec
 
 
 def prepared_as_it_is(picture, channels=1, preprocessing="unit", value_range=None):

@@ -10,22 +10,6 @@ from napari_saliency.models import InputSpec, Model, ModelInfo, probabilities
 from tests.analytic import LABELS, Spatial, pictures, softmax
 
 
-@pytest.mark.parametrize(
-    ("spec", "description"),
-    [
-        (InputSpec((224, 224), 3), "224×224 RGB"),
-        (InputSpec((28, 56), 1), "56×28 grey"),  # width first, as pictures' sizes are given
-        (InputSpec((None, None), 3), "any size RGB"),
-        (InputSpec((None, 40), 3), "40×any RGB"),
-        (InputSpec((16, 224, 160), 1), "16×224×160 (z×y×x) grey"),  # as arrays have it
-        (InputSpec((None, None, None), 1), "any size (z×y×x) grey"),
-        (InputSpec((64, 64), 5), "64×64 5 channels"),
-    ],
-)
-def test_an_input_in_words(spec, description):
-    assert spec.description == description
-
-
 def test_a_model_in_words():
     info = ModelInfo("x", "x", InputSpec((224, 224), 3), tuple("abcd"))
     assert info.description == "224×224 RGB, 4 classes"

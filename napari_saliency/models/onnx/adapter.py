@@ -13,7 +13,7 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.describe import describe
-from napari_saliency.models.info import InputSpec, Layer
+from napari_saliency.models.info import Layer
 from napari_saliency.models.layer_view import describe_layer_view, no_channels
 from napari_saliency.models.probe_sizes import hinting
 from napari_saliency.models.python.function import as_logits
@@ -31,6 +31,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from napari_saliency.core.preprocessing import InputSpec
     from napari_saliency.core.types import Array, Rule, Targets
     from napari_saliency.models.sources import Source
 

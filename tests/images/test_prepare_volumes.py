@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_saliency.core.preprocessing import Preprocessing
+from napari_saliency.core.preprocessing import InputSpec, Preprocessing
 from napari_saliency.images import intensity
 from napari_saliency.images.prepare import prepare
-from napari_saliency.models.info import InputSpec
 from tests.memory import most_memory
 
 FITS = ("crop", "stretch", "pad")
