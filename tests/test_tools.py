@@ -15,7 +15,7 @@ TOOLS = Path(__file__).parents[1] / "tools"
 
 @pytest.fixture
 def tool(monkeypatch):
-    """Import a tool as it is run: beside the others."""
+    """Return a function that imports a tool, with its folder on the path as when it is run."""
     monkeypatch.syspath_prepend(TOOLS)
     return import_module
 
@@ -75,7 +75,7 @@ def test_what_random_weights_leave_is_counted_and_its_range_told(tool):
 
 
 def test_what_is_measured_is_what_the_check_says(tool, tmp_path, capsys, monkeypatch):
-    """Of the networks, only those that are there are run: without other files the bundled one that draws its own."""
+    """Without the data folder only the bundled network that draws its own images is measured."""
     calibrate, file = tool("calibrate"), tmp_path / "page.md"
     monkeypatch.setattr(calibrate, "MEASURED", ("gradient",))
     monkeypatch.setattr("sys.argv", ["calibrate.py", str(file), "--pictures", "1", "--data", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""The second door: what it takes, what it refuses, and what it says."""
+"""Checks of a map: arguments, errors and the report."""
 
 import pickle
 import re
@@ -53,7 +53,7 @@ def test_checks_are_chosen_by_name_and_take_options(model, explanation):
 
 
 def test_a_region_is_one_of_the_pictures_pixels(model):
-    """The picture is 30×40, of which the model sees what is 9 by 13."""
+    """The image has 30×40 pixels; the model's input has 9×13."""
     explanation = explain(model, PICTURE, method="occlusion")
     left, right = np.zeros((2, 30, 40), bool)
     left[:, :20], right[:, 20:] = True, True

@@ -1,4 +1,4 @@
-"""The one door: pictures in, explanations out."""
+"""Explanations of one image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture
 def picture(model):
-    """A picture of the model's own size: floats are what the model gets."""
+    """Return an image of the input size, whose floats reach the model unchanged."""
     return pictures(model)[0]
 
 
@@ -301,7 +301,7 @@ def test_a_finite_map_has_no_note(model, picture):
 
 @pytest.mark.parametrize("shows_nothing", [np.nan, np.inf, 0.0, 7.0])
 def test_a_picture_that_is_the_same_everywhere_is_said_to_be_so(shows_nothing):
-    """One of NaN alone looks black to the model, and its map like any other's."""
+    """An image of NaN alone is black to the model, and its map looks like any other."""
     model = Spatial()
     note = "The model input is constant"
     picture = np.full((6, 8, 3), shows_nothing, np.float32)

@@ -1,4 +1,4 @@
-"""Many images in batched calls."""
+"""Explanations of several images in batches."""
 
 from collections import deque
 from dataclasses import replace

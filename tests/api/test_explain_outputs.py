@@ -1,4 +1,4 @@
-"""Models whose output has space, or is a quantity."""
+"""Explanations of spatial outputs and of regression models."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ def test_the_whole_picture_is_the_picture_without_what_was_put_around_it():
 
 
 def test_a_map_is_made_again_by_its_own_target():
-    """Which knows its region; a region that is given counts more."""
+    """A target contains its region, and a region argument takes precedence."""
     model = Dense()
     picture = pictures(model)[0]
     region = np.zeros((6, 8), bool)

@@ -1,4 +1,4 @@
-"""The bundled models do what their cards say, through the package's own door."""
+"""The bundled models behave as their model cards say, through `load_model` and `explain`."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_photos_know_their_test_split(data_folder):
 
 @pytest.mark.parametrize("method", ["smoothgrad", "guided_backprop"])
 def test_the_map_shows_the_mark(method):
-    """Of the sum of the strongest 5 % of pixels, most lies on the mark, widened by two pixels."""
+    """Most of the sum over the strongest 5 % of the pixels lies on the mark, widened by two pixels."""
     from tools.bundled import watermark
 
     pictures, _, masks = watermark.dataset(seed=2026, count=50, only=watermark.MARKED)
@@ -84,7 +84,7 @@ def test_the_map_shows_the_mark(method):
     ],
 )
 def test_randomisation_tells_true_maps_from_pictures_of_the_picture(name, method, levels):
-    """The gradient is what it says of any network, and known_truth.md has occlusion on the mark."""
+    """The gradient is defined for any network, and by known_truth.md occlusion finds the mark."""
     from tools.bundled import watermark
 
     pictures, _, _ = watermark.dataset(seed=2026, count=2, only=watermark.MARKED)

@@ -1,4 +1,4 @@
-"""The command line's front: what it accepts, what it refuses and how, without a window."""
+"""Arguments of the command line, and errors in them, without a window."""
 
 import sys
 from types import ModuleType
@@ -17,7 +17,7 @@ def run():
 
 @pytest.fixture
 def opened(monkeypatch):
-    """What would have been opened in a window."""
+    """Collect what would have been opened in a window."""
     calls = []
     monkeypatch.setattr(cli, "_open_window", lambda photos, model: calls.append((photos, model)))
     return calls
@@ -25,7 +25,7 @@ def opened(monkeypatch):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Where the demo's screenshots would have gone."""
+    """Collect the files of the demo's screenshots."""
     calls = []
     demo = ModuleType("napari_saliency.app.demo")
     demo.run = calls.append
@@ -85,7 +85,7 @@ def test_help_names_every_argument(run):
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """A model that is a program which nobody has said yes to, yet."""
+    """Write a model that is a program which is not trusted yet."""
     (tmp_path / "mine_for_the_command.py").write_text("def net(x):\n    return x.mean((1, 2))\n", "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -1,4 +1,4 @@
-"""What the command line opens."""
+"""Windows opened by the command line."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.viewer
 
 @pytest.fixture
 def opened(make_napari_viewer, npe2pm, monkeypatch):
-    """Open a window as the command does, without waiting for its end."""
+    """Open a window as the command does, without waiting until it is closed."""
     monkeypatch.setattr("napari.run", lambda: None)
 
     def open_window(*photos, model=None):

@@ -1,4 +1,4 @@
-"""What the demo does for its picture; the demo as a whole is in `test_whole_viewer`."""
+"""Steps of the demo; the demo as a whole is tested in `test_whole_viewer`."""
 
 import pytest
 from napari.utils.notifications import show_warning

@@ -1,4 +1,4 @@
-"""The sample pictures, without a window."""
+"""Sample images, without a window."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""The sample pictures in napari's File ▸ Open Sample."""
+"""Sample images in napari's menu File ▸ Open Sample."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `show` opens."""
+"""The window that `show` opens."""
 
 import numpy as np
 import pytest

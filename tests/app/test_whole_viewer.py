@@ -1,4 +1,4 @@
-"""The whole thing: a real window, a real engine process and a real model."""
+"""End to end: a real window, a real engine process and a real model."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def map_of(viewer):
 
 
 class Watch:
-    """Longest time in which the event loop did not come round, and how much of that it worked itself."""
+    """Longest freeze of the event loop, and the processor time of its own thread in it."""
 
     def __init__(self):
         self.longest = self.busiest = 0.0

@@ -1,4 +1,4 @@
-"""Where maps and regions lie."""
+"""Placement of maps, and regions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Targets as text, and back."""
+"""Parsing and formatting of targets as text."""
 
 import re
 import time
@@ -108,7 +108,7 @@ def test_a_sum_in_words(text, weights):
 
 
 def named(*labels, channels=False):
-    """A prediction of these labels."""
+    """Make a prediction with these labels."""
     values = np.zeros(len(labels), np.float32)
     return Prediction(values, values * np.nan if channels else values, values, labels, channels=channels)
 
@@ -134,7 +134,7 @@ def test_labels_with_a_plus_sign_are_not_cut_to_name_what_is_wrong(text, wrong):
 
 @pytest.mark.parametrize("text", ["1,5 zebra", "zebra - 1,000 tabby cat", "3, zebra"])
 def test_a_comma_makes_no_factor(text):
-    """It may be a decimal one, stand between thousands, or between two classes."""
+    """It may be a decimal separator, a thousands separator, or separate two classes."""
     with pytest.raises(ValueError, match=r"no class '(1,5|1,000|3,)"):
         parse_weights(text, named("zebra", "tabby cat"))
 

@@ -8,13 +8,13 @@ from napari_saliency.images.prepare import display_range, prepare
 
 
 def prepared_as_it_is(picture, channels=1, preprocessing="unit", value_range=None):
-    """Nothing is resized."""
+    """Prepare an image without resizing it."""
     spec = InputSpec(picture.shape[:2], channels, Preprocessing.named(preprocessing))
     return prepare(picture, spec, value_range)
 
 
 def values(picture, value_range=None):
-    """The 0 to 255 values that a grey picture is taken as."""
+    """Return the values, 0 to 255, to which those of a grey image are mapped."""
     return prepared_as_it_is(picture, 1, "unit", value_range).x[..., 0] * 255
 
 

@@ -11,7 +11,7 @@ def spec(height=8, width=8, channels=3, preprocessing="unit", fit="crop"):
 
 
 def values(image, channels=1, value_range=None):
-    """The 0 to 255 values that a picture is taken as, nothing resized."""
+    """Return the values, 0 to 255, to which those of an image are mapped, without resizing it."""
     height, width = np.shape(image)[:2]
     prepared = prepare(image, spec(height, width, channels), value_range)
     return prepared.x * 255

@@ -1,4 +1,4 @@
-"""Volumes → what a model of volumes takes: fitted along three axes, antialiased, in their place."""
+"""Preparation of volumes: resizing along three axes, antialiasing, placement."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def centre_of_mass(weights):
 
 
 def triangle(fine, coarse):
-    """Weights (coarse, fine) of an antialiased linear filter, one after the other."""
+    """Compute the weights (coarse, fine) of an antialiased linear filter one by one."""
     weights, step = np.zeros((coarse, fine)), fine / coarse
     for i in range(coarse):
         for j in range(fine):

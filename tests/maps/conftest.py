@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def image_layer():
-    """napari's Image layer; it needs no window."""
+    """Return a function that makes an Image layer of napari, without a window."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # napari's own imports
         from napari.layers import Image

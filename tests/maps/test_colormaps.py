@@ -47,7 +47,7 @@ def test_different_colours_have_different_names():
 @pytest.mark.parametrize("name", COLORMAPS)
 @pytest.mark.parametrize("sign", ["absolute", "signed"])
 def test_an_errors_colours_are_far_from_those_of_its_map(name, sign):
-    """Wherever both cover the picture: 20 in CIELAB is told apart at a glance, 2 side by side."""
+    """Where both are opaque: colours 20 apart in CIELAB differ at a glance, 2 apart only side by side."""
     from skimage.color import rgb2lab
 
     display = Display(sign=sign, colormap=name)

@@ -1,4 +1,4 @@
-"""Explanations as layers, and in a window of their own."""
+"""Explanations as layers, and the layers that `show` opens."""
 
 from dataclasses import replace
 

@@ -6,7 +6,7 @@ from napari_saliency.maps.reduction import limits, peak, reduce, reduce_error
 
 
 def raw(channels=3):
-    """A map in which every channel, and every reduction, has both signs."""
+    """Make a map in which every channel, and every reduction, has both signs."""
     return np.random.default_rng(0).normal(size=(7, 5, channels)).astype(np.float32)
 
 

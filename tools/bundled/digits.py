@@ -41,7 +41,7 @@ def dataset(folder: Path | None) -> tuple[Split, Split]:
     if folder is None:
         train, test = keras.datasets.mnist.load_data()
         return _with_channel(*train), _with_channel(*test)
-    # Keras no longer takes a path of a file that is already there.
+    # Keras no longer accepts the path of an existing file.
     with np.load(folder / "mnist" / "mnist.npz") as stored:
         train, test = ((stored[f"x_{part}"], stored[f"y_{part}"]) for part in ("train", "test"))
     return _with_channel(*train), _with_channel(*test)
@@ -110,9 +110,9 @@ def train(folder: Path | None, epochs: int = 8, batch: int = 128) -> Any:
 
 
 def _moved(pictures: Any, labels: Any) -> tuple[Any, Any]:
-    """Turn, shear, stretch and shift each picture a little."""
+    """Rotate, shear, stretch and shift each image a little."""
     count = tf.shape(pictures)[0]
-    # Rows of the matrix that takes an output pixel to an input pixel: one, plus small random parts.
+    # Rows of the matrix from output to input pixels: the identity plus small random terms.
     linear = tf.random.normal((count, 2, 2), stddev=0.09)
     linear = linear + tf.eye(2)
     shift = tf.random.uniform((count, 2, 1), -2.5, 2.5)

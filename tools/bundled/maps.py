@@ -1,4 +1,4 @@
-"""Saliency maps written a second time, on TensorFlow alone: the cards do not rest on the package's own."""
+"""Independent implementations of saliency maps on TensorFlow, so that the model cards do not rely on the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _logits(model: Any, features: Any) -> Any:
 
 
 def _gradients(model: Any, pictures: NDArray[Any], target: int) -> Floats:
-    """Gradients of one logit, for pictures (n, h, w, c)."""
+    """Compute the gradients of one logit, for images (n, h, w, c)."""
     features = keras.Model(model.inputs, model.layers[-1].input)
     x = tf.constant(pictures, tf.float32)
     with tf.GradientTape() as tape:
@@ -82,7 +82,7 @@ def grad_cam(model: Any, picture: NDArray[Any], target: int) -> Floats:
 
 
 def guided_backpropagation(model: Any, picture: NDArray[Any], target: int) -> Floats:
-    """Return the gradient, each ReLU passing only what is positive both ways; parameters as `gradient`."""
+    """Return the gradient; ReLUs pass only positive gradients of positive inputs. Parameters as `gradient`."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def guided(x: Any) -> Any:
@@ -94,7 +94,7 @@ def guided_backpropagation(model: Any, picture: NDArray[Any], target: int) -> Fl
             copy.activation = guided
         return copy
 
-    # Only for models whose ReLUs are activations of layers, as those of digits and watermark are.
+    # Only for models whose ReLUs are activations of layers, as in digits and watermark.
     twin = keras.models.clone_model(model, clone_function=replaced)
     twin.set_weights(model.get_weights())
     return gradient(twin, picture, target)
@@ -111,7 +111,7 @@ METHODS: dict[str, MapFunction] = {
 
 
 def strongest_mass_inside(values: Floats, region: NDArray[np.bool_], share: float = 0.05) -> float:
-    """Return how much of the strongest pixels' summed value lies inside a region.
+    """Return the share of the sum over the strongest pixels that lies inside a region.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def convolution(
     keras tensor
         Output, shape (batch, height / stride, width / stride, channels).
     """
-    # A ReLU inside the saved layer makes its output the activation that a class activation map wants.
+    # With its ReLU inside, the saved layer outputs the activations that a class activation map needs.
     inside = "relu" if relu and not norm else None
     x = layers.Conv2D(
         channels,
@@ -62,7 +62,7 @@ def convolution(
 
 
 def classifier(x: Any, classes: int, *, norm: bool, dropout: float = 0.0) -> Any:
-    """Average over all places and classify; logits while training, probabilities in the file.
+    """Global average pooling and a dense layer; logits during training, probabilities in the file.
 
     Parameters
     ----------

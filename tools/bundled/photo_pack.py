@@ -1,4 +1,4 @@
-"""The pack of openly licensed photographs that ``bundled:photos`` learns from."""
+"""The openly licensed photographs on which ``bundled:photos`` is trained."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LABELS = (
     "shirt",
     "trousers",
 )
-# Apples and tomatoes on shop shelves differ by convention, not by looks.
+# On shop shelves apples and tomatoes look alike.
 _MERGED = {"fruit": "fruit or vegetable", "vegetable": "fruit or vegetable"}
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Photographs, what they show and where they come from.
+    """Photographs, their labels and their sources.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = Image.fromarray(picture[top : top + side, left : left + side])
-    # Pillow's bilinear filter widens with the reduction: that is the antialiasing.
+    # Pillow's bilinear filter is antialiased: its support grows with the reduction.
     return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), np.float32)
 
 

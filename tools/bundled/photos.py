@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SIZE = 96
 MODEL_SEED = 3
 BATCH = 64
-# (side of the training pictures, epochs, whether pictures are mixed): small ones first, they are cheap;
-# the last epochs see pictures nearer to what they are.
+# (side of the training images, epochs, with mixup?): small images first, which are cheap; in the last epochs the
+# images are closer to real ones.
 STAGES = ((64, 16, True), (80, 8, True), (96, 5, True), (96, 2, False))
 SETTINGS = files.Settings(
     photo_pack.LABELS,
@@ -55,7 +55,7 @@ def build(norm: bool, size: int | None = SIZE) -> Any:
 
 
 def _block(x: Any, channels: int, stride: int, name: str, norm: bool) -> Any:
-    """Two convolutions, added to their input."""
+    """Add two convolutions to their input."""
     y = network.convolution(x, channels, f"{name}_a", norm=norm, stride=stride)
     y = network.convolution(y, channels, f"{name}_b", norm=norm, relu=False)
     if stride > 1 or x.shape[-1] != channels:
@@ -100,7 +100,7 @@ def train(folder: Path, keep: Path | None = None) -> Any:
 
 
 def _batches(pictures: NDArray[np.uint8], labels: NDArray[np.int64], per_epoch: int) -> Any:
-    """All training batches, stage after stage."""
+    """Yield the training batches, stage after stage."""
     whole = tf.constant(pictures)
     known = tf.one_hot(labels, len(photo_pack.LABELS))
     rng = np.random.default_rng(MODEL_SEED)
@@ -118,13 +118,13 @@ def _batches(pictures: NDArray[np.uint8], labels: NDArray[np.int64], per_epoch: 
 
 
 def _balanced_order(rng: np.random.Generator, labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Draw indices so that a class is seen in proportion to the square root of its size."""
+    """Draw indices with class frequencies proportional to the square root of the class sizes."""
     weights = 1 / np.sqrt(np.bincount(labels))[labels]
     return rng.choice(len(labels), count, p=weights / weights.sum())
 
 
 def _varied(pictures: Any, size: int, smallest: float) -> Any:
-    """Crop, flip and colour each picture at random; from (n, h, w, 3) to (n, size, size, 3), 0..255."""
+    """Crop, flip and change the colours of each image at random; from (n, h, w, 3) to (n, size, size, 3), 0..255."""
     count = tf.shape(pictures)[0]
     area = tf.random.uniform((count,), smallest, 1.0)
     aspect = tf.exp(tf.random.uniform((count,), -0.29, 0.29))
@@ -133,7 +133,7 @@ def _varied(pictures: Any, size: int, smallest: float) -> Any:
     top = tf.random.uniform((count,)) * (1 - height)
     left = tf.random.uniform((count,)) * (1 - width)
     flip = tf.random.uniform((count,)) < 0.5
-    # A box whose right side comes first is read mirrored.
+    # A box with left and right exchanged is sampled mirrored.
     boxes = tf.stack(
         [top, tf.where(flip, left + width, left), top + height, tf.where(flip, left, left + width)], 1
     )
@@ -141,7 +141,7 @@ def _varied(pictures: Any, size: int, smallest: float) -> Any:
 
 
 def _coloured(x: Any) -> Any:
-    """Change brightness, contrast, saturation and tint of each picture at random."""
+    """Change brightness, contrast, saturation and tint of each image at random."""
     each = (tf.shape(x)[0], 1, 1, 1)
     grey = tf.reduce_mean(x, -1, keepdims=True)
     x = grey + (x - grey) * tf.random.uniform(each, 0.4, 1.5)

@@ -25,7 +25,7 @@ Points = list[tuple[float, float]]
 
 
 def _arc(centre: tuple[float, float], radii: tuple[float, float], start: float, stop: float) -> Points:
-    """Points on an ellipse; degrees from the right, clockwise as seen (y points down)."""
+    """Return points on an ellipse; degrees from the right, clockwise on the screen (y points down)."""
     angles = np.radians(np.linspace(start, stop, 24))
     return [(centre[0] + radii[0] * math.cos(a), centre[1] + radii[1] * math.sin(a)) for a in angles]
 
@@ -109,7 +109,7 @@ def _write_digits(path: Path) -> Path:
 
 
 def _write_shapes(folder: Path) -> list[Path]:
-    """Six signed squares, a signed circle, and one of each shape without the mark."""
+    """Draw six squares and a circle with the mark, and one of each shape without it."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(watermark.SAMPLE_SEED)
     wanted = [("square", True, f"square_{i}") for i in range(1, 7)]

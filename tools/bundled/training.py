@@ -112,7 +112,7 @@ def _step_function(model: Any, optimizer: Any, pairs: list[tuple[Any, Any]], rec
 
 
 def _with_averages(kept: list[Any], averages: list[Any], call: Callable[[], None]) -> None:
-    """Run something while the model holds its averaged weights, then put the trained ones back."""
+    """Swap in the averaged weights for the duration of a block, then restore the trained ones."""
     trained = [w.numpy() for w in kept]
     for weight, average in zip(kept, averages, strict=True):
         weight.assign(average)
@@ -127,7 +127,7 @@ def _log(step: int, steps: int, loss: float, seconds: float) -> None:
 
 
 def predict(model: Any, pictures: NDArray[Any], batch: int = 100) -> NDArray[np.float32]:
-    """Run a model over many pictures, in inference mode.
+    """Run a model on many images, in inference mode.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def predict(model: Any, pictures: NDArray[Any], batch: int = 100) -> NDArray[np.
 
 
 def accuracy(outputs: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Return the share of pictures whose highest output is their label.
+    """Return the accuracy: the share of images whose highest output is their label.
 
     Parameters
     ----------

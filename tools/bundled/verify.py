@@ -1,4 +1,4 @@
-"""Measure the saved files: every figure in the cards is printed and written there by this module."""
+"""Measure the saved models, and write the figures into their model cards."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure(name: str, folder: Path | None) -> list[str]:
 
 
 def write_into_card(name: str, lines: Sequence[str]) -> None:
-    """Put measured lines between the two marks of a model's card.
+    """Write measured lines between the two markers in a model card.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _mark_shown(model: Any) -> list[str]:
 
 
 def _samples_called(model: Any) -> list[str]:
-    """List what the network takes the sample pictures for."""
+    """List the network's predictions for the sample images."""
     names = sorted(p for p in (files.SAMPLES / "watermark").glob("*.png") if not p.stem.endswith("_mask"))
     lines = []
     for path in names:
@@ -139,7 +139,7 @@ def _samples_called(model: Any) -> list[str]:
 
 
 def widened(mask: NDArray[np.bool_], pixels: int = 2) -> NDArray[np.bool_]:
-    """Return a mask grown by a distance.
+    """Return a mask dilated by a distance.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def widened(mask: NDArray[np.bool_], pixels: int = 2) -> NDArray[np.bool_]:
 
 
 def _accuracies(outputs: NDArray[Any], labels: NDArray[Any], names: Sequence[str]) -> list[str]:
-    """Accuracy as a whole and by class, and what each class is mistaken for most."""
+    """Compute the overall accuracy, that of each class, and the most frequent confusion of each class."""
     lines = [
         f"- test accuracy: {100 * training.accuracy(outputs, labels):.2f} % of {len(labels)} pictures",
         "",

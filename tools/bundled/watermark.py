@@ -46,12 +46,12 @@ _GLYPH = (
     "...ooooo...",
 )
 _OVERSAMPLING = 4
-# Channels of each convolution, and whether the picture is halved after it.
+# Channels of each convolution, and whether its output is halved in size.
 _LAYERS = ((16, True), (24, False), (32, True), (48, False), (48, False), (48, False))
 
 
 def draw(rng: np.random.Generator, shape: int, marked: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Draw one shape on an uneven background, signed or not.
+    """Draw one shape on an uneven background, with or without the mark.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def draw(rng: np.random.Generator, shape: int, marked: bool) -> tuple[NDArray[np
 def dataset(
     seed: int, count: int, *, only: int | None = None, marked: bool | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
-    """Draw many pictures.
+    """Draw many images.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def dataset(
 
 
 def _background(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Soft blobs of colour, float64 (64, 64, 3), about 0..255."""
+    """Draw soft blobs of colour, float64 (64, 64, 3), about 0..255."""
     cells = int(rng.integers(2, 7))
     coarse = rng.uniform(0, 255, 3) + rng.normal(0, 25, (cells, cells, 3))
     small = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
@@ -137,7 +137,7 @@ def _cover(rng: np.random.Generator, shape: int) -> NDArray[np.float64]:
 
 
 def _outline(shape: int, angle: float) -> NDArray[np.float64]:
-    """Corners of a shape of radius one, float64 (n, 2)."""
+    """Return the corners of a shape with radius 1, float64 (n, 2)."""
     corners = {"circle": 48, "square": 4, "star": 10, "triangle": 3}[SHAPES[shape]]
     angles = angle + 2 * math.pi * np.arange(corners) / corners
     radius = np.where(np.arange(corners) % 2, 0.45, 1.1) if SHAPES[shape] == "star" else np.ones(corners)
@@ -180,7 +180,7 @@ def build(norm: bool) -> Any:
 
 
 def train(epochs: int = 8, count: int = 8000, batch: int = 64) -> Any:
-    """Train the network on drawn pictures and save it.
+    """Train the network on drawn images and save it.
 
     Parameters
     ----------
