@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from napari_saliency.models.backends import BACKENDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "napari_saliency"
 
@@ -27,13 +29,13 @@ ROOMS = (
 # Who may import these; everything else that is not Python's own, any module may.
 _QT = "widgets.* app.demo"
 CONFINED = {
-    "keras": "models.keras.*",
-    "tensorflow": "models.keras.* models.safety.operations",
-    "h5py": "models.keras.* models.safety.keras_files",
+    # Each framework in the folder of its adapter, and in the modules that look at its files before it does.
+    **{
+        package: f"models.{backend.name}.* models.safety.{backend.name}_*"
+        for backend in BACKENDS.values()
+        for package in backend.packages
+    },
     "captum": "models.torch.captum",
-    "torch": "models.torch.*",
-    "onnx": "models.onnx.*",
-    "onnxruntime": "models.onnx.*",
     **dict.fromkeys(("PyQt5", "PyQt6", "PySide6", "magicgui", "qtpy", "superqt"), _QT),
     "vispy": "",
     "napari": "viewer.* widgets.* app.demo app.cli app.show",
@@ -164,7 +166,7 @@ def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
 
 
 def test_a_users_module_is_imported_in_one_place_alone():
-    """Besides, only what the package names itself: its public names, and the frameworks of the engine."""
+    """Besides, only what the package names itself: its public names, its adapters, and the frameworks of the engine."""
     text = {"import_module", "__import__", "exec_module", "runpy", "exec", "eval", "compile"}
     named = {
         module
@@ -173,7 +175,7 @@ def test_a_users_module_is_imported_in_one_place_alone():
         if (isinstance(node, ast.Name) and node.id in text)
         or (isinstance(node, ast.Attribute) and node.attr in text - {"eval", "compile"})
     }
-    assert named == {"__init__", "engine.process", "models.python.trust"}
+    assert named == {"__init__", "engine.process", "models.backends", "models.python.trust"}
 
 
 def test_methods_and_checks_know_nothing_but_numpy(arrows):
@@ -192,7 +194,11 @@ def test_dependencies_are_what_is_imported(arrows):
     extras = project["optional-dependencies"]
     requirements = [
         *project["dependencies"],
-        *(r for name in ("torch", "captum", "onnx") for r in extras[name]),
+        *(
+            r
+            for name in ("captum", *filter(None, (b.extra for b in BACKENDS.values())))
+            for r in extras[name]
+        ),
     ]
     declared = {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
     tops = (
@@ -211,8 +217,8 @@ LOADED = "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})
 
 
 def modules_without_a_window() -> str:
-    frameworks = "*__init__ models.keras.* models.torch.* models.onnx.* models.safety.keras_files"
-    elsewhere = f"{frameworks} models.safety.operations {_QT} {CONFINED['napari']}"
+    frameworks = " ".join(CONFINED[package] for backend in BACKENDS.values() for package in backend.packages)
+    elsewhere = f"*__init__ {frameworks} {_QT} {CONFINED['napari']}"
     return ", ".join(f"napari_saliency.{name}" for name in modules() if not matches(name, elsewhere))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_saliency.core.errors import ModelError, ModelTimeoutError, UntrustedError
+from napari_saliency.models.backends import BACKENDS
 from napari_saliency.models.settings import Scaling, Settings, read_labels
 from napari_saliency.models.sources import display_path, parse
 
@@ -108,25 +109,7 @@ def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -
 
 def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
     try:
-        return _open_in_framework(parsed, settings, trust=trust)
+        opened: Model = BACKENDS[parsed.kind].adapter().open_source(parsed, settings, trust=trust)
     except (MemoryError, RecursionError) as error:
         raise ModelError("there is not enough memory for it here: it is too large or too deep") from error
-
-
-def _open_in_framework(parsed: Source, settings: Settings, *, trust: bool) -> Model:
-    # A framework is imported when a model of its is opened, not before.
-    if parsed.kind == "python":
-        from napari_saliency.models.python import adapter as python_adapter
-
-        return python_adapter.open_source(parsed, settings, trust=trust)
-    if parsed.kind == "torch":
-        from napari_saliency.models.torch import adapter as torch_adapter
-
-        return torch_adapter.open_source(parsed, settings)
-    if parsed.kind == "onnx":
-        from napari_saliency.models.onnx import adapter as onnx_adapter
-
-        return onnx_adapter.open_source(parsed, settings)
-    from napari_saliency.models.keras import files as keras_files
-
-    return keras_files.open_source(parsed, settings, trust=trust)
+    return opened

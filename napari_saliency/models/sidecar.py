@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_saliency.models.backends import endings
 from napari_saliency.models.settings import (
     Scaling,
     SettingError,
@@ -23,7 +24,9 @@ from napari_saliency.models.settings import (
     read_text,
     sidecar_path,
 )
-from napari_saliency.models.sources import FILES, Source
+
+if TYPE_CHECKING:
+    from napari_saliency.models.sources import Source
 
 LABELS = (".labels.txt", ".labels.json")
 """Class names of one model, behind its name."""
@@ -119,7 +122,7 @@ def _files_beside(model: Path) -> dict[str, Settings]:
 
 def _is_alone(model: Path) -> bool:
     """Whether nothing else in its folder could be meant by a file without the model's name."""
-    models = (path for path in model.parent.iterdir() if path.suffix.lower() in FILES)
+    models = (path for path in model.parent.iterdir() if path.suffix.lower() in endings())
     return all(path.name == model.name or ".weights." in path.name for path in models)
 
 

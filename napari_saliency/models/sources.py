@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.models.backends import describe_files, find_backend, model_folder
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-
-Kind = Literal["keras", "torch", "onnx", "application", "python"]
-
-FILES: Mapping[str, Kind] = {
-    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
-    **dict.fromkeys((".pt2", ".pt", ".pth", ".ts"), "torch"),
-    ".onnx": "onnx",
-}
-"""Which adapter opens a file, by its suffix."""
-
-FILES_IN_WORDS = (
-    "a .keras or .h5 file, a SavedModel folder, PyTorch's .pt2 or TorchScript file, or an .onnx file"
-)
 
 # What each family of keras.applications expects; "none" scales inside. A test holds it against Keras.
 FAMILIES = {
@@ -55,9 +41,9 @@ class Source:
 
     Attributes
     ----------
-    kind : {"keras", "torch", "onnx", "application", "python"}
-        Keras' files, bundled ones among them, and SavedModel folders; PyTorch's files; ONNX files;
-        one of ``keras.applications``; what Python builds.
+    kind : str
+        Name of what opens it, a key of `BACKENDS`: "keras" of its files, bundled ones among them, and of
+        SavedModel folders, "application" of one of ``keras.applications``, "python" of what Python builds.
     name : str
         As the user reads it; the application's name if it is one.
     path : Path, optional
@@ -70,7 +56,7 @@ class Source:
         Of what Python builds: the module, and the name in it.
     """
 
-    kind: Kind
+    kind: str
     name: str
     path: Path | None = None
     weights: str = "imagenet"
@@ -110,7 +96,7 @@ def parse(source: str | Path) -> Source:
     text = str(source)
     if not text.strip():
         raise ModelError(
-            f"{text!r} names no model: give {FILES_IN_WORDS}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+            f"{text!r} names no model: give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
     if text.startswith("bundled:"):
         return _bundled(text.removeprefix("bundled:"))
@@ -119,18 +105,16 @@ def parse(source: str | Path) -> Source:
     if text.startswith("python:"):
         return _python(text.removeprefix("python:"))
     path = Path(text).expanduser().resolve()
-    if path.name == "saved_model.pb":
-        path = path.parent
-    if (path / "saved_model.pb").is_file():
-        return Source("keras", path.name, path)
+    path = model_folder(path) or path
     if not path.exists():
         raise ModelError(
-            f"there is no file {text!r}; give {FILES_IN_WORDS}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+            f"there is no file {text!r}; give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
-    kind = FILES.get(path.suffix.lower())
-    if kind is None or not path.is_file():
-        raise ModelError(f"{path.name!r} is not a model that opens here: give {FILES_IN_WORDS}")
-    return Source(kind, path.stem, path)
+    backend = find_backend(path)
+    is_folder = path.is_dir()
+    if backend is None or (is_folder and model_folder(path) is None) or not (is_folder or path.is_file()):
+        raise ModelError(f"{path.name!r} is not a model that opens here: give {describe_files()}")
+    return Source(backend.name, path.name if is_folder else path.stem, path)
 
 
 def _bundled(name: str) -> Source:

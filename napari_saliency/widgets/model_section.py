@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy
 from superqt import QSearchableComboBox
 
-from napari_saliency.models import FILES, catalogue
+from napari_saliency.models import BACKENDS, catalogue, dialog_filter, find_backend, model_folder
 from napari_saliency.session.state import Phase
 from napari_saliency.widgets.model_settings_form import QuestionForm
 from napari_saliency.widgets.preferences import settings
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
     from napari_saliency.widgets.style import Colours
-
-FOLDERS_FILE = "saved_model.pb"
-"""In folders that are models."""
 
 RECENT = 8
 
@@ -66,7 +63,7 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip("A classifier of your own: of Keras, PyTorch or ONNX")
+        self.open.setToolTip(f"A classifier of your own: of {_frameworks()}")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
@@ -89,7 +86,7 @@ class ModelSection(Section):
         """Open a model by its source, or a file by its path; a file becomes a recent one."""
         if is_model_file(source):
             path = Path(source).expanduser().resolve()
-            source = str(path.parent if path.name == FOLDERS_FILE else path)
+            source = str(model_folder(path) or path)
             self._recent.add(source)
         self._session.open_model(source)
 
@@ -127,9 +124,8 @@ class ModelSection(Section):
         self._list(self._session.model.source)
 
     def _ask_for_file(self) -> None:
-        patterns = " ".join([*(f"*{suffix}" for suffix in FILES), FOLDERS_FILE])
         folder = str(Path(self._recent.paths[0]).parent) if self._recent.paths else ""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, f"Models ({patterns})")
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classifier", folder, dialog_filter())
         if path:
             self.open_source(path)
 
@@ -166,9 +162,13 @@ def is_model_file(source: str) -> bool:
     if named or not source:
         return False
     path = Path(source).expanduser()
-    return (
-        source.lower().endswith(tuple(FILES)) or path.name == FOLDERS_FILE or (path / FOLDERS_FILE).is_file()
-    )
+    return find_backend(path) is not None or model_folder(path) is not None
+
+
+def _frameworks() -> str:
+    """Name what files come from: ``Keras, PyTorch or ONNX``."""
+    *first, last = [backend.label for backend in BACKENDS.values() if backend.endings]
+    return f"{', '.join(first)} or {last}"
 
 
 def title(source: str) -> str:

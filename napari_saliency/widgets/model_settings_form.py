@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_saliency.core.placement import sized
 from napari_saliency.core.preprocessing import DESCRIPTIONS
 from napari_saliency.core.types import FITS
-from napari_saliency.models import FILES, Settings, read_labels
+from napari_saliency.models import Settings, find_backend, read_labels
 from napari_saliency.session.state import Phase
 from napari_saliency.widgets.search_box import widen
 from napari_saliency.widgets.style import FORM, GAP, combo, note, row, set_text
@@ -230,9 +230,10 @@ class QuestionForm(QFrame):
 def _sayable(info: ModelInfo) -> Iterator[str]:
     """What can be said of a model; the others are known, or do not matter."""
     yield from ("preprocessing", "fit", "labels")
-    free, file = None in info.input.shape, FILES.get(Path(info.source).suffix.lower())
+    free, backend = None in info.input.shape, find_backend(Path(info.source))
     python = info.source.startswith("python:")
-    if free or info.sized or "size" in info.questions or python or file not in (None, "keras"):
+    unsaid = backend is not None and not backend.fixed_size
+    if free or info.sized or "size" in info.questions or python or unsaid:
         yield "size"  # others know theirs
     if info.inputs:
         yield "input"

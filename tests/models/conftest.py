@@ -11,9 +11,9 @@ from tests.analytic import Convolutional
 @pytest.fixture(scope="session")
 def keras():
     """Keras on TensorFlow, as the adapter sets it up."""
-    from napari_saliency.models.keras import backend
+    from napari_saliency.models.keras import keras
 
-    return backend.keras
+    return keras
 
 
 @pytest.fixture(scope="module")

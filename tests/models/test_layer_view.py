@@ -185,8 +185,8 @@ def test_a_layer_after_the_one_that_is_looked_at_is_no_layer_of_it(pair):
 
 def test_a_folded_convolution_is_looked_at_as_it_is():
     """A batch normalisation is folded into the convolution before it, but its own output is still there."""
+    from napari_saliency.models.keras import keras
     from napari_saliency.models.keras.adapter import KerasModel
-    from napari_saliency.models.keras.backend import keras
     from napari_saliency.models.sources import Source
 
     keras.utils.set_random_seed(3)

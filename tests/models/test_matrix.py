@@ -26,8 +26,8 @@ NAMED = Settings(preprocessing="none", size=networks.PICTURE[:2])
 
 
 def keras_model(relu, end, twin, _folder):
+    from napari_saliency.models.keras import keras
     from napari_saliency.models.keras.adapter import KerasModel
-    from napari_saliency.models.keras.backend import keras
 
     network = networks.functional(keras, networks.RELUS[relu], {**keras_ends()}[end])
     return KerasModel(networks.with_weights(network, twin.arrays), Source("keras", "net"), NAMED)

@@ -12,13 +12,13 @@ from napari_saliency.models import load_model, timeout
 SECONDS = 100  # it would take years
 OPEN = """
 import os
-from napari_saliency.core.errors import EndlessError
+from napari_saliency.core.errors import ModelTimeoutError
 from napari_saliency.models import timeout, load_model
 
-timeout.LONGEST = float(sys.argv[2])
+timeout.TIMEOUT = float(sys.argv[2])
 try:
     print("opened", len(load_model(path).info.labels))
-except EndlessError as error:
+except ModelTimeoutError as error:
     print("refused" if "it has a loop" in str(error) else error)
 sys.stdout.flush()
 os._exit(0)  # as PyTorch still computes, and would complain
@@ -110,11 +110,20 @@ def test_an_onnx_loop_that_does_not_end_is_ended(tmp_path, monkeypatch):
     assert len(load_model(path).info.labels) == 3
     onnx.save(looping(onnx, 10**15), path)
     monkeypatch.setattr(timeout, "TIMEOUT", 1.0)
-    before, started = threading.active_count(), time.perf_counter()
+    started_threads, started = [], time.perf_counter()
+
+    class Recorded(threading.Thread):
+        def start(self):
+            started_threads.append(self)
+            super().start()
+
+    monkeypatch.setattr(timeout, "Thread", Recorded)
     with pytest.raises(ModelTimeoutError, match=r"net\.onnx could not be opened: it has a loop"):
         load_model(path)
     assert time.perf_counter() - started < SECONDS
-    assert threading.active_count() == before
+    (thread,) = started_threads  # held are those that this started: others of the process end meanwhile
+    thread.join(SECONDS)
+    assert not thread.is_alive()
 
 
 # Loops of the others cannot be ended, so that each has a process of its own.

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.error_messages import reason
+from napari_saliency.models.keras import keras
 from napari_saliency.models.keras.adapter import KerasModel
-from napari_saliency.models.keras.backend import keras
 from napari_saliency.models.keras.legacy import read_config, read_training, readable
 from napari_saliency.models.keras.savedmodel import SavedModel
 from napari_saliency.models.probe_sizes import SIDES

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras import keras
 
 Tensor = Any
 

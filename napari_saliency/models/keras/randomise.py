@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.models.base import Model, Tap
-from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras import keras
 from napari_saliency.models.keras.tracing import all_layers
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from napari_saliency.models.io_selection import select_io, several
 from napari_saliency.models.keras.network import PictureSpec, zeros
 from napari_saliency.models.keras.rules import override_map
 from napari_saliency.models.keras.tracing import Recorded
-from napari_saliency.models.safety.operations import check_answer, check_operations, operations
+from napari_saliency.models.safety.keras_savedmodel import check_answer, check_operations, operations
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Rule

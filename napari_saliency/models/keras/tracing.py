@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras import keras
 from napari_saliency.models.keras.folding import Folding, can_fold
 
 Tensor = Any

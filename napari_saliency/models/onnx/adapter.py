@@ -15,20 +15,14 @@ from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.describe import describe
 from napari_saliency.models.info import Layer
 from napari_saliency.models.layer_view import describe_layer_view, no_channels
+from napari_saliency.models.onnx.files import OnnxFile, read_file
+from napari_saliency.models.onnx.probe import open_network, probe, run_in_parts
+from napari_saliency.models.onnx.session import open_session
 from napari_saliency.models.probe_sizes import hinting
 from napari_saliency.models.python.function import as_logits
 from napari_saliency.models.settings import SettingError, Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 from napari_saliency.models.timeout import with_timeout
-
-try:
-    from napari_saliency.models.onnx.files import OnnxFile, read_file
-    from napari_saliency.models.onnx.probe import open_network, probe, run_in_parts
-    from napari_saliency.models.onnx.session import open_session
-except ImportError as error:
-    raise ModelError(
-        "ONNX is not installed here: pip install 'napari-saliency[onnx]', then start again"
-    ) from error
 
 if TYPE_CHECKING:
     from napari_saliency.core.preprocessing import InputSpec
@@ -129,8 +123,8 @@ class OnnxModel(Model):
         return Settings(labels=self._labels if fits else None)
 
 
-def open_source(source: Source, settings: Settings) -> OnnxModel:
-    """Open an ONNX file.
+def open_source(source: Source, settings: Settings, *, trust: bool = False) -> OnnxModel:
+    """Open an ONNX file, of which nothing is a program: nobody need trust it.
 
     Raises
     ------

@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.error_messages import reason
-from napari_saliency.models.keras.backend import keras
+from napari_saliency.models.keras import keras
 from napari_saliency.models.safety.archives import HARMLESS, MOST_EXPANSION, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"

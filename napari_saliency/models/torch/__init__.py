@@ -1,1 +1,7 @@
-"""Adapter for PyTorch networks, TorchScript and exported programs."""
+"""Adapter for PyTorch; the only folder that imports it."""
+
+from __future__ import annotations
+
+from napari_saliency.models.backends import keep_triton_out
+
+keep_triton_out()  # before PyTorch is imported, as each module here does

@@ -205,8 +205,8 @@ class TorchModel(Model):
         return _joined(first), _joined(second)
 
 
-def open_source(source: Source, settings: Settings) -> TorchModel:
-    """Open a file of PyTorch's.
+def open_source(source: Source, settings: Settings, *, trust: bool = False) -> TorchModel:
+    """Open a file of PyTorch's; programs are refused, so nobody need trust it.
 
     Raises
     ------

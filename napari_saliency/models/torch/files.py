@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.utils._pytree import tree_leaves, tree_unflatten
+
 from napari_saliency.core.errors import ModelError
-from napari_saliency.models import triton
 from napari_saliency.models.error_messages import reason
 from napari_saliency.models.safety.archives import check_sizes
 from napari_saliency.models.safety.torch_archives import (
@@ -22,18 +24,7 @@ from napari_saliency.models.safety.torch_archives import (
     checked_script,
 )
 from napari_saliency.models.sources import display_path
-
-triton.keep_out()
-
-try:
-    import torch
-    from torch.utils._pytree import tree_leaves, tree_unflatten
-
-    from napari_saliency.models.torch.network import TensorSpec, TorchNetwork, by_name
-except ImportError as error:
-    raise ModelError(
-        "PyTorch is not installed here: pip install 'napari-saliency[torch]', then start again"
-    ) from error
+from napari_saliency.models.torch.network import TensorSpec, TorchNetwork, by_name
 
 WEIGHTS_ALONE = (
     "it holds weights alone: open python:PACKAGE.MODULE:FACTORY?weights={}, where FACTORY is a function "

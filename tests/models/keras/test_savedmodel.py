@@ -324,7 +324,7 @@ def test_nothing_is_saved_while_a_table_is_set_up(tf, tmp_path, x):
     ],
 )
 def test_only_what_computes_is_harmless(tf, name):
-    from napari_saliency.models.safety.operations import check_answer
+    from napari_saliency.models.safety.keras_savedmodel import check_answer
 
     definition = tf.compat.v1.GraphDef()
     definition.node.add(name="a", op=name)
@@ -333,7 +333,7 @@ def test_only_what_computes_is_harmless(tf, name):
 
 
 def test_what_classifiers_are_made_of_is_harmless(tf):
-    from napari_saliency.models.safety.operations import check_answer
+    from napari_saliency.models.safety.keras_savedmodel import check_answer
 
     definition = tf.compat.v1.GraphDef()
     for name in (

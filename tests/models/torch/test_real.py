@@ -221,7 +221,7 @@ print(torch.nn.functional.conv2d(torch.ones(1, 3, 9, 9), torch.ones(2, 3, 3, 3))
     assert fresh_interpreter(code, order) == ["3750.0", "2646.0"]
 
 
-@pytest.mark.parametrize("order", ["torch_files keras_backend", "keras_backend torch_files"])
+@pytest.mark.parametrize("order", ["torch.files keras.files", "keras.files torch.files"])
 def test_triton_is_kept_out_where_tensorflow_is(fresh_interpreter, order, tmp_path):
     """Builds of PyTorch for GPUs bring it, and it would crash the process; here another one stands in."""
     (tmp_path / "triton.py").write_text("import os; os._exit(139)")
@@ -229,7 +229,7 @@ def test_triton_is_kept_out_where_tensorflow_is(fresh_interpreter, order, tmp_pa
 import sys
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
-for name in sys.argv[2:]: import_module(f"napari_saliency.models._{name}")
+for name in sys.argv[2:]: import_module(f"napari_saliency.models.{name}")
 import torch._dynamo
 print("triton" in sys.modules, sys.modules["triton"])
 """
