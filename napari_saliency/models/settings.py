@@ -60,13 +60,27 @@ class Scaling(BaseModel):
 Task = Literal["classification", "regression"]
 
 
-class OfOutput(BaseModel):
-    """What is said of one of several outputs; see `Settings`."""
+class OutputSettings(BaseModel):
+    """What a user says about one output; see `Settings.outputs`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: tuple[str, ...] | None = Field(default=None, min_length=1)
     task: Task | None = None
+
+    def over(self, other: OutputSettings) -> OutputSettings:
+        """Return these, and those of ``other`` where these say nothing."""
+        return other.model_copy(update=self.model_dump(exclude_none=True))
+
+
+NOTHING = OutputSettings()
+
+Outputs = dict[str, OutputSettings]
+
+
+def _stated(outputs: Outputs) -> Outputs:
+    """Leave out outputs of which nothing is said, so that equal settings compare equal."""
+    return {name: own for name, own in outputs.items() if own != NOTHING}
 
 
 class Settings(BaseModel):
@@ -74,8 +88,6 @@ class Settings(BaseModel):
 
     Attributes
     ----------
-    labels : tuple of str, optional
-        One name for each class, in the order of the outputs.
     preprocessing : str or Scaling, optional
         ``none``, ``unit``, ``tf``, ``caffe``, ``torch``, or mean and deviation.
     fit : {"crop", "stretch", "pad"}, optional
@@ -90,21 +102,22 @@ class Settings(BaseModel):
     input, output : str, optional
         Name of the input that takes the picture (others are given zeros), and of the output that is
         explained, where there are several.
-    task : {"classification", "regression"}, optional
-        Whether outputs are classes' scores or quantities, where the model does not tell.
-    outputs : mapping of str to OfOutput, optional
-        Labels and task of other outputs, by their names. They take the place of ``labels`` and ``task`` when
-        that output is explained.
+    outputs : mapping of str to OutputSettings
+        Class names and task of each output, by its name; under ``""`` what is said of no output in particular,
+        which holds for every one of which nothing is said.
     custom : str, optional
         Module that registers the model's own classes with Keras, as in ``package.module``. It is imported, which
         runs it, after somebody's yes; see `models.trust`.
     note : str, optional
         Shown in the panel, for whoever uses the model.
+
+    Notes
+    -----
+    ``Settings(labels=..., task=...)`` says them of ``output``, or of no output in particular; files may do so, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    labels: tuple[str, ...] | None = Field(default=None, min_length=1)
     preprocessing: str | Scaling | None = None
     fit: Fit | None = None
     layer: str | None = None
@@ -112,52 +125,88 @@ class Settings(BaseModel):
     channels: Count | None = None
     input: str | None = None
     output: str | None = None
-    task: Task | None = None
-    outputs: dict[str, OfOutput] | None = None
+    outputs: Annotated[Outputs, AfterValidator(_stated)] = Field(default_factory=dict)
     custom: str | None = None
     note: str | None = None
 
     def __init__(self, **values: object) -> None:
         """Raise ValueError, in one sentence, for a value that is not allowed."""
         try:
-            super().__init__(**_brought_out(values))
+            super().__init__(**_by_output(values))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
+            place = ".".join(str(part) for part in first["loc"] if part != "")
             if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-                raise ValueError(f"{place!r} is none of {', '.join(Settings.model_fields)}") from None
+                raise ValueError(f"{place!r} is none of {', '.join(FIELDS)}") from None
             raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
         self.resolve()
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Name of each class of the output that is explained, in order."""
+        return self._explained.labels
+
+    @property
+    def task(self) -> Task | None:
+        """Whether the output that is explained is classes' scores or quantities, where the model does not tell."""
+        return self._explained.task
+
+    @property
+    def _explained(self) -> OutputSettings:
+        return self.outputs.get(self.output or "", NOTHING).over(self.outputs.get("", NOTHING))
+
     def resolve(self) -> Preprocessing | None:
-        """The preprocessing, if one is given; ValueError if there is none of that name, or it divides by 0."""
+        """Return the preprocessing, if one is given.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name, or it divides by 0.
+        """
         if isinstance(self.preprocessing, Scaling):
             return Preprocessing("mean/std", **self.preprocessing.model_dump())
         return Preprocessing.named(self.preprocessing) if self.preprocessing is not None else None
 
     def over(self, other: Settings) -> Settings:
-        """These settings, and those of ``other`` where these say nothing: of the output that these are of."""
-        if self.output is not None:
-            other = other.turned_to(self.output)
-        outputs = {**(other.outputs or {}), **(self.outputs or {})}
-        return Settings(**{**other.given(), **self.given(), "outputs": outputs or None})
+        """Return these settings, and those of ``other`` where these say nothing.
 
-    def turned_to(self, output: str) -> Settings:
-        """The same when another output is explained: what was said of the one before is kept, and comes back with it.
-
-        What was said of no output in particular holds for every one of which nothing is said.
+        What these say of no output in particular is meant of the one that is explained.
         """
-        stated = {**self.given(), "output": output}
-        own = {name: stated.pop(name) for name in OfOutput.model_fields if name in stated}
-        if self.output in (None, output):
-            return Settings(**own, **stated)
-        return Settings(
-            **{**stated, "outputs": {**(self.outputs or {}), **({self.output: own} if own else {})}}
-        )
+        own = self if self.output or not other.output else self.about(other.output)
+        names = {**other.outputs, **own.outputs}
+        outputs = {
+            name: own.outputs.get(name, NOTHING).over(other.outputs.get(name, NOTHING)) for name in names
+        }
+        others = {name: value for name, value in own if value is not None and name != "outputs"}
+        return other.model_copy(update={**others, "outputs": outputs})
+
+    def about(self, output: str | None) -> Settings:
+        """Return the same settings of an output: what was said of no output in particular is said of this one."""
+        if not output:
+            return self
+        outputs = {name: own for name, own in self.outputs.items() if name}
+        own = outputs.get(output, NOTHING).over(self.outputs.get("", NOTHING))
+        return self.model_copy(update={"output": output, "outputs": _stated({**outputs, output: own})})
+
+    def without(self, field: Literal["labels", "task"]) -> Settings:
+        """Return the same settings, but for one that is said of the output that is explained."""
+        outputs = {
+            name: own.model_copy(update={field: None}) if name in (self.output, "") else own
+            for name, own in self.outputs.items()
+        }
+        return self.model_copy(update={"outputs": _stated(outputs)})
+
+    def says(self, field: str) -> bool:
+        """Return whether a setting is given."""
+        return getattr(self, field, None) is not None
 
     def given(self) -> dict[str, object]:
-        """What is set, as it is written to a file."""
-        return self.model_dump(exclude_none=True)
+        """Return what is set, as it is written to a file: what goes for every output is written without a name."""
+        result = self.model_dump(exclude_none=True)
+        outputs = result.pop("outputs")
+        if self.output is None:
+            result = {**outputs.pop("", {}), **result}
+        return {**result, "outputs": outputs} if outputs else result
 
     @classmethod
     def read_sidecar(cls, model: Path) -> Self:
@@ -188,14 +237,23 @@ class Settings(BaseModel):
         sidecar_path(model).write_text(text + "\n", encoding="utf-8")
 
 
-def _brought_out(values: dict[str, object]) -> dict[str, object]:
-    """Put what is said of the output that is explained where it is looked for."""
-    outputs, name = values.get("outputs"), values.get("output")
-    if not isinstance(outputs, dict) or not isinstance(name, str) or name not in outputs:
-        return values
-    own = OfOutput.model_validate(outputs[name]).model_dump(exclude_none=True)
-    others = {other: given for other, given in outputs.items() if other != name}
-    return {**values, **own, "outputs": others or None}
+FIELDS = (*OutputSettings.model_fields, *Settings.model_fields)
+"""All that can be said of a model."""
+
+
+def _by_output(values: dict[str, object]) -> dict[str, object]:
+    """Put labels and a task that are given without an output's name where they belong."""
+    own = {name: values[name] for name in OutputSettings.model_fields if values.get(name) is not None}
+    rest = {name: value for name, value in values.items() if name not in OutputSettings.model_fields}
+    name, outputs = rest.get("output") or "", rest.pop("outputs", None) or {}
+    if not own or not isinstance(outputs, dict) or not isinstance(name, str):
+        return {**rest, "outputs": outputs}
+    named = outputs.get(name, NOTHING)
+    if isinstance(named, OutputSettings):
+        named = named.model_dump(exclude_none=True)
+    if isinstance(named, dict):  # what is said of it by its name goes first
+        outputs = {**outputs, name: {**own, **named}}
+    return {**rest, "outputs": outputs}
 
 
 def sidecar_path(model: Path) -> Path:

@@ -95,10 +95,8 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
     try:
         yield
     except SettingError as error:
-        files = {} if model is None or error.field in settings.given() else _files_beside(model)
-        name = next(
-            (name for name, stated in files.items() if error.field in settings.over(stated).given()), None
-        )
+        files = {} if model is None or settings.says(error.field) else _files_beside(model)
+        name = next((name for name, stated in files.items() if settings.over(stated).says(error.field)), None)
         if name is None:
             raise
         raise SettingError(

@@ -55,20 +55,21 @@ class SettingsEdit:
 
 
 def joined(before: Settings, now: Settings, displayed: str | None = None) -> Settings:
-    """What is said now, and of what was said before what still holds.
+    """Return what is said now, and of what was said before what still holds.
 
     Names belong to one output and to one kind of number, and the kind to one output: the form still shows that
-    of the output before. They are kept, and come back with their output.
+    of the output before. What belongs to another output stays with it in `Settings.outputs`.
 
     Parameters
     ----------
     displayed : str, optional
         The output that is explained while this is said, of several.
     """
+    current = before.output or displayed
     if now.output is not None:
-        before = before.model_copy(update={"output": before.output or displayed})
-    if now.output not in (None, before.output):
-        now = now.model_copy(update={"task": None})
+        before = before.about(current)
+    if now.output not in (None, current):
+        now = now.without("task")
     elif now.task not in (None, before.task):
-        before = before.model_copy(update={"labels": None})
+        before = before.without("labels")
     return now.over(before)

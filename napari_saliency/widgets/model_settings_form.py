@@ -179,8 +179,7 @@ class QuestionForm(QFrame):
         info = self._session.model.info
         try:
             names = read_labels(path)
-            same = not self.output.count() or self.output.currentIndex() == 0
-            if info is not None and same and len(names) != len(info.labels):
+            if info is not None and self._keeps_output() and len(names) != len(info.labels):
                 raise ValueError(
                     f"{path.name} has {len(names)} names, the model has {len(info.labels)} classes"
                 )
@@ -189,6 +188,10 @@ class QuestionForm(QFrame):
             set_text(self.problem, str(error))
         else:
             self._use_labels(names, path.name)
+
+    def _keeps_output(self) -> bool:
+        """Return whether the output that is explained stays the one that is chosen: names belong to one."""
+        return bool(self.output.currentIndex() <= 0)  # -1 where there is but one
 
     def _use_labels(self, names: tuple[str, ...] | None, where: str = FROM_FILE) -> None:
         self._labels = names
@@ -214,7 +217,7 @@ class QuestionForm(QFrame):
             )
             return
         # Numbers are kept as names, too: otherwise the same question would be asked again.
-        other = self.output.currentData() != (info.outputs or (None,))[0] or "task" in shown
+        other = not self._keeps_output() or "task" in shown
         labels = self._labels or (info.labels if "labels" in asked and not other else None)
         given = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
         given |= {

@@ -9,6 +9,7 @@ import pytest
 
 from napari_saliency.core.preprocessing import PREPROCESSINGS, Preprocessing
 from napari_saliency.models import Scaling, Settings, read_labels, sidecar_path
+from napari_saliency.models.settings import FIELDS
 
 WHOLE = Settings(
     labels=("cat", "dög"),
@@ -102,7 +103,7 @@ def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, conte
         ({"fit": "squeeze"}, "fit: .*'crop', 'stretch' or 'pad'.*'squeeze'"),
         ({"preprocessing": "keras"}, "'keras' is not one of none, unit, tf, caffe, torch"),
         ({"labels": ()}, "labels"),
-        ({"colour": 1}, "^'colour' is none of labels, preprocessing, fit, layer, size,"),
+        ({"colour": 1}, "^'colour' is none of labels, task, preprocessing, fit, layer, size,"),
     ],
 )
 def test_wrong_settings_are_told_in_one_sentence(values, reason):
@@ -149,6 +150,40 @@ def test_names_are_those_of_the_output_that_is_explained():
     assert (third.labels, third.task) == (None, None)
     assert Settings(output="age").over(Settings(labels=("a",))).labels == ("a",)
     assert Settings(output="size").over(Settings(labels=("a",), outputs=of)).labels == ("x",)
+
+
+KIND, SIZE = {"labels": ["a", "b"]}, {"labels": ["x"], "task": "regression"}
+
+
+@pytest.mark.parametrize(
+    ("content", "outputs"),
+    [
+        (KIND, {"": KIND}),
+        (SIZE | {"output": "size"}, {"size": SIZE}),
+        (KIND | {"output": "kind", "outputs": {"size": SIZE}}, {"kind": KIND, "size": SIZE}),
+        (KIND | {"outputs": {"size": SIZE}}, {"": KIND, "size": SIZE}),
+        ({"labels": ["old"], "output": "size", "outputs": {"size": SIZE}}, {"size": SIZE}),
+    ],
+)
+def test_names_without_an_output_in_a_file_are_those_of_the_one_that_is_explained(model, content, outputs):
+    """So files were written before every output had its entry, and so people write them."""
+    write(model, content)
+    result = Settings.read_sidecar(model)
+    assert result.outputs == Settings(outputs=outputs).outputs
+    result.write_sidecar(model)
+    assert Settings.read_sidecar(model) == result
+
+
+def test_what_holds_for_every_output_comes_back_as_it_was_written(model):
+    settings = Settings(output="size", outputs={"": KIND, "size": {"task": "regression"}})
+    assert (settings.labels, settings.task) == (("a", "b"), "regression")
+    settings.write_sidecar(model)
+    assert Settings.read_sidecar(model) == settings
+
+
+def test_what_is_said_now_is_meant_of_the_output_that_is_explained():
+    now = Settings(labels=("c", "d")).over(Settings(output="kind", outputs={"kind": KIND, "size": SIZE}))
+    assert now == Settings(output="kind", outputs={"kind": {"labels": ("c", "d")}, "size": SIZE})
 
 
 @pytest.mark.parametrize(
@@ -226,7 +261,7 @@ def test_the_readme_lists_every_field():
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     table = text[text.index("| field | |") :].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()))) == {
-        *Settings.model_fields, "file",
+        *FIELDS, "file",
     }  # fmt: skip
 
 

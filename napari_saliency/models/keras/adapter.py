@@ -79,7 +79,8 @@ class KerasModel(Model):
         own: Settings | None = None,
         trained: Mapping[str, str] | None = None,
     ) -> None:
-        self._source, self._own, self.lock = source, own or Settings(), RLock()
+        self._source, self._origin, self.lock = source, own or Settings(), RLock()
+        self._own = self._origin  # and, once it is known which output is explained, what that was trained as
         self._trained = trained or {}
         self._folding: Folding | None = Folding()
         self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
@@ -89,7 +90,7 @@ class KerasModel(Model):
         with naming_the_file(source.path, settings):
             self._raw, self._network = network, _as_network(network, self._settings)
         output = (self._network.outputs or ("",))[0]
-        self._own = self._own.model_copy(update={"task": self._trained.get(output)})
+        self._own = self._origin.over(Settings(task=self._trained.get(output)))
         self._settings = self._merged(settings)
         self._shape = self._network.picture.shape
         with ThreadPoolExecutor(1) as sidecar:
@@ -109,7 +110,7 @@ class KerasModel(Model):
         merged = self._merged(settings)
         built_by = ("input", "output", "task")
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
-            return KerasModel(self._raw, self._source, settings, self._own, self._trained)
+            return KerasModel(self._raw, self._source, settings, self._origin, self._trained)
         twin = copy.copy(self)
         twin._viewed_layer, twin._kept, twin._score_cache = (
             "",
