@@ -51,9 +51,12 @@ class Backend:
     label : str
         As users call it, in dialogs and messages.
     opener : str
-        Full name of the module that has ``open_source(source, settings, *, trust)``.
+        Full name of the module that has ``open_source(source, settings, *, trust, checked)``.
     formats : tuple of SourceFormat
         What it opens, as users read it.
+    checker : str
+        Full name of the module of `safety` that has ``check(path)``, which looks at files before the opener may; ""
+        where it opens none.
     endings : tuple of str
         Of its files, in lower case.
     marker : str
@@ -74,6 +77,7 @@ class Backend:
     label: str
     opener: str
     formats: tuple[SourceFormat, ...]
+    checker: str = ""
     endings: tuple[str, ...] = ()
     marker: str = ""
     examples: str = ""
@@ -125,6 +129,7 @@ BACKENDS: dict[str, Backend] = {
                 ),
                 SourceFormat("SavedModel folder of TensorFlow 1 or 2", "the folder: its serving signature"),
             ),
+            checker="napari_saliency.models.safety.keras_files",
             endings=(".keras", ".h5", ".hdf5"),
             marker="saved_model.pb",
             examples="a .keras or .h5 file, a SavedModel folder",
@@ -151,6 +156,7 @@ BACKENDS: dict[str, Backend] = {
                 SourceFormat("PyTorch, saved by `torch.export.save` (`.pt2`)", "the file"),
                 SourceFormat("TorchScript (`.pt`, `.pth`, `.ts`)", "the file"),
             ),
+            checker="napari_saliency.models.safety.torch_archives",
             endings=(".pt2", ".pt", ".pth", ".ts"),
             examples="PyTorch's .pt2 or TorchScript file",
             unmistakable=(".pt2",),
@@ -162,6 +168,7 @@ BACKENDS: dict[str, Backend] = {
             "ONNX",
             "napari_saliency.models.onnx.adapter",
             (SourceFormat("ONNX (`.onnx`)", "the file", "scores: every method that needs no derivative"),),
+            checker="napari_saliency.models.safety.onnx_files",
             endings=(".onnx",),
             examples="an .onnx file",
             packages=("onnx", "onnxruntime"),

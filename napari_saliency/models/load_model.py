@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_saliency.core.errors import ModelError, ModelTimeoutError, UntrustedError
 from napari_saliency.models.backends import BACKENDS
+from napari_saliency.models.safety import check
 from napari_saliency.models.settings import Scaling, Settings, read_labels
 from napari_saliency.models.sources import display_path, parse
 
@@ -109,7 +110,11 @@ def open_model(source: str | Path, settings: Settings, *, trust: bool = False) -
 
 def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
     try:
-        opened: Model = BACKENDS[parsed.kind].adapter().open_source(parsed, settings, trust=trust)
+        backend = BACKENDS[parsed.kind]
+        adapter = backend.adapter()
+        # Weights of what Python builds are looked through once it is known whose they are.
+        checked = check(parsed.path, backend.name) if parsed.path and backend.checker else None
+        opened: Model = adapter.open_source(parsed, settings, trust=trust, checked=checked)
     except (MemoryError, RecursionError) as error:
         raise ModelError("there is not enough memory for it here: it is too large or too deep") from error
     return opened

@@ -21,16 +21,22 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def added(monkeypatch):
     """Add an adapter for ``.own`` files, and folders with ``own.txt``; return what it was given to open."""
-    asked, adapter = [], ModuleType("own_adapter")
+    asked, adapter, checker = [], ModuleType("own_adapter"), ModuleType("own_checker")
 
-    def open_source(source, settings, *, trust):
-        asked.append((source, settings, trust))
+    def open_source(source, settings, *, trust, checked):
+        asked.append((source, settings, trust, checked))
         return Linear()
 
-    adapter.open_source = open_source
+    def check(path):
+        if path.is_file() and path.read_bytes() == b"harm":
+            raise ModelError("it would do harm")
+        return "looked through"
+
+    adapter.open_source, checker.check = open_source, check
     monkeypatch.setitem(sys.modules, "own_adapter", adapter)
+    monkeypatch.setitem(sys.modules, "own_checker", checker)
     rows = (backends.SourceFormat("own files", "the file", "scores"),)
-    entry = Backend("own", "Own", "own_adapter", rows, (".own",), "own.txt", "an .own file")
+    entry = Backend("own", "Own", "own_adapter", rows, "own_checker", (".own",), "own.txt", "an .own file")
     monkeypatch.setitem(BACKENDS, "own", entry)
     return asked
 
@@ -40,8 +46,13 @@ def test_an_added_adapter_opens_its_files(added, tmp_path):
     path.touch()
     assert parse(path).kind == "own"
     assert isinstance(load_model(path, layer="x"), Linear)
-    source, settings, trust = added.pop()
+    source, settings, trust, checked = added.pop()
     assert (source.path, source.name, settings, trust) == (path, "net", Settings(layer="x"), False)
+    assert checked == (path, "looked through")
+    path.write_bytes(b"harm")
+    with pytest.raises(ModelError, match=r"net\.OWN could not be opened: it would do harm"):
+        load_model(path)
+    assert not added
 
 
 def test_an_added_adapter_opens_its_folders(added, tmp_path):
@@ -95,7 +106,13 @@ def test_extras_and_adapters_exist(backend):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert backend.extra in {"", *extras}
     path = ROOT.joinpath(*backend.opener.split(".")).with_suffix(".py")
-    assert "def open_source(source: Source, settings: Settings, *, trust: bool" in path.read_text("utf-8")
+    assert "def open_source(\n    source: Source, settings: Settings, *, trust: bool" in path.read_text(
+        "utf-8"
+    )
+    assert bool(backend.checker) == bool(backend.endings or backend.marker)
+    if backend.checker:
+        path = ROOT.joinpath(*backend.checker.split(".")).with_suffix(".py")
+        assert "def check(path: Path)" in path.read_text("utf-8")
 
 
 def test_the_table_is_read_without_a_framework():

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.viewer
 
 
 def test_the_dialog_lists_an_added_adapters_files(monkeypatch, tmp_path):
-    monkeypatch.setitem(BACKENDS, "own", Backend("own", "Own", "", (), (".own",), examples="an .own file"))
+    monkeypatch.setitem(
+        BACKENDS, "own", Backend("own", "Own", "", (), endings=(".own",), examples="an .own file")
+    )
     asked, opened = [], []
     path = str(tmp_path / "net.own")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *given: (asked.append(given), (path, ""))[1])

@@ -6,8 +6,9 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,9 @@ from napari_saliency.models.keras.legacy import read_config, read_training, read
 from napari_saliency.models.keras.savedmodel import SavedModel
 from napari_saliency.models.probe_sizes import SIDES
 from napari_saliency.models.python.trust import import_trusted
-from napari_saliency.models.safety.keras_files import (
-    check_archive,
-    check_hdf5,
-    check_weights,
-    damaged,
-    few_weights,
-)
+from napari_saliency.models.safety import Checked, check
+from napari_saliency.models.safety.archives import HARMLESS, MOST_EXPANSION
+from napari_saliency.models.safety.keras_files import NOT_REGISTERED, check_config, damaged
 from napari_saliency.models.settings import Settings
 from napari_saliency.models.sidecar import all_settings
 from napari_saliency.models.sources import display_path
@@ -38,13 +35,6 @@ if TYPE_CHECKING:
 
 IMAGENET_CLASSES = 1000
 
-DEEPEST = 32
-"""Objects of a configuration within each other: with each, Keras takes longer."""
-
-NOT_REGISTERED = (
-    "it uses {}, which is not Keras' own: name the module that registers it with "
-    "keras.saving.register_keras_serializable, as in custom='package.module'"
-)
 # Losses that tell what a model's outputs are, without capitals and underscores.
 LOSSES = {
     "regression": (
@@ -56,10 +46,6 @@ LOSSES = {
         *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky", "squaredhinge"),
     ),
 }
-# Where Keras has functions of numbers; others of its functions read, write and fetch files.
-COMPUTING = re.compile(
-    r"builtins|keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|random|regularizers)(\..*)?"
-)
 # What Keras says of files that it does not open, and what that means.
 REASONS = (
     (
@@ -75,13 +61,17 @@ REASONS = (
 )
 
 
-def open_source(source: Source, settings: Settings, *, trust: bool = False) -> KerasModel:
+def open_source(
+    source: Source, settings: Settings, *, trust: bool = False, checked: Checked | None = None
+) -> KerasModel:
     """Open a file or an application of Keras.
 
     Parameters
     ----------
     trust : bool
         Whether the module of the model's own classes may run, remembered or not.
+    checked : Checked, optional
+        The file, which was looked through.
 
     Raises
     ------
@@ -145,16 +135,14 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
         return SavedModel(path)
     try:
         if path.suffix.lower() == ".keras":
-            check_archive(path)
             with zipfile.ZipFile(path) as archive:
-                _check_classes(json.loads(archive.read("config.json")))
-            with few_weights(path):
+                check_config(json.loads(archive.read("config.json")), _is_registered)
+            with _few_weights(path):
                 return keras.saving.load_model(path, compile=False, safe_mode=True)
-        check_hdf5(path)
-        with readable(path) as file, few_weights(path):
-            _check_classes(read_config(file))
+        with readable(path) as file, _few_weights(path):
+            check_config(read_config(file), _is_registered)
             network = keras.saving.load_model(file, compile=False, safe_mode=True)
-        check_weights(network)
+        _check_weights(network)
         return network
     except ModelError:
         raise
@@ -190,50 +178,57 @@ def _task(loss: object) -> str | None:
 
 def _load_weights(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model
     """Load weights into a network, out of a file that is checked like a model's."""
-    (check_archive if path.suffix.lower() == ".keras" else check_hdf5)(path)
+    check(path, "keras")
     network.load_weights(path)
-    check_weights(network)
+    _check_weights(network)
 
 
-def _check_classes(config: object) -> None:
-    """Refuse classes that Keras would look for by importing their module, and functions that do not compute.
+def _is_registered(name: str) -> bool:
+    return bool(keras.saving.get_registered_object(name))
 
-    Those that `Settings.custom` brings are registered by now. What the whole model was trained with is not made.
+
+@contextmanager
+def _few_weights(path: Path) -> Iterator[None]:
+    """Refuse layers that ask for more numbers than a file can hold, which TensorFlow would make before it is read.
+
+    Raises
+    ------
+    ModelError
+        If they do.
     """
-    made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
-    if _depth(made) > DEEPEST:
-        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
-    for result in _objects(made):
-        package = str(result.get("module") or "keras").partition(".")[0]
-        name = str(
-            result.get("config") if result.get("class_name") == "function" else result.get("class_name")
-        )
-        known = (
-            keras.saving.get_registered_object(str(key)) for key in (result.get("registered_name"), name)
-        )
-        if package not in ("keras", "builtins") and not any(known):
-            raise ModelError(NOT_REGISTERED.format(name))
-        is_function = result.get("class_name") == "function" and not any(known)
-        if is_function and not COMPUTING.fullmatch(str(result["module"])):
-            raise ModelError(f"it calls {result['module']}.{name}, which is no function that computes")
+    make, left = keras.layers.Layer.add_weight, max(HARMLESS, MOST_EXPANSION * path.stat().st_size)
+
+    def add_weight(layer: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as Keras has it
+        nonlocal left
+        size = 4 * prod(each or 1 for each in (args[0] if args else options.get("shape")) or ())
+        left -= size
+        if left < 0:
+            raise ModelError(
+                f"a layer of it asks for {size / 1e9:,.1f} GB, which the file cannot hold: it is damaged"
+            )
+        return make(layer, *args, **options)
+
+    keras.layers.Layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = make
 
 
-def _depth(config: object) -> int:
-    """How many objects of a configuration lie within each other."""
-    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
-    return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
+def _check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model
+    """Check that weights without a checksum are finite numbers.
 
-
-def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
-    if isinstance(config, dict):
-        if "module" in config and "class_name" in config:
-            yield config
-        for value in config.values():
-            yield from _objects(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _objects(value)
+    Raises
+    ------
+    ModelError
+        If they are not.
+    """
+    for variable in network.variables:
+        value = variable.numpy()
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise ModelError(
+                f"its weights {variable.path[:60]!r} are no finite numbers: save the model again"
+            )
 
 
 def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from napari_saliency.core.errors import ModelError
@@ -23,7 +22,7 @@ from napari_saliency.models.io_selection import select_io, several
 from napari_saliency.models.keras.network import PictureSpec, zeros
 from napari_saliency.models.keras.rules import override_map
 from napari_saliency.models.keras.tracing import Recorded
-from napari_saliency.models.safety.keras_savedmodel import check_answer, check_operations, operations
+from napari_saliency.models.safety.keras_savedmodel import check_answer, operations
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Rule
@@ -68,7 +67,7 @@ class SavedModel:
     Parameters
     ----------
     folder : Path
-        With ``saved_model.pb``.
+        With ``saved_model.pb``; `safety.check` has looked through it.
 
     Raises
     ------
@@ -78,7 +77,6 @@ class SavedModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        _check_operations(folder)
         try:
             loaded = tf.saved_model.load(str(folder))
         except Exception as error:
@@ -167,21 +165,6 @@ class Signature:
 
 def _size(tensor: Tensor) -> tuple[int | None, ...]:
     return tuple(tensor.shape) if tensor.shape.rank is not None else ()
-
-
-def _check_operations(folder: Path) -> None:
-    """Look through all that the folder could run, before TensorFlow sees it."""
-    for path in folder.rglob("*"):
-        if not (path.is_file() or path.is_dir()):  # to open a pipe takes for ever
-            raise ModelError(f"{path.name[:60]!r} within it is no file: export the model again")
-    try:
-        content = (folder / "saved_model.pb").read_bytes()
-        result = saved_model_pb2.SavedModel.FromString(content)
-    except Exception as error:
-        raise ModelError(
-            "its saved_model.pb is damaged, or only a part of one: export the model again"
-        ) from error
-    check_operations(result)
 
 
 def _apart(definition: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - a GraphDef

@@ -20,6 +20,7 @@ from napari_saliency.models.onnx.probe import open_network, probe, run_in_parts
 from napari_saliency.models.onnx.session import open_session
 from napari_saliency.models.probe_sizes import hinting
 from napari_saliency.models.python.function import as_logits
+from napari_saliency.models.safety import Checked, check
 from napari_saliency.models.settings import SettingError, Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 from napari_saliency.models.timeout import with_timeout
@@ -66,15 +67,14 @@ class OnnxModel(Model):
         if (
             self.info.viewed_layer or _io_selection(self._whole(settings)) != self._io_selection
         ):  # another part of the graph
-            return open_source(self._source, settings)
+            return OnnxModel(self._read_again(), self._source, settings)
         twin = copy.copy(self)
         twin._score_cache = None  # the same input may mean something else
         twin._read(settings)
         return twin
 
     def view_layer(self, layer: str) -> OnnxModel:
-        assert self._source.path is not None
-        file, twin, whole = read_file(self._source.path), copy.copy(self), self.info.outer or self.info
+        file, twin, whole = self._read_again(), copy.copy(self), self.info.outer or self.info
         names = [name for node in file.model.graph.node for name in node.output if name]
         if layer not in names:
             raise no_channels(whole, layer, names)
@@ -100,6 +100,11 @@ class OnnxModel(Model):
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         raise ModelError(ONLY_FORWARD.format(self.info.name))
 
+    def _read_again(self) -> OnnxFile:
+        """Read the file once more, of which another part is wanted; it may be another one by now."""
+        assert self._source.path is not None
+        return read_file(check(self._source.path, "onnx"))
+
     def _whole(self, settings: Settings) -> Settings:
         return all_settings(self._source, settings)
 
@@ -123,16 +128,18 @@ class OnnxModel(Model):
         return Settings(labels=self._labels if fits else None)
 
 
-def open_source(source: Source, settings: Settings, *, trust: bool = False) -> OnnxModel:
-    """Open an ONNX file, of which nothing is a program: nobody need trust it.
+def open_source(
+    source: Source, settings: Settings, *, trust: bool = False, checked: Checked | None = None
+) -> OnnxModel:
+    """Open an ONNX file that was looked through; nothing of it is a program, so nobody need trust it.
 
     Raises
     ------
     ModelError
         If it cannot be opened; the message says why and what to do. The name is left to the caller.
     """
-    assert source.path is not None
-    return OnnxModel(read_file(source.path), source, settings)
+    assert checked is not None
+    return OnnxModel(read_file(checked), source, settings)
 
 
 def _io_selection(settings: Settings) -> tuple[str | None, ...]:

@@ -14,6 +14,7 @@ from napari_saliency.models.python.trust import import_trusted
 
 if TYPE_CHECKING:
     from napari_saliency.models.base import Model
+    from napari_saliency.models.safety import Checked
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
 
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 TORCH, KERAS = "torch.nn.modules.module.Module", "keras.src.models.model.Model"
 
 
-def open_source(source: Source, settings: Settings, *, trust: bool = False) -> Model:
+def open_source(
+    source: Source, settings: Settings, *, trust: bool = False, checked: Checked | None = None
+) -> Model:
     """Open what a module of Python names.
 
     Parameters
     ----------
     trust : bool
         Whether the module may run, remembered or not.
+    checked : None
+        A file of weights is looked through once it is known whose they are.
 
     Raises
     ------

@@ -1,25 +1,24 @@
-"""Whether a file is whole and what its name says, asked before anything else reads it.
+"""Keras' files: whether one is whole, what its name says, and holds no program.
 
-Archives carry a checksum of each member; HDF5 files carry none, so that of damaged weights only those
-can be found that are no finite numbers.
+Archives carry a checksum of each member; HDF5 files carry none, so that of damaged weights only those can be
+found, by the adapter, that are not finite numbers. What a configuration may name is checked by `check_config`,
+once the classes are registered that a user trusts.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import h5py
-import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.error_messages import reason
-from napari_saliency.models.keras import keras
 from napari_saliency.models.safety.archives import HARMLESS, MOST_EXPANSION, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -30,6 +29,39 @@ MOST_TEXT = 100_000_000
 
 # Weights below these bytes are read into memory to be looked through.
 FITS = 500_000_000
+
+DEEPEST = 32
+"""Objects of a configuration within each other: with each, Keras takes longer."""
+
+NOT_REGISTERED = (
+    "it uses {}, which is not Keras' own: name the module that registers it with "
+    "keras.saving.register_keras_serializable, as in custom='package.module'"
+)
+# Where Keras has functions of numbers; others of its functions read, write and fetch files.
+COMPUTING = re.compile(
+    r"builtins|keras\.(src\.)?(activations|constraints|initializers|losses|metrics|ops|random|regularizers)(\..*)?"
+)
+
+
+def check(path: Path) -> None:
+    """Look through a ``.keras`` archive, an HDF5 file, or the folder of a SavedModel.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or made to do harm.
+    """
+    if path.is_dir():
+        from napari_saliency.models.safety.keras_savedmodel import check_folder  # imports TensorFlow
+
+        check_folder(path)
+        return
+    try:
+        (check_archive if path.suffix.lower() == ".keras" else check_hdf5)(path)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(damaged(error)) from error
 
 
 def check_archive(path: Path) -> None:
@@ -100,48 +132,56 @@ def _check_arrays(file: h5py.File, held: int) -> None:
         )
 
 
-@contextmanager
-def few_weights(path: Path) -> Iterator[None]:
-    """Refuse layers that ask for more numbers than a file can hold, which TensorFlow would make before it is read.
+def check_config(config: object, is_registered: Callable[[str], bool]) -> None:
+    """Refuse classes that Keras would look for by importing their module, and functions that do not compute.
+
+    Also refused are layers so deep within each other that Keras would read them for hours. What the whole model
+    was trained with is not made, so it may name anything.
+
+    Parameters
+    ----------
+    config : object
+        Of a model, as JSON holds it.
+    is_registered : callable
+        Whether a class or function of a name is known to Keras, as those are that a trusted module registers.
 
     Raises
     ------
     ModelError
-        If they do.
+        If it names a program.
     """
-    make, left = keras.layers.Layer.add_weight, max(HARMLESS, MOST_EXPANSION * path.stat().st_size)
-
-    def add_weight(layer: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as Keras has it
-        nonlocal left
-        size = 4 * prod(each or 1 for each in (args[0] if args else options.get("shape")) or ())
-        left -= size
-        if left < 0:
-            raise ModelError(
-                f"a layer of it asks for {size / 1e9:,.1f} GB, which the file cannot hold: it is damaged"
-            )
-        return make(layer, *args, **options)
-
-    keras.layers.Layer.add_weight = add_weight
-    try:
-        yield
-    finally:
-        keras.layers.Layer.add_weight = make
+    made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
+    if _depth(made) > DEEPEST:
+        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
+    for result in _objects(made):
+        package = str(result.get("module") or "keras").partition(".")[0]
+        name = str(
+            result.get("config") if result.get("class_name") == "function" else result.get("class_name")
+        )
+        known = any(is_registered(str(key)) for key in (result.get("registered_name"), name))
+        if package not in ("keras", "builtins") and not known:
+            raise ModelError(NOT_REGISTERED.format(name))
+        is_function = result.get("class_name") == "function" and not known
+        if is_function and not COMPUTING.fullmatch(str(result["module"])):
+            raise ModelError(f"it calls {result['module']}.{name}, which is no function that computes")
 
 
-def check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model
-    """Check that weights without a checksum are finite numbers.
+def _depth(config: object) -> int:
+    """How many objects of a configuration lie within each other."""
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
 
-    Raises
-    ------
-    ModelError
-        If they are not.
-    """
-    for variable in network.variables:
-        value = variable.numpy()
-        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-            raise ModelError(
-                f"its weights {variable.path[:60]!r} are no finite numbers: save the model again"
-            )
+
+def _objects(config: object) -> Iterator[dict[str, Any]]:
+    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
+    if isinstance(config, dict):
+        if "module" in config and "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _objects(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _objects(value)
 
 
 def _size(item: h5py.Group | h5py.Dataset) -> int:

@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tensorflow.core.framework import variable_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python import ops
 from tensorflow.python.framework import op_def_registry
 
@@ -58,6 +60,27 @@ STATEFUL = re.compile(
 )
 SAVING = frozenset(("SaveV2", "MergeV2Checkpoints"))
 RESTORING = frozenset(("RestoreV2", "ShardedFilename"))
+
+
+def check_folder(folder: Path) -> None:
+    """Look through all that a folder could run, before TensorFlow loads it.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or holds anything but what computes.
+    """
+    for path in folder.rglob("*"):
+        if not (path.is_file() or path.is_dir()):  # to open a pipe takes for ever
+            raise ModelError(f"{path.name[:60]!r} within it is no file: export the model again")
+    try:
+        content = (folder / "saved_model.pb").read_bytes()
+        result = saved_model_pb2.SavedModel.FromString(content)
+    except Exception as error:
+        raise ModelError(
+            "its saved_model.pb is damaged, or only a part of one: export the model again"
+        ) from error
+    check_operations(result)
 
 
 def check_operations(saved: Any) -> None:  # noqa: ANN401 - a SavedModel

@@ -15,9 +15,11 @@ import zipfile
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.models.error_messages import reason
+from napari_saliency.models.safety.archives import check_sizes
 
 # What sizes in an exported graph are made of, as in Add(Symbol('s0', integer=True), Integer(1)).
 ARITHMETIC = (
@@ -61,6 +63,7 @@ HARMFUL_PRIMITIVES = frozenset(
     ("PythonOp", "Print", "rpc_async", "rpc_sync", "rpc_remote", "CallMethod", "CallFunction")
 )
 
+NO_FILE = "it is no file of PyTorch's, or only a part of one: copy it again"
 PROGRAM = (
     "it holds a pickle, and a pickle is a program that would run on your machine; "
     "save the model with torch.export.save(torch.export.export(model.eval(), (example,)), 'NAME.pt2')"
@@ -78,6 +81,58 @@ MEMBER = re.compile(rb"(?:[\w\s:.,=\[\]\"'+(){}/&<>-]|\"[^\"\\]*\")*")
 # reads one from the inside out, and ends the process where its memory for that ends.
 FLAT = re.compile(rb"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\[[-+.,\s\de]*\]")
 LONGEST_STATEMENT, DEEPEST = 20_000, 100
+
+
+class TorchContent(NamedTuple):
+    """What a file of PyTorch's is, told by its parts.
+
+    Attributes
+    ----------
+    kind : {"exported", "script", "pickle"}
+        Of a pickle, weights alone are ever read.
+    archive : BytesIO, optional
+        A copy of just what was looked through; None of a pickle.
+    """
+
+    kind: Literal["exported", "script", "pickle"]
+    archive: io.BytesIO | None = None
+
+
+def check(path: Path) -> TorchContent:
+    """Look through an exported graph or TorchScript; tell pickles, which PyTorch's own reader of weights checks.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or would run a program.
+    """
+    try:
+        return _check(path)
+    except ModelError:
+        raise
+    except Exception as error:
+        given = reason(error)[:200]
+        raise ModelError(f"it is damaged, or of another version of PyTorch ({given})") from error
+
+
+def _check(path: Path) -> TorchContent:
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if file.read(1) != b"\x80":
+                raise ModelError(NO_FILE)
+        return TorchContent("pickle")
+    check_sizes(path)
+    with zipfile.ZipFile(path) as archive:
+        names = [name.casefold() for name in archive.namelist()]
+    if any(name.endswith((".so", ".o", ".cpp")) or "aotinductor/" in name for name in names):
+        raise ModelError(
+            "it holds compiled code that would run on your machine; save it by torch.export.save"
+        )
+    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
+        return TorchContent("exported", checked_graph(path))
+    if any(name.endswith("constants.pkl") for name in names):
+        return TorchContent("script", checked_script(path))
+    return TorchContent("pickle")
 
 
 def checked_graph(path: Path) -> io.BytesIO:

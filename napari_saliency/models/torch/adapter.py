@@ -27,6 +27,7 @@ from napari_saliency.models.torch.randomise import copied, redraw, weighted_laye
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, Epsilon, Rule, Targets
+    from napari_saliency.models.safety import Checked
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
     from napari_saliency.models.torch.network import TorchNetwork
@@ -205,16 +206,18 @@ class TorchModel(Model):
         return _joined(first), _joined(second)
 
 
-def open_source(source: Source, settings: Settings, *, trust: bool = False) -> TorchModel:
-    """Open a file of PyTorch's; programs are refused, so nobody need trust it.
+def open_source(
+    source: Source, settings: Settings, *, trust: bool = False, checked: Checked | None = None
+) -> TorchModel:
+    """Open a file of PyTorch's that was looked through; programs are refused, so nobody need trust it.
 
     Raises
     ------
     ModelError
         If it cannot be opened; the message says why and what to do. The name is left to the caller.
     """
-    assert source.path is not None
-    return TorchModel(open_file(source.path), source, settings)
+    assert checked is not None
+    return TorchModel(open_file(checked), source, settings)
 
 
 def open_module(module: Any, source: Source, settings: Settings) -> TorchModel:  # noqa: ANN401 - a Module

@@ -5,26 +5,23 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.error_messages import reason
-from napari_saliency.models.safety.archives import check_sizes
-from napari_saliency.models.safety.torch_archives import (
-    PROGRAM,
-    check_operators,
-    checked_graph,
-    checked_script,
-)
+from napari_saliency.models.safety import Checked, check
+from napari_saliency.models.safety.torch_archives import NO_FILE, PROGRAM, check_operators
 from napari_saliency.models.sources import display_path
 from napari_saliency.models.torch.network import TensorSpec, TorchNetwork, by_name
+
+if TYPE_CHECKING:
+    from io import BytesIO
 
 WEIGHTS_ALONE = (
     "it holds weights alone: open python:PACKAGE.MODULE:FACTORY?weights={}, where FACTORY is a function "
@@ -34,16 +31,19 @@ WEIGHTS_ALONE = (
 CHECKPOINTS = ("state_dict", "model_state_dict", "model")
 
 
-def open_file(path: Path) -> TorchNetwork:
-    """Open an exported graph or TorchScript.
+def open_file(checked: Checked) -> TorchNetwork:
+    """Open an exported graph or TorchScript that was looked through.
 
     Raises
     ------
     ModelError
         If it is neither, or would run a program.
     """
+    open_content = {"exported": _open_exported, "script": _open_script}.get(checked.content.kind)
     try:
-        return _reader(path)(path)
+        if open_content is None:
+            return _refuse(checked.path)
+        return open_content(checked.content.archive)
     except ModelError:
         raise
     except Exception as error:
@@ -83,6 +83,7 @@ def with_weights(network: TorchNetwork, path: Path) -> None:
         If the file holds anything else, or the weights of another network.
     """
     try:
+        check(path, "torch")
         weights = _read_weights(path)
     except ModelError as error:
         raise ModelError(f"the weights {display_path(path)} could not be read: {error}") from error
@@ -94,25 +95,6 @@ def with_weights(network: TorchNetwork, path: Path) -> None:
         raise ModelError(f"{display_path(path)} holds the weights of another network: {given}") from error
 
 
-def _reader(path: Path) -> Callable[[Path], TorchNetwork]:
-    """Tell by its parts what a file is, without reading them."""
-    if not zipfile.is_zipfile(path):
-        return _refuse
-    check_sizes(path)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    names = [name.casefold() for name in names]
-    if any(name.endswith((".so", ".o", ".cpp")) or "aotinductor/" in name for name in names):
-        raise ModelError(
-            "it holds compiled code that would run on your machine; save it by torch.export.save"
-        )
-    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
-        return _open_exported
-    if any(name.endswith("constants.pkl") for name in names):
-        return _open_script
-    return _refuse
-
-
 def _refuse(path: Path) -> TorchNetwork:
     """Say what a pickle holds; only weights are ever read out of one."""
     _read_weights(path)
@@ -120,21 +102,12 @@ def _refuse(path: Path) -> TorchNetwork:
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        pickled = file.read(1) == b"\x80"
-    zipped = zipfile.is_zipfile(path)
-    if not (pickled or zipped):
-        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again")
     try:
-        if zipped:
-            check_sizes(path)
         result = torch.load(path, map_location="cpu", weights_only=True)
-    except ModelError:
-        raise
     except Exception as error:
         if "Weights only load failed" in str(error) or "nsupported" in str(error):
             raise ModelError(PROGRAM) from error
-        raise ModelError("it is no file of PyTorch's, or only a part of one: copy it again") from error
+        raise ModelError(NO_FILE) from error
     for key in CHECKPOINTS:
         if isinstance(result, dict) and isinstance(result.get(key), dict):
             result = result[key]
@@ -143,8 +116,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
     return dict(result)
 
 
-def _open_script(path: Path) -> TorchNetwork:
-    module = torch.jit.load(checked_script(path), map_location="cpu")
+def _open_script(archive: BytesIO) -> TorchNetwork:
+    module = torch.jit.load(archive, map_location="cpu")
     check_operators(module)
     return _script(module)
 
@@ -172,8 +145,7 @@ def _required(forward: Callable[..., Any]) -> tuple[TensorSpec, tuple[TensorSpec
     return TensorSpec("x"), ()
 
 
-def _open_exported(path: Path) -> TorchNetwork:
-    archive = checked_graph(path)
+def _open_exported(archive: BytesIO) -> TorchNetwork:
     try:
         with _no_pickles():
             program = torch.export.load(archive)
