@@ -11,8 +11,8 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import share
 from napari_saliency.core.types import Array, Prediction
+from napari_saliency.models.cost import check_memory
 from napari_saliency.models.layer_view import no_channels
-from napari_saliency.models.memory import check_memory
 from napari_saliency.models.probabilities import as_score, log_probabilities, probabilities
 from napari_saliency.models.score_cache import ScoreCache
 

@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_saliency.core.errors import ModelError
 from napari_saliency.core.placement import sized
 from napari_saliency.core.preprocessing import PREPROCESSINGS, InputSpec, Preprocessing
 from napari_saliency.core.types import NEEDS
@@ -21,21 +18,12 @@ from napari_saliency.models.info import ModelInfo
 from napari_saliency.models.settings import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_saliency.core.types import Array, Fit, Needs, OutputActivation
+    from napari_saliency.core.types import Fit, Needs, OutputActivation
     from napari_saliency.models.info import Layer, Question
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
 
 Shape = tuple[int | None, ...]
-
-# Tried one after the other where nobody says a size: ImageNet's, then those of the usual data sets; of
-# volumes those of MedMNIST, of patches of scans, and of video.
-SIZES = {
-    2: tuple((n, n) for n in (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)),
-    3: (*((n, n, n) for n in (64, 32, 28, 96)), (16, 112, 112), (16, 224, 224), (128, 128, 128)),
-}
 
 OWN_SIZE = "It takes any size, and pictures in their own: if it was trained on one, say which, in Settings."
 
@@ -82,10 +70,10 @@ class Facts:
         See `ModelInfo`.
     """
 
-    shape: Shape
-    known: bool
-    n_outputs: int
-    fingerprint: str
+    shape: Shape = ()
+    known: bool = False
+    n_outputs: int = 0
+    fingerprint: str = ""
     activation: OutputActivation = "softmax"
     space: tuple[int | None, ...] = ()
     raw: bool = False
@@ -187,89 +175,6 @@ def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
             f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
         )
     return preprocessing
-
-
-def find_shape(
-    run: Callable[[Array], object], settings: Settings, channels: int | None, axes: int = 2
-) -> tuple[int, ...]:
-    """Size and channels of pictures that a model takes: what the user says, or what works first.
-
-    Parameters
-    ----------
-    run : callable
-        Runs the model on (1, H, W, C) or (1, Z, H, W, C) float32; raises ModelError if it does not take them.
-    channels : int, optional
-        What the model shows.
-    axes : int
-        2 of pictures, 3 of volumes.
-
-    Raises
-    ------
-    ModelError
-        If it takes none of the sizes; SettingError, if the user said which.
-    """
-    depth = settings.channels or channels or 3
-    first: ModelError | None = None
-    for size in [settings.size] if settings.size else SIZES[axes]:
-        try:
-            run(np.zeros((1, *size, depth), np.float32))
-        except SettingError:  # another size would not help
-            raise
-        except ModelError as error:
-            first = first or error
-        else:
-            return *size, depth
-    if settings.size:
-        raise SettingError("size", str(first)) from first
-    names = "(height, width)" if axes == 2 else "(z, y, x)"
-    if settings.channels:
-        raise SettingError("channels", f"{first}; say the size of its pictures, too: size={names}")
-    raise ModelError(f"{first}; say the size of its pictures: size={names}") from first
-
-
-def find_activation(run: Callable[[Array], Array], shape: tuple[int, ...]) -> OutputActivation | None:
-    """Tell logits from probabilities whose softmax or sigmoid was spelled by hand; None for logits.
-
-    Parameters
-    ----------
-    run : callable
-        Outputs (N, K), or (N, *space, K), of pictures (N, *shape).
-    """
-    picture = np.random.default_rng(0).random((1, *shape), np.float32)
-    # Some so large that what is not squashed leaves 0..1; a softmax may overflow there, and says nothing then.
-    outputs = np.concatenate([run(scale * picture) for scale in (1, -1, 30, -30, 1000, -1000)])
-    outputs = outputs[np.isfinite(outputs).all(-1)]
-    if not len(outputs) or outputs.min() < 0 or outputs.max() > 1 + 1e-3:
-        return None
-    several = outputs.shape[-1] > 1
-    return "softmax" if several and np.allclose(outputs.sum(-1), 1, atol=1e-3) else "sigmoid"
-
-
-def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array, *, alone: bool) -> None:
-    """Find networks that were saved as they are in training, with chance and their company in the answer.
-
-    Parameters
-    ----------
-    run : callable
-        Outputs (N, K) of pictures (N, H, W, C).
-    x, outputs : (N, H, W, C), (N, K) float32
-        Pictures, and what was found for them together.
-    alone : bool
-        Whether a picture can be run without the others.
-
-    Raises
-    ------
-    ModelError
-        If the first picture's outputs are not always the same.
-    """
-    rows = x[:1] if alone else x
-    again = np.concatenate([run(rows)[:1] for _ in range(2)])
-    largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
-    if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
-        raise ModelError(
-            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
-            "it was saved as it is in training; call model.eval() before saving it"
-        )
 
 
 def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:

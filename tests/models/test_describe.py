@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from napari_saliency.core.errors import ModelError
 from napari_saliency.models import Layer, Settings
-from napari_saliency.models.describe import Facts, describe, find_shape
+from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.settings import SettingError
 from napari_saliency.models.sources import Source
 
@@ -107,30 +105,3 @@ def test_what_pictures_cost_is_known_of_each_pixel():
     info = described(work=1000, memory=50, multiple=8)
     assert (info.work, info.memory, info.input.multiple) == (1000, 50, 8)
     assert info.together((1000, 1000)) == 1
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind", "field"),
-    [
-        ({}, ModelError, None),
-        ({"size": (9, 9)}, SettingError, "size"),
-        ({"channels": 1}, SettingError, "channels"),
-    ],
-)
-def test_whose_fault_it_is_that_no_size_fits(settings, kind, field):
-    def run(x):
-        raise ModelError(f"not {x.shape}")
-
-    with pytest.raises(kind) as raised:
-        find_shape(run, Settings(**settings), None)
-    assert type(raised.value) is kind
-    assert getattr(raised.value, "field", None) == field
-
-
-def test_the_first_size_that_works_is_taken():
-    def run(x):
-        if x.shape[1:3] != (32, 32):
-            raise ModelError("no")
-        return np.zeros((1, 2), np.float32)
-
-    assert find_shape(run, Settings(), 1) == (32, 32, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from napari_saliency.models.error_messages import is_too_small, reason
-from napari_saliency.models.probe_sizes import LARGER, NotRunError, TooSmallError, hinting, not_run
+from napari_saliency.models.probe import LARGER, NotRunError, TooSmallError, hinting, not_run
 
 TENSORFLOW = """Graph execution error:
 

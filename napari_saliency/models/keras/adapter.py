@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -12,24 +13,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import NEEDS, Array, OutputActivation, Rule, Targets
+from napari_saliency.core.types import NEEDS, Array, Rule, Targets
 from napari_saliency.models.base import Model, Tap
-from napari_saliency.models.describe import Facts, describe, find_activation
+from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.error_messages import reason
-from napari_saliency.models.info import Layer, ModelInfo
-from napari_saliency.models.io_selection import io_notes
-from napari_saliency.models.keras.cost import find_effort, reporting_errors
+from napari_saliency.models.info import Layer
+from napari_saliency.models.keras.cost import measure_cost, reporting_errors
 from napari_saliency.models.keras.folding import Folding
 from napari_saliency.models.keras.graph import Graph
 from napari_saliency.models.keras.network import KerasNetwork, TraceableNetwork
 from napari_saliency.models.keras.randomise import RandomKeras, Weights, drawn, own_weights, weighted_layers
 from napari_saliency.models.keras.tracing import all_layers
 from napari_saliency.models.layer_view import describe_layer_view, find_layer
+from napari_saliency.models.probe import Declared, Evidence, Place, probe
 from napari_saliency.models.randomised import Randomised, stages
 from napari_saliency.models.settings import Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 
 if TYPE_CHECKING:
+    from napari_saliency.models.cost import ModelCost
+    from napari_saliency.models.settings import Task
     from napari_saliency.models.sources import Source
 
 # Layers whose output is another layer's, thinned out or moved: not what a class activation map is made of.
@@ -45,6 +48,10 @@ THINNING = (
     "InputLayer",
     "Rescaling",
     "Normalization",
+)
+ROUNDED = (
+    "The model takes whole numbers: pictures are rounded, and derivatives are those with respect to the numbers that "
+    "it computes with."
 )
 NOT_THINNING = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
 
@@ -93,18 +100,19 @@ class KerasModel(Model):
         self._own = self._origin.over(Settings(task=self._trained.get(output)))
         self._settings = self._merged(settings)
         self._shape = self._network.picture.shape
-        with ThreadPoolExecutor(1) as sidecar:
+        with ThreadPoolExecutor(1) as in_thread:
             # Of weights that Python builds a network for, the file tells but half.
             file = source.path if source.kind == "keras" else None
-            fingerprint = sidecar.submit(self._network.fingerprint, file)
-            self._graph = self._trace()
-            self._implicit = self._settle()
-            self._cost = find_effort(self._graph, self._shape)
-            if self._is_quantity(all_settings(source, settings).task):
-                self._implicit, self._graph = None, self._trace(quantity=True)
-            self._fingerprint = fingerprint.result()
+            fingerprint = in_thread.submit(self._network.fingerprint, file)
+            stated = all_settings(source, settings)
+            self._graph = self._trace(quantity=stated.task == "regression")
+            cost = measure_cost(self._graph, self._shape)
+            self._facts = self._probe(stated, cost, fingerprint.result())
+        quantity = self._facts.activation == "quantity"
+        if self._facts.implicit or quantity != (self._graph.activation == "quantity"):
+            self._graph = self._trace(implicit=self._facts.implicit, quantity=quantity)
         with naming_the_file(source.path, settings):
-            self.info = self._describe(self._settings)
+            self.info = describe(source, self._settings, self._facts)
 
     def with_settings(self, settings: Settings) -> KerasModel:
         merged = self._merged(settings)
@@ -118,7 +126,7 @@ class KerasModel(Model):
             None,
         )  # the same input may mean something else
         with naming_the_file(self._source.path, settings):
-            twin.info = self._describe(merged)
+            twin.info = describe(self._source, merged, self._facts)
         return twin
 
     def view_layer(self, layer: str) -> KerasModel:
@@ -197,7 +205,7 @@ class KerasModel(Model):
             self._others[rule] = self._trace(
                 folded=rule is not None,
                 rule=rule,
-                implicit=self._implicit,
+                implicit=self._facts.implicit,
                 quantity=self._graph.activation == "quantity",
             )
         return self._others[rule]
@@ -213,68 +221,82 @@ class KerasModel(Model):
                 f"the model could not be run on pictures of shape {self._shape}: {reason(error)}"
             ) from error
 
-    def _settle(self) -> OutputActivation | None:
-        """Trace again where a softmax or sigmoid was spelled by hand; None where it was not."""
-        if self._graph.settled:
-            return None
-        implicit = find_activation(self._graph.outputs, tuple(size or 64 for size in self._shape))
-        if implicit:
-            self._graph = self._trace(implicit=implicit)
-        return implicit
-
-    def _is_quantity(self, given: str | None) -> bool:
-        """Whether the user calls it a regression; or its origin does, and nothing makes probabilities."""
-        raw = not (self._graph.found or self._implicit)
-        return (given or (self._own.task if raw else None)) == "regression"
-
     def _merged(self, settings: Settings) -> Settings:
         """What the user says, then what stands beside the file, then what the origin says."""
         return all_settings(self._source, settings).over(self._own)
 
-    def _describe(self, settings: Settings) -> ModelInfo:
-        guess, sure = self._network.guess(self._source)
-        shapes = self._graph.layers.items()
+    def _probe(self, settings: Settings, cost: ModelCost, fingerprint: str) -> Facts:
+        """Find out what the network returns; what it takes, it says."""
+        has_weights = isinstance(self._network, KerasNetwork) and any(map(own_weights, all_layers(self._raw)))
+        probed = ProbedGraph(self._graph, self._network, self._source, cost, has_weights, self._own.task)
+        tried = tuple(size or 64 for size in self._shape)
+        place = Place(self._shape, tried, cost.multiple, known=True)
+        return probe(probed, place, settings, fingerprint).facts
+
+
+@dataclass(frozen=True, eq=False)
+class ProbedGraph:
+    """A traced network as the prober sees it: nearly all is read off its graph.
+
+    Attributes
+    ----------
+    graph : Graph
+        The network as it was traced.
+    network : TraceableNetwork
+        What was traced.
+    source : Source
+        Where it came from.
+    cost : ModelCost
+        What a pixel costs.
+    has_weights : bool
+        Whether there are any that can be exchanged: a SavedModel's are not known by their layers.
+    trained : {"classification", "regression"}, optional
+        What the output was trained as.
+    """
+
+    graph: Graph
+    network: TraceableNetwork
+    source: Source
+    cost: ModelCost
+    has_weights: bool
+    trained: Task | None
+
+    @property
+    def declared(self) -> Declared:
+        *sizes, channels = self.network.picture.shape
+        return Declared(tuple(sizes), channels)
+
+    def run(self, x: Array) -> Array:
+        return self.graph.outputs(x)
+
+    def examine(self, x: Array, *, quantity: bool) -> Evidence[ProbedGraph]:
+        # Nothing is run: the graph shows all of it, and was traced for quantities where they are.
+        graph, network = self.graph, self.network
+        guess, sure = network.guess(self.source)
+        layers = graph.layers.items()
         facts = Facts(
-            shape=self._shape,
-            known=True,
-            n_outputs=self._graph.n_outputs,
-            fingerprint=self._fingerprint,
-            activation=self._graph.activation,
-            space=self._graph.space,
-            raw=not (self._graph.found or self._implicit),
-            implicit=self._implicit,
+            n_outputs=graph.n_outputs,
+            space=graph.space,
             guess=guess,
             sure=sure,
             layers=tuple(
-                Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in shapes
+                Layer(name, tuple(size or 0 for size in shape[:-1]), shape[-1] or 0) for name, shape in layers
             ),
-            thinned=frozenset(filter(self._is_thinned, self._graph.layers)),
-            inputs=self._network.inputs,
-            outputs=self._network.outputs,
-            multiple=self._cost.multiple,
-            work=self._cost.work,
-            memory=self._cost.memory,
-            notes=tuple(self._io_selection()),
-            gives=frozenset((*NEEDS, "cascade") if self._has_weights() else NEEDS),
+            thinned=frozenset(filter(self._is_thinned, graph.layers)),
+            inputs=network.inputs,
+            outputs=network.outputs,
+            work=self.cost.work,
+            memory=self.cost.memory,
+            notes=(ROUNDED,) if network.picture.dtype.is_integer else (),
+            gives=frozenset((*NEEDS, "cascade") if self.has_weights else NEEDS),
         )
-        return describe(self._source, settings, facts)
-
-    def _has_weights(self) -> bool:
-        """Whether there are any that can be exchanged: a SavedModel's are not known by their layers."""
-        return isinstance(self._network, KerasNetwork) and any(map(own_weights, all_layers(self._raw)))
+        activation = graph.activation if graph.found else None
+        is_linear = graph.recognised and not graph.found
+        return Evidence(self, facts, activation, is_linear, zeroed=network.zeroed, trained=self.trained)
 
     def _is_thinned(self, layer: str) -> bool:
-        kind = self._network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
+        kind = self.network.kinds.get(layer.rpartition("/")[2].partition(":")[0], "")
         return kind not in NOT_THINNING and any(word in kind for word in THINNING)
-
-    def _io_selection(self) -> Iterator[str]:
-        """Sentences on what goes in and comes out."""
-        yield from io_notes(self._network.zeroed, self._network.outputs)
-        if self._network.picture.dtype.is_integer:
-            yield (
-                "The model takes whole numbers: pictures are rounded, and derivatives are those by the "
-                "numbers it computes with."
-            )
 
 
 def _as_network(network: Any, settings: Settings) -> TraceableNetwork:  # noqa: ANN401

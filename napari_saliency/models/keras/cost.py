@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.models.cost import ModelCost
 from napari_saliency.models.keras.graph import PASSING
-from napari_saliency.models.probe_sizes import ModelCost, hinting, not_run, trials
+from napari_saliency.models.probe import hinting, not_run, trials
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
@@ -26,7 +27,7 @@ HELD = 0.4
 """Of all that is computed, what a gradient holds at once: measured .20 to .37 on six networks."""
 
 
-def find_effort(graph: Graph, shape: tuple[int | None, ...]) -> ModelCost:
+def measure_cost(graph: Graph, shape: tuple[int | None, ...]) -> ModelCost:
     """Find out what a network's pictures of a shape (*size, C) cost; where sizes are free, on small ones.
 
     Nothing is known of a network that takes none of these.

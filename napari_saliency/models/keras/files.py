@@ -20,7 +20,7 @@ from napari_saliency.models.keras import keras
 from napari_saliency.models.keras.adapter import KerasModel
 from napari_saliency.models.keras.legacy import read_config, read_training, readable
 from napari_saliency.models.keras.savedmodel import SavedModel
-from napari_saliency.models.probe_sizes import SIDES
+from napari_saliency.models.probe import SIDES
 from napari_saliency.models.python.trust import import_trusted
 from napari_saliency.models.safety import Checked, check
 from napari_saliency.models.safety.archives import HARMLESS, MOST_EXPANSION

@@ -62,7 +62,7 @@ class Graph:
         How the logits become probabilities.
     found : bool
         Whether that was seen; otherwise the outputs are taken for logits.
-    settled : bool
+    recognised : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
     n_outputs, n_classes : int
         The network's, and those it stands for: one sigmoid tells two classes apart, whose logits are
@@ -91,7 +91,7 @@ class Graph:
         quantity: bool = False,
     ) -> None:
         self.activation: OutputActivation = "quantity" if quantity else "softmax"
-        self.settled, self.found = True, False
+        self.recognised, self.found = True, False
         self._record, self._rule, self._implicit = record, rule, implicit
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec(None, tf.float32)]
         with _functions_inlined():
@@ -215,7 +215,7 @@ class Graph:
             self.activation, output = self._implicit, _inverted(output, self._implicit)
         else:
             self.activation = "sigmoid" if self.n_outputs == 1 else "softmax"
-            self.settled = last.type in LINEAR and not any(
+            self.recognised = last.type in LINEAR and not any(
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
         output = tf.ensure_shape(tf.cast(output, tf.float32), shape)

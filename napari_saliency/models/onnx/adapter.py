@@ -16,9 +16,9 @@ from napari_saliency.models.describe import describe
 from napari_saliency.models.info import Layer
 from napari_saliency.models.layer_view import describe_layer_view, no_channels
 from napari_saliency.models.onnx.files import OnnxFile, read_file
-from napari_saliency.models.onnx.probe import open_network, probe, run_in_parts
+from napari_saliency.models.onnx.probe import open_network, probe_onnx
 from napari_saliency.models.onnx.session import open_session
-from napari_saliency.models.probe_sizes import hinting
+from napari_saliency.models.probe import ProbeResult, hinting, run_in_parts
 from napari_saliency.models.python.function import as_logits
 from napari_saliency.models.safety import Checked, check
 from napari_saliency.models.settings import SettingError, Settings
@@ -78,20 +78,21 @@ class OnnxModel(Model):
         names = [name for node in file.model.graph.node for name in node.output if name]
         if layer not in names:
             raise no_channels(whole, layer, names)
-        facts, layout, batch = self._probe
+        probed, facts, batch = self._probe
         session = open_session(file, self._network.session.io_selection, [layer])
+        network = self._network._replace(session=session)
+        inner = replace(probed, network=network)
         shape = tuple(size or 1 for size in facts.shape)  # all of them are known
-        channels = run_in_parts(session, layout, batch, np.zeros((1, *shape), np.float32))
-        twin._network, twin._score_cache = self._network._replace(session=session), None
+        channels = run_in_parts(inner, batch, np.zeros((1, *shape), np.float32))
+        twin._network, twin._score_cache = network, None
         own = replace(facts, n_outputs=channels.shape[-1], implicit=None, activation="quantity")
-        twin._probe = self._probe._replace(facts=own)
+        twin._probe = ProbeResult(inner, own, batch)
         twin.info = describe_layer_view(whole, Layer(layer, channels.shape[1:-1], channels.shape[-1]), ())
         return twin
 
     def scores(self, x: Array) -> Array:
-        _, layout, batch = self._probe
         with self._lock, hinting(self.info.input.shape):
-            outputs = run_in_parts(self._network.session, layout, batch, x)
+            outputs = run_in_parts(self._probe.network, self._probe.batch, x)
         return as_logits(outputs, self._probe.facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
@@ -117,7 +118,7 @@ class OnnxModel(Model):
                 raise SettingError("layer", NO_LAYERS.format(whole.layer))
             if given != self._applied:
                 with self._lock:
-                    result = partial(probe, self._network, whole, self._fingerprint)
+                    result = partial(probe_onnx, self._network, whole, self._fingerprint)
                     self._applied, self._probe = given, self._in_time(result)
             self.info = describe(self._source, whole.over(self._itself()), self._probe.facts)
             _check_numbers(self.info.input, self._network.session.number)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.models.cost import ModelCost
 from napari_saliency.models.onnx.session import open_session
-from napari_saliency.models.probe_sizes import ModelCost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_saliency.models.onnx.files import OnnxFile
     from napari_saliency.models.onnx.graph import Layout
     from napari_saliency.models.onnx.session import Session
-    from napari_saliency.models.probe_sizes import Place
+    from napari_saliency.models.probe import Place
 
 CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Which of its inputs are a convolution's weights."""
@@ -26,7 +26,7 @@ HELD = 0.4
 """Of all that is computed, what a run holds at once: measured .15 to .32 on three networks; tiny ones hold more."""
 
 
-def find_effort(file: OnnxFile, session: Session, layout: Layout, place: Place) -> ModelCost:
+def measure_cost(file: OnnxFile, session: Session, layout: Layout, place: Place) -> ModelCost:
     """Run a graph once with all that is computed in it as outputs: multiplications, and bytes, for each pixel.
 
     Nothing is known of a graph that cannot be run so.

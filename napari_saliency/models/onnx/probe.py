@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_saliency.core.errors import ModelError
-from napari_saliency.models.batches import parts
-from napari_saliency.models.describe import Facts, check_repeatable, find_activation, find_shape, fit_shape
-from napari_saliency.models.io_selection import io_notes
-from napari_saliency.models.onnx.cost import find_effort
+from napari_saliency.models.cost import ModelCost
+from napari_saliency.models.describe import Facts, fit_shape
+from napari_saliency.models.onnx.cost import measure_cost
 from napari_saliency.models.onnx.graph import LAYOUTS, End, find_channels, find_end, find_io, find_layouts
 from napari_saliency.models.onnx.session import channels_last, open_session
-from napari_saliency.models.probe_sizes import ModelCost, Place, find_free
+from napari_saliency.models.probe import Declared, Evidence, ProbeResult, find_place, probe
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, OutputActivation
     from napari_saliency.models.onnx.files import OnnxFile
     from napari_saliency.models.onnx.graph import Layout, Sizes
     from napari_saliency.models.onnx.session import Session
+    from napari_saliency.models.probe import Place
     from napari_saliency.models.settings import Settings
 
 Numbers = npt.NDArray[np.floating]
@@ -58,13 +56,6 @@ class OnnxNetwork(NamedTuple):
     cost: ModelCost = ModelCost()
 
 
-class InputLayout(NamedTuple):
-    """How pictures are given to a graph: the order of axes, and which."""
-
-    layout: Layout
-    place: Place
-
-
 class Logits(NamedTuple):
     """A tensor that holds the logits, what follows it, and the order of its axes, if it has space."""
 
@@ -73,12 +64,59 @@ class Logits(NamedTuple):
     order: Layout | None
 
 
-class OnnxProbe(NamedTuple):
-    """What was found out: for the description, the order of axes, and the only size of batches, if there is one."""
+@dataclass(frozen=True)
+class ProbedOnnx:
+    """A graph as the prober sees it, with one order of the axes of its input.
 
-    facts: Facts
+    Attributes
+    ----------
+    network : OnnxNetwork
+        The graph.
+    layout : {"NCHW", "NHWC"}
+        Where its channels stand.
+    is_certain : bool
+        Whether no other order fits.
+    """
+
+    network: OnnxNetwork
     layout: Layout
-    batch: int | None
+    is_certain: bool
+
+    @property
+    def declared(self) -> Declared:
+        entry = self.network.session.entry
+        *sizes, channels = entry.picture(self.layout)
+        is_free = self.is_certain and not any(sizes)
+        return Declared(
+            tuple(sizes), channels or self.network.channels, entry.batch, None, is_free, self.is_certain
+        )
+
+    def run(self, x: Array) -> Array:
+        return self.network.session.run(x, self.layout)[0]
+
+    def examine(self, x: Array, *, quantity: bool) -> Evidence[ProbedOnnx]:
+        # Whether these are quantities was known to `open_network`, which looked for no logits then.
+        network, session = self.network, self.network.session
+        outputs, whole = self.run(x), issubclass(session.number, np.integer)
+        facts = Facts(
+            n_outputs=outputs.shape[-1],
+            space=outputs.shape[1:-1],
+            guess="none" if whole else "",
+            sure=whole,
+            inputs=session.io_selection.inputs,
+            outputs=session.io_selection.outputs,
+            work=network.cost.work,
+            memory=network.cost.memory,
+            gives=frozenset({"scores"}),
+        )
+        return Evidence(
+            self,
+            facts,
+            activation=network.activation,
+            is_linear=quantity or not network.squashed,
+            outputs=outputs,
+            zeroed=tuple(each.name for each in session.io_selection.others),
+        )
 
 
 def open_network(file: OnnxFile, settings: Settings) -> OnnxNetwork:
@@ -100,18 +138,18 @@ def open_network(file: OnnxFile, settings: Settings) -> OnnxNetwork:
         None,
         end.squashed,
     )
-    laid = find_place(network, settings)
-    network = network._replace(cost=find_effort(file, network.session, *laid))
+    probed, place = find_graph_place(network, settings)
+    network = network._replace(cost=measure_cost(file, network.session, probed.layout, place))
     if not end.candidates:
         return network
-    result = _find_logits(network, laid, end.candidates)
+    result = _find_logits(probed, place, end.candidates)
     if result is None:
         return network._replace(session=open_session(file, io_selection, [io_selection.output]))
     session = replace(open_session(file, io_selection, [result.name]), order=result.order)
     return network._replace(session=session, activation=result.activation, squashed=False)
 
 
-def find_place(network: OnnxNetwork, settings: Settings) -> InputLayout:
+def find_graph_place(network: OnnxNetwork, settings: Settings) -> tuple[ProbedOnnx, Place]:
     """Find the order of axes and the size that a graph takes: what it says, what the user says, what works.
 
     Raises
@@ -124,32 +162,11 @@ def find_place(network: OnnxNetwork, settings: Settings) -> InputLayout:
     if not fitting:
         *size, channels = entry.picture(network.layouts[0])
         fit_shape(settings, (*size, channels or settings.channels or 3))
-    errors = []
-    for layout in fitting:
-        try:
-            return InputLayout(layout, _place_in(network, layout, settings, sure=len(fitting) == 1))
-        except ModelError as error:
-            errors.append(error)
-    raise errors[0]
+    candidates = (ProbedOnnx(network, layout, len(fitting) == 1) for layout in fitting)
+    return find_place(candidates, settings)
 
 
-def _place_in(network: OnnxNetwork, layout: Layout, settings: Settings, *, sure: bool) -> Place:
-    """Find the size that a graph takes if its axes have that order, and whether that is sure."""
-    *size, channels = network.session.entry.picture(layout)
-    channels = channels or network.channels
-    run = partial(_run_one, network.session, layout)
-    if sure and not (settings.size or any(size)):
-        result = find_free(run, settings.channels or channels or 3, len(size))
-        if result:
-            return result
-    side = max(each or 0 for each in size)
-    square = tuple(each or side for each in size) if side else None
-    asked = settings.model_copy(update={"size": settings.size or square})
-    shape = find_shape(run, asked, channels, len(size))
-    return Place(shape, shape, known=sure and all(size))
-
-
-def probe(network: OnnxNetwork, settings: Settings, fingerprint: str) -> OnnxProbe:
+def probe_onnx(network: OnnxNetwork, settings: Settings, fingerprint: str) -> ProbeResult[ProbedOnnx]:
     """Find out what a graph takes and returns.
 
     Raises
@@ -157,49 +174,15 @@ def probe(network: OnnxNetwork, settings: Settings, fingerprint: str) -> OnnxPro
     ModelError
         If it is no classifier, or answers by chance.
     """
-    (layout, place), session = find_place(network, settings), network.session
-    x = np.random.default_rng(0).random((session.entry.batch or 2, *place.tried), np.float32)
-    batch = session.entry.batch or _largest_batch(session, layout, x)
-    run = partial(run_in_parts, session, layout, batch)
-    outputs = run(x)
-    check_repeatable(run, x, outputs, alone=True)
-    implicit = find_activation(run, place.tried) if network.squashed else None
-    quantity = settings.task == "regression"
-    assumed: OutputActivation = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
-    io_selection, whole = session.io_selection, issubclass(session.number, np.integer)
-    facts = Facts(
-        shape=place.shape,
-        known=place.known,
-        n_outputs=outputs.shape[-1],
-        fingerprint=fingerprint,
-        activation=network.activation or implicit or assumed,
-        space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
-        raw=not (network.activation or implicit),
-        implicit=implicit,
-        guess="none" if whole else "",
-        sure=whole,
-        inputs=io_selection.inputs,
-        outputs=io_selection.outputs,
-        notes=tuple(io_notes([port.name for port in io_selection.others], io_selection.outputs)),
-        multiple=place.multiple,
-        work=network.cost.work,
-        memory=network.cost.memory,
-        gives=frozenset({"scores"}),
-    )
-    return OnnxProbe(facts, layout, batch)
+    return probe(*find_graph_place(network, settings), settings, fingerprint)
 
 
-def run_in_parts(session: Session, layout: Layout, batch: int | None, x: Array) -> Array:
-    """Outputs of pictures (N, *size, C), so many at once as the graph takes."""
-    return np.concatenate([session.run(part, layout)[0][:count] for part, count in parts(x, batch)])
-
-
-def _find_logits(network: OnnxNetwork, laid: InputLayout, candidates: tuple[str, ...]) -> Logits | None:
+def _find_logits(probed: ProbedOnnx, place: Place, candidates: tuple[str, ...]) -> Logits | None:
     """Find among tensors before the output that from which its probabilities are computed.
 
-    Told by their numbers, so that it does not matter how a softmax or sigmoid was spelled.
+    Told by their numbers, so that it does not matter how a softmax or sigmoid was written.
     """
-    session, (layout, place) = network.session, laid
+    session, layout = probed.network.session, probed.layout
     picture = np.random.default_rng(0).random((session.entry.batch or 1, *place.tried), np.float32)
     rows = [
         session.run(scale * picture, layout, (session.output, *candidates))
@@ -229,20 +212,6 @@ def _fits(sizes: Sizes, settings: Settings) -> bool:
     return len(given) == len(sizes) and all(
         None in pair or pair[0] == pair[1] for pair in zip(sizes, given, strict=True)
     )
-
-
-def _run_one(session: Session, layout: Layout, x: Array) -> Array:
-    """Outputs of one picture, put so often into the batch as the graph wants."""
-    return session.run(np.repeat(x, session.entry.batch or 1, 0), layout)[0][:1]
-
-
-def _largest_batch(session: Session, layout: Layout, x: Array) -> int | None:
-    """None if any number of pictures can be run at once: what a graph says of it need not hold inside."""
-    try:
-        session.run(x, layout)
-    except ModelError:
-        return 1
-    return None
 
 
 def _explains(logits: Numbers, outputs: Numbers) -> OutputActivation | None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap, no_classifier
-from napari_saliency.models.describe import Facts, describe, find_activation, find_shape
+from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST, probabilities
+from napari_saliency.models.probe import Declared, Evidence, find_place, parts, probe
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, Needs, OutputActivation, Rule, Score, Targets
@@ -60,7 +61,7 @@ class CallableModel(Model):
 
     def scores(self, x: Array) -> Array:
         with self._lock:
-            outputs = self._outputs(x)
+            outputs = np.concatenate([self._outputs(part)[:count] for part, count in parts(x, self._batch)])
         return as_logits(outputs, self._facts)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
@@ -71,11 +72,22 @@ class CallableModel(Model):
             )
         if rule:
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
+        weights = (rows for rows, _ in parts(targets.weights, self._batch))
         with self._lock:
-            outputs = self._outputs(x)
-            logits = as_logits(outputs, self._facts)
-            value, slopes = _weigh(logits, targets.weights, targets.score, self.info.activation)
-            _, gradients = self._gradient(x, self._back(outputs, slopes))
+            results = [
+                [rows[:count] for rows in self._derive(part, own, targets.score)]
+                for (part, count), own in zip(parts(x, self._batch), weights, strict=True)
+            ]
+        values, gradients = zip(*results, strict=True)
+        return np.concatenate(values), np.concatenate(gradients)
+
+    def _derive(self, x: Array, weights: Array, score: Score) -> tuple[Array, Array]:
+        """Value of weighted scores, and its derivative, of as many pictures as the function takes at once."""
+        assert self._gradient is not None
+        outputs = self._outputs(x)
+        logits = as_logits(outputs, self._facts)
+        value, slopes = _weigh(logits, weights, score, self.info.activation)
+        _, gradients = self._gradient(x, self._back(outputs, slopes))
         result = np.asarray(gradients, np.float32)
         if result.shape != x.shape:
             raise ModelError(f"the gradient of {self.info.name} has the shape {result.shape}, not {x.shape}")
@@ -86,26 +98,26 @@ class CallableModel(Model):
             f"{self.info.name} is a function, whose layers cannot be seen: {layer!r} is none of them"
         )
 
+    @property
+    def declared(self) -> Declared:
+        """See `Probed`: nothing is known of a function before it is called."""
+        return Declared((None, None))
+
+    def run(self, x: Array) -> Array:
+        """See `Probed`."""
+        return self._outputs(x)
+
+    def examine(self, x: Array, *, quantity: bool) -> Evidence[CallableModel]:
+        """See `Probed`; that a function always answers alike is left to its author."""
+        outputs = self._outputs(x)
+        gives: tuple[Needs, ...] = ("scores", "gradient") if self._gradient else ("scores",)
+        return Evidence(
+            self, Facts(n_outputs=outputs.shape[-1], space=outputs.shape[1:-1], gives=frozenset(gives))
+        )
+
     def _read(self, settings: Settings) -> None:
-        shape = find_shape(self._outputs, settings, None)
-        outputs = self._outputs(np.zeros((1, *shape), np.float32))
-        gives: set[Needs] = {"scores", "gradient"} if self._gradient else {"scores"}
-        quantity = settings.task == "regression"
-        implicit = None if quantity else find_activation(self._outputs, shape)
-        assumed: OutputActivation = (
-            "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
-        )
-        self._facts = Facts(
-            shape=shape,
-            known=False,
-            n_outputs=outputs.shape[-1],
-            fingerprint=_fingerprint(self._function),
-            implicit=implicit,
-            activation=implicit or assumed,
-            space=outputs.shape[1:-1],
-            raw=not implicit,
-            gives=frozenset(gives),
-        )
+        result = probe(*find_place([self], settings), settings, _fingerprint(self._function))
+        self._facts, self._batch = result.facts, result.batch
         self.info = describe(self._source, settings, self._facts)
 
     def _outputs(self, x: Array) -> Array:

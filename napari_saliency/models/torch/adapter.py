@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,16 +14,23 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Rescale
 from napari_saliency.models.base import Model, Tap
-from napari_saliency.models.batches import parts
 from napari_saliency.models.describe import describe
 from napari_saliency.models.layer_view import describe_layer_view, find_layer
-from napari_saliency.models.probe_sizes import hinting
+from napari_saliency.models.probe import hinting, parts
 from napari_saliency.models.randomised import Randomised, stages
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 from napari_saliency.models.timeout import with_timeout
 from napari_saliency.models.torch.autograd import Pass, channels_last, logarithms, weigh
+from napari_saliency.models.torch.captum import as_steps, propagate
 from napari_saliency.models.torch.files import as_network, open_file, with_weights
-from napari_saliency.models.torch.probe import as_tensor, channels_of, fingerprint, forward, probe, start
+from napari_saliency.models.torch.probe import (
+    as_tensor,
+    channels_of,
+    fingerprint,
+    forward,
+    probe_torch,
+    start,
+)
 from napari_saliency.models.torch.randomise import copied, redraw, weighted_layers
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ class TorchModel(Model):
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._probe.network, part, raw=self._probe.quantity, viewed_layer=self._viewed_layer)
+            done = start(self._running, part, raw=self._is_quantity, viewed_layer=self._viewed_layer)
             if rule and not done.apply(rule):
                 raise self.no_relu(rule)
             value, cotangents = self._weigh(done, weights, targets)
@@ -113,8 +121,8 @@ class TorchModel(Model):
             return Tap(*self._in_parts(answer, x, targets))
 
     def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        probed, facts = self._probe, self._probe.facts
-        if "propagate" not in self.info.gives:
+        facts, steps = self._probe.facts, self._steps
+        if steps is None or "propagate" not in self.info.gives:
             return super().propagate(x, targets, rule)
         if targets.score != "logit":
             raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
@@ -126,7 +134,7 @@ class TorchModel(Model):
             starts = self._rows(rule.start)
         with self._lock, hinting(self.info.input.shape):
             rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
-            result = [probed.propagate(*row, rule) for row in rows]
+            result = [propagate(steps, (one, start), row, rule) for one, start, row in rows]
         values, maps = (_joined(map(_array, each)) for each in zip(*result, strict=True))
         return values, maps
 
@@ -137,7 +145,7 @@ class TorchModel(Model):
         if "cascade" not in self.info.gives:
             raise self.no_cascade()
         with self._lock:
-            network = copied(self._probe.network)
+            network = copied(self._running)
         shape = [size or 64 for size in self._probe.facts.shape]
         pictures = np.zeros((self._probe.batch or 1, *shape), np.float32)
         layers = weighted_layers(network, pictures, self._viewed_layer)
@@ -149,7 +157,9 @@ class TorchModel(Model):
 
     def _with_network(self, network: TorchNetwork) -> TorchModel:
         twin = copy.copy(self)
-        twin._network, twin._probe = network, self._probe.with_network(network)
+        probed = replace(self._probe.network, network=network)
+        twin._network, twin._probe = network, self._probe._replace(network=probed)
+        twin._steps = self._steps and as_steps(network, ended=probed.which >= 0)
         twin._lock, twin._kept, twin._score_cache = RLock(), None, None
         return twin
 
@@ -160,14 +170,25 @@ class TorchModel(Model):
         with naming_the_file(self._source.path, settings):
             if given != self._applied:
                 with self._lock:
-                    result = partial(probe, self._network, whole, self._fingerprint)
-                    self._applied, self._probe = given, with_timeout(result, loops=self._network.loops)
+                    found_out = partial(probe_torch, self._network, whole, self._fingerprint)
+                    self._probe, self._steps = with_timeout(found_out, loops=self._network.loops)
+                    self._applied = given
             self.info = describe(self._source, whole, self._probe.facts)
+
+    @property
+    def _running(self) -> TorchNetwork:
+        """The network with the input and the output that are meant."""
+        return self._probe.network.network
+
+    @property
+    def _is_quantity(self) -> bool:
+        """Return whether the outputs are quantities, to be taken as they are."""
+        return self._probe.facts.activation == "quantity"
 
     def _scores(self, part: Array) -> Array:
         if self._viewed_layer:
-            return _array(channels_of(self._probe.network, part, self._viewed_layer))
-        return _array(self._as_logits(forward(self._probe.network, part, self._probe.which)))
+            return _array(channels_of(self._running, part, self._viewed_layer))
+        return _array(self._as_logits(forward(self._running, part, self._probe.network.which)))
 
     def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
         """Value of each target, and the derivatives by what the pass ends in."""
@@ -189,8 +210,8 @@ class TorchModel(Model):
     def _looking_at(self, layer: str, part: Array) -> Pass:
         if self._kept is None or self._kept.layer != layer or not np.array_equal(self._kept.x, part):
             self._kept = None  # its memory is wanted for the next one
-            raw = self._probe.quantity
-            done = start(self._probe.network, part, layer, raw=raw, viewed_layer=self._viewed_layer)
+            raw = self._is_quantity
+            done = start(self._running, part, layer, raw=raw, viewed_layer=self._viewed_layer)
             self._kept = Kept(layer, part.copy(), done)
         return self._kept.done
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import nullcontext
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import NEEDS, Array, Needs, OutputActivation
-from napari_saliency.models.describe import Facts, check_repeatable, find_activation, find_shape
+from napari_saliency.core.types import NEEDS
+from napari_saliency.models.describe import Facts
 from napari_saliency.models.info import Layer
-from napari_saliency.models.io_selection import io_notes
-from napari_saliency.models.probe_sizes import Place, find_free
+from napari_saliency.models.probe import Declared, Evidence, ProbeResult, find_place, probe
 from napari_saliency.models.settings import SettingError
 from napari_saliency.models.torch.autograd import Pass, Watch, channels_last, listen, run
-from napari_saliency.models.torch.captum import as_steps, followed, propagate
-from napari_saliency.models.torch.network import candidates
+from napari_saliency.models.torch.captum import followed
+from napari_saliency.models.torch.network import AXES, candidates
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Epsilon, Rescale
+    from napari_saliency.core.types import Array, Needs
+    from napari_saliency.models.probe import Place
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.torch.network import TorchNetwork
 
@@ -37,113 +36,93 @@ HELD = 1.6
 """Times all that is computed: what a gradient holds at once, measured .7 to 1.6 on four networks."""
 
 
-class TorchProbe(NamedTuple):
-    """What was found out.
+@dataclass(frozen=True, eq=False)
+class ProbedTorch:
+    """A PyTorch network as the prober sees it, with one way to give it its picture.
 
     Attributes
     ----------
-    network : Network
+    network : TorchNetwork
         With the input and the output that are meant.
-    facts : Facts
-        For the model's description.
-    batch : int or None
-        The only number of pictures that it takes at once; None where it takes any.
     which : int
-        As `Pass.which`.
-    steps : Network or None
-        The same written out for captum; see `followed`.
+        As `Pass.which`: what its outputs are taken from.
+    last : Pass, optional
+        In which it was examined.
     """
 
     network: TorchNetwork
-    facts: Facts
-    batch: int | None
-    which: int
-    steps: TorchNetwork | None = None
-
-    def with_network(self, network: TorchNetwork) -> TorchProbe:
-        """Return the same of a network with other weights."""
-        steps = self.steps and as_steps(network, ended=self.which >= 0)
-        return self._replace(network=network, steps=steps)
-
-    def propagate(
-        self, x: Tensor, start: Tensor, weights: Tensor, rule: Rescale | Epsilon
-    ) -> tuple[Tensor, Tensor]:
-        """See `_torch_captum.propagate`."""
-        assert self.steps is not None
-        return propagate(self.steps, (x, start), weights, rule)
+    which: int = -1
+    last: Pass | None = None
 
     @property
-    def quantity(self) -> bool:
-        """Whether its outputs are quantities, to be taken as they are."""
-        return self.facts.activation == "quantity"
+    def declared(self) -> Declared:
+        network = self.network
+        sizes = (network.entry.sizes or AXES[network.axes])[2:]
+        return Declared(
+            tuple(size if isinstance(size, int) else None for size in sizes),
+            network.channels,
+            network.batch,
+            network.example,
+            network.is_free,
+        )
+
+    def run(self, x: Array) -> Array:
+        return forward(self.network, x, self.which).cpu().numpy()  # type: ignore[no-any-return]
+
+    def examine(self, x: Array, *, quantity: bool) -> Evidence[ProbedTorch]:
+        network = self.network
+        done = start(network, x, every=True, raw=quantity)
+        outputs = done.logits.cpu().numpy()
+        layers, kinds = _layers(done)
+        thinned = {name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)}
+        facts = Facts(
+            n_outputs=outputs.shape[-1],
+            space=outputs.shape[1:-1],
+            layers=layers,
+            names=frozenset(kinds),
+            thinned=frozenset(thinned),
+            inputs=network.inputs,
+            outputs=_output_names(network, x),
+            work=done.watch.work / math.prod(x.shape[1:-1]),
+            memory=_held(network, done),
+            gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
+        )
+        return Evidence(
+            ProbedTorch(network, done.which, done),
+            facts,
+            activation=done.activation,
+            is_linear=done.is_linear,
+            outputs=outputs,
+            zeroed=tuple(each.name for each in network.others),
+        )
 
 
-def probe(network: TorchNetwork, settings: Settings, fingerprint: str) -> TorchProbe:
-    """Find out what a network takes and returns.
+def probe_torch(
+    network: TorchNetwork, settings: Settings, fingerprint: str
+) -> tuple[ProbeResult[ProbedTorch], TorchNetwork | None]:
+    """Find out what a network takes and returns; and the same network written out for captum, see `followed`.
 
     Raises
     ------
     ModelError
         If it does not take pictures, or is no classifier, or answers by chance.
     """
-    network, place = find_place(network, settings)
-    shape = place.tried
-    x = np.random.default_rng(0).random((network.batch or 2, *shape), np.float32)
-    batch = network.batch or _largest_batch(network, x)
-    quantity = settings.task == "regression"
-    done = start(network, x[:batch], every=True, raw=quantity)
-    outputs = done.logits.cpu().numpy()
-    check_repeatable(partial(_array_of, network, done.which), x[:batch], outputs, alone=not network.batch)
-    probed = done.activation or done.is_linear or quantity
-    implicit = None if probed else find_activation(partial(_outputs, network, batch), shape)
-    assumed: OutputActivation = "quantity" if quantity else "sigmoid" if outputs.shape[-1] == 1 else "softmax"
-    layers, kinds = _layers(done)
-    outputs_meant = _outputs_meant(network, x[:batch])
-    steps, unruled = _steps(network, done, implicit)
-    facts = Facts(
-        shape=place.shape,
-        known=place.known,
-        n_outputs=outputs.shape[-1],
-        fingerprint=fingerprint,
-        activation=done.activation or implicit or assumed,
-        space=outputs.shape[1:-1] if all(place.shape) else (None,) * (outputs.ndim - 2),
-        raw=not (done.activation or implicit),
-        implicit=implicit,
-        layers=layers,
-        names=frozenset(kinds),
-        thinned=frozenset(
-            name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)
-        ),
-        inputs=network.inputs,
-        outputs=outputs_meant,
-        notes=tuple(io_notes([port.name for port in network.others], outputs_meant)),
-        multiple=place.multiple,
-        work=done.watch.work / math.prod(shape[:-1]),
-        memory=_held(network, done),
-        gives=_gives(network, steps),
-        unruled=unruled,
-    )
-    return TorchProbe(network, facts, batch, done.which, steps)
+    result = probe(*_find_place(network, settings), settings, fingerprint)
+    steps, unruled = _steps(result)
+    more: frozenset[Needs] = frozenset() if steps is None else frozenset({"propagate"})
+    facts = replace(result.facts, gives=result.facts.gives | more, unruled=unruled)
+    return ProbeResult(replace(result.network, last=None), facts, result.batch), steps
 
 
-def _steps(
-    network: TorchNetwork, done: Pass, implicit: OutputActivation | None
-) -> tuple[TorchNetwork | None, str]:
+def _steps(result: ProbeResult[ProbedTorch]) -> tuple[TorchNetwork | None, str]:
+    probed, implicit = result.network, result.facts.implicit
     if implicit:
         return None, f"logits, and how this network comes to its {implicit} is not seen"
-    return followed(network, done.x.detach(), done.logits, ended=done.which >= 0)
+    assert probed.last is not None
+    return followed(probed.network, probed.last.x.detach(), probed.last.logits, ended=probed.which >= 0)
 
 
-def _gives(network: TorchNetwork, steps: TorchNetwork | None) -> frozenset[Needs]:
-    result: set[Needs] = set(NEEDS)
-    if network.has_weights:
-        result.add("cascade")
-    if steps is not None:
-        result.add("propagate")
-    return frozenset(result)
-
-
-def find_place(network: TorchNetwork, settings: Settings) -> tuple[TorchNetwork, Place]:
+def _find_place(network: TorchNetwork, settings: Settings) -> tuple[ProbedTorch, Place]:
     """Find which of a network's inputs takes the picture, what the others take, and of which size it is.
 
     Raises
@@ -151,34 +130,17 @@ def find_place(network: TorchNetwork, settings: Settings) -> tuple[TorchNetwork,
     ModelError
         If it does not take pictures; SettingError, if the user says what it does not have or take.
     """
-    errors: list[ModelError] = []
-    for candidate in candidates(network, settings):
-        try:
-            return candidate, _place_of(candidate, settings)
-        except ModelError as error:
-            if isinstance(error, SettingError) and error.field == "output":
-                raise
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    names = ", ".join(port.name for port in (network.entry, *network.others))
-    raise ModelError(
-        f"it takes {names}, and does not say how many zeros belong into all but the picture ({errors[0]}): "
-        "save it by torch.export.save, which writes that down"
-    ) from errors[0]
-
-
-def _place_of(network: TorchNetwork, settings: Settings) -> Place:
-    run = partial(_outputs, network, network.batch)
-    given = settings.size or settings.channels
-    if not settings.size and network.is_free:
-        result = find_free(run, settings.channels or network.channels or 3, network.axes)
-        if result:
-            return result
-    if network.example and not given:
-        return Place(network.example, network.example, known=True)
-    shape = find_shape(run, settings, network.channels, network.axes)
-    return Place(shape, shape)
+    tried = [ProbedTorch(candidate) for candidate in candidates(network, settings)]
+    try:
+        return find_place(tried, settings)
+    except ModelError as error:
+        if len(tried) == 1 or (isinstance(error, SettingError) and error.field == "output"):
+            raise
+        names = ", ".join(each.name for each in (network.entry, *network.others))
+        raise ModelError(
+            f"it takes {names}, and does not say how many zeros belong into all but the picture ({error}): "
+            "save it by torch.export.save, which writes that down"
+        ) from error
 
 
 def _held(network: TorchNetwork, done: Pass) -> float:
@@ -252,27 +214,9 @@ def fingerprint(network: TorchNetwork) -> str:
     return digest.hexdigest()
 
 
-def _outputs(network: TorchNetwork, batch: int | None, x: Array) -> Array:
-    """Outputs of one picture, put so often into the batch as the network wants."""
-    return forward(network, np.repeat(x, batch or 1, 0))[:1].cpu().numpy()  # type: ignore[no-any-return]
-
-
-def _outputs_meant(network: TorchNetwork, x: Array) -> tuple[str, ...]:
+def _output_names(network: TorchNetwork, x: Array) -> tuple[str, ...]:
     with torch.no_grad():
         return network.outputs(as_tensor(network, x).movedim(-1, 1).contiguous())
-
-
-def _array_of(network: TorchNetwork, which: int, x: Array) -> Array:
-    return forward(network, x, which).cpu().numpy()  # type: ignore[no-any-return]
-
-
-def _largest_batch(network: TorchNetwork, x: Array) -> int | None:
-    """None if any number of pictures can be run at once: a traced network may know one alone."""
-    try:
-        forward(network, x)
-    except ModelError:
-        return 1
-    return None
 
 
 def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:

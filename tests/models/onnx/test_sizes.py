@@ -151,10 +151,10 @@ def test_weights_that_nodes_hold_cost_no_memory(opened):
 
 
 def test_what_memory_would_not_suffice_for_is_refused_before_it_runs(opened, monkeypatch):
-    from napari_saliency.models import memory
+    from napari_saliency.models import cost
 
     model = opened(halving(1))
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("", (), {"available": 20_000_000}))
+    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: type("", (), {"available": 20_000_000}))
     with pytest.raises(
         ModelError, match="give a smaller picture or a part of it, or open the model with size="
     ):

@@ -84,7 +84,7 @@ def test_one_output_tells_two_classes_apart(implicit):
         return (by * p).sum(-1), slope[..., None, None] * weights[..., 0]
 
     function.gradient = gradient
-    model = opened(function, SETTINGS.model_copy(update={"labels": ("ill",)}))
+    model = opened(function, Settings(labels=("ill",)).over(SETTINGS))
     assert model.info.labels == ("not ill", "ill")
     x = pictures(twin, 2)
     z = np.tensordot(x, weights, 3)
@@ -157,10 +157,10 @@ def test_scores_that_were_kept_are_not_those_of_other_settings():
     def function(x):
         return x.mean(axis=(1, 2))[:, :1] - 0.2
 
-    x, settings = pictures(Linear()), SETTINGS.model_copy(update={"labels": ()})
+    x, settings = pictures(Linear()), SETTINGS.without("labels")
     model = opened(function, settings)
     *_, before = METHODS["occlusion"].function(model, x, Targets(np.eye(2, dtype=np.float32)[[1]]))
-    regression = model.with_settings(settings.model_copy(update={"task": "regression"}))
+    regression = model.with_settings(Settings(task="regression").over(settings))
     *_, result = METHODS["occlusion"].function(regression, x, Targets(np.ones((1, 1), np.float32)))
     assert len(regression.info.labels) == 1
     assert np.abs(result.values).max() > 1e-3

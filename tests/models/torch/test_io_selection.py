@@ -351,6 +351,8 @@ def test_what_cannot_be_filled_is_told_in_a_sentence(form, tmp_path):
     with pytest.raises(ModelError) as raised:
         in_form(Words(), form, tmp_path, ())
     said = str(raised.value)
-    assert "it takes photo, words, and does not say how many zeros belong into all but the picture" in said
+    assert (
+        "it takes photo, description, and does not say how many zeros belong into all but the picture" in said
+    )
     assert said.endswith("save it by torch.export.save, which writes that down")
     assert "\n" not in said

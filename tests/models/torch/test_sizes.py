@@ -221,11 +221,11 @@ def test_costs_are_those_of_the_formula_whatever_the_size(axes):
 
 
 def test_what_memory_would_not_suffice_for_is_refused_before_it_runs(monkeypatch):
-    from napari_saliency.models import memory
+    from napari_saliency.models import cost
 
     model = opened(Halving(1))
     free = type("Free", (), {"available": 20_000_000})
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: free)
     with pytest.raises(
         ModelError, match="give a smaller picture or a part of it, or open the model with size="
     ):

@@ -1,9 +1,12 @@
-"""Whether memory suffices for what a model is asked: said before it is tried, as a process that runs out of it dies."""
+"""What pictures cost a network, and whether memory suffices for what it is asked.
+
+The latter is said before it is tried, as a process that runs out of memory dies.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
@@ -15,6 +18,20 @@ if TYPE_CHECKING:
 
 ENOUGH = 32
 """Sizes that are proposed are multiples of it: what networks halve five times then still fits."""
+
+
+class ModelCost(NamedTuple):
+    """Multiplications and bytes for each pixel of a picture, and what its free sizes must be multiples of."""
+
+    work: float = 0
+    memory: float = 0
+    multiple: int = 1
+
+    @classmethod
+    def of(cls, work: float, memory: float, space: tuple[int | None, ...], multiple: int = 1) -> ModelCost:
+        """Share what a picture costs among its pixels."""
+        pixels = math.prod(size or 1 for size in space)
+        return cls(work / pixels, memory / pixels, multiple)
 
 
 def check_memory(info: ModelInfo, shape: tuple[int, ...]) -> None:
