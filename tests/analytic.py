@@ -15,7 +15,7 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import OutputActivation, Prediction, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
-from napari_saliency.models.randomised import stages
+from napari_saliency.models.base import stages
 from tests import rules
 from tests.convolution import convolve, deconvolve
 

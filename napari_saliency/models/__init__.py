@@ -11,12 +11,11 @@ from napari_saliency.models.backends import (
     find_backend,
     model_folder,
 )
-from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.base import Model, Randomised, Tap
 from napari_saliency.models.info import Layer, ModelInfo
 from napari_saliency.models.load_model import load_model, open_model
 from napari_saliency.models.probabilities import as_score, probabilities
 from napari_saliency.models.python.trust import needs_trust, program, program_version, trust
-from napari_saliency.models.randomised import Randomised
 from napari_saliency.models.settings import Scaling, Settings, read_labels, sidecar_path
 from napari_saliency.models.sources import catalogue, parse
 

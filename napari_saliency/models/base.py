@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_saliency.core.placement import Region
     from napari_saliency.core.types import Epsilon, Rescale, Rule, Targets
     from napari_saliency.models.info import ModelInfo
-    from napari_saliency.models.randomised import Randomised
     from napari_saliency.models.settings import Settings
 
 
@@ -47,6 +46,30 @@ class Tap(NamedTuple):
 
     activations: Array
     gradients: Array
+
+
+class Randomised(NamedTuple):
+    """A network with random weights in its upper layers.
+
+    Attributes
+    ----------
+    layer : str
+        The lowest of them.
+    done, total : int
+        How many layers are random, of all that have weights.
+    model : Model
+        Good until the next one is asked for: one copy of the network serves them all.
+    """
+
+    layer: str
+    done: int
+    total: int
+    model: Model
+
+
+def stages(count: int, steps: int) -> list[int]:
+    """How many of ``count`` layers are random at each of some steps, from one to all."""
+    return sorted({round(share) for share in np.linspace(1, count, min(steps, count)).tolist()})
 
 
 class Model(ABC):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from napari_saliency.core.errors import ModelError
+from napari_saliency.core.placement import sized
 
 LONGEST = 300
 
@@ -47,3 +52,38 @@ def reason(error: BaseException) -> str:
 def is_too_small(error: BaseException) -> bool:
     """Whether a framework says that nothing is left of a picture before the network's end."""
     return bool(TOO_SMALL.search(str(error)))
+
+
+HINT = "; networks that take any size often want multiples of 32: say one, in Settings or as size=(256, 384)"
+LARGER = ": give a larger one, or say which size it was trained on, in Settings or as size=(256, 384)"
+
+
+class NotRunError(ModelError):
+    """A network could not be run on a picture."""
+
+    hint = HINT
+    """What may help, if the network takes any size."""
+
+
+class TooSmallError(NotRunError):
+    """Nothing is left of a picture before the network's end."""
+
+    hint = LARGER
+
+
+def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
+    """Say in a sentence why a framework could not run a network on a picture of a shape (*size, C)."""
+    *space, _ = shape
+    if is_too_small(error):
+        kind = "picture of {} pixels" if len(space) == 2 else "volume of {} voxels"
+        return TooSmallError(f"a {kind.format(sized(space))} is too small for this model")
+    return NotRunError(f"the model could not be run on pictures of shape {tuple(shape)}: {reason(error)}")
+
+
+@contextmanager
+def hinting(shape: tuple[int | None, ...]) -> Iterator[None]:
+    """Say what may help where a network of a free size could not be run on a picture."""
+    try:
+        yield
+    except NotRunError as error:
+        raise ModelError(f"{error}{error.hint if None in shape else ''}") from error

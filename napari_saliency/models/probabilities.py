@@ -1,4 +1,4 @@
-"""How logits become what a target weighs: probabilities, and their logarithms."""
+"""Logits, the probabilities that are made of them, and the way back where a network gives those alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, OutputActivation, Score
+    from napari_saliency.models.describe import Facts
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
 """What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
@@ -42,3 +43,12 @@ def probabilities(logits: Array, activation: OutputActivation) -> Array:
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def as_logits(outputs: Array, facts: Facts) -> Array:
+    """Logits of what a function returns, or what stands in for them; one output makes two classes."""
+    if facts.implicit:
+        some = np.clip(outputs, SMALLEST, 1)
+        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.implicit == "sigmoid" else 0
+        outputs = np.asarray(np.log(some) - rest, np.float32)
+    return np.concatenate([-outputs, outputs], -1) if facts.n_classes > facts.n_outputs else outputs

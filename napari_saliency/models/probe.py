@@ -8,7 +8,6 @@ open are tried on small pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -16,8 +15,6 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.placement import sized
-from napari_saliency.models.error_messages import is_too_small, reason
 from napari_saliency.models.io_selection import io_notes
 from napari_saliency.models.settings import SettingError
 
@@ -43,31 +40,6 @@ SIDES = {2: 96, 3: 32}
 
 MORE = {2: (32, 64), 3: (32, 32, 0)}
 """What is added for a second look: pictures that are not square, and that a network halves to another size."""
-
-HINT = "; networks that take any size often want multiples of 32: say one, in Settings or as size=(256, 384)"
-LARGER = ": give a larger one, or say which size it was trained on, in Settings or as size=(256, 384)"
-
-
-class NotRunError(ModelError):
-    """A network could not be run on a picture."""
-
-    hint = HINT
-    """What may help, if the network takes any size."""
-
-
-class TooSmallError(NotRunError):
-    """Nothing is left of a picture before the network's end."""
-
-    hint = LARGER
-
-
-def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
-    """Say in a sentence why a framework could not run a network on a picture of a shape (*size, C)."""
-    *space, _ = shape
-    if is_too_small(error):
-        kind = "picture of {} pixels" if len(space) == 2 else "volume of {} voxels"
-        return TooSmallError(f"a {kind.format(sized(space))} is too small for this model")
-    return NotRunError(f"the model could not be run on pictures of shape {tuple(shape)}: {reason(error)}")
 
 
 class Trial(NamedTuple):
@@ -362,15 +334,6 @@ def find_free(run: Callable[[Array], object], channels: int, axes: int) -> Place
             continue
         return Place(shape, trial.shape, trial.multiple)
     return None
-
-
-@contextmanager
-def hinting(shape: Shape) -> Iterator[None]:
-    """Say what may help where a network of a free size could not be run on a picture."""
-    try:
-        yield
-    except NotRunError as error:
-        raise ModelError(f"{error}{error.hint if None in shape else ''}") from error
 
 
 def find_shape(

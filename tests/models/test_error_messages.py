@@ -2,8 +2,15 @@
 
 import pytest
 
-from napari_saliency.models.error_messages import is_too_small, reason
-from napari_saliency.models.probe import LARGER, NotRunError, TooSmallError, hinting, not_run
+from napari_saliency.models.error_messages import (
+    LARGER,
+    NotRunError,
+    TooSmallError,
+    hinting,
+    is_too_small,
+    not_run,
+    reason,
+)
 
 TENSORFLOW = """Graph execution error:
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import RLock
@@ -14,7 +15,7 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import NEEDS, Array, Rule, Targets
-from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.base import Model, Randomised, Tap, stages
 from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.error_messages import reason
 from napari_saliency.models.info import Layer
@@ -22,11 +23,10 @@ from napari_saliency.models.keras.cost import measure_cost, reporting_errors
 from napari_saliency.models.keras.folding import Folding
 from napari_saliency.models.keras.graph import Graph
 from napari_saliency.models.keras.network import KerasNetwork, TraceableNetwork
-from napari_saliency.models.keras.randomise import RandomKeras, Weights, drawn, own_weights, weighted_layers
+from napari_saliency.models.keras.randomise import Weights, drawn, own_weights, weighted_layers
 from napari_saliency.models.keras.tracing import all_layers
 from napari_saliency.models.layer_view import describe_layer_view, find_layer
 from napari_saliency.models.probe import Declared, Evidence, Place, probe
-from napari_saliency.models.randomised import Randomised, stages
 from napari_saliency.models.settings import Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 
@@ -232,6 +232,51 @@ class KerasModel(Model):
         tried = tuple(size or 64 for size in self._shape)
         place = Place(self._shape, tried, cost.multiple, known=True)
         return probe(probed, place, settings, fingerprint).facts
+
+
+class RandomKeras(Model):
+    """A network with other weights, which it has during calls alone.
+
+    Not every network can be copied: classes of one's own say nothing of how they were made. So there is one network,
+    whose weights are others for the time of each call, under the lock that all its calls take.
+
+    Parameters
+    ----------
+    model : KerasModel
+        Of a graph in which nothing is folded, as folded weights are not read again.
+    weights : Weights
+        Those that are others.
+    """
+
+    def __init__(self, model: KerasModel, weights: Weights) -> None:
+        self._model, self._weights, self.info = model, weights, model.info
+
+    def scores(self, x: Array) -> Array:
+        with self._exchanged():
+            return self._model.scores(x)
+
+    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        with self._exchanged():
+            return self._model.gradient(x, targets, rule)
+
+    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
+        with self._exchanged():
+            return self._model.tap(x, targets, layer)
+
+    def with_settings(self, settings: Settings) -> RandomKeras:
+        return RandomKeras(self._model.with_settings(settings), self._weights)
+
+    @contextmanager
+    def _exchanged(self) -> Iterator[None]:
+        with self._model.lock:
+            own = [(variable, variable.numpy()) for variable, _ in self._weights.values()]
+            try:
+                for variable, values in self._weights.values():
+                    variable.assign(values)
+                yield
+            finally:
+                for variable, values in own:
+                    variable.assign(values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.cost import ModelCost
+from napari_saliency.models.error_messages import hinting, not_run
 from napari_saliency.models.keras.graph import PASSING
-from napari_saliency.models.probe import hinting, not_run, trials
+from napari_saliency.models.probe import trials
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array

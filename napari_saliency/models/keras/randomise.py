@@ -1,70 +1,17 @@
-"""Keras networks with random weights in their upper layers.
-
-Not every network can be copied: classes of one's own say nothing of how they were made. So there is one network,
-whose weights are others for the time of each call, under the lock that all its calls take.
-"""
+"""Random weights for layers of Keras networks, and which layers have weights of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.keras import keras
 from napari_saliency.models.keras.tracing import all_layers
 
-if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Rule, Targets
-    from napari_saliency.models.keras.adapter import KerasModel
-    from napari_saliency.models.settings import Settings
-
 Weights = dict[int, tuple[Any, np.ndarray[Any, Any]]]
 """Variables and their values, by the variables' ids."""
-
-
-class RandomKeras(Model):
-    """A network with other weights, which it has during calls alone.
-
-    Parameters
-    ----------
-    model : KerasModel
-        Of a graph in which nothing is folded, as folded weights are not read again.
-    weights : Weights
-        Those that are others.
-    """
-
-    def __init__(self, model: KerasModel, weights: Weights) -> None:
-        self._model, self._weights, self.info = model, weights, model.info
-
-    def scores(self, x: Array) -> Array:
-        with self._exchanged():
-            return self._model.scores(x)
-
-    def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
-        with self._exchanged():
-            return self._model.gradient(x, targets, rule)
-
-    def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        with self._exchanged():
-            return self._model.tap(x, targets, layer)
-
-    def with_settings(self, settings: Settings) -> RandomKeras:
-        return RandomKeras(self._model.with_settings(settings), self._weights)
-
-    @contextmanager
-    def _exchanged(self) -> Iterator[None]:
-        with self._model.lock:
-            own = [(variable, variable.numpy()) for variable, _ in self._weights.values()]
-            try:
-                for variable, values in self._weights.values():
-                    variable.assign(values)
-                yield
-            finally:
-                for variable, values in own:
-                    variable.assign(values)
 
 
 def weighted_layers(network: Any, called: Sequence[str]) -> list[Any]:  # noqa: ANN401 - Keras has no types

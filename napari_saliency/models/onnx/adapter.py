@@ -13,13 +13,14 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.describe import describe
+from napari_saliency.models.error_messages import hinting
 from napari_saliency.models.info import Layer
 from napari_saliency.models.layer_view import describe_layer_view, no_channels
 from napari_saliency.models.onnx.files import OnnxFile, read_file
 from napari_saliency.models.onnx.probe import open_network, probe_onnx
 from napari_saliency.models.onnx.session import open_session
-from napari_saliency.models.probe import ProbeResult, hinting, run_in_parts
-from napari_saliency.models.python.function import as_logits
+from napari_saliency.models.probabilities import as_logits
+from napari_saliency.models.probe import ProbeResult, run_in_parts
 from napari_saliency.models.safety import Checked, check
 from napari_saliency.models.settings import SettingError, Settings
 from napari_saliency.models.sidecar import all_settings, naming_the_file

@@ -15,8 +15,7 @@ import onnxruntime
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import no_classifier
-from napari_saliency.models.error_messages import reason
-from napari_saliency.models.probe import not_run
+from napari_saliency.models.error_messages import not_run, reason
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array

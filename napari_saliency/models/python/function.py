@@ -14,7 +14,7 @@ import numpy as np
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import Model, Tap, no_classifier
 from napari_saliency.models.describe import Facts, describe
-from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST, probabilities
+from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST, as_logits, probabilities
 from napari_saliency.models.probe import Declared, Evidence, find_place, parts, probe
 
 if TYPE_CHECKING:
@@ -141,15 +141,6 @@ class CallableModel(Model):
             some = np.clip(outputs, SMALLEST, 1)
             slopes = slopes / (some if implicit == "softmax" else some * np.maximum(1 - some, SMALLEST_REST))
         return np.asarray(slopes, np.float32)
-
-
-def as_logits(outputs: Array, facts: Facts) -> Array:
-    """Logits of what a function returns, or what stands in for them; one output makes two classes."""
-    if facts.implicit:
-        some = np.clip(outputs, SMALLEST, 1)
-        rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.implicit == "sigmoid" else 0
-        outputs = np.asarray(np.log(some) - rest, np.float32)
-    return np.concatenate([-outputs, outputs], -1) if facts.n_classes > facts.n_outputs else outputs
 
 
 def _weigh(logits: Array, weights: Array, score: Score, activation: OutputActivation) -> tuple[Array, Array]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Rescale
-from napari_saliency.models.base import Model, Tap
+from napari_saliency.models.base import Model, Randomised, Tap, stages
 from napari_saliency.models.describe import describe
+from napari_saliency.models.error_messages import hinting
 from napari_saliency.models.layer_view import describe_layer_view, find_layer
-from napari_saliency.models.probe import hinting, parts
-from napari_saliency.models.randomised import Randomised, stages
+from napari_saliency.models.probe import parts
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 from napari_saliency.models.timeout import with_timeout
 from napari_saliency.models.torch.autograd import Pass, channels_last, logarithms, weigh

@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import no_classifier
+from napari_saliency.models.error_messages import not_run
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST
-from napari_saliency.models.probe import not_run
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import OutputActivation, Rule, Score
