@@ -103,6 +103,10 @@ class Backend:
                 f"{self.label} is not installed here: pip install 'napari-saliency[{self.extra}]', then start again"
             ) from error
 
+    def check(self, path: Path) -> Any:  # noqa: ANN401 - whatever its opener is to read
+        """Look through a file or folder; see `safety.check`, the door that calls this."""
+        return import_module(self.checker).check(path)
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """File names as dialogs filter them, as in ``*.keras``."""

@@ -68,7 +68,7 @@ class Randomised(NamedTuple):
 
 
 def stages(count: int, steps: int) -> list[int]:
-    """How many of ``count`` layers are random at each of some steps, from one to all."""
+    """Return how many of ``count`` layers are random at each of some steps, from one to all."""
     return sorted({round(share) for share in np.linspace(1, count, min(steps, count)).tolist()})
 
 
@@ -85,11 +85,11 @@ class Model(ABC):
 
     @abstractmethod
     def scores(self, x: Array) -> Array:
-        """Logits (N, K), or (N, *space, K), in inference mode; log-probabilities where ``info.logits`` is False."""
+        """Return logits (N, K), or (N, *space, K); log-probabilities where ``info.logits`` is False."""
 
     @abstractmethod
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
-        """Value of each target and its derivative with respect to each picture.
+        """Return the value of each target and its derivative with respect to each picture.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Model(ABC):
 
     @abstractmethod
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
-        """Output of a layer and the derivative of each target with respect to it.
+        """Return a layer's output and the derivative of each target with respect to it.
 
         Raises
         ------
@@ -205,23 +205,23 @@ class Model(ABC):
         raise self.no_cascade()
 
     def no_cascade(self) -> ModelError:
-        """What `cascade` raises."""
+        """Return the error that `cascade` raises."""
         return ModelError(f"{self.info.name} keeps its weights to itself, so they cannot be made random")
 
     def no_layer(self, layer: str) -> ModelError:
-        """What `tap` raises."""
+        """Return the error that `tap` raises."""
         return ModelError(
             f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
         )
 
     def no_relu(self, rule: Rule) -> ModelError:
-        """What `gradient` raises."""
+        """Return the error that `gradient` raises."""
         return ModelError(
             f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"
         )
 
     def predict(self, x: Array, regions: Sequence[Region | None] | None = None) -> list[Prediction]:
-        """What the model says of each picture of ``x``, or, if its output has space, of a region of each."""
+        """Predict each picture of ``x``, or, if the output has space, a region of each."""
         check_memory(self.info, x.shape)
         scores = self.scores(x)
         return [self.prediction(*one) for one in zip(scores, regions or [None] * len(scores), strict=True)]
@@ -268,12 +268,12 @@ class Model(ABC):
         return Prediction(score, p, log_p, self.info.labels, space, channels=bool(self.info.viewed_layer))
 
     def weigh(self, scores: Array, targets: Targets) -> Array:
-        """Value (N,) of each target, of what `scores` has returned."""
+        """Return the value (N,) of each target, given what `scores` has returned."""
         result = as_score(scores, targets.score, self.info.activation)
         return np.asarray((targets.weights * result).sum(axis=tuple(range(1, result.ndim))), np.float32)
 
     def score_cache(self, x: Array, *question: Hashable) -> ScoreCache:
-        """Scores that a method has asked for pictures ``x`` with the options that ``question`` names.
+        """Return the cache of scores that a method has asked for, of pictures ``x`` and the options in ``question``.
 
         Those of the last question are kept, so that another class of it runs the model zero times.
         """

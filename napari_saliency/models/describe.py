@@ -136,7 +136,7 @@ def describe(source: Source, settings: Settings, facts: Facts) -> ModelInfo:
 
 
 def fit_shape(settings: Settings, shape: Shape) -> Shape:
-    """Size and channels; of a free size, what the user says.
+    """Return size and channels; of a free size, what the user says.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def fit_shape(settings: Settings, shape: Shape) -> Shape:
 
 
 def _usual_fit(shape: Shape) -> Fit:
-    """Pictures are cropped, as most are for training. Voxels are seldom cubes: of a volume, all is taken."""
+    """Crop pictures, as most are for training; of a volume, whose voxels are seldom cubes, take all."""
     return "crop" if len(shape) == 2 else "stretch"
 
 
@@ -193,14 +193,14 @@ def _labels(settings: Settings, facts: Facts) -> tuple[str, ...]:
 
 
 def _layers(facts: Facts) -> tuple[Layer, ...]:
-    """Layers as they are shown: without sizes that depend on the picture's."""
+    """Return layers as they are displayed: without sizes that depend on the picture's."""
     if all(facts.shape):
         return facts.layers
     return tuple(layer._replace(shape=(0,) * len(layer.shape)) for layer in facts.layers)
 
 
 def _cam_layer(settings: Settings, facts: Facts) -> str:
-    """The last layer with space that is not a mere thinning out of another one.
+    """Choose the last layer with space that is not merely another one, thinned out.
 
     Of a segmentation the last one at its narrowest place (Vinogradova et al. 2020, section 3).
     """
@@ -235,7 +235,7 @@ def _questions(source: Source, settings: Settings, facts: Facts) -> Iterator[Que
 
 
 def _is_one_quantity(facts: Facts) -> bool:
-    """Whether there is nothing that names would tell apart."""
+    """Return whether there is nothing that names would tell apart."""
     return facts.activation == "quantity" and facts.n_outputs == 1
 
 

@@ -40,7 +40,7 @@ TOO_SMALL = re.compile(
 
 
 def reason(error: BaseException) -> str:
-    """The line of a framework's error that says what is wrong; the error's type if none does."""
+    """Find the line of a framework's error that says what is wrong; the error's type if none does."""
     lines = [CLUTTER.sub("", line.strip()).strip() for line in str(error).splitlines()]
     raised = (
         [match[1] for line in lines if (match := RAISED.match(line))] if "Traceback" in str(error) else []
@@ -50,7 +50,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_too_small(error: BaseException) -> bool:
-    """Whether a framework says that nothing is left of a picture before the network's end."""
+    """Return whether a framework says that nothing is left of a picture before the network's end."""
     return bool(TOO_SMALL.search(str(error)))
 
 

@@ -113,18 +113,18 @@ class ModelInfo:
 
     @property
     def noun(self) -> str:
-        """What it answers with: one of `PLURALS`."""
+        """Kind of number that it answers with: one of `PLURALS`."""
         return "channel" if self.viewed_layer else "quantity" if self.activation == "quantity" else "class"
 
     def together(self, space: tuple[int, ...]) -> int:
-        """How many pictures of a size are best run in one call; it depends on nothing else."""
+        """Return how many pictures of a size are best run in one call; it depends on nothing else."""
         pixels = math.prod(space)
         by_work = BEST_WORK // max(self.work * pixels, 1)
         return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """What of an output can be explained; the first unless another is asked for."""
+        """Scores of an output that can be explained; the first unless another is asked for."""
         return DIRECTIONS if self.activation == "quantity" else SCORES
 
     def lacks(self, call: Needs) -> str:

@@ -13,7 +13,7 @@ NO_ZEROS = "the model's input {!r} has no fixed size, so it is not known how man
 def select_io(
     kind: Literal["input", "output"], shapes: Mapping[str, Sequence[object]], given: str | None, *ranks: int
 ) -> str:
-    """Name of the input or output that is meant: what the user says, else the first that looks like it.
+    """Choose the input or output that is meant: what the user says, else the first that looks like it.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def select_io(
 
 
 def several(shapes: Mapping[str, Sequence[object]], chosen: str, *ranks: int) -> tuple[str, ...]:
-    """Names to choose from, those with as many axes, the chosen one first; () where there is but one."""
+    """Return the names to choose from, those with as many axes, the chosen one first; () where there is but one."""
     others = [name for name, shape in shapes.items() if name != chosen and (not ranks or len(shape) in ranks)]
     return (chosen, *others) if others else ()
 
 
 def io_notes(zeroed: Sequence[str], outputs: Sequence[str]) -> Iterator[str]:
-    """Sentences for the user on inputs that are given zeros, and on outputs, the chosen one first."""
+    """Yield sentences for the user on inputs that are given zeros, and on outputs, the chosen one first."""
     if zeroed:
         yield f"The picture goes into one input; zeros go into {', '.join(zeroed)}."
     if outputs:

@@ -61,7 +61,7 @@ def find_layer(info: ModelInfo, name: str) -> Layer:
 
 
 def no_channels(info: ModelInfo, name: str, known: Iterable[str]) -> ModelError:
-    """What `Model.view_layer` raises."""
+    """Return the error that `Model.view_layer` raises."""
     names = list(known)
     near = get_close_matches(name, names, 5, 0.4) or names[-5:]
     hint = f"; it has {', '.join(near)}{' …' if len(names) > len(near) else ''}" if near else ""

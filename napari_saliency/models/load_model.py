@@ -59,7 +59,7 @@ def load_model(
     trust : bool
         Your yes to run the module that ``python:`` or ``custom`` names, for this call; `models.trust`
         remembers one.
-    **ports
+    **io_selection
         ``input`` and ``output``, for models that have several, and ``task``; see `Settings`.
 
     Returns

@@ -18,7 +18,7 @@ Numbers of single precision cannot be told apart nearer to 1.
 
 
 def log_probabilities(logits: Array, activation: OutputActivation) -> Array:
-    """Logarithms of `probabilities`, exact where those are nearly 0."""
+    """Return logarithms of `probabilities`, exact where those are nearly 0."""
     if activation == "quantity":
         return np.full_like(logits, np.nan)
     if activation == "sigmoid":
@@ -27,7 +27,7 @@ def log_probabilities(logits: Array, activation: OutputActivation) -> Array:
 
 
 def as_score(logits: Array, score: Score, activation: OutputActivation) -> Array:
-    """Logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
+    """Return logits (..., K) as the numbers that a target weighs: as they are, or (log-)probabilities."""
     if score == "logit":
         return logits
     if score == "probability":
@@ -46,7 +46,7 @@ def probabilities(logits: Array, activation: OutputActivation) -> Array:
 
 
 def as_logits(outputs: Array, facts: Facts) -> Array:
-    """Logits of what a function returns, or what stands in for them; one output makes two classes."""
+    """Return logits of what a network returns, or what stands in for them; one output makes two classes."""
     if facts.implicit:
         some = np.clip(outputs, SMALLEST, 1)
         rest = np.log(np.maximum(1 - some, SMALLEST_REST)) if facts.implicit == "sigmoid" else 0

@@ -339,7 +339,7 @@ def find_free(run: Callable[[Array], object], channels: int, axes: int) -> Place
 def find_shape(
     run: Callable[[Array], object], settings: Settings, channels: int | None, axes: int = 2
 ) -> tuple[int, ...]:
-    """Size and channels of pictures that a model takes: what the user says, or what works first.
+    """Find size and channels of pictures that a model takes: what the user says, or what works first.
 
     Parameters
     ----------

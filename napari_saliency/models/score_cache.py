@@ -33,7 +33,7 @@ class ScoreCache:
         self._bytes = 0
 
     def answers(self, x: Array, question: tuple[Hashable, ...]) -> bool:
-        """Whether these are the scores of a question."""
+        """Return whether these are the scores of a question."""
         return self._question == question and np.array_equal(self._x, x)
 
     def needed(self, step: Hashable, pictures: Callable[[], Array]) -> Array:
@@ -41,7 +41,7 @@ class ScoreCache:
         return np.empty(0, np.float32) if step in self._scores else pictures()
 
     def scores(self, step: Hashable, run: Callable[[], Array]) -> Array:
-        """Scores (N, K) of a step, or what else it gives; it runs only if it has not been taken before."""
+        """Return the scores (N, K) of a step, or what else it gives; it runs only if it has not been taken before."""
         known = self._scores.get(step)
         if known is not None:
             return known

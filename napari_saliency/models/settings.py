@@ -148,7 +148,7 @@ class Settings(BaseModel):
 
     @property
     def task(self) -> Task | None:
-        """Whether the output that is explained is classes' scores or quantities, where the model does not tell."""
+        """Kind of number of the output that is explained, scores of classes or quantities; None where nobody says."""
         return self._explained.task
 
     @property
@@ -210,7 +210,7 @@ class Settings(BaseModel):
 
     @classmethod
     def read_sidecar(cls, model: Path) -> Self:
-        """Settings kept beside a model's file; empty ones where there are none.
+        """Read the settings kept beside a model's file; empty ones where there are none.
 
         Raises
         ------
@@ -257,7 +257,7 @@ def _by_output(values: dict[str, object]) -> dict[str, object]:
 
 
 def sidecar_path(model: Path) -> Path:
-    """Where the settings of a model's file are kept.
+    """Return where the settings of a model's file are kept.
 
     ``NAME.saliency.json``; or ``NAME.ENDING.saliency.json`` if the former says that it is of another file, as
     of ``net.keras`` where this one is ``net.pth``, and that file is there.
@@ -269,7 +269,7 @@ def sidecar_path(model: Path) -> Path:
 
 
 def _file_of(path: Path) -> str:
-    """The name of the model's file that settings say they are of; "" where they do not."""
+    """Return the name of the model's file that settings say they are of; "" where they do not."""
     try:
         content = json.loads(read_text(path))
         return Path(content["file"]).name
@@ -298,7 +298,7 @@ def read_text(path: Path, encoding: str = "utf-8", longest: int = LONGEST) -> st
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a file: lines of text, a JSON list, Keras' class index or class indices.
+    """Read class names from a file: lines of text, a JSON list, Keras' class index or class indices.
 
     Raises
     ------
@@ -318,7 +318,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def _names_in_lines(text: str) -> list[str]:
-    """Lines that are not empty, without their numbers if all of them are numbered in order."""
+    """Return lines that are not empty, without their numbers if all of them are numbered in order."""
     lines = [*filter(None, map(str.strip, text.splitlines()))]
     numbered = [re.fullmatch(r"(\d+)(?:[:,;\t]\s*|\s+)(.*\S)", line) for line in lines]
     if all(match and int(match[1]) == i for i, match in enumerate(numbered)):
@@ -334,7 +334,7 @@ def _names_in_json(text: str) -> list[str]:
 
 
 def names_of(content: object) -> list[str]:
-    """Class names out of a list or of numbered ones; none if it is neither."""
+    """Return class names out of a list or of numbered ones; none if it is neither."""
     if isinstance(content, (list, tuple)):
         return list(map(str, content))
     if not isinstance(content, dict):

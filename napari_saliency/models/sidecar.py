@@ -49,7 +49,7 @@ COSTLY = re.compile(r"<<|[-+0-9:_.]{100,}")
 
 
 def all_settings(source: Source, given: Settings) -> Settings:
-    """What is said now, and what stands beside the source's file where that says nothing.
+    """Merge what is said now with what the files beside the source's say.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def all_settings(source: Source, given: Settings) -> Settings:
     return _over_files(given, source.path) if source.path else given
 
 
-def settings_beside(model: Path) -> Settings:
-    """All that stands beside a model's file, or within the folder of a SavedModel.
+def sidecar_settings(model: Path) -> Settings:
+    """Read all that is said beside a model's file, or within the folder of a SavedModel.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def settings_beside(model: Path) -> Settings:
 
 
 def _over_files(given: Settings, model: Path) -> Settings:
-    for sidecar in _files_beside(model).values():
+    for sidecar in _sidecar_files(model).values():
         given = given.over(sidecar)
     return given
 
@@ -95,7 +95,7 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
     try:
         yield
     except SettingError as error:
-        files = {} if model is None or settings.says(error.field) else _files_beside(model)
+        files = {} if model is None or settings.says(error.field) else _sidecar_files(model)
         name = next((name for name, stated in files.items() if settings.over(stated).says(error.field)), None)
         if name is None:
             raise
@@ -104,8 +104,8 @@ def naming_the_file(model: Path | None, settings: Settings) -> Iterator[None]:
         ) from None
 
 
-def _files_beside(model: Path) -> dict[str, Settings]:
-    """What each file beside a model says, by its name."""
+def _sidecar_files(model: Path) -> dict[str, Settings]:
+    """Return what each file beside a model says, by its name."""
     result = {sidecar_path(model).name: Settings.read_sidecar(model)}
     folder = model if model.is_dir() else model.parent
     names = [model.with_name(model.name.removesuffix(model.suffix) + activation) for activation in LABELS]
@@ -119,7 +119,7 @@ def _files_beside(model: Path) -> dict[str, Settings]:
 
 
 def _is_alone(model: Path) -> bool:
-    """Whether nothing else in its folder could be meant by a file without the model's name."""
+    """Return whether a file without a model's name can be meant for this model alone, of all in its folder."""
     models = (path for path in model.parent.iterdir() if path.suffix.lower() in endings())
     return all(path.name == model.name or ".weights." in path.name for path in models)
 

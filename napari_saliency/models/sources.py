@@ -75,12 +75,12 @@ class Source:
 
 
 def catalogue() -> list[str]:
-    """Sources that need no file of the user's, the bundled ones first."""
+    """List sources that need no file of the user's, the bundled ones first."""
     return [f"bundled:{name}" for name in bundled()] + [f"keras:{name}" for name in APPLICATIONS]
 
 
 def bundled() -> list[str]:
-    """Names of the models that come with this package; the one to begin with first."""
+    """List the models that come with this package; the one to begin with first."""
     names = sorted(path.stem for path in BUNDLED.glob("*.keras"))
     return sorted(names, key=lambda name: name != "photos")
 
@@ -151,12 +151,12 @@ def _python(text: str) -> Source:
 
 def family(name: str) -> str | None:
     """Preprocessing that a network of this name expects if it is what its name says."""
-    plain = name.lower().replace("_", "").replace("-", "")
-    if plain.startswith("resnet"):
-        return "tf" if "v2" in plain else "caffe"
-    return next((mode for key, mode in FAMILIES.items() if plain.startswith(key.lower())), None)
+    compact = name.lower().replace("_", "").replace("-", "")
+    if compact.startswith("resnet"):
+        return "tf" if "v2" in compact else "caffe"
+    return next((mode for key, mode in FAMILIES.items() if compact.startswith(key.lower())), None)
 
 
 def display_path(path: Path) -> str:
-    """Name of a file, cut where it is very long."""
+    """Return the name of a file, cut where it is very long."""
     return path.name if len(path.name) <= 80 else f"{path.name[:40]}…{path.name[-30:]}"

@@ -33,7 +33,7 @@ def with_timeout(call: Callable[[], T], *, loops: bool, stop: Callable[[], objec
 
     Raises
     ------
-    EndlessError
+    ModelTimeoutError
         If it does not end.
     """
     if not loops:

@@ -12,7 +12,7 @@ import pytest
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models import BACKENDS, Backend, Settings, backends, dialog_filter, load_model, parse
 from napari_saliency.models import endings as all_endings
-from napari_saliency.models.sidecar import settings_beside
+from napari_saliency.models.sidecar import sidecar_settings
 from tests.analytic import Linear
 
 ROOT = Path(__file__).parents[2]
@@ -76,9 +76,9 @@ def test_two_models_share_no_class_names_with_an_added_one(added, tmp_path):
     """Names without a model's name are those of the only model in a folder."""
     (tmp_path / "labels.txt").write_text("cat\ndog")
     (tmp_path / "net.keras").touch()
-    assert settings_beside(tmp_path / "net.keras").labels == ("cat", "dog")
+    assert sidecar_settings(tmp_path / "net.keras").labels == ("cat", "dog")
     (tmp_path / "other.own").touch()
-    assert settings_beside(tmp_path / "net.keras").labels is None
+    assert sidecar_settings(tmp_path / "net.keras").labels is None
 
 
 def test_a_missing_extra_is_named_with_how_to_install_it():

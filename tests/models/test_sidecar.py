@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from napari_saliency.models import Settings
-from napari_saliency.models.sidecar import settings_beside
+from napari_saliency.models.sidecar import sidecar_settings
 
 
 @pytest.fixture
@@ -20,30 +20,30 @@ def model(tmp_path):
 @pytest.mark.parametrize("name", ["net.labels.txt", "labels.txt", "class_names.txt"])
 def test_class_names_beside_the_only_model(model, name):
     model.with_name(name).write_text("cat\ndog", encoding="utf-8")
-    assert settings_beside(model) == Settings(labels=("cat", "dog"))
+    assert sidecar_settings(model) == Settings(labels=("cat", "dog"))
 
 
 @pytest.mark.parametrize("other", ["other.h5", "other.pt2", "other.pth"])
 def test_class_names_of_one_of_two_models_bear_its_name(model, other):
     model.with_name(other).touch()
     model.with_name("labels.txt").write_text("cat\ndog", encoding="utf-8")
-    assert settings_beside(model) == Settings()
+    assert sidecar_settings(model) == Settings()
     model.with_name("net.labels.json").write_text('["a", "b"]', encoding="utf-8")
-    assert settings_beside(model) == Settings(labels=("a", "b"))
+    assert sidecar_settings(model) == Settings(labels=("a", "b"))
 
 
 def test_class_names_within_a_saved_model(tmp_path):
     folder = tmp_path / "net"
     folder.mkdir()
     (folder / "labels.txt").write_text("cat\ndog", encoding="utf-8")
-    assert settings_beside(folder) == Settings(labels=("cat", "dog"))
+    assert sidecar_settings(folder) == Settings(labels=("cat", "dog"))
 
 
 def test_settings_go_over_class_names_and_both_over_a_description(model):
     Settings(fit="pad").write_sidecar(model)
     model.with_name("labels.txt").write_text("cat\ndog", encoding="utf-8")
     describe(model, [{"id": "scale_linear", "kwargs": {"gain": 2, "offset": 0}}], names=["x", "y"])
-    result = settings_beside(model)
+    result = sidecar_settings(model)
     assert (result.fit, result.labels) == ("pad", ("cat", "dog"))
     assert result.preprocessing.std == (0.5,)
 
@@ -95,14 +95,14 @@ STEPS = {
 def test_preprocessing_of_a_description_is_what_its_steps_compute(model, steps, wanted):
     describe(model, steps)
     picture = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
-    result = settings_beside(model).resolve()(picture)
+    result = sidecar_settings(model).resolve()(picture)
     np.testing.assert_allclose(result, wanted(picture.astype(float)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["scale_range", "zero_mean_unit_variance", "binarize"])
 def test_what_is_computed_for_each_picture_is_said_not_to_be_done(model, name):
     describe(model, [{"id": name, "kwargs": {"axes": ["x", "y"]}}])
-    result = settings_beside(model)
+    result = sidecar_settings(model)
     assert result.preprocessing is None
     assert (
         result.note
@@ -112,17 +112,17 @@ def test_what_is_computed_for_each_picture_is_said_not_to_be_done(model, name):
 
 def test_class_names_of_a_description(model):
     describe(model, [], names=["healthy", "infected"])
-    assert settings_beside(model) == Settings(labels=("healthy", "infected"))
+    assert sidecar_settings(model) == Settings(labels=("healthy", "infected"))
 
 
 def test_a_description_of_version_0_4_has_letters_for_axes(model):
     describe(model, [], inputs=[{"axes": "byxc", "preprocessing": []}], outputs=[{"axes": "bc"}])
-    assert settings_beside(model) == Settings()
+    assert sidecar_settings(model) == Settings()
 
 
 def test_a_description_of_another_file_is_not_this_models(model):
     describe(model, [], names=["healthy", "infected"], source="weights.onnx")
-    assert settings_beside(model) == Settings()
+    assert sidecar_settings(model) == Settings()
 
 
 BAD = {
@@ -152,7 +152,7 @@ def test_a_description_that_is_not_valid_is_named_in_one_sentence(model, text):
     model.with_name("rdf.yaml").write_text(text, encoding="utf-8")
     started = time.process_time()
     with pytest.raises(ValueError, match=r"^rdf\.yaml beside the model is not valid: ") as raised:
-        settings_beside(model)
+        sidecar_settings(model)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 400
     assert time.process_time() - started < 5

@@ -158,7 +158,7 @@ class KerasModel(Model):
             return Tap(activations.numpy().astype(np.float32), gradients.astype(np.float32))
 
     def _seen(self, graph: Graph) -> Graph:
-        """The graph, or what is seen of it inside a layer."""
+        """Return the graph, or its view of the layer that is looked at."""
         return graph.view_layer(self._viewed_layer) if self._viewed_layer else graph
 
     def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
@@ -178,11 +178,11 @@ class KerasModel(Model):
             weights |= drawn(layer, seed, done)
             if done in wanted:
                 yield Randomised(
-                    layer.name, done, len(layers), RandomKeras(self._plain(graph), dict(weights))
+                    layer.name, done, len(layers), RandomKeras(self._unfolded(graph), dict(weights))
                 )
 
-    def _plain(self, graph: Graph) -> KerasModel:
-        """The same without folded weights, which are not read again when others change."""
+    def _unfolded(self, graph: Graph) -> KerasModel:
+        """Return the same model without folded weights, which are not read again when others change."""
         twin = copy.copy(self)
         twin._graph, twin._folding, twin._others = graph, None, {None: graph}
         twin._kept = twin._score_cache = None
@@ -222,7 +222,7 @@ class KerasModel(Model):
             ) from error
 
     def _merged(self, settings: Settings) -> Settings:
-        """What the user says, then what stands beside the file, then what the origin says."""
+        """Merge what the user says with the sidecar files, then with what the origin says."""
         return all_settings(self._source, settings).over(self._own)
 
     def _probe(self, settings: Settings, cost: ModelCost, fingerprint: str) -> Facts:

@@ -44,12 +44,12 @@ def measure_cost(graph: Graph, shape: tuple[int | None, ...]) -> ModelCost:
 
 
 def costs(graph: Graph) -> tuple[int, int]:
-    """Multiplications of one picture's forward pass, and bytes of all that is computed in it; 0 of free sizes."""
+    """Count multiplications of one picture's forward pass, and bytes of all that is computed; 0 of free sizes."""
     return _costs(graph.ops, lambda tensor: tensor.shape[1:].num_elements() or 0)
 
 
 def measured_costs(graph: Graph, x: Array) -> tuple[int, int]:
-    """The same, measured on (1, *size, C): which also shows whether a picture of that size can be run."""
+    """Measure the same on (1, *size, C), which also shows whether a picture of that size can be run."""
 
     def build() -> list[Tensor]:
         result = _costs(graph.ops, partial(tf.size, out_type=tf.int64))
@@ -66,13 +66,13 @@ def _costs(ops: set[Any], count: Callable[[Tensor], Any]) -> tuple[Any, Any]:
 
 
 def _reach(op: Any) -> int:  # noqa: ANN401 - TensorFlow's own types
-    """How many multiplications of a convolution each number of its output takes."""
+    """Return how many multiplications of a convolution each number of its output takes."""
     channels = op.outputs[0].shape[-1 if op.get_attr("data_format") in (b"NHWC", b"NDHWC") else 1]
     return int(op.inputs[1].shape.num_elements() or 0) // int(channels or 1)
 
 
 def _is_computed(tensor: Tensor) -> bool:
-    """Whether a tensor holds something new of every picture."""
+    """Return whether a tensor holds something new of every picture."""
     new = tensor.op.type == "Cast" or tensor.op.type not in {*PASSING, "Placeholder"}
     return new and (tensor.shape.rank or 0) > 1 and tensor.shape[0] is None
 

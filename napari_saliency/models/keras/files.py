@@ -153,7 +153,7 @@ def _open_file(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
 
 
 def _trained_as(path: Path) -> dict[str, str]:
-    """What a file says that each output was trained to give, classes or quantities: by its loss."""
+    """Read what each output was trained as, classes or quantities, off its loss."""
     if path.is_dir():
         return {}
     if path.suffix.lower() == ".keras":
@@ -168,7 +168,7 @@ def _trained_as(path: Path) -> dict[str, str]:
 
 
 def _task(loss: object) -> str | None:
-    """What a loss is for; its name, or a description with a class, or with the name of a function."""
+    """Tell what a loss is for, given its name, or a description with a class or a function's name."""
     if isinstance(loss, dict):
         inner = loss.get("config")
         loss = inner if isinstance(inner, str) else loss.get("class_name")
@@ -249,7 +249,7 @@ def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
 
 
 def _application_settings(source: Source, network: Any) -> Settings:  # noqa: ANN401 - a keras.Model
-    """Class names of an application that was trained, as far as is known, on ImageNet."""
+    """Return class names of an application that was trained, as far as is known, on ImageNet."""
     if source.weights == "none" or network.output_shape[-1] != IMAGENET_CLASSES:
         return Settings()
     try:
@@ -259,7 +259,7 @@ def _application_settings(source: Source, network: Any) -> Settings:  # noqa: AN
 
 
 def _imagenet_labels() -> tuple[str, ...]:
-    """Names of ImageNet's classes, through Keras' own download and cache."""
+    """Return the names of ImageNet's classes, through Keras' own download and cache."""
     falling = np.linspace(1, 0, IMAGENET_CLASSES)[None]  # so that the order is that of the classes
     (rows,) = keras.applications.imagenet_utils.decode_predictions(falling, top=IMAGENET_CLASSES)
     return tuple(name.replace("_", " ") for _, name, _ in rows)

@@ -53,7 +53,7 @@ class Folding:
 
 
 def can_fold(convolution: Any, normalisation: Any) -> bool:  # noqa: ANN401 - Keras has no types
-    """Whether a layer's normalised output can be had from that layer with other weights.
+    """Return whether a layer's normalised output can be had from that layer with other weights.
 
     Only Keras' own layers: what a subclass does is not known.
     """

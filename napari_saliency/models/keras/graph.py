@@ -1,7 +1,7 @@
 """A network traced once, and every question put to it: scores, gradients, inner layers.
 
 The network is run symbolically one single time. In the graph that results the logits are *found*
-(the input of the last softmax or sigmoid, however it was spelled), and each question is answered
+(the input of the last softmax or sigmoid, however it was written), and each question is answered
 by a function pruned out of that graph. Nothing is traced again for another class: the weights of
 the classes are an input. Only another derivative of the ReLUs needs a trace of its own.
 """
@@ -98,11 +98,11 @@ class Graph:
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
         self._functions: dict[Any, Any] = {}
         self._separating: dict[str, bool] = {}
-        self._insides: dict[str, Graph] = {}
+        self._views: dict[str, Graph] = {}
         self._layer = ""  # that was looked into
 
     def gradient(self, x: Array, weights: Array, score: Score = "logit") -> tuple[Array, Array]:
-        """Value (N,) of the weighted scores and its derivative with respect to ``x``."""
+        """Return the value (N,) of the weighted scores and its derivative with respect to ``x``."""
         if score == "logit" and not self._layer:  # the one function that exists from the start
             _, value, gradient = self._answer(tf.constant(x), tf.constant(weights))
         else:
@@ -112,12 +112,12 @@ class Graph:
         return value.numpy(), gradient.numpy()
 
     def outputs(self, x: Array) -> Array:
-        """What the network itself returns, (N, n_outputs) or (N, *space, n_outputs)."""
+        """Return the network's own outputs, (N, n_outputs) or (N, *space, n_outputs)."""
         function = self._function("outputs", lambda: (self._x, self._output))
         return function(tf.constant(x)).numpy()  # type: ignore[no-any-return]
 
     def scores(self, x: Array) -> Array:
-        """Logits (N, K) or (N, *space, K)."""
+        """Return logits (N, K) or (N, *space, K)."""
         if len(x) == 1 and not self.space and not self._layer:
             # For one picture a whole gradient is cheaper than compiling a function for the forward pass.
             logits = self._answer(tf.constant(x), tf.zeros((1, self.n_classes)))[0]
@@ -126,13 +126,13 @@ class Graph:
         return logits.numpy()  # type: ignore[no-any-return]
 
     def activations(self, x: Array, layer: str) -> Tensor:
-        """Output of a layer, as a tensor that `layer_gradient` takes."""
+        """Return a layer's output, as a tensor that `layer_gradient` takes."""
         return self._function(("activations", layer), lambda: (self._x, self._tensors[layer]))(tf.constant(x))
 
     def layer_gradient(
         self, x: Array, activations: Tensor, weights: Array, score: Score, layer: str
     ) -> Array:
-        """Derivative of the weighted scores with respect to a layer's output.
+        """Return the derivative of the weighted scores with respect to a layer's output.
 
         Only what follows the layer is computed, if the logits depend on the picture through the
         layer alone.
@@ -143,24 +143,24 @@ class Graph:
 
     def view_layer(self, layer: str) -> Graph:
         """Look into a layer, once: the same graph, in which that layer's channels are the logits."""
-        if layer not in self._insides:
-            twin = self._insides[layer] = copy.copy(self)
+        if layer not in self._views:
+            twin = self._views[layer] = copy.copy(self)
             twin._layer = layer
-            twin._functions, twin._separating, twin._insides = {}, {}, {}
+            twin._functions, twin._separating, twin._views = {}, {}, {}
             twin.__dict__.pop("layers", None)
             with self._answer.graph.as_default():
                 twin._take(tf.cast(self._tensors[layer], tf.float32), self._folded)
             twin.activation, twin.n_classes = "quantity", int(twin._logits.shape[-1])
             del twin._tensors[layer]
-        return self._insides[layer]
+        return self._views[layer]
 
     def depends_on(self, variable: Any) -> bool:  # noqa: ANN401 - Keras has no types
-        """Whether the logits are computed from a layer's variable."""
+        """Return whether the logits are computed from a layer's variable."""
         captured = self._answer.graph.captures
         return any(given is variable.value.handle and taken.op in self.ops for given, taken in captured)
 
     def evaluate(self, key: str, build: Callable[[], Any], x: Array) -> Any:  # noqa: ANN401 - what is built
-        """Value of what is built once, in this graph, from its operations."""
+        """Return the value of what is built once, in this graph, from its operations."""
         return self._function(key, lambda: (self._x, build()))(tf.constant(x))
 
     @cached_property
@@ -241,7 +241,7 @@ class Graph:
         return build
 
     def _by_picture(self, value: Tensor) -> Tensor:
-        """Derivative by the picture, or where that is rounded, by the numbers that are computed with."""
+        """Derive by the picture, or where that is rounded, by the numbers that are computed with."""
         if self._whole is None:
             return _derivative(value, self._x)
         before, after = self._whole
@@ -258,7 +258,7 @@ class Graph:
         return build
 
     def _separates(self, layer: str) -> bool:
-        """Whether the logits depend on the picture through this layer alone."""
+        """Return whether the logits depend on the picture through this layer alone."""
         if layer not in self._separating:
             self._separating[layer] = self._x.op not in _ancestors(
                 self._logits, without=self._tensors[layer].op
@@ -296,7 +296,7 @@ def _of_classes(output: Tensor, x: Tensor) -> Tensor:
 
 
 def _over_classes(activation: Any, n_outputs: int) -> bool:  # noqa: ANN401 - TensorFlow's own types
-    """Whether a softmax is one over the classes; a sigmoid is over nothing."""
+    """Return whether a softmax is one over the classes; a sigmoid is over nothing."""
     return bool(activation.type == "Sigmoid" or activation.inputs[0].shape[-1] == n_outputs)
 
 
@@ -335,7 +335,7 @@ def _derivative(value: Tensor, by: Tensor) -> Tensor:
 
 
 def _numbers(whole: Tensor) -> list[Tensor]:
-    """The floating-point numbers that a tensor of whole numbers is made into, before anything is computed."""
+    """Find the floating-point numbers that whole numbers are made into, before anything is computed."""
     result, waiting = [], [whole]
     while waiting:
         for op in waiting.pop().consumers():
@@ -354,7 +354,7 @@ def _numbers(whole: Tensor) -> list[Tensor]:
 
 
 def _ancestors(tensor: Tensor, without: Any = None) -> set[Any]:  # noqa: ANN401 - TensorFlow's own types
-    """All operations that a tensor is computed from, not looking behind one of them."""
+    """Find all operations that a tensor is computed from, not looking behind one of them."""
     result, waiting = set(), [tensor.op]
     while waiting:
         op = waiting.pop()

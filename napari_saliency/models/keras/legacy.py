@@ -113,14 +113,14 @@ def readable(path: Path) -> Iterator[Path]:
 
 
 def read_config(path: Path) -> Config | None:
-    """The configuration of a model; None of a file that holds weights alone."""
+    """Read the configuration of a model; None of a file that holds weights alone."""
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
     return None if config is None else json.loads(_text(config))
 
 
 def read_training(path: Path) -> Config | None:
-    """How a model was compiled; None of a file that does not say."""
+    """Read how a model was compiled; None of a file that does not say."""
     with h5py.File(path, "r") as file:
         training = file.attrs.get("training_config")
     return None if training is None else json.loads(_text(training))
@@ -244,7 +244,7 @@ def _turn_kernels(file: h5py.File, config: Config, *, old: bool, flipped: bool) 
 
 
 def _kernels(group: h5py.Group) -> list[str]:
-    """Paths of the arrays with four axes within a layer's group."""
+    """Return the paths of the arrays with four axes within a layer's group."""
     result: list[str] = []
     group.visititems(lambda path, item: result.append(path) if getattr(item, "ndim", 0) == 4 else None)
     return result

@@ -91,7 +91,7 @@ class TraceableNetwork(Protocol):
 
     Attributes
     ----------
-    picture : Picture
+    picture : PictureSpec
         What it takes.
     inputs, outputs : tuple of str
         Names of its inputs and outputs where several may be meant, the chosen one first.
@@ -131,13 +131,13 @@ class KerasNetwork:
 
     def __init__(self, network: Any, settings: Settings) -> None:  # noqa: ANN401
         self._network = network
-        shapes, ends = _named_shapes(network), _io_selection(network, "output")
+        shapes, ends = _named_shapes(network), _symbolic(network, "output")
         self._named = len(shapes) > 1 and isinstance(getattr(network, "input", None), dict)
         self._input = select_io("input", shapes, settings.input, 4, 5)
         self.zeroed = tuple(name for name in shapes if name != self._input)
         self._others = {name: shape for name, shape in shapes.items() if name != self._input}
         self._order = tuple(shapes)
-        self._dtypes = {name: port.dtype for name, port in _io_selection(network, "input").items()}
+        self._dtypes = {name: spec.dtype for name, spec in _symbolic(network, "input").items()}
         first = any(getattr(layer, "data_format", "") == "channels_first" for layer in all_layers(network))
         self.picture = PictureSpec.of(
             shapes[self._input], self._dtypes.get(self._input, "float32"), first=first
@@ -148,7 +148,7 @@ class KerasNetwork:
         self.inputs, self.outputs = several(shapes, self._input, 4, 5), several(shapes_out, self.output)
 
     def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
-        """Run the network symbolically; see `_keras_recording.record`."""
+        """Run the network symbolically; see `tracing.record`."""
         before, after = self.picture.given(x)
         inputs: Any = {
             name: zeros(x, name, shape, self._dtypes.get(name, "float32"))
@@ -194,7 +194,7 @@ class KerasNetwork:
         return digest.hexdigest()
 
     def _architecture(self) -> str:
-        """The configuration, layers by their numbers: names that Keras makes up are others in each network."""
+        """Write the configuration, layers by their numbers: names that Keras makes up are others in each network."""
         if not hasattr(self._network, "to_json"):
             return ""
         names = dict.fromkeys((self._network.name, *(layer.name for layer in all_layers(self._network))))
@@ -217,7 +217,7 @@ class KerasNetwork:
 
 
 def _renamed(config: object, names: dict[str, str]) -> object:
-    """A configuration with other names wherever one stands alone."""
+    """Give a configuration other names wherever one stands alone."""
     if isinstance(config, dict):
         return {key: _renamed(value, names) for key, value in config.items()}
     if isinstance(config, list):
@@ -227,9 +227,9 @@ def _renamed(config: object, names: dict[str, str]) -> object:
 
 def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has no types
     """Shape of each input."""
-    io_selection = _io_selection(network, "input")
-    if io_selection:
-        return {name: tuple(port.shape) for name, port in io_selection.items()}
+    tensors = _symbolic(network, "input")
+    if tensors:
+        return {name: tuple(spec.shape) for name, spec in tensors.items()}
     shape = (network.get_build_config() or {}).get("input_shape")  # subclassed models know no other shape
     if shape is None:
         raise ModelError("the model does not say what it takes: call it once on a picture, then save it")
@@ -239,8 +239,8 @@ def _named_shapes(network: Any) -> dict[str, Size]:  # noqa: ANN401 - Keras has 
     return {f"input {i}": tuple(shape) for i, shape in enumerate(shapes)}
 
 
-def _io_selection(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  # noqa: ANN401 - Keras has no types
-    """Symbolic inputs or outputs by name; empty where the network does not say."""
+def _symbolic(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:  # noqa: ANN401 - Keras has no types
+    """Return symbolic inputs or outputs by name; none where the network does not say."""
     several = getattr(network, f"{kind}s", None)
     if not several:
         return {}
@@ -249,13 +249,13 @@ def _io_selection(network: Any, kind: Literal["input", "output"]) -> dict[str, A
     result = getattr(network, kind)
     if isinstance(result, dict):
         return dict(result)
-    io_selection = result if isinstance(result, (list, tuple)) else [result]
-    names = [port.name for port in io_selection] if kind == "input" else network.output_names
-    return dict(zip(names, io_selection, strict=True))
+    tensors = result if isinstance(result, (list, tuple)) else [result]
+    names = [spec.name for spec in tensors] if kind == "input" else network.output_names
+    return dict(zip(names, tensors, strict=True))
 
 
 def zeros(x: Tensor, name: str, shape: Size, dtype: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's
-    """What an input gets that is not the picture, for as many pictures as ``x`` has."""
+    """Make what an input gets that is not the picture, for as many pictures as ``x`` has."""
     if None in shape[1:]:
         raise ModelError(NO_ZEROS.format(name))
     return tf.zeros((tf.shape(x)[0], *shape[1:]), dtype)

@@ -15,7 +15,7 @@ Weights = dict[int, tuple[Any, np.ndarray[Any, Any]]]
 
 
 def weighted_layers(network: Any, called: Sequence[str]) -> list[Any]:  # noqa: ANN401 - Keras has no types
-    """Layers with weights of their own, in the order in which they are first called.
+    """Return layers with weights of their own, in the order in which they are first called.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def weighted_layers(network: Any, called: Sequence[str]) -> list[Any]:  # noqa: 
 
 
 def own_weights(layer: Any) -> list[Any]:  # noqa: ANN401
-    """Numbers that a layer itself has learnt, not those of layers in it; what scales pictures is not learnt."""
+    """Return weights that a layer itself has learnt: not those of layers in it, nor what scales pictures."""
     if isinstance(layer, keras.layers.Normalization):
         return []
     inner = {id(weight) for part in getattr(layer, "_layers", []) for weight in part.weights}
@@ -40,7 +40,7 @@ def own_weights(layer: Any) -> list[Any]:  # noqa: ANN401
 
 
 def drawn(layer: Any, *seeds: int) -> Weights:  # noqa: ANN401
-    """New weights for a layer: from its own initialisers, where they are known, else its own in random order.
+    """Draw new weights for a layer: from its own initialisers, where they are known, else its own in random order.
 
     Layers with the same seeds, and of one shape, get the same weights.
     """

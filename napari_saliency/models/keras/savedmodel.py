@@ -99,7 +99,7 @@ class SavedModel:
 
     @property
     def loops(self) -> bool:
-        """Whether what it runs may have no end."""
+        """True if what it runs may have no end."""
         return not LOOPS.isdisjoint(operations(self.definition))
 
     def chosen(self, settings: Settings) -> Signature:
@@ -143,7 +143,7 @@ class Signature:
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        """What each layer ends in, by the last part of its name."""
+        """Kind of operation that each layer ends in, by the last part of its name."""
         result = {}
         for node in self._loaded.definition.node:
             scope = node.name.rpartition("/")[0] or node.name
@@ -198,7 +198,7 @@ def _with_rule(definition: Any, rule: Rule | None) -> Any:  # noqa: ANN401 - a G
 
 
 def _layers(graph: Any, prefix: str, rank: int) -> list[tuple[str, Tensor]]:  # noqa: ANN401 - a tf.Graph
-    """The last output with space of each name scope, by the scope's name, in the order of computation."""
+    """Find the last output with space of each name scope, by the scope's name, in the order of computation."""
     result: dict[str, Tensor] = {}
     for op in graph.get_operations():
         computes = op.name.startswith(prefix) and any(word in op.type for word in COMPUTING)
@@ -212,7 +212,7 @@ def _layers(graph: Any, prefix: str, rank: int) -> list[tuple[str, Tensor]]:  # 
 
 
 def _common(names: list[list[str]]) -> int:
-    """How many first parts all names share, leaving each at least one."""
+    """Count the first parts that all names share, leaving each at least one."""
     count = 0
     while names and all(len(name) > count + 1 and name[count] == names[0][count] for name in names):
         count += 1

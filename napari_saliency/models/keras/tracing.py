@@ -66,7 +66,7 @@ def record(network: Any, folding: Folding | None, inputs: Any, first: Tensor | N
 
 
 def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
-    """All layers within a network, those within layers included, each once."""
+    """Return all layers within a network, those within layers included, each once."""
     result, waiting = {}, list(network.layers)
     while waiting:
         layer = waiting.pop(0)
@@ -77,14 +77,14 @@ def all_layers(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
 
 
 def _combining(network: Any) -> list[Any]:  # noqa: ANN401 - Keras has no types
-    """Operations between the layers of functional networks: some write the sum at a block's end as a plain ``+``."""
+    """Find operations between layers of functional networks: some write a block's last sum as a plain ``+``."""
     layers = all_layers(network)
     result = [part for each in (network, *layers) for part in getattr(each, "operations", ())]
     return [part for part in result if type(part).__name__ in COMBINING and _takes_several(part)]
 
 
 def _takes_several(operation: Any) -> bool:  # noqa: ANN401 - Keras has no types
-    """Whether it is an operation, not a layer, of several tensors: a sum with a number is a mere scaling."""
+    """Return whether it is an operation, not a layer, of several tensors: adding a number merely scales."""
     return not isinstance(operation, keras.Layer) and len(operation._inbound_nodes[0].input_tensors) > 1
 
 
@@ -136,7 +136,7 @@ class _Recording:
         return output
 
     def _normalised(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:  # noqa: ANN401
-        """Output of a batch normalisation that can be folded, else None."""
+        """Return the output of a batch normalisation that can be folded, else None."""
         if self._folding is None or not args or kwargs.get("training") is not False:
             return None
         before, x = self._made.get(getattr(args[0], "name", ""), (None, None))

@@ -125,7 +125,7 @@ class OnnxModel(Model):
             _check_numbers(self.info.input, self._network.session.number)
 
     def _itself(self) -> Settings:
-        """What the file says, where it fits."""
+        """Return what the file itself says, where it fits."""
         fits = len(self._labels) == self._probe.facts.n_outputs
         return Settings(labels=self._labels if fits else None)
 

@@ -50,7 +50,7 @@ def measure_cost(file: OnnxFile, session: Session, layout: Layout, place: Place)
 
 
 def _works(graph: Any, shapes: dict[str, tuple[int, ...]]) -> Iterator[int]:  # noqa: ANN401 - protobuf's own
-    """Multiplications of each convolution whose weights are kept in the graph."""
+    """Yield the multiplications of each convolution whose weights are kept in the graph."""
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     weights |= {
         n.output[0]: tuple(a.t.dims) for n in graph.node if n.op_type == "Constant" for a in n.attribute

@@ -58,7 +58,7 @@ class OnnxFile:
 
     @property
     def loops(self) -> bool:
-        """Whether what it runs may have no end."""
+        """True if what it runs may have no end."""
         return any(node.op_type == "Loop" for node in all_nodes(self.model.graph))
 
 
@@ -79,7 +79,7 @@ def _fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _labels(model: Proto) -> tuple[str, ...]:
-    """Names from the file's notes: a list or numbered names, in JSON or Python's spelling, or lines of text."""
+    """Read class names off the file's notes: a list or numbered names, in JSON or as Python writes them, or lines."""
     notes = {entry.key: entry.value for entry in model.metadata_props}
     for key in LABELS:
         text = notes.get(key, "").strip()

@@ -77,23 +77,23 @@ class GraphInput:
         return self.sizes[0][0] or None
 
     def picture(self, layout: Layout) -> Sizes:
-        """Size and channels, as far as they are fixed."""
+        """Return size and channels, as far as they are fixed."""
         return tuple(size or None for size, _ in self.turned(layout))
 
     def turned(self, layout: Layout) -> tuple[tuple[int, str], ...]:
-        """Sizes without the batch's, the channels last."""
+        """Return sizes without the batch's, the channels last."""
         _, *sizes = self.sizes
         return tuple(sizes if layout == "NHWC" else [*sizes[1:], sizes[0]])
 
 
-class Ports(NamedTuple):
+class IOSelection(NamedTuple):
     """What goes into a graph, and what of it is looked at.
 
     Attributes
     ----------
-    entry : Port
+    entry : GraphInput
         Takes the picture.
-    others : tuple of Port
+    others : tuple of GraphInput
         Take zeros.
     output : str
         The one that is explained.
@@ -108,7 +108,7 @@ class Ports(NamedTuple):
     outputs: tuple[str, ...] = ()
 
 
-def find_io(graph: Proto, settings: Settings) -> Ports:
+def find_io(graph: Proto, settings: Settings) -> IOSelection:
     """Find what goes in and out.
 
     Raises
@@ -121,7 +121,7 @@ def find_io(graph: Proto, settings: Settings) -> Ports:
     ends = {value.name: value.type.tensor_type.shape.dim for value in graph.output}
     if not (inputs and ends):
         raise ModelError("it takes nothing, or returns nothing, so it is no classifier of pictures")
-    takes = {name: port.sizes for name, port in inputs.items()}
+    takes = {name: spec.sizes for name, spec in inputs.items()}
     entry = inputs.pop(select_io("input", takes, settings.input, 4, 5))
     if len(entry.sizes) not in (4, 5):
         description = " × ".join(str(size or name or "?") for size, name in entry.sizes)
@@ -129,7 +129,7 @@ def find_io(graph: Proto, settings: Settings) -> Ports:
             f"it takes {description or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
         )
     output = select_io("output", ends, settings.output, 2)
-    return Ports(
+    return IOSelection(
         entry, tuple(inputs.values()), output, several(takes, entry.name, 4, 5), several(ends, output)
     )
 
@@ -143,7 +143,7 @@ def _port(value: Proto) -> GraphInput:
 
 
 def find_layouts(graph: Proto, entry: GraphInput) -> tuple[Layout, ...]:
-    """Orders of axes that the input may have: by what reads it first, then by its sizes' names, then by them."""
+    """Find the orders of axes that the input may have: by its first reader, its sizes' names, and its sizes."""
     second = _first_reader(graph, entry.name)
     if second is not None:
         return ("NCHW",) if second else ("NHWC",)
@@ -155,7 +155,7 @@ def find_layouts(graph: Proto, entry: GraphInput) -> tuple[Layout, ...]:
 
 
 def find_channels(graph: Proto, entry: GraphInput) -> int | None:
-    """What the first convolution takes."""
+    """Find how many channels the first convolution takes."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         weights = "".join(node.input[1:2])
@@ -166,7 +166,7 @@ def find_channels(graph: Proto, entry: GraphInput) -> int | None:
 
 
 def _first_reader(graph: Proto, name: str) -> bool | None:
-    """Whether the first operation that tells reads the input with channels second; None if none tells."""
+    """Return whether the first operation that tells takes channels second; None if none tells."""
     waiting, seen = deque([name]), {name}
     readers: dict[str, list[Proto]] = {}
     for node in graph.node:
@@ -193,7 +193,7 @@ def _has_channels(entry: GraphInput, layout: Layout) -> bool:
 
 
 def _has_names(entry: GraphInput, layout: Layout) -> bool:
-    """Whether all names that tell something stand where they belong, and there is one."""
+    """Return whether all names that tell something stand where they belong, and there is one."""
     turned = entry.turned(layout)
     places = [NAMES[name] == place for place, (_, name) in enumerate(turned, -len(turned)) if name in NAMES]
     return bool(places) and all(places)
@@ -234,7 +234,7 @@ def find_end(graph: Proto, output: str) -> End:
 
 
 def _decides(makers: Mapping[str, Proto], graph: Proto, output: str, name: str) -> bool:
-    """Whether the output depends on the picture by way of one tensor alone."""
+    """Return whether the output depends on the picture by way of one tensor alone."""
     entries = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
     waiting, seen = [output], {name}
     while waiting:
@@ -265,7 +265,7 @@ def _makers(graph: Proto) -> dict[str, Proto]:
 
 
 def _read(node: Proto) -> Iterator[str]:
-    """What a node reads, the graphs inside of it included."""
+    """Yield what a node reads, the graphs within it included."""
     yield from node.input
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):

@@ -44,7 +44,7 @@ class OnnxNetwork(NamedTuple):
         What follows its logits, where these were found.
     squashed : bool
         Whether its outputs may be probabilities.
-    cost : Effort
+    cost : ModelCost
         What a pixel costs.
     """
 
@@ -201,7 +201,7 @@ def _find_logits(probed: ProbedOnnx, place: Place, candidates: tuple[str, ...]) 
 
 
 def _first(value: Array, order: Layout | None) -> Array:
-    """What a tensor holds for the first picture: a row of classes, or, in the order given, of each place."""
+    """Return a tensor's values for the first picture: a row of classes, or one of each place."""
     if not np.ndim(value):
         return value
     return np.ravel(value[0]) if order is None else channels_last(value, order)[0]

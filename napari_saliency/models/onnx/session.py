@@ -20,7 +20,7 @@ from napari_saliency.models.error_messages import not_run, reason
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
     from napari_saliency.models.onnx.files import OnnxFile
-    from napari_saliency.models.onnx.graph import GraphInput, Layout, Ports
+    from napari_saliency.models.onnx.graph import GraphInput, IOSelection, Layout
 
 # It tells nobody what is run here, and it writes nothing: what goes wrong is raised.
 onnxruntime.disable_telemetry_events()
@@ -45,7 +45,7 @@ class Session:
     ----------
     runner : onnxruntime.InferenceSession
         What runs it.
-    io_selection : Ports
+    io_selection : IOSelection
         What goes into it.
     output : str
         What is looked at unless another output is named.
@@ -56,14 +56,14 @@ class Session:
     """
 
     runner: Any
-    io_selection: Ports
+    io_selection: IOSelection
     output: str
     running: Any
     order: Layout | None = None
 
     @property
     def entry(self) -> GraphInput:
-        """What takes the picture."""
+        """Input that takes the picture."""
         return self.io_selection.entry
 
     @property
@@ -80,7 +80,7 @@ class Session:
             If it cannot be run, or the output does not have one number for each class, or each class and place.
         """
         wanted = [*names] or [self.output]
-        given = {port.name: _zeros(port, len(x)) for port in self.io_selection.others}
+        given = {spec.name: _zeros(spec, len(x)) for spec in self.io_selection.others}
         given[self.entry.name] = self._pixels(x if layout == "NHWC" else np.moveaxis(x, -1, 1))
         try:
             result = self.runner.run(wanted, given, self.running)
@@ -92,21 +92,21 @@ class Session:
         ]
 
     def _pixels(self, x: Array) -> npt.NDArray[np.number[Any]]:
-        """Numbers as the graph wants them; whole ones are rounded, and cut off where they do not fit."""
+        """Convert numbers to what the graph takes; whole ones are rounded, and clipped where they do not fit."""
         if issubclass(self.number, np.integer):
             limits = np.iinfo(self.number)
             x = np.rint(x).clip(limits.min, limits.max)
         return np.ascontiguousarray(x, self.number)
 
 
-def _zeros(port: GraphInput, count: int) -> npt.NDArray[np.number[Any]]:
-    shape = [size or 1 for size, _ in port.sizes]
-    shape[:1] = [size or count for size, _ in port.sizes[:1]]
-    return np.zeros(shape, NUMBERS[port.kind])
+def _zeros(spec: GraphInput, count: int) -> npt.NDArray[np.number[Any]]:
+    shape = [size or 1 for size, _ in spec.sizes]
+    shape[:1] = [size or count for size, _ in spec.sizes[:1]]
+    return np.zeros(shape, NUMBERS[spec.kind])
 
 
 def open_session(
-    file: OnnxFile, io_selection: Ports, outputs: list[str], *, quickly: bool = False
+    file: OnnxFile, io_selection: IOSelection, outputs: list[str], *, quickly: bool = False
 ) -> Session:
     """Make a graph ready to run; its outputs are replaced.
 
@@ -122,12 +122,12 @@ def open_session(
     ModelError
         If it cannot be run.
     """
-    for port in (io_selection.entry, *io_selection.others):
-        if port.kind not in NUMBERS:
+    for spec in (io_selection.entry, *io_selection.others):
+        if spec.kind not in NUMBERS:
             kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
             names = ", ".join(kinds[code] for code in NUMBERS)
             raise ModelError(
-                f"{port.name!r} takes {kinds.get(port.kind, 'unknown')} numbers, and none of {names}"
+                f"{spec.name!r} takes {kinds.get(spec.kind, 'unknown')} numbers, and none of {names}"
             )
     model = file.model
     del model.graph.output[:]
@@ -158,12 +158,12 @@ def _options(folder: Path, *, quickly: bool) -> Any:  # noqa: ANN401 - onnxrunti
 
 
 def _processors() -> int:
-    """Those that this process may use: onnxruntime would count the machine's."""
+    """Count the processors that this process may use: onnxruntime would count the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _of_classes(output: Any, x: Array, layout: Layout) -> Array:  # noqa: ANN401 - whatever the graph returns
-    """Classes in one row for each picture, along whichever axis they stand; or for each place, the classes last."""
+    """Bring outputs to a row of classes for each picture, wherever that axis stands, or for each place."""
     count = len(x)
     if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
         kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__

@@ -88,7 +88,7 @@ def _built(result: Any, source: Source) -> Any:  # noqa: ANN401 - whatever the u
 
 
 def _required(function: Any) -> list[str]:  # noqa: ANN401 - anything callable
-    """Names of the arguments that must be given."""
+    """Return the names of the arguments that must be given."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:

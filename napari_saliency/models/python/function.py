@@ -82,7 +82,7 @@ class CallableModel(Model):
         return np.concatenate(values), np.concatenate(gradients)
 
     def _derive(self, x: Array, weights: Array, score: Score) -> tuple[Array, Array]:
-        """Value of weighted scores, and its derivative, of as many pictures as the function takes at once."""
+        """Return weighted scores and their derivatives, of as many pictures as the function takes at once."""
         assert self._gradient is not None
         outputs = self._outputs(x)
         logits = as_logits(outputs, self._facts)

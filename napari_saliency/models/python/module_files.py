@@ -75,12 +75,12 @@ def find_program(module: str) -> Program:
         contents[key] = path.read_bytes()
         if path.suffix == ".py" and not _is_installed(root):
             for imported in _imports(contents[key], name, path.stem == "__init__"):
-                files += [(imported, result) for result in _sidecar(root, imported)]
+                files += [(imported, result) for result in _local_files(root, imported)]
     return Program(module, own, contents)
 
 
 def _files(module: str) -> list[tuple[str, Path]]:
-    """The names and files of the packages around a module, and its own last."""
+    """Return the names and files of the packages around a module, and its own last."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise ModelError(f"{module!r} is no name of a module: write PACKAGE.MODULE")
     result = [(spec.name, _file(spec, module)) for spec in _specs(module)]
@@ -137,8 +137,8 @@ def _is_installed(root: Path) -> bool:
     return bool(INSTALLED & set(root.parts)) or any(root.is_relative_to(folder) for folder in own)
 
 
-def _sidecar(root: Path, module: str) -> list[Path]:
-    """Files in a folder that a module's name may stand for, whichever of them Python takes."""
+def _local_files(root: Path, module: str) -> list[Path]:
+    """Find files in a folder that a module's name may stand for, whichever of them Python takes."""
     base = root.joinpath(*module.split("."))
     paths = [path for end in all_suffixes() for path in (Path(f"{base}{end}"), base / f"__init__{end}")]
     return [path for path in paths if path.is_file()]
@@ -146,7 +146,7 @@ def _sidecar(root: Path, module: str) -> list[Path]:
 
 @lru_cache(maxsize=4096)
 def _imports(text: bytes, name: str, is_package: bool) -> frozenset[str]:
-    """Names of modules that a module may import, and of the packages around them."""
+    """Return names of modules that a module may import, and of the packages around them."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -2,7 +2,7 @@
 
 Nothing else in this package imports what it does not know. A yes holds for the files as they are: it is
 kept with their hash, so a changed file asks again, and what runs is what was hashed, never cached bytecode.
-Which files those are, and which are not covered, is said in `_program`.
+Which files those are, and which are not covered, is said in `module_files`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 from napari_saliency.core.errors import ModelError, UntrustedError
 from napari_saliency.models.python.approved_import import ApprovedFinder
 from napari_saliency.models.python.module_files import find_program
-from napari_saliency.models.sidecar import settings_beside
+from napari_saliency.models.sidecar import sidecar_settings
 from napari_saliency.models.sources import Source, parse
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _APPROVED = ApprovedFinder()
 
 
 def needs_trust(source: str | Path, *, custom: str | None = None) -> bool:
-    """Whether opening a model would run a program that nobody has said yes to.
+    """Return whether opening a model would run a program that nobody has said yes to.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _quoted(error: BaseException) -> str:
 
 
 def trusted_path() -> Path:
-    """Where the yeses are kept: the file of each program, by its hash."""
+    """Return where the yeses are kept: the file of each program, by its hash."""
     return user_config_path("napari-saliency", appauthor=False) / "trusted.json"
 
 
@@ -135,11 +135,11 @@ def _program(source: str | Path, custom: str | None) -> Program | None:
 
 
 def _module(source: Source, custom: str | None) -> str | None:
-    """Name of the module that opening a source runs; None where it runs none."""
+    """Return the name of the module that opening a source runs; None where it runs none."""
     if source.kind == "python":
         return source.module
     if source.kind == "keras" and source.path is not None:
-        return custom or settings_beside(source.path).custom
+        return custom or sidecar_settings(source.path).custom
     return None
 
 

@@ -14,7 +14,6 @@ TorchScript's compiler made), each before anything of it runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -127,4 +126,4 @@ def check(path: Path, backend: str = "") -> Checked:
     reader = BACKENDS.get(backend) or find_backend(path)
     if reader is None or not reader.checker:
         raise ModelError(f"{path.suffix!r} is no ending of files that can be looked through")
-    return Checked(path, import_module(reader.checker).check(path))
+    return Checked(path, reader.check(path))

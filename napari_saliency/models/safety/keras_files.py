@@ -167,13 +167,13 @@ def check_config(config: object, is_registered: Callable[[str], bool]) -> None:
 
 
 def _depth(config: object) -> int:
-    """How many objects of a configuration lie within each other."""
+    """Count how deep the objects of a configuration lie within each other."""
     inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
     return max(map(_depth, inner), default=0) + (isinstance(config, dict) and "class_name" in config)
 
 
 def _objects(config: object) -> Iterator[dict[str, Any]]:
-    """All objects in a configuration, also those that models within it were trained with: Keras makes them."""
+    """Yield all objects in a configuration, also those that models within it were trained with: Keras makes them."""
     if isinstance(config, dict):
         if "module" in config and "class_name" in config:
             yield config

@@ -117,7 +117,7 @@ def check_answer(definition: Any) -> None:  # noqa: ANN401 - a GraphDef
 
 
 def operations(definition: Any) -> set[str]:  # noqa: ANN401 - a GraphDef
-    """Names of all operations in a graph and its functions."""
+    """Return the names of all operations in a graph and its functions."""
     return {node.op for node in _all_nodes(definition)}
 
 
@@ -140,7 +140,7 @@ def _is_harmless(name: str, functions: set[str]) -> bool:
 
 @cache
 def _computing() -> frozenset[str]:
-    """Names of all operations in TensorFlow's modules that compute."""
+    """Return the names of all operations in TensorFlow's modules that compute."""
     names = [f"gen_{part}_ops" for part in COMPUTING] + ["gen_stateless_random_ops_v2"]
     modules = (getattr(ops, name, None) for name in names)  # what another release lacks is refused
     return frozenset(operation for module in modules if module for operation in vars(module))
@@ -153,7 +153,7 @@ def _all_nodes(definition: Any) -> Iterator[Any]:  # noqa: ANN401 - a GraphDef
 
 
 def _called(definition: Any) -> set[str]:  # noqa: ANN401 - a GraphDef
-    """Names of all functions that are called by attributes."""
+    """Return the names of all functions that are called by attributes."""
     return {name for node in _all_nodes(definition) for name in _functions_of(node)}
 
 
@@ -165,7 +165,7 @@ def _functions_of(node: Any) -> Iterator[str]:  # noqa: ANN401 - a NodeDef
 
 
 def _reached(graph: Any) -> set[str]:  # noqa: ANN401 - a MetaGraphDef
-    """Operations in all that may run while the graph is loaded or answers: all but what only saves it."""
+    """Find operations in all that may run while the graph is loaded or answers: all but what only saves it."""
     library = {function.signature.name: function for function in graph.graph_def.library.function}
     followers = {
         gradient.function_name: gradient.gradient_func for gradient in graph.graph_def.library.gradient
@@ -199,7 +199,7 @@ def _mentioned(attributes: Any) -> Iterator[str]:  # noqa: ANN401 - a map of Att
 
 
 def _roots(graph: Any) -> Iterator[str]:  # noqa: ANN401 - a MetaGraphDef
-    """Names of what is run in the graph itself: signatures, what starts it, what restores it."""
+    """Yield the names of what is run in the graph itself: signatures, what starts it, what restores it."""
     yield graph.saver_def.restore_op_name
     for signature in graph.signature_def.values():
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):

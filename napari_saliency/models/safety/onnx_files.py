@@ -100,7 +100,7 @@ def _check_functions(model: Proto) -> None:
 def _count(
     graph: Proto, functions: dict[tuple[str, str], Proto], known: dict[tuple[str, str], float]
 ) -> float:
-    """How many operations a graph has once its functions are written out."""
+    """Count the operations that a graph has once its functions are written out."""
     total = 0.0
     for node in all_nodes(graph):
         key = node.domain, node.op_type
@@ -112,7 +112,7 @@ def _count(
 
 
 def _texts(model: Proto) -> Iterator[object]:
-    """All texts of a file that are looked at."""
+    """Yield all texts of a file that are looked at."""
     for node in (node for part in (model.graph, *model.functions) for node in all_nodes(part)):
         yield from (node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
@@ -127,7 +127,7 @@ def _texts(model: Proto) -> Iterator[object]:
 
 
 def all_nodes(graph: Proto) -> Iterator[Proto]:
-    """Nodes of a graph or function, and of the graphs inside of its nodes."""
+    """Yield the nodes of a graph or function, and of the graphs within its nodes."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -136,7 +136,7 @@ def all_nodes(graph: Proto) -> Iterator[Proto]:
 
 
 def _tensors(model: Proto) -> Iterator[Proto]:
-    """All that may keep its numbers in another file."""
+    """Yield all tensors that may keep their numbers in another file."""
     for part in (model.graph, *model.functions):
         attributes = [attribute for node in all_nodes(part) for attribute in node.attribute]
         graphs = [inner for attribute in attributes for inner in (attribute.g, *attribute.graphs)]
@@ -155,7 +155,7 @@ def _tensors(model: Proto) -> Iterator[Proto]:
 
 
 def _weights_apart(model: Proto, folder: Path) -> list[Path]:
-    """Files that hold a model's weights.
+    """Find the files that hold a model's weights.
 
     Raises
     ------

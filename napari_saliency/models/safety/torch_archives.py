@@ -289,7 +289,7 @@ def _structures(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON ho
 
 
 def _is_size(text: str) -> bool:
-    """Whether an expression is arithmetic alone: PyTorch evaluates it as Python."""
+    """Return whether an expression is arithmetic alone: PyTorch evaluates it as Python, so it could be any program."""
     try:
         nodes = [*ast.walk(ast.parse(text.strip(), mode="eval"))]
     except SyntaxError:
@@ -304,7 +304,7 @@ def _is_size(text: str) -> bool:
 
 
 def _is_short(nodes: list[ast.AST], calls: list[ast.Call]) -> bool:
-    """Whether an expression is worked out at once."""
+    """Return whether an expression is worked out at once: powers of powers would take PyTorch hours."""
     if len(nodes) > MOST_PARTS or any(len(call.args) > MOST_ARGUMENTS for call in calls):
         return False
     powers = [call.args[1] for call in calls if "Pow" in ast.unparse(call.func) and len(call.args) > 1]
@@ -317,7 +317,7 @@ def _is_short(nodes: list[ast.AST], calls: list[ast.Call]) -> bool:
 
 
 def _only_defines(code: bytes) -> bool:
-    """Whether nothing is called outside of functions: defaults and constants are computed while loading."""
+    """Return whether nothing is called outside of functions: PyTorch computes defaults and constants on loading."""
     if len(re.findall(rb"\bdef\b", code)) != len(HEADER.findall(code)):
         return False
     members: int | None = None
@@ -346,7 +346,7 @@ def _only_defines(code: bytes) -> bool:
 
 
 def _is_readable(code: bytes) -> bool:
-    """Whether no statement is too long, or too deep."""
+    """Return whether no statement is so long or deep that PyTorch's recursive parser would end the process."""
     code, start, depth = FLAT.sub(b"''", code), 0, 0
     for mark in re.finditer(rb"[\n()\[\]{}]", code):
         if depth > DEEPEST or mark.end() - start > LONGEST_STATEMENT:
@@ -359,6 +359,6 @@ def _is_readable(code: bytes) -> bool:
 
 
 def _is_member(line: bytes) -> bool:
-    """Whether a line in a class is whole and calls nothing."""
+    """Return whether a line in a class is whole and calls nothing."""
     whole = all(line.count(a) == line.count(b) for a, b in ((b"(", b")"), (b"[", b"]"), (b"{", b"}")))
     return whole and bool(MEMBER.fullmatch(line)) and not re.search(rb"[\w\])\"']\s*\(", line)

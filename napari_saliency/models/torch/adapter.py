@@ -56,7 +56,7 @@ class TorchModel(Model):
 
     Parameters
     ----------
-    network : Network
+    network : TorchNetwork
         Takes (N, C, H, W) or (N, C, Z, H, W) and returns (N, K), or (N, K, *space).
     source : Source
         Where it came from.
@@ -191,7 +191,7 @@ class TorchModel(Model):
         return _array(self._as_logits(forward(self._running, part, self._probe.network.which)))
 
     def _weigh(self, done: Pass, weights: Array, targets: Targets) -> tuple[Array, Tensor]:
-        """Value of each target, and the derivatives by what the pass ends in."""
+        """Return the value of each target, and the derivatives with respect to what the pass ends in."""
         score = targets.score
         value, cotangents = weigh(
             done.logits, as_tensor(self._network, weights), score, self.info.activation, self._as_logits

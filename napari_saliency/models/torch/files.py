@@ -68,10 +68,8 @@ def as_network(module: Any) -> TorchNetwork:  # noqa: ANN401 - a Module
         twin = copy.deepcopy(module, same)
     except Exception as error:
         raise ModelError(f"{type(module).__name__} cannot be copied ({error})") from error
-    io_selection = _required(twin.forward)
-    return TorchNetwork(
-        twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *io_selection
-    )
+    specs = _required(twin.forward)
+    return TorchNetwork(twin.eval().float(), f"{type(module).__qualname__} {module!r}", by_name(twin), *specs)
 
 
 def with_weights(network: TorchNetwork, path: Path) -> None:
@@ -135,7 +133,7 @@ def _script(module: Any) -> TorchNetwork:  # noqa: ANN401 - a ScriptModule
 
 
 def _required(forward: Callable[..., Any]) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
-    """What a module must be given: the first one, and others."""
+    """Find what a module must be given: the first input, and others."""
     with suppress(ValueError, TypeError):  # what is not written in Python does not tell
         parameters = inspect.signature(forward).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -164,8 +162,8 @@ def exported(program: Any) -> TorchNetwork:  # noqa: ANN401 - an ExportedProgram
     module.requires_grad_(False)
     given = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
     constants = {each.name: each.value for each in given if hasattr(each, "value")}
-    io_selection = _exported_ports(program, [each.name for each in given])
-    if not io_selection:
+    specs = _exported_inputs(program, [each.name for each in given])
+    if not specs:
         raise ModelError("it takes nothing, so it is no classifier of pictures")
 
     def call(inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
@@ -173,11 +171,11 @@ def exported(program: Any) -> TorchNetwork:  # noqa: ANN401 - an ExportedProgram
         arguments, named = tree_unflatten(values, program.call_spec.in_spec)
         return module(*arguments, **named)
 
-    return TorchNetwork(module, module.code, call, io_selection[0], tuple(io_selection[1:]), listens=False)
+    return TorchNetwork(module, module.code, call, specs[0], tuple(specs[1:]), listens=False)
 
 
-def _exported_ports(program: Any, names: list[str]) -> list[TensorSpec]:  # noqa: ANN401
-    """Tensors that a graph takes; sizes that are free are words."""
+def _exported_inputs(program: Any, names: list[str]) -> list[TensorSpec]:  # noqa: ANN401
+    """Return the tensors that a graph takes; sizes that are free are words."""
     tensors = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     examples = dict(zip(names, tree_leaves(program.example_inputs or ()), strict=False))
     return [

@@ -55,7 +55,7 @@ class TensorSpec(NamedTuple):
     example: tuple[int, ...] | None = None
 
     def zeros(self, known: Mapping[int | str, int], device: Any) -> Tensor:  # noqa: ANN401 - a torch.device
-        """What it gets if it does not take the picture, where sizes are known by their words, ``n`` the batch's."""
+        """Make what it gets if it does not take the picture, given sizes by their words, ``n`` the batch's."""
         known = {(self.sizes or ("n",))[0]: known["n"]} | dict(known)
         sizes = [size if isinstance(size, int) else known.get(size) for size in self.sizes or ()]
         if self.example:
@@ -86,9 +86,9 @@ class TorchNetwork:
         What it computes, as far as it can be written.
     call : callable
         Runs it on its inputs, given by their names.
-    entry : Port
+    entry : TensorSpec
         Takes (N, C, H, W), or volumes (N, C, Z, H, W).
-    others : tuple of Port
+    others : tuple of TensorSpec
         Take zeros.
     listens : bool
         Whether its modules can be listened to; otherwise layers go by the weights that they use.
@@ -120,19 +120,19 @@ class TorchNetwork:
         return result[self._chosen(_shapes(result), x.ndim)] if result else answer
 
     def outputs(self, x: Tensor) -> tuple[str, ...]:
-        """Names of its outputs where several may be meant, the chosen one first."""
+        """Return the names of its outputs where several may be meant, the chosen one first."""
         shapes = _shapes(_named(self._run(x)))
         return several(shapes, self._chosen(shapes, x.ndim), 2, x.ndim) if shapes else ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of its inputs where several may take the picture, the chosen one first."""
-        io_selection = {port.name: port.sizes or () for port in (self.entry, *self.others)}
-        return several(io_selection, self.entry.name, 4, 5)
+        specs = {spec.name: spec.sizes or () for spec in (self.entry, *self.others)}
+        return several(specs, self.entry.name, 4, 5)
 
     @property
     def device(self) -> Any:  # noqa: ANN401 - a torch.device
-        """Where its weights are."""
+        """Device that its weights are on."""
         return next((p.device for p in self.module.parameters()), torch.device("cpu"))
 
     @property
@@ -143,7 +143,7 @@ class TorchNetwork:
 
     @property
     def is_free(self) -> bool:
-        """Whether it may take any size."""
+        """True if it may take any size."""
         return not any(isinstance(size, int) for size in (self.entry.sizes or ())[2:])
 
     @property
@@ -155,7 +155,7 @@ class TorchNetwork:
 
     @property
     def channels(self) -> int | None:
-        """What it says that it takes, or what its first convolution does."""
+        """Channels that it says it takes, or that its first convolution does."""
         given = (self.entry.sizes or ("n", "c"))[1]
         if isinstance(given, int):
             return given
@@ -174,7 +174,7 @@ class TorchNetwork:
 
     @property
     def has_weights(self) -> bool:
-        """Whether there are any that are known by their layers; a saved graph's are not."""
+        """True if there are weights that are known by their layers; a saved graph's are not."""
         return self.listens and any(True for _ in self.module.parameters())
 
     @property
@@ -185,12 +185,12 @@ class TorchNetwork:
     def _run(self, x: Tensor) -> Any:  # noqa: ANN401 - whatever it returns
         entry = self.entry
         known = dict(zip(entry.sizes or AXES[x.ndim - 2], x.shape, strict=True)) | {"n": len(x)}
-        given = {port.name: port.zeros(known, x.device) for port in self.others}
+        given = {spec.name: spec.zeros(known, x.device) for spec in self.others}
         given[entry.name] = x.to(entry.dtype) if entry.dtype.is_floating_point else x
         return self.call(given)
 
     def _chosen(self, shapes: Mapping[str, Sequence[int]], ndim: int) -> str:
-        """Which output is meant; by default of a usual name, else one of classes, else one of places."""
+        """Choose the output that is meant; by default of a usual name, else one of classes, else one of places."""
         usual = next((name for name in NAMED_OUTPUTS if name in shapes), None)
         if usual and self.output is None:
             return usual
@@ -206,32 +206,30 @@ def candidates(network: TorchNetwork, settings: Settings) -> Iterator[TorchNetwo
     SettingError
         If it has no input of the name that the user says.
     """
-    io_selection = {port.name: port for port in (network.entry, *network.others)}
-    sizes = {name: port.sizes or () for name, port in io_selection.items()}
+    specs = {spec.name: spec for spec in (network.entry, *network.others)}
+    sizes = {name: spec.sizes or () for name, spec in specs.items()}
     network = replace(network, output=settings.output)
-    if all(port.sizes for port in io_selection.values()) or not network.others:
-        entry = io_selection[select_io("input", sizes, settings.input, 4, 5)]
+    if all(spec.sizes for spec in specs.values()) or not network.others:
+        entry = specs[select_io("input", sizes, settings.input, 4, 5)]
         if entry.sizes and len(entry.sizes) not in (4, 5):
             raise ModelError(NO_PICTURE.format(", ".join(map(str, entry.sizes))))
-        yield _with_entry(network, io_selection, entry)
+        yield _with_entry(network, specs, entry)
         return
     chosen = settings.input and select_io("input", sizes, settings.input)
-    ways = product(filter(None, [chosen]) if chosen else io_selection, _fillings(network))
+    ways = product(filter(None, [chosen]) if chosen else specs, _fillings(network))
     for entry, fillings in islice(ways, MOST_FILLINGS):
-        names = [name for name in io_selection if name != entry]
+        names = [name for name in specs if name != entry]
         filled = {name: TensorSpec(name, filling) for name, filling in zip(names, fillings, strict=True)}
-        yield _with_entry(network, io_selection | filled, TensorSpec(entry, AXES[network.axes]))
+        yield _with_entry(network, specs | filled, TensorSpec(entry, AXES[network.axes]))
 
 
-def _with_entry(
-    network: TorchNetwork, io_selection: Mapping[str, TensorSpec], entry: TensorSpec
-) -> TorchNetwork:
-    others = tuple(port for port in io_selection.values() if port.name != entry.name)
+def _with_entry(network: TorchNetwork, specs: Mapping[str, TensorSpec], entry: TensorSpec) -> TorchNetwork:
+    others = tuple(spec for spec in specs.values() if spec.name != entry.name)
     return replace(network, entry=entry, others=others)
 
 
 def _fillings(network: TorchNetwork) -> list[tuple[Sizes, ...]]:
-    """Sizes that inputs beside the picture may have: as the picture, or as many numbers as a matrix takes."""
+    """List sizes that other inputs may have: as the picture, or as many numbers as a matrix takes."""
     batch, channels, *space = AXES[network.axes]
     weights = list(network.module.parameters())
     few = {int(p.shape[1]) for p in weights if p.ndim == 2 + network.axes and p.shape[1] <= 4}
@@ -242,7 +240,7 @@ def _fillings(network: TorchNetwork) -> list[tuple[Sizes, ...]]:
 
 
 def _named(answer: object, name: str = "") -> dict[str, Tensor]:
-    """Tensors by their names, but whole numbers; none of what detectors return, a dictionary for each picture."""
+    """Return tensors by name, but whole numbers; none of what detectors return, a dictionary for each picture."""
     if isinstance(answer, torch.Tensor):
         return {name or "output": answer} if answer.dtype.is_floating_point else {}
     if isinstance(answer, Mapping):

@@ -144,7 +144,7 @@ def _find_place(network: TorchNetwork, settings: Settings) -> tuple[ProbedTorch,
 
 
 def _held(network: TorchNetwork, done: Pass) -> float:
-    """Bytes that a gradient holds for each pixel; nothing is known of other memory than the processor's."""
+    """Return the bytes that a gradient holds for each pixel; nothing is known of other memory than the processor's."""
     here = network.device.type == "cpu"
     return HELD * done.watch.held / math.prod(done.x.shape[:-1]) if here else 0
 
@@ -167,7 +167,7 @@ def start(
         Whether all can be looked at.
     raw : bool
         See `Pass`.
-    view_layer : str
+    viewed_layer : str
         The layer whose channels are to be the logits, if any.
     """
     keep = tuple(filter(None, (*layers, viewed_layer)))
@@ -182,7 +182,7 @@ def start(
 
 
 def channels_of(network: TorchNetwork, x: Array, layer: str) -> Tensor:
-    """Output (N, *space, C) of a layer."""
+    """Return the output (N, *space, C) of a layer."""
     watch = Watch(None if network.listens else network.weight_names, (layer,))
     with torch.no_grad(), listen(network.module, watch) if network.listens else nullcontext():
         run(network, as_tensor(network, x), watch)
@@ -190,7 +190,7 @@ def channels_of(network: TorchNetwork, x: Array, layer: str) -> Tensor:
 
 
 def forward(network: TorchNetwork, x: Array, which: int = -1) -> Tensor:
-    """Outputs (N, K) or (N, *space, K), or what a softmax or sigmoid at the end was computed from."""
+    """Return outputs (N, K) or (N, *space, K), or what a last softmax or sigmoid was computed from."""
     watch = Watch(last=which + 1)
     with torch.no_grad():
         output = run(network, as_tensor(network, x), watch)
@@ -220,7 +220,7 @@ def _output_names(network: TorchNetwork, x: Array) -> tuple[str, ...]:
 
 
 def _layers(done: Pass) -> tuple[tuple[Layer, ...], dict[str, str]]:
-    """Layers on the way to the logits, by their shortest names; and the kind of each, by all of its names.
+    """Find layers on the way to the logits, by their shortest names; and the kind of each, by all of its names.
 
     A block returns what the last layer in it does. It goes by the block's name, as people call it, and
     is of that layer's kind.

@@ -26,7 +26,7 @@ def copied(network: TorchNetwork) -> TorchNetwork:
 
 
 def weighted_layers(network: TorchNetwork, x: Array, viewed_layer: str = "") -> list[Named]:
-    """Layers with weights of their own, and their names, in the order in which pictures come through them.
+    """Return layers with weights of their own, and their names, in the order in which pictures come through them.
 
     Those that no picture comes through stand first; those that come after ``view_layer``, a layer, are left out.
     """
