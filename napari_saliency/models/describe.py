@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | None, ...]
 
-OWN_SIZE = "It takes any size, and pictures in their own: if it was trained on one, say which, in Settings."
+OWN_SIZE = "It takes images of any size: if it was trained on one size, say which in Settings."
 
 IMPLICIT = {
-    "softmax": "The scores before the softmax cannot be had; log-probabilities stand in for logits.",
+    "softmax": "Logits cannot be read off this model; log-probabilities stand in for them.",
     "sigmoid": "Logits are computed back from the probabilities: they are inexact where those are nearly 0 or 1.",
 }
 

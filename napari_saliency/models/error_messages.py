@@ -54,8 +54,8 @@ def is_too_small(error: BaseException) -> bool:
     return bool(TOO_SMALL.search(str(error)))
 
 
-HINT = "; networks that take any size often want multiples of 32: say one, in Settings or as size=(256, 384)"
-LARGER = ": give a larger one, or say which size it was trained on, in Settings or as size=(256, 384)"
+HINT = "; networks that take any size often need multiples of 32: set one in Settings or as size=(256, 384)"
+LARGER = ": give a larger one, or set the size that it was trained on in Settings or as size=(256, 384)"
 
 
 class NotRunError(ModelError):
@@ -77,7 +77,7 @@ def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
     if is_too_small(error):
         kind = "picture of {} pixels" if len(space) == 2 else "volume of {} voxels"
         return TooSmallError(f"a {kind.format(sized(space))} is too small for this model")
-    return NotRunError(f"the model could not be run on pictures of shape {tuple(shape)}: {reason(error)}")
+    return NotRunError(f"the model could not be run on images of shape {tuple(shape)}: {reason(error)}")
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def probe(network: N, place: Place, settings: Settings, fingerprint: str) -> Pro
     Raises
     ------
     ModelError
-        If it is no classifier, or answers by chance.
+        If it is not a classifier, or answers by chance.
     """
     x = np.random.default_rng(0).random((network.declared.batch or 2, *place.tried), np.float32)
     quantity = settings.task == "regression"
@@ -411,6 +411,6 @@ def check_repeatable(run: Callable[[Array], Array], x: Array, outputs: Array) ->
     largest = np.abs(outputs[np.isfinite(outputs)]).max(initial=1e-3)
     if not np.allclose(again, outputs[:1], rtol=0, atol=1e-2 * largest, equal_nan=True):
         raise ModelError(
-            f"it answers differently to the same picture, alone or among {len(x)}, or from one time to the next: "
-            "it was saved as it is in training; call model.eval() before saving it"
+            f"it gives different outputs for the same image, alone or among {len(x)}, or from one run to the next: "
+            "it was saved in training mode; call model.eval() before saving it"
         )

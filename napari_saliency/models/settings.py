@@ -283,11 +283,11 @@ def read_text(path: Path, encoding: str = "utf-8", longest: int = LONGEST) -> st
     Raises
     ------
     ValueError
-        If it is no file, cannot be read, is longer than any such text, or is no text.
+        If it is not a file, cannot be read, is longer than any such text, or is not text.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError(f"{path.name} is no file")
+            raise ValueError(f"{path.name} is not a regular file")
         with path.open("rb") as file:
             content = file.read(longest + 1)
     except OSError as error:

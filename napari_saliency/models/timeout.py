@@ -55,6 +55,6 @@ def with_timeout(call: Callable[[], T], *, loops: bool, stop: Callable[[], objec
             wait([future], timeout=1)
     if not done:
         raise ModelTimeoutError(
-            f"it has a loop, and no answer came within {TIMEOUT:.0f} s: it computes without an end, or far too long"
+            f"it has a loop, and no answer came within {TIMEOUT:.0f} s: it does not end, or takes far too long"
         )
     return future.result()

@@ -131,7 +131,7 @@ def test_pictures_that_are_too_small_are_known_by_what_is_said_of_them(said):
 def test_others_are_not(said):
     assert not is_too_small(RuntimeError(said))
     assert str(not_run((8, 12, 3), RuntimeError(said))) == (
-        f"the model could not be run on pictures of shape (8, 12, 3): {reason(RuntimeError(said))}"
+        f"the model could not be run on images of shape (8, 12, 3): {reason(RuntimeError(said))}"
     )
 
 

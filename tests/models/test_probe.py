@@ -118,7 +118,7 @@ def test_a_batch_of_its_own_is_filled():
 def test_a_network_that_answers_by_chance_is_refused():
     random = np.random.default_rng(0)
     network = Network(Declared((4, 4), example=(4, 4, 3)), lambda z: z + random.normal(size=z.shape))
-    with pytest.raises(ModelError, match=r"saved as it is in training; call model\.eval\(\)"):
+    with pytest.raises(ModelError, match=r"saved in training mode; call model\.eval\(\)"):
         probed(network)
 
 

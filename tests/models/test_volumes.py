@@ -164,7 +164,7 @@ def test_a_picture_is_refused(model):
 
 
 def test_a_size_has_as_many_numbers_as_the_model_has_axes(model):
-    with pytest.raises(SettingError, match=r"2 numbers|could not be run on pictures of shape \(8, 9, 2\)"):
+    with pytest.raises(SettingError, match=r"2 numbers|could not be run on images of shape \(8, 9, 2\)"):
         model.with_settings(Settings(size=(8, 9), channels=2))
 
 

@@ -218,7 +218,7 @@ class KerasModel(Model):
             raise
         except Exception as error:
             raise ModelError(
-                f"the model could not be run on pictures of shape {self._shape}: {reason(error)}"
+                f"the model could not be run on images of shape {self._shape}: {reason(error)}"
             ) from error
 
     def _merged(self, settings: Settings) -> Settings:

@@ -89,7 +89,7 @@ def reporting_errors(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
             yield
         except tf.errors.ResourceExhaustedError as error:
             raise ModelError(
-                f"memory does not suffice for pictures of shape {x.shape[1:]}: give smaller ones"
+                f"there is not enough memory for images of shape {x.shape[1:]}: give smaller ones"
             ) from error
         except tf.errors.OpError as error:
             raise not_run(x.shape[1:], error) from error

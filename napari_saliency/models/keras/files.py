@@ -226,9 +226,7 @@ def _check_weights(network: Any) -> None:  # noqa: ANN401 - a keras.Model
     for variable in network.variables:
         value = variable.numpy()
         if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-            raise ModelError(
-                f"its weights {variable.path[:60]!r} are no finite numbers: save the model again"
-            )
+            raise ModelError(f"its weights {variable.path[:60]!r} are not finite: save the model again")
 
 
 def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
@@ -242,7 +240,7 @@ def _open_application(source: Source) -> Any:  # noqa: ANN401 - a keras.Model
         _load_weights(network, Path(source.weights).expanduser())
     except Exception as error:
         raise ModelError(
-            f"weights of {source.name} could not be had ({reason(error)}); "
+            f"weights of {source.name} could not be loaded ({reason(error)}); "
             f"with a file of them, open keras:{source.name}?weights=FILE"
         ) from error
     return network
@@ -255,7 +253,9 @@ def _application_settings(source: Source, network: Any) -> Settings:  # noqa: AN
     try:
         return Settings(labels=_imagenet_labels())
     except Exception as error:  # noqa: BLE001 - Keras' downloads raise nothing more special
-        return Settings(note=f"Class names could not be had ({reason(error)}): classes go by their numbers.")
+        return Settings(
+            note=f"Class names could not be loaded ({reason(error)}): classes go by their numbers."
+        )
 
 
 def _imagenet_labels() -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class PictureSpec(NamedTuple):
         Raises
         ------
         ModelError
-            If it is no picture's.
+            If it is not a picture's.
         """
         if len(shape) not in (4, 5):
             raise _no_picture(shape)

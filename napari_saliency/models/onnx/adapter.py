@@ -157,6 +157,6 @@ def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
     if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
         raise SettingError(
             "preprocessing",
-            f"it takes whole numbers ({limits.dtype}), and preprocessing {spec.preprocessing.name!r} makes others: "
+            f"it takes integers ({limits.dtype}), which preprocessing {spec.preprocessing.name!r} does not produce: "
             "use 'none'",
         )

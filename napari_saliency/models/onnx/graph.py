@@ -120,13 +120,14 @@ def find_io(graph: Proto, settings: Settings) -> IOSelection:
     inputs = {value.name: _port(value) for value in graph.input if value.name not in constants}
     ends = {value.name: value.type.tensor_type.shape.dim for value in graph.output}
     if not (inputs and ends):
-        raise ModelError("it takes nothing, or returns nothing, so it is no classifier of pictures")
+        raise ModelError("it has no inputs or no outputs, so it is not an image classifier")
     takes = {name: spec.sizes for name, spec in inputs.items()}
     entry = inputs.pop(select_io("input", takes, settings.input, 4, 5))
     if len(entry.sizes) not in (4, 5):
         description = " × ".join(str(size or name or "?") for size, name in entry.sizes)
         raise ModelError(
-            f"it takes {description or 'single'} numbers; a classifier of pictures takes four axes, one of volumes five"
+            f"expected an image input of 4 axes, (N, C, H, W) or (N, H, W, C), or a volume's of 5; this model takes "
+            f"{f'an input of {description}' if description else 'a single number'}"
         )
     output = select_io("output", ends, settings.output, 2)
     return IOSelection(

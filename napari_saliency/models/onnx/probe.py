@@ -125,7 +125,7 @@ def open_network(file: OnnxFile, settings: Settings) -> OnnxNetwork:
     Raises
     ------
     ModelError
-        If it is no classifier of pictures.
+        If it is not an image classifier.
     """
     graph, io_selection = file.model.graph, find_io(file.model.graph, settings)
     end = End((), False) if settings.task == "regression" else find_end(graph, io_selection.output)
@@ -172,7 +172,7 @@ def probe_onnx(network: OnnxNetwork, settings: Settings, fingerprint: str) -> Pr
     Raises
     ------
     ModelError
-        If it is no classifier, or answers by chance.
+        If it is not a classifier, or answers by chance.
     """
     return probe(*find_graph_place(network, settings), settings, fingerprint)
 

@@ -127,7 +127,7 @@ def open_session(
             kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
             names = ", ".join(kinds[code] for code in NUMBERS)
             raise ModelError(
-                f"{spec.name!r} takes {kinds.get(spec.kind, 'unknown')} numbers, and none of {names}"
+                f"input {spec.name!r} takes {kinds.get(spec.kind, 'unknown')} numbers; supported are {names}"
             )
     model = file.model
     del model.graph.output[:]
@@ -167,7 +167,7 @@ def _of_classes(output: Any, x: Array, layout: Layout) -> Array:  # noqa: ANN401
     count = len(x)
     if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
         kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__
-        raise ModelError(f"the model returns {kind}, and no score for each class")
+        raise ModelError(f"the model returns {kind}, not a score for each class")
     if output.ndim > 1 and len(output) == count and max(output.shape[1:]) * count == output.size:
         output = output.reshape(count, -1)
     elif output.ndim == x.ndim and len(output) == count:

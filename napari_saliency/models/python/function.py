@@ -126,7 +126,7 @@ class CallableModel(Model):
         except (Exception, SystemExit) as error:
             given = f"{type(error).__name__}: {error}"
             raise ModelError(
-                f"{self._source.name} could not be run on pictures of shape {x.shape[1:]}: {given}"
+                f"{self._source.name} could not be run on images of shape {x.shape[1:]}: {given}"
             ) from error
         if outputs.ndim not in (2, x.ndim) or len(outputs) != len(x):
             raise ModelError(no_classifier(f"of shape {outputs.shape} for {len(x)} pictures"))

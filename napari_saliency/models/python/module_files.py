@@ -82,7 +82,7 @@ def find_program(module: str) -> Program:
 def _files(module: str) -> list[tuple[str, Path]]:
     """Return the names and files of the packages around a module, and its own last."""
     if not all(part.isidentifier() for part in module.split(".")):
-        raise ModelError(f"{module!r} is no name of a module: write PACKAGE.MODULE")
+        raise ModelError(f"{module!r} is not a module name: write PACKAGE.MODULE")
     result = [(spec.name, _file(spec, module)) for spec in _specs(module)]
     if result[-1][1] is None:
         raise ModelError(f"{module!r} is a folder without a module of that name")
@@ -128,7 +128,7 @@ def _file(spec: ModuleSpec, module: str) -> Path | None:
         return None
     path = Path(spec.origin)
     if not path.is_file():
-        raise ModelError(f"{module!r} is a part of Python ({spec.origin}), and no model")
+        raise ModelError(f"{module!r} is a part of Python ({spec.origin}), not a model")
     return path
 
 

@@ -157,5 +157,5 @@ def _remembered() -> dict[str, str]:
     try:
         content = json.loads(trusted_path().read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # nothing that can be read is no yes
+        return {}  # what cannot be read is not a yes
     return content if isinstance(content, dict) else {}

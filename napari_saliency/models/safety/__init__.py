@@ -80,7 +80,7 @@ ATTACKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "test_torchscript_too_deep_to_be_read_does_not_end_the_process",
             "test_torchscript_that_fills_the_memory_while_it_is_read_is_refused",
         ),
-        "functions of an ONNX file that call each other without an end": (
+        "functions of an ONNX file that call each other endlessly": (
             "test_functions_that_call_each_other_without_an_end_are_told",
         ),
     }
@@ -125,5 +125,5 @@ def check(path: Path, backend: str = "") -> Checked:
     """
     reader = BACKENDS.get(backend) or find_backend(path)
     if reader is None or not reader.checker:
-        raise ModelError(f"{path.suffix!r} is no ending of files that can be looked through")
+        raise ModelError(f"{path.suffix!r} is not a kind of file that can be checked")
     return Checked(path, reader.check(path))

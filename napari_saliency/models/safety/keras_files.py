@@ -70,7 +70,7 @@ def check_archive(path: Path) -> None:
     Raises
     ------
     ModelError
-        If it is no archive, or one that is made to do harm.
+        If it is not an archive, or was made to do harm.
     """
     if not zipfile.is_zipfile(path):
         raise _part(path)
@@ -152,7 +152,7 @@ def check_config(config: object, is_registered: Callable[[str], bool]) -> None:
     """
     made = {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, dict) else config
     if _depth(made) > DEEPEST:
-        raise ModelError(f"its layers lie more than {DEEPEST} deep within each other: no network is built so")
+        raise ModelError(f"its layers are nested more than {DEEPEST} deep: no network is built so")
     for result in _objects(made):
         package = str(result.get("module") or "keras").partition(".")[0]
         name = str(
@@ -163,7 +163,7 @@ def check_config(config: object, is_registered: Callable[[str], bool]) -> None:
             raise ModelError(NOT_REGISTERED.format(name))
         is_function = result.get("class_name") == "function" and not known
         if is_function and not COMPUTING.fullmatch(str(result["module"])):
-            raise ModelError(f"it calls {result['module']}.{name}, which is no function that computes")
+            raise ModelError(f"it calls {result['module']}.{name}, which does more than compute")
 
 
 def _depth(config: object) -> int:
@@ -195,5 +195,5 @@ def damaged(error: BaseException) -> str:
 
 def _part(path: Path) -> ModelError:
     return ModelError(
-        f"it is no {path.suffix[:12]} file, or only a part of one: copy it or save the model again"
+        f"it is not a valid {path.suffix[:12]} file (possibly truncated): copy it or save the model again"
     )

@@ -72,14 +72,12 @@ def check_folder(folder: Path) -> None:
     """
     for path in folder.rglob("*"):
         if not (path.is_file() or path.is_dir()):  # to open a pipe takes for ever
-            raise ModelError(f"{path.name[:60]!r} within it is no file: export the model again")
+            raise ModelError(f"{path.name[:60]!r} within it is not a regular file: export the model again")
     try:
         content = (folder / "saved_model.pb").read_bytes()
         result = saved_model_pb2.SavedModel.FromString(content)
     except Exception as error:
-        raise ModelError(
-            "its saved_model.pb is damaged, or only a part of one: export the model again"
-        ) from error
+        raise ModelError("its saved_model.pb is damaged or truncated: export the model again") from error
     check_operations(result)
 
 

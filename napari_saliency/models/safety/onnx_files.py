@@ -45,7 +45,7 @@ def check(path: Path) -> OnnxContent:
     Raises
     ------
     ModelError
-        If it is no ONNX file or a part of one, or reaches for anything but itself and its weights.
+        If it is not an ONNX file, or truncated, or reaches for anything but itself and its weights.
     """
     if path.stat().st_size > LARGEST:
         raise ModelError("it is larger than 2 GB: save the model with its weights in a file of their own")
@@ -53,13 +53,13 @@ def check(path: Path) -> OnnxContent:
     try:
         model.ParseFromString(path.read_bytes())
     except Exception as error:
-        raise ModelError("it is no ONNX file, or only a part of one: copy it again") from error
+        raise ModelError("it is not a valid ONNX file (possibly truncated): copy it again") from error
     if not model.graph.node:
-        raise ModelError("there is no network in it: it is no ONNX file, or only a part of one")
+        raise ModelError("there is no network in it: it is not a valid ONNX file (possibly truncated)")
     if not all(
         isinstance(text, str) for text in _texts(model)
     ):  # protobuf returns bytes that are no UTF-8 as bytes
-        raise ModelError("it is damaged, as some of its names are no text: copy it again")
+        raise ModelError("it is damaged (some of its names are not text): copy it again")
     _check_operations(model)
     weights = _weights_apart(model, path.parent)
     if model.functions:
@@ -94,7 +94,7 @@ def _check_functions(model: Proto) -> None:
     except RecursionError:
         count = inf
     if count > MOST_NODES:
-        raise ModelError("its functions call each other without an end: it is damaged")
+        raise ModelError("its functions call each other endlessly: it is damaged")
 
 
 def _count(

@@ -63,14 +63,14 @@ HARMFUL_PRIMITIVES = frozenset(
     ("PythonOp", "Print", "rpc_async", "rpc_sync", "rpc_remote", "CallMethod", "CallFunction")
 )
 
-NO_FILE = "it is no file of PyTorch's, or only a part of one: copy it again"
+NO_FILE = "it is not a valid PyTorch file (possibly truncated): copy it again"
 PROGRAM = (
     "it holds a pickle, and a pickle is a program that would run on your machine; "
     "save the model with torch.export.save(torch.export.export(model.eval(), (example,)), 'NAME.pt2')"
 )
-WRITES = "it reads or writes files when it runs: that is no model to open unseen"
-AT_ONCE = "it would run a program while it is opened: save it again by torch.export.save"
-DISGUISED = "its names are no names but a program that would run on your machine"
+WRITES = "it would read or write files when it runs, so it was not opened"
+AT_ONCE = "it would run code while it is opened: save it again with torch.export.save"
+DISGUISED = "names in it contain executable code, so it was not opened"
 
 # In TorchScript: what runs when a file is loaded, and the only shapes of what else stands outside of functions.
 EARLY = re.compile(rb"__setstate__|__forward_(pre_)?hooks__\s*=\s*\[\s*[^\s\]]|[\t\r\f\v\0]")
@@ -126,7 +126,7 @@ def _check(path: Path) -> TorchContent:
         names = [name.casefold() for name in archive.namelist()]
     if any(name.endswith((".so", ".o", ".cpp")) or "aotinductor/" in name for name in names):
         raise ModelError(
-            "it holds compiled code that would run on your machine; save it by torch.export.save"
+            "it holds compiled code that would run on your machine; save it with torch.export.save"
         )
     if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
         return TorchContent("exported", checked_graph(path))
@@ -173,7 +173,7 @@ def checked_script(path: Path) -> io.BytesIO:
                 raise ModelError(AT_ONCE)
             if not _is_readable(content):
                 raise ModelError(
-                    "a statement of it is longer or deeper than any that PyTorch writes: it is damaged"
+                    "it contains a statement longer or deeper than any that PyTorch writes: it is damaged"
                 )
     return _archive(parts)
 
@@ -219,7 +219,7 @@ def _parts(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if len({name.casefold() for name in names}) < len(names):
-            raise ModelError("it has two parts of one name: save the model again")
+            raise ModelError("two members of the archive have the same name: save the model again")
         return {name: archive.read(name) for name in names if not name.endswith("/")}
 
 
@@ -249,7 +249,7 @@ def _check_json(value: Any, key: str = "") -> None:  # noqa: ANN401 - whatever J
 def _check_text(key: str, text: str) -> None:
     if key == "expr_str":
         if not _is_size(text):
-            raise ModelError("its sizes are no numbers but a program that would run on your machine")
+            raise ModelError("sizes in it contain executable code, so it was not opened")
     elif key in ("target", "as_operator"):
         if not OPERATORS.fullmatch(text):
             raise _unknown(text)

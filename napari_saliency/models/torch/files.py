@@ -164,7 +164,7 @@ def exported(program: Any) -> TorchNetwork:  # noqa: ANN401 - an ExportedProgram
     constants = {each.name: each.value for each in given if hasattr(each, "value")}
     specs = _exported_inputs(program, [each.name for each in given])
     if not specs:
-        raise ModelError("it takes nothing, so it is no classifier of pictures")
+        raise ModelError("it has no inputs, so it is not an image classifier")
 
     def call(inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
         values = [constants[each.name] if each.name in constants else inputs[each.name] for each in given]

@@ -107,7 +107,7 @@ class TorchNetwork:
     output: str | None = None
     loops: bool = False
 
-    def __call__(self, x: Tensor) -> Any:  # noqa: ANN401 - a tensor, unless it is no classifier
+    def __call__(self, x: Tensor) -> Any:  # noqa: ANN401 - a tensor, unless it is not a classifier
         """Run it on pictures (N, C, H, W): the output that is meant, or whatever it returns.
 
         Raises

@@ -105,7 +105,7 @@ def probe_torch(
     Raises
     ------
     ModelError
-        If it does not take pictures, or is no classifier, or answers by chance.
+        If it does not take pictures, or is not a classifier, or answers by chance.
     """
     result = probe(*_find_place(network, settings), settings, fingerprint)
     steps, unruled = _steps(result)
@@ -139,7 +139,7 @@ def _find_place(network: TorchNetwork, settings: Settings) -> tuple[ProbedTorch,
         names = ", ".join(each.name for each in (network.entry, *network.others))
         raise ModelError(
             f"it takes {names}, and does not say how many zeros belong into all but the picture ({error}): "
-            "save it by torch.export.save, which writes that down"
+            "save it with torch.export.save, which writes that down"
         ) from error
 
 

@@ -74,10 +74,10 @@ def test_a_size_that_does_not_fit_is_told_with_what_to_do(keras, opened):
     model = opened(halving(keras, (None, None, 3), 2)).with_settings(Settings(size=(37, 50)))
     for run in ("gradient", "grad_cam"):
         with pytest.raises(
-            ModelError, match=r"could not be run on pictures of shape \(37, 50, 3\): .*"
+            ModelError, match=r"could not be run on images of shape \(37, 50, 3\): .*"
         ) as said:
             explain(model, np.zeros((37, 50, 3), np.uint8), 0, run)
-        assert "often want multiples of 32: say one, in Settings or as size=(256, 384)" in str(said.value)
+        assert "multiples of 32: set one in Settings or as size=(256, 384)" in str(said.value)
         assert "\n" not in str(said.value)
 
 

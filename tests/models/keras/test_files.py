@@ -220,7 +220,7 @@ def test_functions_of_keras_that_do_not_compute_are_not_called(keras, tmp_path, 
     network.save(path)
     function = {"module": module, "class_name": "function", "config": name, "registered_name": name}
     spoil_layer(path, {"class_name": "Lambda", "config": {"name": "planted", "function": function}})
-    assert f"it calls {module}.{name}, which is no function that computes" in refused(path)
+    assert f"it calls {module}.{name}, which does more than compute" in refused(path)
 
 
 def test_a_broken_file_is_not_taken_for_one_with_a_lambda_layer(saved, tmp_path):
@@ -535,7 +535,7 @@ def test_errors_of_the_engine_leave_the_name_to_the_viewer(path):
         load_model(path).with_settings(wrong)
     assert str(raised.value) == reason
     path.write_bytes(b"")
-    with pytest.raises(ModelError, match=r"^it is no \.keras file"):
+    with pytest.raises(ModelError, match=r"^it is not a valid \.keras file"):
         open_model(path, Settings())
 
 
@@ -687,7 +687,7 @@ def test_without_a_network_one_sentence_says_what_to_do(keras, small, monkeypatc
     with pytest.raises(ModelError) as raised:
         load_model("keras:VGG16")
     text = str(raised.value)
-    assert text.startswith("weights of VGG16 could not be had (URL fetch failure")
+    assert text.startswith("weights of VGG16 could not be loaded (URL fetch failure")
     assert "keras:VGG16?weights=FILE" in text
     assert "\n" not in text
 
@@ -697,11 +697,11 @@ def test_without_class_names_a_note_says_why_classes_have_numbers(keras, small, 
     monkeypatch.setattr(keras.applications.imagenet_utils, "decode_predictions", unreachable)
     info = load_model("keras:VGG16").info
     assert info.labels[285] == "class 285"
-    assert info.notes[0].startswith("Class names could not be had (URL fetch failure")
+    assert info.notes[0].startswith("Class names could not be loaded (URL fetch failure")
 
 
 def test_weights_that_do_not_fit_are_told(small, saved):
-    with pytest.raises(ModelError, match="weights of VGG16 could not be had") as raised:
+    with pytest.raises(ModelError, match="weights of VGG16 could not be loaded") as raised:
         load_model(f"keras:VGG16?weights={saved / 'only.weights.h5'}")
     assert "\n" not in str(raised.value)
 

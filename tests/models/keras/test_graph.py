@@ -381,7 +381,7 @@ def test_a_network_that_does_not_run_is_told_in_one_sentence(keras, opened):
     network = Net()
     network.build((None, *SHAPE))
     with pytest.raises(
-        ModelError, match=r"could not be run on pictures of shape \(8, 12, 3\): first line"
+        ModelError, match=r"could not be run on images of shape \(8, 12, 3\): first line"
     ) as raised:
         opened(network)
     assert "\n" not in str(raised.value)

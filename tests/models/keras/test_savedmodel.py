@@ -206,7 +206,7 @@ def test_a_folder_with_something_else_than_files_is_refused(folder, tmp_path):
     index = folder / "variables" / "variables.index"
     index.unlink()
     os.mkfifo(index)
-    assert "'variables.index' within it is no file" in refused(folder)
+    assert "'variables.index' within it is not a regular file" in refused(folder)
 
 
 @pytest.mark.parametrize("operation", ["ReadFile", "WriteFile", "EagerPyFunc", "MatchingFiles"])

@@ -199,7 +199,7 @@ def test_a_size_that_is_not_fixed_is_the_pictures_or_given(opened):
     model = opened(pooled())
     assert model.info.input.description == "any size RGB"
     assert model.info.questions == ("preprocessing", "labels")
-    assert any(note.startswith("It takes any size, and pictures in their own") for note in model.info.notes)
+    assert any(note.startswith("It takes images of any size") for note in model.info.notes)
     for other in (model.with_settings(Settings(size=(20, 30))), opened(pooled(), size=(20, 30))):
         assert other.info.input.description == "30×20 RGB"
         assert "size" not in other.info.questions
@@ -396,7 +396,7 @@ def two_inputs(b):
             lambda b: b(
                 "Flatten", b("Add", b("GlobalAveragePool", "x"), b("RandomNormal", shape=[1, 3, 1, 1]))
             ),
-            "saved as it is in training",
+            "saved in training mode",
         ),
     ],
 )
@@ -412,11 +412,11 @@ def test_what_is_no_classifier_is_told(opened, make, message):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (("x", FLOAT, ["N", 27]), "takes n × 27 numbers; a classifier of pictures takes four axes"),
-        (("x", FLOAT, []), "takes single numbers; a classifier of pictures takes four axes"),
+        (("x", FLOAT, ["N", 27]), "expected an image input of 4 axes.*takes an input of n × 27"),
+        (("x", FLOAT, []), "expected an image input of 4 axes.*takes a single number"),
         (
             ("x", onnx.TensorProto.STRING, ["N", 3, 8, 8]),
-            "'x' takes string numbers, and none of float, float16",
+            "input 'x' takes string numbers; supported are float, float16",
         ),
     ],
 )
@@ -497,7 +497,7 @@ def test_functions_that_call_each_other_without_an_end_are_told(opened, twin, na
         nodes = [helper.make_node(kind, [f"t{i}"], [f"t{i + 1}"], domain=domain) for i in range(4)]
         model.functions.append(helper.make_function("mine", f"F{number}", ["t0"], ["t4"], nodes, ids))
     model.opset_import.append(ids[1])
-    with pytest.raises(ModelError, match="its functions call each other without an end"):
+    with pytest.raises(ModelError, match="its functions call each other endlessly"):
         opened(model)
 
 

@@ -164,7 +164,7 @@ def test_what_memory_would_not_suffice_for_is_refused_before_it_runs(opened, mon
 
 def test_a_picture_that_does_not_fit_is_told_with_what_to_do(opened):
     model = opened(halving(2))
-    with pytest.raises(ModelError, match=r"could not be run on pictures of .*as size=\(256, 384\)$"):
+    with pytest.raises(ModelError, match=r"could not be run on images of .*as size=\(256, 384\)$"):
         model.scores(np.zeros((1, 37, 50, 3), np.float32))
 
 

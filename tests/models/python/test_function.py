@@ -135,7 +135,7 @@ def test_what_cannot_be_known_is_asked_and_can_be_said_later(twin):
     [
         (lambda x: x[:, 0], r"output of shape \(1, 8, 3\) for 1 pictures is neither a classifier's"),
         (lambda x: x.mean((1, 2))[:0], r"output of shape \(0, 3\) for 1 pictures is neither"),
-        (lambda x: 1 / 0, "f could not be run on pictures of shape .*ZeroDivisionError"),
+        (lambda x: 1 / 0, "f could not be run on images of shape .*ZeroDivisionError"),
         (lambda x: "cat", "could not be run"),
     ],
 )

@@ -100,7 +100,7 @@ def test_something_else(tmp_path, name, content):
 
 @pytest.mark.parametrize(("name", "other"), [("net.keras", "net.h5"), ("net.h5", "net.keras")])
 def test_a_wrong_suffix(folder, tmp_path, name, other):
-    assert "it is no" in assert_refused(Path(shutil.copy(folder / name, tmp_path / other)))
+    assert "not a valid" in assert_refused(Path(shutil.copy(folder / name, tmp_path / other)))
 
 
 def test_flips_in_an_hdf5_file_are_found_or_change_but_a_number(folder, tmp_path, x):

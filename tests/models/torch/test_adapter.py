@@ -421,7 +421,7 @@ def test_pitfall_train_mode_left_on_in_a_scripted_network(training, twin, tmp_pa
 def test_pitfall_train_mode_left_on_in_a_traced_network(training, tmp_path):
     traced = torch.jit.trace(training, torch.zeros(4, 3, *networks.SIZE), check_trace=False)
     torch.jit.save(traced, tmp_path / "net.pt")
-    with pytest.raises(ModelError, match=r"saved as it is in training; call model\.eval\(\) before"):
+    with pytest.raises(ModelError, match=r"saved in training mode; call model\.eval\(\) before"):
         load_model(tmp_path / "net.pt", size=networks.SIZE)
 
 
@@ -506,7 +506,7 @@ def test_what_cannot_be_known_is_asked_and_said(twin):
     info = opened(net, size=None).info
     assert (*info.input.shape, info.input.channels) == (None, None, 1)
     assert info.questions == ("preprocessing", "labels")
-    assert any(note.startswith("It takes any size, and pictures in their own") for note in info.notes)
+    assert any(note.startswith("It takes images of any size") for note in info.notes)
     assert not opened(net, size=(8, 8), preprocessing="unit", labels=("a", "b")).info.questions
 
 
@@ -516,7 +516,7 @@ def test_a_size_that_the_network_takes_is_tried(twin):
     assert info.input.description == "32×32 RGB"
     assert info.questions == ("size", "preprocessing", "labels")
     assert "Input size is a guess (32×32): say what the model was trained on." in info.notes
-    with pytest.raises(ModelError, match=r"could not be run on pictures of shape .*say the size"):
+    with pytest.raises(ModelError, match=r"could not be run on images of shape .*say the size"):
         opened(networks.sequential(torch, twin), size=None)
 
 
@@ -570,8 +570,8 @@ class Odd(torch.nn.Module):
         (lambda x: x.mean(3), r"output of shape \(1, 4, 7\) is neither a classifier's"),
         (lambda x: (x.argmax(), None), r"output \(tuple\) is neither a classifier's"),
         (lambda x: x.mean((2, 3)).detach(), "no derivative here"),
-        (lambda x: 1 / 0, "could not be run on pictures of shape .*division by zero"),
-        (lambda x: torch.rand(len(x), 4) + x.mean((2, 3)), "saved as it is in training"),
+        (lambda x: 1 / 0, "could not be run on images of shape .*division by zero"),
+        (lambda x: torch.rand(len(x), 4) + x.mean((2, 3)), "saved in training mode"),
     ],
 )
 def test_what_is_no_classifier_is_told(function, message):

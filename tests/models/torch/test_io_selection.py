@@ -354,5 +354,5 @@ def test_what_cannot_be_filled_is_told_in_a_sentence(form, tmp_path):
     assert (
         "it takes photo, description, and does not say how many zeros belong into all but the picture" in said
     )
-    assert said.endswith("save it by torch.export.save, which writes that down")
+    assert said.endswith("save it with torch.export.save, which writes that down")
     assert "\n" not in said
