@@ -37,7 +37,7 @@ def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
 def assert_log_probabilities_stand_in(model, twin):
     """Where logits cannot be had, and a note says so."""
     assert not model.info.logits
-    assert "log-probabilities stand in for logits" in " ".join(model.info.notes)
+    assert "log-probabilities stand in" in " ".join(model.info.notes)
     x = pictures(twin, 2)
     for asked, meant in (("logit", "log_probability"), ("probability",) * 2, ("log_probability",) * 2):
         for rule in (None, "guided") if asked == "logit" else (None,):

@@ -58,3 +58,9 @@ def chelsea():
     from skimage.data import chelsea
 
     return np.asarray(chelsea())
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A file that is there as soon as something has run."""
+    return tmp_path / "canary"

@@ -231,7 +231,9 @@ no_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pi
 @pytest.mark.parametrize("make", [Path.mkdir, pytest.param(make_pipe, marks=no_pipes)])
 def test_what_is_no_file_is_not_read(model, make):
     make(sidecar_path(model))
-    with pytest.raises(ValueError, match=r"^my\.net\.saliency\.json .* is not a regular file; correct or delete it$"):
+    with pytest.raises(
+        ValueError, match=r"^my\.net\.saliency\.json .* is not a regular file; correct or delete it$"
+    ):
         Settings.read_sidecar(model)
     with pytest.raises(ValueError, match="is not a regular file"):
         read_labels(sidecar_path(model))
