@@ -108,6 +108,11 @@ class Backend:
         return import_module(self.checker).check(path)
 
     @property
+    def opens_files(self) -> bool:
+        """True if it opens files or folders, which are looked through before; False if it has weights alone."""
+        return bool(self.endings or self.marker)
+
+    @property
     def patterns(self) -> tuple[str, ...]:
         """File names as dialogs filter them, as in ``*.keras``."""
         return (*(f"*{ending}" for ending in self.endings), *filter(None, [self.marker]))

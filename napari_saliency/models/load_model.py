@@ -113,7 +113,7 @@ def _open(parsed: Source, settings: Settings, *, trust: bool) -> Model:
         backend = BACKENDS[parsed.kind]
         adapter = backend.adapter()
         # Weights of what Python builds are looked through once it is known whose they are.
-        checked = check(parsed.path, backend.name) if parsed.path and backend.checker else None
+        checked = check(parsed.path, backend.name) if parsed.path and backend.opens_files else None
         opened: Model = adapter.open_source(parsed, settings, trust=trust, checked=checked)
     except (MemoryError, RecursionError) as error:
         raise ModelError("there is not enough memory for it here: it is too large or too deep") from error

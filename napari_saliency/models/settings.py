@@ -135,8 +135,11 @@ class Settings(BaseModel):
             super().__init__(**_by_output(values))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"] if part != "")
-            if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            loc = first["loc"]
+            if loc[:2] == ("outputs", values.get("output") or "") and loc[2] in values:
+                loc = loc[2:]  # it was given without its output's name
+            place = ".".join(map(str, loc))
+            if first["type"] == "extra_forbidden" and len(loc) == 1:
                 raise ValueError(f"{place!r} is none of {', '.join(FIELDS)}") from None
             raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
         self.resolve()

@@ -55,6 +55,14 @@ def test_an_added_adapter_opens_its_files(added, tmp_path):
     assert not added
 
 
+def test_an_added_adapter_whose_files_nobody_looks_through_opens_none(added, monkeypatch, tmp_path):
+    monkeypatch.setitem(BACKENDS, "own", replace(BACKENDS["own"], checker=""))
+    (tmp_path / "net.own").touch()
+    with pytest.raises(ModelError, match=r"net\.own could not be opened: .*can be checked"):
+        load_model(tmp_path / "net.own")
+    assert not added
+
+
 def test_an_added_adapter_opens_its_folders(added, tmp_path):
     (tmp_path / "net" / "own.txt").parent.mkdir()
     (tmp_path / "net" / "own.txt").touch()
@@ -109,7 +117,7 @@ def test_extras_and_adapters_exist(backend):
     assert "def open_source(\n    source: Source, settings: Settings, *, trust: bool" in path.read_text(
         "utf-8"
     )
-    assert bool(backend.checker) == bool(backend.endings or backend.marker)
+    assert bool(backend.checker) == backend.opens_files
     if backend.checker:
         path = ROOT.joinpath(*backend.checker.split(".")).with_suffix(".py")
         assert "def check(path: Path)" in path.read_text("utf-8")

@@ -120,11 +120,8 @@ class KerasModel(Model):
         if any(getattr(merged, name) != getattr(self._settings, name) for name in built_by):
             return KerasModel(self._raw, self._source, settings, self._origin, self._trained)
         twin = copy.copy(self)
-        twin._viewed_layer, twin._kept, twin._score_cache = (
-            "",
-            None,
-            None,
-        )  # the same input may mean something else
+        # What was kept is forgotten, as the same input may mean something else.
+        twin._viewed_layer, twin._kept, twin._score_cache = "", None, None
         with naming_the_file(self._source.path, settings):
             twin.info = describe(self._source, merged, self._facts)
         return twin
