@@ -136,7 +136,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             loc = first["loc"]
-            if loc[:2] == ("outputs", values.get("output") or "") and loc[2] in values:
+            if loc[:2] == ("outputs", values.get("output") or "") and not values.keys().isdisjoint(loc[2:3]):
                 loc = loc[2:]  # it was given without its output's name
             place = ".".join(map(str, loc))
             if first["type"] == "extra_forbidden" and len(loc) == 1:

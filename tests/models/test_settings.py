@@ -79,6 +79,7 @@ def test_without_a_file_nothing_is_said(model):
         ({"size": [0, 224]}, "size"),
         ({"channels": 0}, "channels"),
         ({"outputs": {"kind": ["cat"]}}, "outputs.kind"),
+        ({"output": "kind", "outputs": {"kind": ["cat"]}}, "outputs.kind"),
         ({"outputs": {"kind": {"fit": "pad"}}}, "outputs.kind.fit"),
         ({"output": "kind", "outputs": {"kind": {"labels": "cat"}}}, "labels"),
         ({"output": ["kind"], "outputs": {"kind": {}}}, "output"),
