@@ -1,4 +1,4 @@
-"""What pictures cost a network, and whether memory suffices for what it is asked.
+"""The cost of an image for a network, and the check that memory suffices for it.
 
 The latter is said before it is tried, as a process that runs out of memory dies.
 """

@@ -1,4 +1,4 @@
-"""What a model is, put together from what it shows and what its user says; the same for every framework.
+"""Descriptions of models, put together from facts and from what the user says; the same for every framework.
 
 Some say little of themselves: a PyTorch network knows neither the size of its pictures nor the names of
 its classes. What they do not say is guessed, and asked for.
@@ -35,7 +35,7 @@ IMPLICIT = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found out about a model, mostly by running it.
+    """Facts about a model, mostly found out by running it.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Facts:
         Sizes that are free must be multiples of it.
     notes : tuple of str
         Further sentences for the user.
-    ending, space, inputs, outputs, gives, unruled
+    activation, space, inputs, outputs, work, memory, gives, unruled
         See `ModelInfo`.
     """
 

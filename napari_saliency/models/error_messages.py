@@ -1,4 +1,4 @@
-"""Why something failed: what frameworks say, without their tracebacks, files and nodes."""
+"""Frameworks' errors in one sentence, without their tracebacks, files and nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a model before it is run: all that the viewer needs, and nothing of its framework."""
+"""Descriptions of models: all that the viewer needs to know of one, and nothing of its framework."""
 
 from __future__ import annotations
 

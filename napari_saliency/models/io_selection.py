@@ -1,4 +1,4 @@
-"""Which of several inputs takes the picture, and which of several outputs is explained."""
+"""Selection of the input that takes the picture, and of the output that is explained, where there are several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network takes and returns, found out by running it; for every framework.
+"""The probe of a network: what it takes and returns, found out by running it; for every framework.
 
 An adapter says what its network declares (`Declared`), how it is run, and what one pass shows (`Evidence`): the
 protocol is `Probed`. `find_place` finds the size of its pictures, `probe` the rest. Networks that leave their sizes
@@ -50,7 +50,7 @@ class Trial(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What pictures a network takes.
+    """Pictures that a network takes.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Place(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """What a network says of its pictures before it is run.
+    """Sizes and channels that a network declares before it is run.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Probed(Protocol):
 
     @property
     def declared(self) -> Declared:
-        """What it says of its pictures."""
+        """Sizes and channels that it declares."""
 
     def run(self, x: Array) -> Array:
         """Return outputs (N, K), or (N, *space, K), of pictures (N, *size, C), as many as it takes at once.
@@ -127,7 +127,7 @@ N = TypeVar("N", bound=Probed)
 
 
 class Evidence(NamedTuple, Generic[N]):
-    """What one pass shows.
+    """Findings of one pass.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class Evidence(NamedTuple, Generic[N]):
 
 
 class ProbeResult(NamedTuple, Generic[N]):
-    """What was found out.
+    """Result of a probe.
 
     Attributes
     ----------

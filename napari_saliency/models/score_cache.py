@@ -1,4 +1,4 @@
-"""What a method that needs scores alone has asked a model, kept for the next class."""
+"""Cache of the scores that a forward-only method has asked a model for, kept for the next class."""
 
 from __future__ import annotations
 

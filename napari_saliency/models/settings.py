@@ -1,4 +1,4 @@
-"""What goes with a model and cannot be read off its file: kept beside it as ``NAME.saliency.json``."""
+"""Settings of a model that cannot be read off its file: kept in a sidecar, ``NAME.saliency.json``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Task = Literal["classification", "regression"]
 
 
 class OutputSettings(BaseModel):
-    """What a user says about one output; see `Settings.outputs`."""
+    """Settings of one output; see `Settings.outputs`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,7 +84,7 @@ def _stated(outputs: Outputs) -> Outputs:
 
 
 class Settings(BaseModel):
-    """What a user says about a model; all of it optional, and nothing else allowed.
+    """Settings that a user gives for a model; all of them optional, and nothing else allowed.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What stands beside a model's file: settings, class names, and bioimage.io's description.
+"""Sidecar files of a model: settings, class names, and bioimage.io's description.
 
 In this order: what a file says that comes first, goes over what the others say.
 """
@@ -171,7 +171,7 @@ class _Weights(_Part):
 
 
 class _Description(_Part):
-    """What is read of an ``rdf.yaml``."""
+    """Fields that are read of an ``rdf.yaml``."""
 
     type: Literal["model"]
     inputs: tuple[_Tensor, ...] = Field(min_length=1)

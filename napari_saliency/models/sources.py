@@ -1,4 +1,4 @@
-"""Where models come from: ``bundled:NAME``, ``keras:NAME?weights=...``, ``python:MODULE:NAME``, or a file."""
+"""Sources of models: ``bundled:NAME``, ``keras:NAME?weights=...``, ``python:MODULE:NAME``, or a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures cost a Keras network, and which sizes it takes where it leaves them open."""
+"""The cost of an image for a Keras network, and the sizes that it takes where it leaves them open."""
 
 from __future__ import annotations
 

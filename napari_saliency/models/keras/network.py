@@ -32,7 +32,7 @@ Size = tuple[int | None, ...]
 
 
 class PictureSpec(NamedTuple):
-    """How a network takes its picture.
+    """The form in which a network takes its picture.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ def _no_picture(shape: Size) -> ModelError:
 
 
 class TraceableNetwork(Protocol):
-    """What `KerasModel` asks of a network.
+    """A network as `KerasModel` needs it.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ COMBINING = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate")
 
 
 class Recorded(NamedTuple):
-    """What a symbolic run has shown.
+    """Result of a symbolic run.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def _takes_several(operation: Any) -> bool:  # noqa: ANN401 - Keras has no types
 
 
 class _Recording:
-    """What is written down during one run."""
+    """Notes that are taken during one run."""
 
     def __init__(self, folding: Folding | None, first: Tensor | None = None) -> None:
         self.layers: list[tuple[str, Tensor]] = []

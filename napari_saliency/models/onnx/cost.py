@@ -1,4 +1,4 @@
-"""What pictures cost an ONNX graph, measured on one."""
+"""The cost of an image for an ONNX graph, measured on one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in an ONNX file that was looked through: its graph, and the names that it brings."""
+"""Content of an ONNX file that was looked through: its graph, and the class names that it brings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABELS = ("names", "classes", "class_names", "labels", "id2label")
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
-    """What is in a file.
+    """Content of a file.
 
     Attributes
     ----------

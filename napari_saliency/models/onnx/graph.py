@@ -1,4 +1,4 @@
-"""What can be read off an ONNX graph: what it takes, and where its logits may be."""
+"""Properties that can be read off an ONNX graph: its input, and where its logits may be."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class GraphInput:
 
 
 class IOSelection(NamedTuple):
-    """What goes into a graph, and what of it is looked at.
+    """The inputs of a graph, and the output that is looked at.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ def _has_names(entry: GraphInput, layout: Layout) -> bool:
 
 @dataclass(frozen=True)
 class End:
-    """What stands between the output and the last linear operation.
+    """The operations between the output and the last linear one.
 
     Attributes
     ----------

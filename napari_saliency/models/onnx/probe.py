@@ -1,4 +1,4 @@
-"""What an ONNX graph takes and returns, found out by running it."""
+"""Probe of an ONNX graph: what it takes and returns, found out by running it."""
 
 from __future__ import annotations
 

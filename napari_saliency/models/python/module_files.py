@@ -1,4 +1,4 @@
-"""What a program consists of: a module of the user's, the packages around it, and what it imports from beside it.
+"""Files of a program: a module of the user's, the packages around it, and local modules that it imports.
 
 Nothing of it is run to find that out. Covered are the files that are imported by name, in any of them, from the
 folder in which the module (or the package that it belongs to) lies. Not covered: what is installed, Python's own

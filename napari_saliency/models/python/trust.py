@@ -1,4 +1,4 @@
-"""Who may run: modules of Python are programs, and run only after somebody's yes.
+"""Trust: modules of Python are programs, and run only after somebody's yes.
 
 Nothing else in this package imports what it does not know. A yes holds for the files as they are: it is
 kept with their hash, so a changed file asks again, and what runs is what was hashed, never cached bytecode.

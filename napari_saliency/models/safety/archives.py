@@ -1,4 +1,4 @@
-"""Whether the parts of an archive may be read: what they claim to hold, asked before anything reads them."""
+"""Sizes that the members of an archive claim, checked before anything reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SavedModel may hold: operations that compute, and those that only restore its weights.
+"""Operations that a SavedModel may hold: those that compute, and those that only restore its weights.
 
 An operation is known to be harmless if it stands in one of TensorFlow's modules that compute, and TensorFlow says
 that it has no state, less a few that read files all the same; and some with state are known here. What another

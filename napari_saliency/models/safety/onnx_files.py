@@ -25,7 +25,7 @@ MOST_NODES = 1_000_000
 
 
 class OnnxContent(NamedTuple):
-    """What was looked through.
+    """Content of a file that was looked through.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What may stand in PyTorch's archives: nothing that runs, reads or writes beside what answers a picture.
+"""PyTorch's archives, which may hold nothing that runs, reads or writes, other than what computes the output.
 
 An exported graph is JSON whose operators PyTorch looks up by name, whose sizes it evaluates and whose names it
 writes into Python that it executes. TorchScript is a program. All of it is looked through before PyTorch sees
@@ -84,7 +84,7 @@ LONGEST_STATEMENT, DEEPEST = 20_000, 100
 
 
 class TorchContent(NamedTuple):
-    """What a file of PyTorch's is, told by its parts.
+    """Kind of a file of PyTorch's, told by its members.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a PyTorch network takes and returns, found out by running it."""
+"""Probe of a PyTorch network: what it takes and returns, found out by running it."""
 
 from __future__ import annotations
 
