@@ -88,6 +88,11 @@ class EngineClient:
         self._generation = 0
         self._waiting = 0
 
+    @property
+    def generation(self) -> int:
+        """A number that changes with every start and every end of an engine."""
+        return self._generation
+
     def start(self, then: Callable[[], None], failed: Callable[[BaseException], None], lost: Lost) -> None:
         """Start an engine; one of the first two is called when it is ready for its first call, or cannot be.
 

@@ -148,7 +148,7 @@ class Engine:
         return self._opened_model().predict(x[None], [region])[0]
 
     def start(
-        self, run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]
+        self, run: Hashable, x: Array, question: Question, method: str, options: Mapping[str, Any]
     ) -> Explanation:
         """Begin a method on one picture and take its first step."""
         from napari_saliency.api.explain import run_method
@@ -232,7 +232,9 @@ def predict(x: Array, region: Region | None = None) -> Prediction:
     return _engine().predict(x, region)
 
 
-def start(run: int, x: Array, question: Question, method: str, options: Mapping[str, Any]) -> Explanation:
+def start(
+    run: Hashable, x: Array, question: Question, method: str, options: Mapping[str, Any]
+) -> Explanation:
     """See `Engine.start`."""
     return _engine().start(run, x, question, method, options)
 

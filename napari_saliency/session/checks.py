@@ -1,7 +1,8 @@
-"""Takes the checks of one map through the engine, one after the other."""
+"""The checks of a map: run in the engine one after the other, and remembered with their map."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,11 +12,10 @@ from weakref import WeakKeyDictionary
 from napari_saliency.checks import CHECKS, Finding, TooLongError, plan
 from napari_saliency.core.placement import Region
 from napari_saliency.engine import process as engine
+from napari_saliency.session.pending import Answer, JobRunner, Pending
 from napari_saliency.session.state import Problem, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari_saliency.core.placement import Drawn, Placement
     from napari_saliency.core.types import Array
     from napari_saliency.engine.client import BackgroundThread, EngineClient
@@ -23,17 +23,15 @@ if TYPE_CHECKING:
     from napari_saliency.models import ModelInfo
 
 STOPPED = "It was stopped."
-NOTHING_DRAWN = (
-    "Nothing that has an area is drawn in the region's layer here: draw there, or choose another one."
-)
+NOTHING_DRAWN = "The region's layer contains no area here: draw one, or choose another layer."
 
 
 def _unjudged(why: str) -> Finding:
     return Finding(1, 1).judged("not applicable", why)
 
 
-ELSEWHERE = _unjudged("The region is another one now.")
-"""What is known of a check that asks for a region, once that has changed."""
+ELSEWHERE = _unjudged("The region has changed.")
+"""The finding of a check that asks for a region, once that has changed."""
 
 
 class Checked(NamedTuple):
@@ -42,15 +40,15 @@ class Checked(NamedTuple):
     Attributes
     ----------
     x : (*space, C) float32
-        What the model saw.
+        Model input.
     explanation : Explanation
         The map, complete.
     info : ModelInfo
         The model.
     placement : Placement
-        Where the pixels of ``x`` lie in the picture.
+        Where the pixels of ``x`` lie in the image.
     picture : Region, optional
-        Which of them show it, where black is around it.
+        The part of ``x`` that shows the image, where black is around it.
     drawn : Drawn, optional
         Where the map ought to point.
     """
@@ -69,18 +67,18 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Checks:
-    """What is known of a map's truth.
+    """The findings about a map.
 
     Attributes
     ----------
     findings : mapping of str to Finding
-        By the checks' ids, in the order in which they were begun; of the one that runs, what it has found so far.
+        By the checks' ids, in the order in which they were begun; of the running check, its result so far.
     left_out : mapping of str to str
-        Checks that were not run, or not to their end, and why.
+        Checks that were not run, or not to their end, and the reason.
     waiting : tuple of str
-        Those that are still to be run; the first of them runs.
+        Checks that are still to be run; the first of them runs.
     cancelled : bool
-        Whether they end after the step that is under way.
+        True if they end after the present step.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=dict)
@@ -90,7 +88,7 @@ class Checks:
 
     @property
     def progress(self) -> Progress | None:
-        """How far the one that runs is, if any does."""
+        """Progress of the running check, if there is one."""
         if not self.waiting:
             return None
         name, result = self.waiting[0], self.findings.get(self.waiting[0])
@@ -98,25 +96,46 @@ class Checks:
         return Progress(done, total, "stopping after this step" if self.cancelled else CHECKS[name].title)
 
     def elsewhere(self) -> Checks:
-        """Forget what was found of a region, which is another one now."""
+        """Forget the findings about a region, which has changed."""
         asking = [name for name in self.findings if CHECKS[name].region]
         if not asking:
             return self
         return replace(self, findings={**self.findings, **dict.fromkeys(asking, ELSEWHERE)})
 
+    def stopped(self) -> Checks:
+        """Leave out what has not been run to its end."""
+        findings = {name: result for name, result in self.findings.items() if result.complete}
+        stopped = {name: STOPPED for name in self.waiting if name not in findings}
+        return Checks(findings, {**self.left_out, **stopped})
+
 
 NOTHING = Checks()
 
 
+class CheckJob(NamedTuple):
+    """A check that is to be run.
+
+    Attributes
+    ----------
+    name : str
+        Id of the check.
+    named : bool
+        True if this very check was asked for: then it runs whatever it costs.
+    """
+
+    name: str
+    named: bool = False
+
+
 class CheckRunner:
-    """Runs checks, one at a time; what they found is remembered for as long as their map is.
+    """Runs the checks of the map that is shown, one at a time; findings are remembered for as long as their map is.
 
     Parameters
     ----------
-    link : EngineLink
-        To the engine.
-    reader : ThreadLink
-        For regions, which may lie on a slow disk.
+    client : EngineClient
+        Runs the checks.
+    reader : BackgroundThread
+        Reads regions, which may lie on a slow disk.
     displayed : callable
         Returns the map that is shown, without a region; None if it cannot be checked.
     changed : callable
@@ -125,199 +144,197 @@ class CheckRunner:
     Attributes
     ----------
     state : Checks
-        What is known of the map that is shown.
+        The findings about the map that is shown.
     """
 
     def __init__(
         self,
-        link: EngineClient,
+        client: EngineClient,
         reader: BackgroundThread,
         displayed: Callable[[], Checked | None],
         changed: Callable[[Checks], None],
     ) -> None:
-        self._link, self._reader, self._displayed, self._on_change = link, reader, displayed, changed
+        self._displayed, self._on_change = displayed, changed
+        self._queue: deque[CheckJob] = deque()  # the first one is under way
+        self._runner: JobRunner[CheckJob, Finding] = JobRunner(client, "check", self._stepped)
+        self._region: Pending[CheckJob, Region] = Pending(reader.call, self._located)
         self._drawn: Drawn | None = None  # where maps ought to point now
-        self._count = 0
-        self._run: Hashable = None  # names the check under way in the engine
-        self._asked: frozenset[str] = frozenset()  # by name: of those that wait, what runs whatever it takes
-        self._about: Checked | None = None  # since checks of it were begun
+        self._subject: Checked | None = None  # since checks of it were begun
         self._kept: WeakKeyDictionary[Explanation, Checks] = WeakKeyDictionary()
         self.state = NOTHING
 
     @property
     def possible(self) -> bool:
-        """Whether the map that is shown can be checked."""
+        """True if the map that is shown can be checked."""
         return self._displayed() is not None
 
     def run(self, name: str = "") -> None:
-        """Check the map that is shown: one check, or by default all that can be afforded and is not known yet.
+        """Run one check, or by default all that can be afforded and have no findings yet.
 
-        What costs nothing is looked at anew.
+        Checks that cost nothing are run anew.
         """
-        about = self._about_now()
-        if about is not None:
-            self._begin(about, name)
+        subject = self._subject_now()
+        if subject is not None and name:
+            self._add(CheckJob(name, named=True), subject)
+        elif subject is not None:
+            self._add_affordable(subject)
 
     def look_for(self, drawn: Drawn | None) -> None:
-        """Have maps point at another region; what was found of the one before is forgotten, and found anew."""
+        """Have maps point at another region; findings about the one before are forgotten, and found anew."""
         if (drawn and drawn.key) == (self._drawn and self._drawn.key):
             return
         self._drawn = drawn
-        now = self._about_now()
-        if self._about is not None and now is not None and now.explanation is self._about.explanation:
-            self._about = now
+        now = self._subject_now()
+        if self._subject is not None and now is not None and now.explanation is self._subject.explanation:
+            self._subject = now
         for explanation, known in self._kept.items():
             self._kept[explanation] = known.elsewhere()
         known = self.state.elsewhere()
         if known is not self.state:
             self._set(known)
-        if self.state.waiting and CHECKS[self.state.waiting[0]].region:
-            self._next()  # begin it again
-        self.look_anew()
+        if self._queue and CHECKS[self._queue[0].name].region:
+            self._begin()  # once more
+        self._find_anew()
 
-    def look_anew(self, _change: object = None) -> None:
+    def cancel(self) -> None:
+        """Stop after the present step; what was found stays."""
+        if self._queue:
+            self._runner.cancelled = True
+            self._set(replace(self.state, cancelled=True))
+
+    def follow(self, displayed: Explanation | None) -> None:
+        """Stop, unless this is the map that is checked, and return to the findings about this one."""
+        if self._subject is None or self._subject.explanation is not displayed:
+            if self._queue:
+                self._stop()
+            self._subject = None  # it goes when nothing else remembers it
+            known = NOTHING if displayed is None else self._kept.get(displayed, NOTHING)
+            if known is not self.state:
+                self._set(known)
+        self._find_anew()
+
+    def lose(self) -> None:
+        """Give up what was asked of an engine that has ended."""
+        self._runner.lose()
+        self._region.forget()
+        if self._queue:
+            self._end()
+
+    def _stop(self) -> None:
+        """Stop at once; what was found stays."""
+        self._runner.stop()
+        self.lose()
+
+    def _end(self) -> None:
+        self._queue.clear()
+        self._set(self.state.stopped())
+
+    def _subject_now(self) -> Checked | None:
+        subject = self._displayed()
+        return None if subject is None else subject._replace(drawn=self._drawn)
+
+    def _find_anew(self) -> None:
         """Find what was forgotten with a region, if the map that is shown can be checked."""
-        about = self._about_now()
-        if about is not None:
-            for name in [name for name, result in self.state.findings.items() if result is ELSEWHERE]:
-                self._add(name, about)
+        forgotten = [name for name, result in self.state.findings.items() if result is ELSEWHERE]
+        subject = self._subject_now() if forgotten else None
+        if subject is not None:
+            for name in forgotten:
+                self._add(CheckJob(name, named=True), subject)
 
-    def _about_now(self) -> Checked | None:
-        about = self._displayed()
-        return None if about is None else about._replace(drawn=self._drawn)
-
-    def _begin(self, about: Checked, name: str) -> None:
-        if name:
-            self._add(name, about)
-            return
-        self.stop()
-        chosen, result = plan(about.info, about.x.shape[:-1], about.explanation.total), self.state.findings
+    def _add_affordable(self, subject: Checked) -> None:
+        self._stop()
+        self._subject = subject
+        info, x, total, result = subject.info, subject.x, subject.explanation.total, self.state.findings
+        chosen = plan(info, x.shape[:-1], total)
         tried = {name: why for name, why in self.state.left_out.items() if why != STOPPED}
         left_out = {name: why for name, why in {**chosen.left_out, **tried}.items() if name not in result}
         known = {name for name in result if CHECKS[name].runs(1)} | left_out.keys()
-        self._about, self._asked = about, frozenset()
-        self._set(Checks(result, left_out, tuple(name for name in chosen.run if name not in known)))
-        self._next()
+        self._queue.extend(CheckJob(name) for name in chosen.run if name not in known)
+        self._set(Checks(result, left_out, self._waiting()))
+        self._begin()
 
-    def _add(self, name: str, about: Checked) -> None:
-        """Run one more check, whatever it costs, after those that wait."""
-        if name in self.state.waiting:
+    def _add(self, job: CheckJob, subject: Checked) -> None:
+        """Run one more check, after those that wait."""
+        if job.name in self._waiting():
             return
-        idle, self._about = not self.state.waiting, about
-        self._asked |= {name}
-        left_out = {other: why for other, why in self.state.left_out.items() if other != name}
-        self._set(replace(self.state, left_out=left_out, waiting=(*self.state.waiting, name)))
-        if idle:
-            self._next()
+        self._subject = subject
+        self._queue.append(job)
+        left_out = {name: why for name, why in self.state.left_out.items() if name != job.name}
+        self._set(replace(self.state, left_out=left_out, waiting=self._waiting()))
+        if len(self._queue) == 1:
+            self._begin()
 
-    def cancel(self) -> None:
-        """Stop after the step that is under way; what was found stays."""
-        if self.state.waiting:
-            self._set(replace(self.state, cancelled=True))
+    def _waiting(self) -> tuple[str, ...]:
+        return tuple(job.name for job in self._queue)
 
-    def stop(self) -> None:
-        """Forget what is under way; the engine does, too, after its step."""
-        if self._run is not None:
-            self._link.call(partial(engine.drop, self._run))
-        self.lose()
-
-    def turn_to(self, displayed: Explanation | None) -> None:
-        """Stop, unless this is the map that is checked, and tell what was found of this one before."""
-        if self._about is not None and self._about.explanation is displayed:
-            self.look_anew()
+    def _begin(self) -> None:
+        """Begin the first of the queue."""
+        self._runner.stop()
+        self._region.forget()
+        if not self._queue:
             return
-        self.stop()
-        self._about = None  # it goes when nothing else remembers it
-        known = NOTHING if displayed is None else self._kept.get(displayed, NOTHING)
-        if known is not self.state:
-            self._set(known)
-        self.look_anew()
-
-    def lose(self) -> None:
-        """Forget what is under way in an engine that is no more."""
-        self._run = None
-        if self.state.waiting:
-            self._end()
-
-    def _next(self) -> None:
-        """Begin the first of those that wait."""
-        if not self.state.waiting:
-            return
-        assert self._about is not None
-        self._count += 1
-        run = self._run = ("check", self._count)
-        about, name = self._about, self.state.waiting[0]
-        drawn = about.drawn if CHECKS[name].region else None
-        if CHECKS[name].region and drawn is not self._drawn:
-            self._finish(name, ELSEWHERE)
+        assert self._subject is not None
+        job, drawn = self._queue[0], self._subject.drawn
+        if not CHECKS[job.name].region:
+            self._start(job, None)
+        elif drawn is not self._drawn:  # that lies over another picture
+            self._finish(ELSEWHERE)
         elif drawn is None:
-            self._ask(run, name, None)
+            self._start(job, None)
         elif drawn.empty:
-            self._finish(name, _unjudged(NOTHING_DRAWN))
+            self._finish(_unjudged(NOTHING_DRAWN))
         else:
-            ask, give_up = (partial(step, run, name) for step in (self._ask, self._unusable))
-            self._reader.call(partial(about.region, drawn), then=ask, failed=give_up)
+            self._region.ask(job, partial(self._subject.region, drawn))
 
-    def _ask(self, run: Hashable, name: str, region: Region | None) -> None:
-        """Have the engine begin a check."""
-        if run != self._run:
-            return
-        about = self._about
-        assert about is not None
-        begin = partial(engine.check, picture=about.picture, region=region, asked=name in self._asked)
-        call = partial(begin, run, about.x, about.explanation, name)
-        self._link.call(call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name))
+    def _located(self, answer: Answer[CheckJob, Region]) -> None:
+        """Go on with a region, or without the check if the region cannot be read or lies outside the picture."""
+        if answer.error is not None:
+            self._finish(_unjudged(Problem.of("The region cannot be used", answer.error).message))
+        elif answer.key is not None:
+            self._start(answer.key, answer.value)
 
-    def _unusable(self, run: Hashable, name: str, error: BaseException) -> None:
-        """Go on without a check whose region cannot be read, or is nowhere in the picture."""
-        if run == self._run:
-            self._finish(name, _unjudged(Problem.of("The region cannot be used", error).message))
+    def _start(self, job: CheckJob, region: Region | None) -> None:
+        subject = self._subject
+        assert subject is not None
 
-    def _stepped(self, run: Hashable, name: str, finding: Finding) -> None:
-        if run != self._run:
-            return
-        if not finding.complete and self.state.cancelled:
-            self.stop()
-        elif finding.complete:
-            self._finish(name, finding)
-        else:  # before anything is shown: the engine need not wait for the window
-            call = partial(engine.step, run)
-            self._link.call(
-                call, then=partial(self._stepped, run, name), failed=partial(self._failed, run, name)
+        first = partial(engine.check, x=subject.x, explanation=subject.explanation, name=job.name)
+        self._runner.begin(job, partial(first, picture=subject.picture, region=region, asked=job.named))
+        self._runner.cancelled = self.state.cancelled  # while its region was read
+
+    def _stepped(self, answer: Answer[CheckJob, Finding]) -> None:
+        if answer.error is not None:
+            self._fail(answer.error)
+        elif answer.value is not None and answer.value.complete:
+            self._finish(answer.value)
+        elif self._runner.job is None:  # it was cancelled
+            self._stop()
+        elif answer.value is not None:
+            self._set(
+                replace(self.state, findings={**self.state.findings, self._queue[0].name: answer.value})
             )
-            self._set(replace(self.state, findings={**self.state.findings, name: finding}))
 
-    def _failed(self, run: Hashable, name: str, error: BaseException) -> None:
-        if run != self._run:
-            return
+    def _fail(self, error: BaseException) -> None:
+        name = self._queue[0].name
         why = str(error)
         if not isinstance(error, TooLongError):
             why = Problem.of("It could not be made", error).message
-        so_far = {other: result for other, result in self.state.findings.items() if other != name}
-        left_out = {**self.state.left_out, name: why}
-        self._go_on(replace(self.state, findings=so_far, left_out=left_out))
+        findings = {other: result for other, result in self.state.findings.items() if other != name}
+        self._go_on(replace(self.state, findings=findings, left_out={**self.state.left_out, name: why}))
 
-    def _finish(self, name: str, finding: Finding) -> None:
-        """Keep what a check has found."""
-        self._go_on(replace(self.state, findings={**self.state.findings, name: finding}))
+    def _finish(self, finding: Finding) -> None:
+        self._go_on(replace(self.state, findings={**self.state.findings, self._queue[0].name: finding}))
 
     def _go_on(self, known: Checks) -> None:
-        """Begin the next one after the one that has ended."""
-        self._run = None
-        self._set(replace(known, waiting=known.waiting[1:]))
+        """Begin the next check after the one that has ended."""
+        self._queue.popleft()
+        self._set(replace(known, waiting=self._waiting()))
         if self.state.cancelled:
             self._end()
         else:
-            self._next()
-
-    def _end(self) -> None:
-        """Leave out what was not run to its end."""
-        findings = {name: result for name, result in self.state.findings.items() if result.complete}
-        stopped = {name: STOPPED for name in self.state.waiting if name not in findings}
-        self._set(Checks(findings, {**self.state.left_out, **stopped}))
+            self._begin()
 
     def _set(self, state: Checks) -> None:
-        if self._about is not None:
-            self._kept[self._about.explanation] = state
+        if self._subject is not None:
+            self._kept[self._subject.explanation] = state
         self.state = state
         self._on_change(state)

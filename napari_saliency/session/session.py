@@ -1,52 +1,62 @@
 """What the viewer shows and asks for; knows nothing of Qt, napari or any framework.
 
-An `Session` lives in one thread, the window's. It never waits: models and methods run behind
-an executor, pictures are prepared in a thread, and every answer comes back through ``post``.
-
-Three answers are needed for a map, in this order: a model, a prepared picture, a prediction. Whenever
-one arrives, or something is chosen, the next one is asked for; an answer to a question that nobody
-asks any more is dropped (a map that is complete is kept, though: it may be asked for again).
+A `Session` lives in one thread, the window's, and never waits: models and methods run behind an executor, images are
+prepared in a thread, and every answer comes back through ``post``. Whatever is chosen, and whatever is answered, ends
+in `Session._update`: it asks `next_step` what is to be done, tells what has changed, and does it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_saliency.api.explain import Question
+from napari_saliency.core.errors import ModelError
+from napari_saliency.engine import process as engine_process
 from napari_saliency.engine.client import BackgroundThread, EngineClient, timer
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
-from napari_saliency.session.checks import CheckRunner
-from napari_saliency.session.input_image import ModelInput
-from napari_saliency.session.looking import SessionState
+from napari_saliency.session.checks import Checked, CheckRunner
+from napari_saliency.session.choice import Choice, Keys, ModelChoice, resolve
 from napari_saliency.session.model_loader import ModelLoader
-from napari_saliency.session.prefetch import Prefetcher
-from napari_saliency.session.runs import Job, JobRunner
-from napari_saliency.session.selection import ClassSelection, meaning
-from napari_saliency.session.state import (
-    ExplanationCache,
-    ModelStatus,
-    Phase,
-    Problem,
-    Progress,
-    Request,
-    SourceImage,
+from napari_saliency.session.next_step import (
+    COMPUTING,
+    Compute,
+    Idle,
+    Job,
+    Known,
+    OpenModel,
+    Pace,
+    Predict,
+    Prefetch,
+    Prepare,
+    Show,
+    Step,
+    gave_up,
+    next_step,
 )
+from napari_saliency.session.pending import Answer, JobRunner, Pending
+from napari_saliency.session.selection import ClassSelection, meaning
+from napari_saliency.session.settings_edit import SettingsEdit, joined
+from napari_saliency.session.signals import Signals, Told
+from napari_saliency.session.state import ExplanationCache, ModelStatus, Phase, Problem, Progress, Shown
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction, Score
     from napari_saliency.engine.client import Later, Post
     from napari_saliency.images.prepare import Prepared
     from napari_saliency.maps.explanation import Explanation
+    from napari_saliency.session.state import Request, SourceImage
+
+STOPPING = "stopping after this step"
 
 
-class Session(SessionState):
-    """State and commands of the panel.
-
-    Signals carry the new value; the attribute of the same name holds it.
+class Session(Signals):
+    """State and commands of the panel. Nothing happens before `start`.
 
     Parameters
     ----------
@@ -55,24 +65,16 @@ class Session(SessionState):
     post : callable
         Runs a callable in the window's thread, soon.
     threads : callable
-        Makes an executor of one thread; one reads pictures, one feeds the engine.
+        Makes an executor of one thread; one reads images, one feeds the engine.
     later : callable, optional
         ``later(seconds, call)`` runs a callable in the window's thread after a while.
 
     Attributes
     ----------
-    asked : Asked
-        The classes that are explained.
+    checks : CheckRunner
+        The checks of the map that is shown.
     known_classes : frozenset of int
-        Those whose maps, as is chosen now, show at once.
-    progress : Progress or None
-        Of what the user asked for; None when nothing runs.
-    explanation, request : Explanation, Request, or None
-        What is shown, and the question that it answers.
-    method, options, score
-        How to explain.
-    checks : Checking
-        Whether what is shown is true.
+        Classes whose maps, as is chosen now, show at once.
     """
 
     def __init__(
@@ -84,97 +86,189 @@ class Session(SessionState):
     ) -> None:
         self._post: Post = lambda answer: post(partial(self._if_open, answer))
         self._threads = threads(), threads()
-        self._cache = ExplanationCache()
-        self._closed = self._wanted = self._live = False
-        self._ahead = Prefetcher()
-        self._cancelled: Request | None = None  # and not asked for again
-        self._answers: Hashable = None  # what classes are those of
-        self.asked = ClassSelection()
-        self.known_classes: frozenset[int] = frozenset()
-        self.progress: Progress | None = None
-        self.explanation: Explanation | None = None
-        self.request: Request | None = None
-        self.score: Score = "logit"
-        self.method = next(iter(METHODS))
-        self.options: dict[str, Any] = METHODS[self.method].complete({})
-        self._phase = Phase.NONE  # before the one at hand
-        self._link = EngineClient(engine, self._post, self._threads[1])
-        later = later or timer(self._post)
-        self._open_model = ModelLoader(self._link, self._model_set, self._fail, later)
+        self._engine = EngineClient(engine, self._post, self._threads[1])
         reader = BackgroundThread(self._threads[0], self._post)
-        self.checks = CheckRunner(self._link, reader, self._checked, self.checks_changed.emit)
-        self.explanation_changed.connect(self.checks.turn_to)
-        self.prediction_changed.connect(self.checks.look_anew)  # what is shown may be of this picture again
-        self._seen = ModelInput(reader, self._link, self._is_prepared, self._is_predicted, self._fail)
-        self._runner = JobRunner(self._link, self._stepped, self._run_failed, self._completed)
+        self._loader = ModelLoader(self._engine, self._model_set, self._fail, later or timer(self._post))
+        self._prepared: Pending[Hashable, Prepared] = Pending(reader.call, self._is_prepared)
+        self._predicted: Pending[Hashable, Prediction] = Pending(self._engine.call, self._is_predicted)
+        self._runner: JobRunner[Job, Explanation] = JobRunner(
+            self._engine, "method", self._stepped, self._stepped_late
+        )
+        self.checks = CheckRunner(self._engine, reader, self._checked, self.checks_changed.emit)
+        self._choice, self._cache, self._shown, self._pace = Choice(), ExplanationCache(), Shown(), Pace()
+        self._keys = Keys()
+        self.known_classes: frozenset[int] = frozenset()
+        self._generation = self._engine.generation  # of the engine that was asked last
+        self._step: Step = Idle()
+        self._updates = 0  # asked for, while one is made
+        self._told = Told(self)
 
-    # Commands ----------------------------------------------------------------------------------
+    # What is chosen, known and shown
 
-    def open_model(self, source: str, settings: Settings | None = None) -> None:
-        """Open a model in place of the one before."""
-        if self._closed:
-            return
-        self._pause()
-        another = source != self.model.source
-        self._open_model.open(source, settings or Settings())
-        if another:  # classes that can be clicked are those of the model that answers the click
-            self._seen.forget_prediction()
+    @property
+    def model(self) -> ModelStatus:
+        """The model and its state."""
+        return self._loader.status
 
-    def answer(self, settings: Settings) -> None:
-        """Keep beside the model's file what the user says about it, and use it; undone if the model refuses it."""
-        self._pause()
-        self._open_model.answer(settings)
+    @property
+    def picture(self) -> SourceImage | None:
+        """The image that is explained."""
+        return self._choice.picture
 
-    def view_layer(self, layer: str) -> None:
-        """Explain the channels of a layer of the open model; "" for its own classes again."""
-        if not self._closed:
-            self._pause()
-            self._open_model.view_layer(layer)
+    @property
+    def prepared(self) -> Prepared | None:
+        """The model's input."""
+        return self._prepared.answer.value
 
-    def trust(self) -> None:
-        """Say yes, once and for all, to the program that opening the model runs; then open it."""
-        if not self._closed:
-            self._open_model.trust()
+    @property
+    def prediction(self) -> Prediction | None:
+        """The model's prediction."""
+        return self._predicted.answer.value
 
-    def set_picture(self, picture: SourceImage | None) -> None:
-        """Look at another picture, or at another plane."""
-        if self._closed or (picture and picture.key) == (self.picture and self.picture.key):
-            return
-        self._pause()
-        self._seen.look_at(picture)
-        self.picture_changed.emit(picture)
-        self._update_known()
-        self._advance()
+    @property
+    def explanation(self) -> Explanation | None:
+        """The map that is shown."""
+        return self._shown.explanation
 
-    def set_method(self, method: str, options: Mapping[str, Any]) -> None:
-        """Choose how to explain. Options that are not given have their defaults."""
-        self.method, self.options = method, METHODS[method].complete(options)
-        self._chosen()
+    @property
+    def request(self) -> Request | None:
+        """The request that the shown map answers."""
+        return self._shown.request
 
-    def set_score(self, score: Score) -> None:
-        """Choose what of a class is explained."""
-        self.score = score
-        self._chosen()
+    @property
+    def method(self) -> str:
+        """Id of the method."""
+        return self._choice.method
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the method."""
+        return dict(self._choice.options)
+
+    @property
+    def score(self) -> Score:
+        """The number of a class that is explained."""
+        return self._choice.score
+
+    @property
+    def asked(self) -> ClassSelection:
+        """The classes that are explained."""
+        return self._choice.classes
+
+    @property
+    def selected(self) -> int | None:
+        """The class that is explained, rather than others if there are any; None for the top class."""
+        return self._choice.classes.selected
 
     @property
     def live(self) -> bool:
-        """Explain without being asked."""
-        return self._live
+        """True if everything that is chosen is explained without being asked for."""
+        return self._choice.live
 
     @live.setter
     def live(self, live: bool) -> None:
-        self._live = live
-        self._chosen()
+        self.set(live=live)
 
-    def ask(self, asked: ClassSelection) -> None:
-        """Explain other classes; where that was cancelled, only those whose maps are known."""
-        if asked != self.asked or self.stale:
-            self.asked = asked
-            self.class_changed.emit(self.selected)
-            if self._took_too_long():
-                self._chosen()
-            else:
-                self.explain()
+    @property
+    def stale(self) -> bool:
+        """True unless what is shown answers what is chosen now."""
+        return self._keys.request is None or self.request != self._keys.request
+
+    @property
+    def progress(self) -> Progress | None:
+        """Progress of the map that the user has asked for; None when nothing of it is to be done."""
+        job = self._runner.job
+        if job is not None and job.wanted:
+            return Progress(job.done, job.total, STOPPING if self._runner.cancelled else COMPUTING)
+        return Progress(0, 0, self._step.waits_for) if self._choice.wanted else None
+
+    @property
+    def cancelling(self) -> bool:
+        """True if the method under way ends after its present step."""
+        return self._runner.job is not None and self._runner.cancelled
+
+    def known(self) -> list[Explanation]:
+        """Return known maps that differ from what is shown in nothing but the class."""
+        return self._cache.alike(self.request.recipe) if self.request else []
+
+    # Commands
+
+    def start(self) -> None:
+        """Start the engine, and do whatever was asked for until now."""
+        self._choice = replace(self._choice, open=True)
+        self._update()
+
+    def set(self, **changes: Any) -> None:  # noqa: ANN401 - each field has its type
+        """Choose something else: any fields of `Choice`.
+
+        Another image or model stops the method under way; what was asked for is then asked of them. Other changes
+        show the map at once if it is known. With ``live``, either asks for a map.
+        """
+        choice = replace(self._choice, **changes)
+        wanted = choice.wanted or choice.live
+        if changes.keys() & {"picture", "model"}:
+            wanted = wanted or self._is_computing
+            self._runner.stop()
+            self._choose(choice)
+        else:
+            self._choose(choice)
+            wanted = wanted or self._keys.request in self._cache
+        self._want(wanted and choice.picture is not None)
+        self._update()
+
+    def open_model(self, source: str, settings: Settings | None = None) -> None:
+        """Open a model in place of the one before."""
+        if source != self._choice.model.source:
+            self._predicted.forget()  # classes that can be clicked are those of the model that answers the click
+        self.set(model=ModelChoice(source, settings or Settings()))
+
+    def answer(self, settings: Settings) -> None:
+        """Give settings for the model, and save them in its sidecar; both are undone if the model rejects them."""
+        model, info = self._choice.model, self.model.info
+        displayed = next(iter((info.outer or info).outputs), None) if info is not None else None
+        edit, problem = SettingsEdit(model.source, model.settings, displayed), None
+        try:
+            edit.write(settings)
+        except (OSError, ModelError, ValueError) as error:  # the file may be gone, or its folder not writable
+            problem = Problem.of(f"The settings could not be saved next to {model.source}", error)
+        self.set(model=ModelChoice(model.source, joined(model.settings, settings, displayed), edit=edit))
+        if problem is not None:
+            self._fail(problem)
+
+    def view_layer(self, layer: str) -> None:
+        """Explain the channels of a layer of the open model; "" for its own classes again."""
+        self.set(model=replace(self._choice.model, viewed_layer=layer))
+
+    def trust(self) -> None:
+        """Permit, from now on, the program that opening the model runs; then open it."""
+        if self._choice.open and self._loader.trust(self._choice.model):
+            self.set(model=replace(self._choice.model))
+
+    def set_picture(self, picture: SourceImage | None) -> None:
+        """Explain another image, or another plane."""
+        if (picture and picture.key) != (self.picture and self.picture.key):
+            if picture is None:
+                self._prepared.forget()
+                self._predicted.forget()
+            self.set(picture=picture)
+
+    def set_method(self, method: str, options: Mapping[str, Any]) -> None:
+        """Choose a method. Options that are not given have their defaults."""
+        self.set(method=method, options=METHODS[method].complete(options))
+
+    def set_score(self, score: Score) -> None:
+        """Choose the number of each class that is explained."""
+        self.set(score=score)
+
+    def ask(self, classes: ClassSelection) -> None:
+        """Explain other classes; if that was cancelled, only those whose maps are known."""
+        if classes == self.asked and not self.stale:
+            return
+        missing = self._missing()
+        computed = not missing and not gave_up(self._choice, self._known())
+        self.set(classes=classes, **(self._wish() if computed else {}))
+        if missing:
+            self.failed.emit(missing)
 
     def select_class(self, index: int | None) -> None:
         """Explain another class; None for the top class."""
@@ -187,202 +281,219 @@ class Session(SessionState):
 
     def explain(self) -> None:
         """Ask for the map of what is chosen; it comes as soon as everything that it needs is there."""
-        if self.picture is None:
-            self.failed.emit(Problem("There is no picture: drop one into the window."))
-        elif not self.model.source:
-            self.failed.emit(Problem("There is no model: choose one."))
+        if missing := self._missing():
+            self.failed.emit(missing)
         else:
-            self._wanted, self._cancelled = True, None
-            if self.model.phase is Phase.FAILED and not self._closed:
-                self._open_model.open_again()
-            self._advance()
+            self.set(**self._wish())
 
     def cancel(self) -> None:
-        """Stop what the user asked for, after the step that is under way; what is shown stays."""
-        self._wanted = False
-        run = self._runner.run
-        if run is None or run.quiet:
-            self._set_progress(None)
-        elif self.progress is not None and not run.cancelled:
-            run.cancelled = True
-            self._cancelled = run.request
-            self._set_progress(Progress(self.progress.done, self.progress.total, "stopping after this step"))
+        """Stop what the user asked for, after the present step; what is shown stays."""
+        job = self._runner.job
+        if job is not None and self._is_computing:
+            self._runner.cancelled = True
+            self._choice = replace(self._choice, cancelled=job.request)
+        self._want(False)
+        self._update()
 
     def dismiss(self) -> None:
         """Stop computing what is shown, at once, and show nothing: nobody wants to see it."""
-        run = self._runner.run
-        if run is not None and not run.quiet and run.request == self.request:
-            self._wanted = False
+        job = self._runner.job
+        if job is not None and job.wanted and job.request == self.request:
             self._runner.stop()
-            self._set_progress(None)
-        self.request = self.explanation = self._cancelled = None
-        self.explanation_changed.emit(None)
+            self._want(False)
+        self._shown, self._choice = Shown(), replace(self._choice, cancelled=None)
+        self._update()
 
     def stop_by_force(self) -> None:
         """End the engine in the middle of a step, or of loading a model, and start another."""
-        if not self._closed:
-            self._wanted = False
-            self._open_model.stop_by_force()
+        if self._choice.open:
+            self._want(False)
+            self._loader.stop_by_force()
 
     def close(self) -> None:
         """End the engine and forget everything; nothing is posted or emitted any more."""
-        self._closed = True
-        self._link.stop()
+        self._choice = replace(self._choice, open=False)
+        self._engine.stop()
         for thread in self._threads:
             thread.shutdown(wait=False)
 
-    # What is asked for next --------------------------------------------------------------------
+    # From choices and answers to signals and steps
 
-    def _advance(self) -> None:
-        """Ask for the next thing that is missing for what is wanted."""
-        info = self.model.info
-        if self._closed:
-            return
+    def _choose(self, choice: Choice) -> None:
+        """Work out, once for each change, what is asked for now."""
+        self._choice, before = choice, self._keys.recipe
+        self._keys = resolve(choice, self.model)
+        self._find_request()
+        if self._keys.recipe != before:
+            self.known_classes = self._cache.classes(self._keys.recipe)
+
+    def _find_request(self) -> None:
+        classes, prepared, predicted = self._choice.classes, self._prepared.answer, self._predicted.answer
+        self._keys = self._keys.answered(classes, prepared, predicted)
+
+    @property
+    def _is_computing(self) -> bool:
+        return self._runner.job is not None and self._runner.job.wanted and not self._runner.cancelled
+
+    def _want(self, wanted: bool) -> None:
+        if wanted != self._choice.wanted:
+            self._choice = replace(self._choice, wanted=wanted)
+
+    def _wish(self) -> dict[str, Any]:
+        """Return the changes that ask for a map; a model that failed is opened again."""
+        again = {"model": replace(self._choice.model)} if self.model.phase is Phase.FAILED else {}
+        return {"wanted": True, "cancelled": None, **again}
+
+    def _missing(self) -> Problem | None:
+        """Return the reason why nothing can be explained."""
         if self.picture is None:
-            self._wanted = False
-            self._set_progress(None)
-        elif info is None:
-            self._waiting("waiting for the model")
-        elif not (missing := self._seen.missing(info)) and self._wanted and self._request() in self._cache:
-            self._ask()  # even while the model is opened again
-        elif self.model.phase is not Phase.READY:
-            self._waiting("waiting for the model")
-        elif missing:
-            self._waiting(missing)
-            self._seen.ask(info, again=self._wanted)
-        elif self._wanted:
-            self._ask()
-        else:
-            self._fetch_ahead()
+            return Problem("There is no picture: drop one into the window.")
+        return None if self._choice.model.source else Problem("There is no model: choose one.")
 
-    def _ask(self) -> None:
-        """Show the map of what is chosen, if it is known; compute it otherwise."""
-        request, run = self._request(), self._runner.run
-        assert request is not None
-        self._ahead.begin()
-        known = self._cache.get(request)
-        if known is not None:
-            self._runner.stop()
-            self._wanted = False
-            self.request, self.explanation = request, known
-            self.explanation_changed.emit(known)
-            self._set_progress(None)
-            self._fetch_ahead()
-        elif run is None or run.request != request or run.cancelled:
-            self._begin(request, quiet=False)
-        else:
-            run.quiet = False
-            self._waiting("computing")
+    def _known(self) -> Known:
+        prepared, predicted, job = self._prepared.answer, self._predicted.answer, self._runner.job
+        maps, classes, pace = self._cache, self.known_classes, self._pace
+        model = self.model, self._loader.loaded
+        return Known(*model, prepared, predicted, self._keys, self.request, job, maps, classes, pace)
 
-    def _fetch_ahead(self) -> None:
-        """Compute the other top classes' maps while nobody asks for anything."""
-        idle = self._runner.run is None and self.model.phase is Phase.READY
-        if not idle or self.stale or self.prediction is None or self._took_too_long():
+    def _update(self) -> None:
+        """Tell what has changed and take the next step, until there is nothing to do."""
+        self._updates += 1
+        if self._updates > 1:  # called by what is told, or by a step that is answered at once
             return
-        for index in self._ahead.classes(self.prediction):
-            request = self._request(index)
-            if request is not None and request not in self._cache:
-                self._begin(request, quiet=True)
-                return
+        try:
+            made = 0
+            while made < self._updates and self._choice.open:
+                made = self._updates
+                self._step = next_step(self._choice, self._known())
+                if not isinstance(self._step, Show):  # before it is shown, nothing has to be waited for
+                    self._tell()
+                if made == self._updates:
+                    self._take(self._step)
+        finally:
+            self._updates = 0
 
-    def _begin(self, request: Request, *, quiet: bool) -> None:
+    def _tell(self) -> None:
+        """Emit the signals of what has changed since it was told."""
+        for news in self._told.news():
+            if news.signal in ("explanation_changed", "prediction_changed"):
+                self.checks.follow(self.explanation)
+            getattr(self, news.signal).emit(news.value(self))
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case OpenModel(model):
+                self._loader.open(model)
+            case Prepare(key) if self.picture is not None and self.model.info is not None:
+                self._prepared.ask(key, partial(self.picture.prepare, self.model.info))
+            case Predict(key) if self.prepared is not None:
+                call = partial(engine_process.predict, self.prepared.x, self.prepared.region)
+                self._predicted.ask(key, call)
+            case Show(request):
+                self._show(request)
+            case Compute(request):
+                self._compute(request)
+            case Prefetch(request):
+                self._begin(Job(request, wanted=False))
+
+    def _show(self, request: Request) -> None:
+        """Show a map that is known."""
+        self._runner.stop()
+        self._shown, self._pace = Shown(request, self._cache.get(request)), self._pace.again()
+        self._want(False)
+        self._update()
+
+    def _compute(self, request: Request) -> None:
+        """Begin a method, or wait for the one that computes this map already."""
+        job, self._pace = self._runner.job, self._pace.again()
+        if job is None or job.request != request or self._runner.cancelled:
+            self._begin(Job(request, wanted=True))
+        else:
+            job.wanted = True
+        self._want(False)
+
+    def _begin(self, job: Job) -> None:
         assert self.prepared is not None
         assert self.prediction is not None
+        request = job.request
         question = Question(self.prediction, request.target, self.prepared.placement)
-        self._runner.begin(request, self.prepared.x, question, quiet=quiet)
-        if not quiet:
-            self._waiting("computing")
+        first = partial(engine_process.start, x=self.prepared.x, question=question, method=request.method)
+        self._runner.begin(job, partial(first, options=dict(request.options)))
 
-    # Answers -----------------------------------------------------------------------------------
-
-    def _model_set(self, status: ModelStatus) -> None:
+    def _model_set(self) -> None:
+        status, choice = self.model, self._choice
         if status.phase is not Phase.READY:
             self.checks.lose()
-        if status.phase is Phase.LOST:
+        if self._engine.generation != self._generation:
+            self._generation = self._engine.generation
             self._runner.lose()
-            self._wanted &= self._phase is Phase.LOADING  # what hung is a model that nobody waits for
-            self._set_progress(self.progress if self._wanted else None)
-            self._seen.lose()
-        elif status.info is not None and (answers := meaning(status.info)) != self._answers:
-            self._answers, self.asked = answers, ClassSelection()
-            self.class_changed.emit(None)
-        self._phase = status.phase
-        self.model_changed.emit(status)
-        self._update_known()
-        if status.phase is Phase.READY:
-            self._advance()
+            self._predicted.lose()
+        if status.phase is Phase.LOST:
+            hung = self._told["model_changed"].phase is Phase.LOADING  # a model that nobody waits for
+            choice = replace(choice, wanted=choice.wanted and hung)
+        elif status.info is not None and (indices := meaning(status.info)) != choice.meaning:
+            choice = replace(choice, classes=ClassSelection(), meaning=indices)
+        if status.objection and choice.model.on_trial and choice.model.edit is not None:
+            choice.model.edit.undo()
+            choice = replace(choice, model=ModelChoice(status.source, choice.model.edit.before))
+        self._choose(choice)
+        self._update()
 
-    def _is_prepared(self, prepared: Prepared | None) -> None:
-        self.prepared_changed.emit(prepared)
-        self._advance()
+    def _is_prepared(self, answer: Answer[Hashable, Prepared]) -> None:
+        if answer.error is not None:
+            self._predicted.forget()
+        self._follow(answer, "The picture cannot be used")
 
-    def _is_predicted(self, prediction: Prediction | None) -> None:
-        self.prediction_changed.emit(prediction)
-        self._update_known()
-        self._advance()
+    def _is_predicted(self, answer: Answer[Hashable, Prediction]) -> None:
+        self._follow(answer, "The model failed on this picture")
 
-    def _completed(self, request: Request, explanation: Explanation) -> None:
-        self._cache.put(request, explanation)
-        self._update_known()
+    def _follow(self, answer: Answer[Any, Any], failure: str) -> None:
+        self._find_request()
+        if answer.error is not None:
+            self._fail(Problem.of(failure, answer.error))
+        self._update()
 
-    def _stepped(self, run: Job, explanation: Explanation) -> None:
-        ended = self._runner.run is None
-        if not run.quiet:
-            self.request, self.explanation = run.request, explanation
-            self.explanation_changed.emit(explanation)
-            self._set_progress(None if ended else Progress(explanation.done, explanation.total, "computing"))
-        if ended and not run.cancelled:
-            self._ahead.count(run)
-            self._wanted &= run.quiet
-            self._advance()
+    def _stepped(self, answer: Answer[Job, Explanation]) -> None:
+        job, explanation = answer.key, answer.value
+        assert job is not None
+        if explanation is not None:
+            job.first = job.first or time.monotonic()
+            job.done, job.total = explanation.done, explanation.total
+            self._keep(job.request, explanation)
+            if job.wanted:
+                self._shown = Shown(job.request, explanation)
+        if self._runner.job is None:
+            failed = explanation is None or self._runner.cancelled
+            self._pace = self._pace.stopped() if failed else self._pace.after(job)
+        if answer.error is not None and job.wanted:
+            self._fail(Problem.of("The map could not be computed", answer.error))
+        self._update()
 
-    def _run_failed(self, run: Job, error: BaseException) -> None:
-        if not run.quiet:
-            self._fail(Problem.of("The map could not be computed", error))
+    def _stepped_late(self, answer: Answer[Job, Explanation]) -> None:
+        if answer.key and answer.value:
+            self._keep(answer.key.request, answer.value)
+            self._update()
 
-    def _chosen(self) -> None:
-        """Follow a change of method, option or score: show the map if it is known or Live is on."""
-        request = self._request()
-        self._update_known()
-        if self._live or (request is not None and request in self._cache):
-            self._wanted = True
-            if self.picture is not None:
-                self._advance()
+    def _keep(self, request: Request, explanation: Explanation) -> None:
+        """Keep a map that is complete, even if nobody waits for it any more: it may be asked for again."""
+        if explanation.complete:
+            self._cache.put(request, explanation)
+            self.known_classes = self._cache.classes(self._keys.recipe)
 
-    def _took_too_long(self) -> bool:
-        """Whether the user cancelled what is chosen now, but for the class; it may have ended all the same."""
-        request, cancelled = self._request(), self._cancelled
-        if request is None or cancelled is None or cancelled in self._cache:
-            return False
-        return cancelled.is_like(request)
-
-    def _update_known(self) -> None:
-        request = self._request()
-        known = self._cache.classes(request) if request is not None else frozenset()
-        if known != self.known_classes:
-            self.known_classes = known
-            self.known_classes_changed.emit(known)
-
-    def _pause(self) -> None:
-        """Stop what runs, before something else is looked at."""
-        self._runner.stop()
-        self._wanted |= self._live
-
-    def _waiting(self, description: str) -> None:
-        """Tell what the user's request waits for, if there is one."""
-        if self._wanted:
-            self._set_progress(Progress(0, 0, description))
-
-    def _set_progress(self, progress: Progress | None) -> None:
-        if progress != self.progress:
-            self.progress = progress
-            self.progress_changed.emit(progress)
+    def _checked(self) -> Checked | None:
+        """Return what is shown, if it can be checked: a map, complete, and of what is chosen now."""
+        info, prepared, result = self.model.info, self.prepared, self.explanation
+        if self.model.phase is not Phase.READY or info is None or prepared is None or self.stale:
+            return None
+        if result is None or not result.complete or result.shows != "map":
+            return None
+        return Checked(prepared.x, result, info, prepared.placement, prepared.picture)
 
     def _fail(self, problem: Problem) -> None:
-        self._wanted = False
-        self._set_progress(None)
+        self._want(False)
+        self._update()
         self.failed.emit(problem)
 
     def _if_open(self, answer: Callable[[], None]) -> None:
-        if not self._closed:
+        if self._choice.open:
             answer()

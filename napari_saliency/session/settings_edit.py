@@ -1,4 +1,4 @@
-"""What a user says of a model, kept beside its file, and taken back if the model refuses it."""
+"""Settings that a user gives for a model: saved in its sidecar, and taken back if the model rejects them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from napari_saliency.models import Settings, parse, sidecar_path
 
 
 class SettingsEdit:
-    """One answer to the panel's questions.
+    """One change of a model's settings.
 
     Parameters
     ----------
     source : str
-        The model that it is about.
+        The model.
     before : Settings
-        What was said until then.
+        The settings until then.
     displayed : str, optional
         The output that is explained, of several.
+
+    Attributes
+    ----------
+    accepted : bool
+        True once the model has been opened with the new settings.
     """
 
     def __init__(self, source: str, before: Settings, displayed: str | None = None) -> None:
         self.before, self._source, self._displayed = before, source, displayed
+        self.accepted = False
         self._kept: tuple[Path, str | None] | None = None
 
     def write(self, settings: Settings) -> None:
-        """Keep what is said beside the model's file, if it has one.
+        """Write the settings to the model's sidecar, if it has a file.
 
         Raises
         ------
@@ -43,7 +49,7 @@ class SettingsEdit:
         self._kept = path, text
 
     def undo(self) -> None:
-        """Bring back what stood beside the model before."""
+        """Restore the sidecar."""
         if self._kept is None:
             return
         path, text = self._kept
@@ -55,15 +61,15 @@ class SettingsEdit:
 
 
 def joined(before: Settings, now: Settings, displayed: str | None = None) -> Settings:
-    """Return what is said now, and of what was said before what still holds.
+    """Return the new settings over those of the earlier ones that still hold.
 
-    Names belong to one output and to one kind of number, and the kind to one output: the form still shows that
+    Class names belong to one output and to one output type, and the type to one output: the form still shows that
     of the output before. What belongs to another output stays with it in `Settings.outputs`.
 
     Parameters
     ----------
     displayed : str, optional
-        The output that is explained while this is said, of several.
+        The output that is explained while the settings are given, of several.
     """
     current = before.output or displayed
     if now.output is not None:

@@ -1,19 +1,25 @@
-"""What an inspection tells."""
+"""What a session tells: its signals, and the one place that finds out which of them are to be emitted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any, NamedTuple
+
 from psygnal import Signal
+
+from napari_saliency.session.pending import Answer
 
 
 class Signals:
-    """Each carries the new value; the inspection's attribute of the same name holds it, but for two.
+    """Signals carry the new value, and the session's attribute of the same name holds it, but for two.
 
-    ``class_changed`` carries the selected class and comes with every other weighting, too; ``failed`` is an
-    event.
+    ``class_changed`` carries the selected class, and comes with every other selection of classes, too; ``failed`` is
+    an event.
     """
 
     model_changed = Signal(object)  # ModelStatus
-    picture_changed = Signal(object)  # Picture | None
+    picture_changed = Signal(object)  # SourceImage | None
     prepared_changed = Signal(object)  # Prepared | None
     prediction_changed = Signal(object)  # Prediction | None
     class_changed = Signal(object)  # int | None
@@ -22,3 +28,52 @@ class Signals:
     explanation_changed = Signal(object)  # Explanation | None
     checks_changed = Signal(object)  # Checks
     failed = Signal(object)  # Problem
+
+
+class News(NamedTuple):
+    """A signal, the attribute that it tells, and the attribute whose changes it follows."""
+
+    signal: str
+    value: Callable[[object], Any]
+    token: Callable[[object], Any]
+
+
+NEWS = tuple(
+    News(signal, attrgetter(value), attrgetter(token or value))
+    for signal, value, token in (
+        ("class_changed", "selected", "_choice.classes"),
+        ("model_changed", "_loader.status", ""),
+        ("picture_changed", "_choice.picture", ""),
+        ("prepared_changed", "_prepared.answer.value", "_prepared.answer"),
+        ("prediction_changed", "_predicted.answer.value", "_predicted.answer"),
+        ("known_classes_changed", "known_classes", ""),
+        ("explanation_changed", "_shown.explanation", "_shown"),
+        ("progress_changed", "progress", ""),
+    )
+)
+"""All that changes, in the order in which it is told."""
+
+
+class Told:
+    """What a session has told already.
+
+    Answers that are still waited for are not told: until they come, the ones before them stay in sight.
+    """
+
+    def __init__(self, session: object) -> None:
+        self._session = session
+        self._tokens = {news.signal: news.token(session) for news in NEWS}
+
+    def __getitem__(self, signal: str) -> Any:  # noqa: ANN401 - of each signal another type
+        """Return what a signal has told last."""
+        return self._tokens[signal]
+
+    def news(self) -> Iterator[News]:
+        """Yield what has changed, and take it for told. Changes that are made meanwhile may come, too."""
+        for news in NEWS:
+            token, told = news.token(self._session), self._tokens[news.signal]
+            if token is told or (isinstance(token, Answer) and token.waiting):
+                continue
+            self._tokens[news.signal] = token
+            if token != told:
+                yield news

@@ -1,22 +1,26 @@
-"""What an inspection speaks in: the model's status, pictures, requests, and the maps that are known."""
+"""The values that a session speaks in: the model's status, images, requests, and the maps that are known."""
 
 from __future__ import annotations
 
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.core.placement import Region
+from napari_saliency.images.prepare import prepare
 
 if TYPE_CHECKING:
     import numpy as np
 
     from napari_saliency.core.placement import Contains
-    from napari_saliency.core.types import Target
+    from napari_saliency.core.types import Score, Target
+    from napari_saliency.images.prepare import Prepared
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.models import ModelInfo
 
@@ -25,7 +29,7 @@ MEMORY = 256 * 2**20
 
 
 class Phase(StrEnum):
-    """How the model stands."""
+    """State of the model."""
 
     NONE = "none"
     STARTING = "starting"
@@ -37,16 +41,22 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """The model and how it stands.
+    """The model and its state.
 
     Attributes
     ----------
+    phase : Phase
+        The state.
     description : str
-        For the user.
+        The state in words, for the user.
+    source : str
+        The model that was chosen; empty if none was.
+    info : ModelInfo or None
+        What is known of the model, once it is open.
     program : str
-        Path of the program that opening it runs, where that waits for the user's yes.
+        Path of the program that opening the model runs, while that waits for the user's permission.
     objection : str
-        Why the model does not take what was said of it last; what was said before holds.
+        Reason why the model rejected the last settings; the settings before them are in use.
     """
 
     phase: Phase
@@ -56,22 +66,27 @@ class ModelStatus:
     program: str = ""
     objection: str = ""
 
+    @cached_property
+    def explained(self) -> ModelInfo | None:
+        """The part of ``info`` that decides what a map looks like."""
+        return None if self.info is None else replace(self.info, questions=(), notes=())
+
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """A picture, or the visible plane of a stack.
+    """An image, or the visible plane of a stack.
 
     Attributes
     ----------
     key : hashable
-        Equal keys mean equal pixels: layer, version of its data, plane.
+        Equal keys mean equal pixels: layer, version of its data, plane, region.
     name : str
-        As the user reads it.
+        Name for the user.
     read : callable
-        Returns the pixels, (h, w) or (h, w, C), and the range of values that is black to white
-        (None: by the type); called outside of the window's thread.
+        Returns the pixels, (h, w) or (h, w, C), and the range of values from black to white
+        (None: by the type). Called outside the window's thread.
     contains : callable, optional
-        Says which points of it lie in the region that is looked at; called there, too.
+        Returns which points lie in the region that is explained. Called outside the window's thread, too.
     """
 
     key: Hashable
@@ -79,10 +94,61 @@ class SourceImage:
     read: Callable[[], tuple[np.ndarray[Any, Any], tuple[float, float] | None]]
     contains: Contains | None = None
 
+    def input_key(self, info: ModelInfo) -> Hashable:
+        """Return the key of what `prepare` returns for a model."""
+        return self.key, info.input, bool(info.space)
+
+    def prepare(self, info: ModelInfo) -> Prepared:
+        """Read the image and make the model's input of it, with its region if the model's output has space.
+
+        Raises
+        ------
+        OSError, ValueError
+            If the image cannot be read or used, or the region is empty.
+        """
+        image, values = self.read()
+        prepared = prepare(image, info.input, values)
+        if not info.space:
+            return prepared
+        if self.contains is None:
+            return replace(prepared, region=prepared.picture)
+        region = Region.where(self.contains, prepared.placement, prepared.x.shape[:-1], prepared.picture)
+        description = (*prepared.description, f"region of {region.size} pixels")
+        return replace(prepared, region=region, description=description)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a request but its classes: maps of one recipe differ in nothing but the class.
+
+    Attributes
+    ----------
+    picture : hashable
+        Key of the image.
+    model : ModelInfo
+        The model, as in `ModelStatus.explained`.
+    method : str
+        Id of the method.
+    options : tuple of (str, object)
+        All options of the method, sorted by name.
+    score : Score
+        The number of each class that is explained.
+    """
+
+    picture: Hashable
+    model: ModelInfo
+    method: str
+    options: tuple[tuple[str, Any], ...]
+    score: Score
+
+    def request(self, target: Target) -> Request:
+        """Return the request for a target."""
+        return Request(self.picture, self.model, self.method, self.options, target)
+
 
 @dataclass(frozen=True)
 class Request:
-    """Exactly what a map answers: cache key, staleness test and log line."""
+    """Key of one explanation: image, model, method, options and target."""
 
     picture: Hashable
     model: ModelInfo
@@ -90,24 +156,35 @@ class Request:
     options: tuple[tuple[str, Any], ...]
     target: Target
 
-    @classmethod
-    def of(
-        cls, picture: SourceImage, info: ModelInfo, method: str, options: Mapping[str, Any], target: Target
-    ) -> Self:
-        """Ask a model about a picture."""
-        model = replace(info, questions=(), notes=())  # what is said of it changes no map
-        return cls(picture.key, model, method, tuple(sorted(options.items())), target)
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.picture, self.model, self.method, self.options, self.target))
 
-    def is_like(self, other: Request) -> bool:
-        """Whether another request differs in nothing but the class."""
-        if self.picture != other.picture or self.target.score != other.target.score:
-            return False  # most of them, at once
-        return replace(self, target=other.target) == other
+    def __hash__(self) -> int:
+        """Return the hash, which takes long for a model of many classes and layers: once."""
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Leave out the hash: it is another one in another process."""
+        return type(self), (self.picture, self.model, self.method, self.options, self.target)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The same for every class."""
+        return Recipe(self.picture, self.model, self.method, self.options, self.target.score)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A map that is shown, and the request that it answers; each time that it is shown is another one."""
+
+    request: Request | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the running method is; ``total`` 0 means not known yet."""
+    """Steps done by the running method, and their number; ``total`` 0 means not known yet."""
 
     done: int
     total: int
@@ -116,7 +193,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that went wrong, in one sentence, with the engine's traceback behind it.
+    """An error in one sentence, with the engine's traceback.
 
     Attributes
     ----------
@@ -125,7 +202,7 @@ class Problem:
     details : str
         The traceback, or what else is known.
     brief : str
-        What a notice of one line says instead, where it must be understood at a glance; it sends to the details.
+        A shorter sentence for notices of one line, which refers to the details.
     """
 
     message: str
@@ -134,7 +211,7 @@ class Problem:
 
     @classmethod
     def of(cls, what: str, error: BaseException) -> Self:
-        """Say what did not work and why; an error that is not one of ours is named by its type."""
+        """Describe what did not work and why; an error that is not one of ours is named by its type."""
         text = str(error).strip().rstrip(".")
         if isinstance(error, MemoryError):
             text = text or "there is not enough memory"
@@ -144,41 +221,42 @@ class Problem:
 
 
 class ExplanationCache:
-    """The maps that are known, the least recently used forgotten first."""
+    """Known maps; the least recently used are forgotten first."""
 
     def __init__(self, most: int = MEMORY) -> None:
         self._most, self._bytes = most, 0
         self._maps: OrderedDict[Request, Explanation] = OrderedDict()
 
-    def __contains__(self, request: Request | None) -> bool:
-        """Whether a map is known."""
+    def __contains__(self, request: object) -> bool:
+        """Return True if a request's map is known."""
         return request in self._maps
 
     def get(self, request: Request) -> Explanation | None:
         """Return a known map, or None."""
-        if request in self._maps:
+        explanation = self._maps.get(request)
+        if explanation is not None:
             self._maps.move_to_end(request)
-        return self._maps.get(request)
+        return explanation
 
     def put(self, request: Request, explanation: Explanation) -> None:
-        """Keep a map; others are forgotten for it if need be."""
+        """Keep a map, and forget others if memory is short."""
         self._bytes += _size(explanation) - (_size(self._maps[request]) if request in self._maps else 0)
         self._maps[request] = explanation
         while self._bytes > self._most and len(self._maps) > 1:
             self._bytes -= _size(self._maps.popitem(last=False)[1])
 
-    def alike(self, request: Request) -> list[Explanation]:
-        """Known maps that differ from a request in nothing but the class."""
-        return [explanation for known, explanation in self._maps.items() if known.is_like(request)]
+    def alike(self, recipe: Recipe) -> list[Explanation]:
+        """Return the known maps of a recipe, of any class."""
+        return [explanation for known, explanation in self._maps.items() if known.recipe == recipe]
 
-    def classes(self, request: Request) -> frozenset[int]:
-        """Classes whose maps answer a request but for the class."""
-        indices = (known.target.index for known in self._maps if known.is_like(request))
+    def classes(self, recipe: Recipe | None) -> frozenset[int]:
+        """Return the classes whose maps are known of a recipe; none of no recipe."""
+        indices = (known.target.index for known in self._maps if known.recipe == recipe)
         return frozenset(index for index in indices if index is not None)
 
 
 def short_name(source: str) -> str:
-    """Name a source of a model: a file or a folder by its name, another as it is."""
+    """Return a short name of a model: of a file or a folder its name, of others the whole source."""
     return source if source.startswith(("bundled:", "keras:", "python:")) else Path(source).name
 
 

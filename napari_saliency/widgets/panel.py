@@ -60,6 +60,7 @@ class SaliencyPanel(QWidget):
         self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
         self._poster = Poster()
         self.session = session or Session(engine.start_engine, self._poster.post)
+        self.session.start()
         delay = partial(qdebounced, timeout=SETTLED, parent=self)
         self.controller = LayerController(self.viewer, self.session, self._poster.post, delay)
         self.picture = PictureSection(self.controller, self.session)

@@ -31,6 +31,7 @@ class Desk:
         self.problems = []
         self.session = Session(engine.start_engine, self.answers.put)
         self.session.failed.connect(self.problems.append)
+        self.session.start()
 
     def until(self, condition):
         end = time.monotonic() + SECONDS
@@ -82,7 +83,7 @@ def test_a_map_is_checked_and_the_model_is_what_it_was(desk):
     assert len(findings["model_randomisation"].curves[0].y) > 3
     assert len(findings["deletion"].curves) == 2
     again = []
-    desk.session._link.call(partial(engine.predict, desk.session.prepared.x), then=again.append)
+    desk.session._engine.call(partial(engine.predict, desk.session.prepared.x), then=again.append)
     desk.until(lambda: again)
     np.testing.assert_array_equal(again[0].logits, before)
     assert not desk.problems
@@ -125,7 +126,7 @@ def test_cancel_leaves_the_engine_free(desk):
 
 
 def test_a_step_that_does_not_end_is_stopped_by_force(desk):
-    desk.session._link.call(partial(time.sleep, 1000))
+    desk.session._engine.call(partial(time.sleep, 1000))
     desk.session.explain()
     pid = engine_pid()
     desk.session.stop_by_force()
@@ -141,7 +142,7 @@ def test_a_model_that_hangs_on_loading_can_be_left(desk, tmp_path, monkeypatch, 
     ran = tmp_path / "ran"
     code = f"import time\nopen({str(ran)!r}, 'w').close()\nwhile True:\n    time.sleep(1)\n"
     (tmp_path / f"{hanging}.py").write_text(code, "utf-8")
-    desk.session._link.call(partial(exec, f"import sys; sys.path.insert(0, {str(tmp_path)!r})"))
+    desk.session._engine.call(partial(exec, f"import sys; sys.path.insert(0, {str(tmp_path)!r})"))
     monkeypatch.syspath_prepend(tmp_path)
     trust(f"python:{hanging}:net")
     desk.session.open_model(f"python:{hanging}:net")
@@ -176,7 +177,7 @@ def test_the_engine_does_not_outlive_its_viewer():
 def test_a_large_model_is_no_leak(desk):
     """Loky ends workers that have grown by 300 MB since their first call."""
     pid = engine_pid()
-    desk.session._link.call(partial(exec, "import builtins; builtins.weights = b'x' * 500_000_000"))
+    desk.session._engine.call(partial(exec, "import builtins; builtins.weights = b'x' * 500_000_000"))
     for index in range(3):
         time.sleep(1.2)  # loky looks once a second, after a call
         desk.session.select_class(index)

@@ -34,6 +34,7 @@ class Desk:
         self.session = Session(self._start, lambda answer: answer(), Immediate)
         self.session.checks_changed.connect(self.told.append)
         self.session.failed.connect(self.problems.append)
+        self.session.start()
         self.session.open_model("keras:MobileNetV2")
         self.look(1)
 

@@ -102,6 +102,7 @@ class Desk:
             signal = getattr(self.session, f"{name}_changed")
             signal.connect(lambda value, name=name: self.emitted.append((name, value)))
         self.session.failed.connect(lambda problem: self.emitted.append(("failed", problem)))
+        self.session.start()
 
     def _start(self):
         self.engines.append(Manual())
@@ -218,11 +219,13 @@ def test_an_engine_that_cannot_be_had_is_told(desk, when):
     problems, posted = [], []
     session = Session(none if when == "begun" else Unreachable, posted.append, Immediate)
     session.failed.connect(problems.append)
+    session.start()
     session.open_model(MODEL)
     while posted:
         posted.pop(0)()
     assert session.model.phase is Phase.FAILED
-    assert "The engine cannot start (Explain tries again): no process is left." in problems[-1].message
+    assert "no process is left" in problems[-1].message
+    assert "Explain" in problems[-1].message  # the way out
     session.close()
 
 
@@ -741,7 +744,7 @@ def test_a_model_file_that_is_gone_keeps_no_answers(desk, monkeypatch, tmp_path)
     desk.session.open_model(str(file))
     file.unlink()
     desk.session.answer(Settings(labels=tuple("uvwxyz")))
-    assert desk.of("failed")[-1].message.startswith("This could not be kept beside the model")
+    assert str(file) in desk.of("failed")[-1].message
 
 
 def failing(error):
@@ -990,7 +993,7 @@ def test_what_was_said_before_still_holds(desk):
     desk.settle()
     session.answer(Settings(labels=tuple("uvwxyz")))
     desk.settle()
-    assert session._open_model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
+    assert session._choice.model.settings.given() == {"preprocessing": "tf", "labels": tuple("uvwxyz")}
 
 
 @pytest.fixture
@@ -1026,9 +1029,8 @@ def test_an_answer_that_the_model_refuses_is_taken_back(desk, own_file, before):
     desk.settle()
     assert "9 class names are given" in desk.of("failed")[0].message
     assert session.model.phase is Phase.READY
-    assert session.model.objection == (
-        "net.keras does not take this: 9 class names are given for a model with 6 classes. What was said before holds."
-    )
+    for part in ("net.keras", "9 class names are given for a model with 6 classes"):
+        assert part in session.model.objection
     assert session.model.info == known
     assert (beside.read_text() if beside.exists() else None) == text
     session.answer(Settings(labels=tuple("abcdef")))
@@ -1107,18 +1109,20 @@ def test_a_yes_that_cannot_be_kept_is_told(desk, monkeypatch):
 
 
 class Later:
-    """Keeps what is to be done later until the test says that the time has passed."""
+    """A clock that stands still until the test says that time has passed."""
 
     def __init__(self):
-        self.waiting = []
+        self.now, self.waiting = 0, []
 
     def __call__(self, seconds, call):
         assert seconds > 0
-        self.waiting.append(call)
+        self.waiting.append((self.now + seconds, call))
 
-    def pass_by(self):
-        waiting, self.waiting = self.waiting, []
-        for call in waiting:
+    def pass_by(self, seconds=model_loader.PATIENCE):
+        self.now += seconds
+        due = [call for when, call in self.waiting if when <= self.now]
+        self.waiting = [(when, call) for when, call in self.waiting if when > self.now]
+        for call in due:
             call()
 
 
@@ -1162,10 +1166,11 @@ def test_the_second_of_three_models_may_be_what_hangs(stuck):
     first = stuck.engine
     stuck.session.open_model("keras:ResNet50")
     stuck.session.open_model(OTHER)
+    stuck.later.pass_by(2)
     first.run_next()
-    stuck.later.pass_by()
-    assert not first.killed
-    stuck.later.pass_by()
+    stuck.later.pass_by(2)
+    assert not first.killed  # the second one has had no more than two seconds
+    stuck.later.pass_by(2)
     assert first.killed
     stuck.settle()
     assert (stuck.session.model.phase, stuck.session.model.source) == (Phase.READY, OTHER)
@@ -1177,7 +1182,7 @@ def test_patience_with_a_model_begins_when_the_engine_is_there(desk):
     desk.later.pass_by()
     assert not desk.engine.killed
     desk.engine.run_next()  # the engine is there
-    desk.later.pass_by()
+    desk.later.pass_by(2)
     assert not desk.engine.killed
     desk.engine.run_next()
     desk.later.pass_by()
@@ -1195,7 +1200,8 @@ def test_a_model_that_hangs_is_stopped_by_force_and_not_loaded_again_by_itself(s
     assert not stuck.of("failed")  # it is what was asked for
     for _ in range(2):
         assert session.model.phase is Phase.FAILED
-        assert "loading keras:MobileNetV2 was stopped" in session.model.description
+        for part in ("keras:MobileNetV2 was stopped", "Explain"):
+            assert part in session.model.description
         stuck.settle()
     session.open_model(OTHER)
     stuck.settle()

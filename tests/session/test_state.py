@@ -1,5 +1,6 @@
 """What is remembered, and how problems are worded."""
 
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ import pytest
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Target
-from napari_saliency.session.state import ExplanationCache, Problem, Request, short_name
+from napari_saliency.models import InputSpec
+from napari_saliency.session.state import ExplanationCache, Problem, Request, SourceImage, short_name
+from tests.fakes import info
 
 
 def request(index=0, **changes):
@@ -62,19 +65,59 @@ def test_a_map_larger_than_the_memory_is_kept_until_the_next():
     assert request(0) not in memory
 
 
-def test_alike_are_the_other_classes_of_the_same_question():
+def test_alike_are_the_maps_of_one_recipe():
     memory = ExplanationCache()
     maps = [a_map() for _ in range(3)]
     memory.put(request(0), maps[0])
     memory.put(request(1), maps[1])
     memory.put(request(1, method="other"), maps[2])
-    assert memory.alike(request(5)) == maps[:2]
+    assert memory.alike(request(5).recipe) == maps[:2]
+    assert memory.classes(request(5).recipe) == {0, 1}
+    assert memory.classes(request(0, picture=2).recipe) == memory.classes(None) == frozenset()
 
 
-def test_another_score_is_another_question():
-    assert request(1).is_like(request(2))
-    assert not request(1).is_like(replace(request(1), target=Target.of_class(1, "probability")))
-    assert not request(1).is_like(request(1, picture=2))
+def test_another_score_is_another_recipe_and_another_class_is_not():
+    assert request(1).recipe == request(2).recipe
+    assert request(1).recipe != replace(request(1), target=Target.of_class(1, "probability")).recipe
+    assert request(1).recipe != request(1, picture=2).recipe
+    assert request(1).recipe.request(Target.of_class(2)) == request(2)
+
+
+def test_a_request_that_is_copied_to_another_process_is_equal_and_hashed_anew():
+    known = request()
+    hash(known)
+    copied = pickle.loads(pickle.dumps(known))
+    assert copied == known
+    assert hash(copied) == hash(known)
+    assert "_hash" in vars(known)
+    assert "_hash" not in vars(pickle.loads(pickle.dumps(known)))
+
+
+# Images
+
+
+SPACE = info(input=InputSpec((4, 4), 1), space=(4, 4))
+
+
+def image(contains=None):
+    return SourceImage("key", "image", lambda: (np.zeros((4, 4), np.uint8), None), contains)
+
+
+def test_an_image_is_prepared_for_a_model_and_its_key_says_for_which():
+    spec = InputSpec((8, 8), 3)
+    small, twin, large = info(input=spec), info(input=spec, name="twin"), info()
+    assert image().input_key(small) == image().input_key(twin) != image().input_key(large)
+    assert image().input_key(SPACE) != image().input_key(info(input=SPACE.input))
+    assert image().prepare(small).x.shape == (8, 8, 3)
+    assert image().prepare(small).region is None
+
+
+def test_a_region_is_laid_over_the_input_of_models_whose_output_has_space():
+    prepared = image(lambda points: points[:, 1] < 1.5).prepare(SPACE)
+    assert prepared.region.size == 8
+    assert "8 pixels" in prepared.description[-1]
+    assert image().prepare(SPACE).region is None
+    assert image(lambda points: points[:, 1] < 1.5).prepare(info(input=SPACE.input)).region is None
 
 
 @pytest.mark.parametrize(
