@@ -179,4 +179,6 @@ class JobRunner(Generic[K, S]):
             self.stop()
         else:  # before anything is shown: the engine need not wait for the window
             self._step.ask(job, cast("Callable[[], S]", partial(engine.step, self._name)))
+            if not self._step.answer.waiting:  # it was answered at once: a later step has been told
+                return
         self._on_answer(answer)

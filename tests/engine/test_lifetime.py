@@ -159,7 +159,7 @@ def test_a_model_that_hangs_on_loading_can_be_left(desk, tmp_path, monkeypatch, 
 
 def test_the_engine_does_not_outlive_its_viewer():
     code = (
-        "from napari_saliency import engine\n"
+        "from napari_saliency.engine import process as engine\n"
         "if __name__ == '__main__':\n"
         "    engine.FRAMEWORKS = ()\n"
         "    engine = engine.start_engine()\n"

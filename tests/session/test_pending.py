@@ -158,6 +158,15 @@ def test_a_job_is_taken_through_its_steps_and_the_next_one_is_asked_for_before_a
     assert (runner.job, elsewhere.dropped) == (None, [])
 
 
+def test_steps_that_are_answered_at_once_are_told_in_order(told):
+    """Of each step the next one comes before it can be told, so only the last is."""
+    steps = iter([step(1), step(2), step(3)])
+    elsewhere = SimpleNamespace(call=lambda function, then, failed: then(next(steps)))
+    runner = JobRunner(elsewhere, "job", told.append)
+    runner.begin("a", first)
+    assert ([answer.value.done for answer in told], runner.job) == ([3], None)
+
+
 def test_jobs_have_names_of_their_own(runner, elsewhere):
     for job in ("a", "a", "b"):
         runner.begin(job, first)
