@@ -14,20 +14,20 @@ from napari_saliency.engine import process as engine
 T = TypeVar("T")
 
 Post = Callable[[Callable[[], None]], None]
-"""Runs a callable in the window's thread, soon; callable from any thread."""
+"""Runs a callable in the window's thread, soon. It may be called from any thread."""
 
 Later = Callable[[float, Callable[[], None]], None]
 """Runs a callable in the window's thread, after some seconds."""
 
 Lost = Callable[[bool], None]
-"""``lost(busy)`` is told that an engine has ended, and whether it was working on a call."""
+"""``lost(busy)`` is called when an engine has ended; ``busy`` is True if it was working on a call."""
 
 Ends = tuple[Callable[[Any], None] | None, Callable[[BaseException], None] | None]
-"""What is done with an answer, and with an error."""
+"""Callables for the answer, and for an error."""
 
 
 def timer(post: Post) -> Later:
-    """Make a clock of a thread for each call; none of them keeps Python from ending."""
+    """Return a `Later` with one thread for each call; none of them keeps Python from ending."""
 
     def later(seconds: float, call: Callable[[], None]) -> None:
         thread = threading.Timer(seconds, partial(post, call))
@@ -83,7 +83,7 @@ class EngineClient:
         self._start_engine, self._post, self._background = start, post, background
         self._lost: Lost = lambda _: None
         self._executor: Executor | None = None
-        self._refusal: Exception | None = None  # of the background: why there is no executor
+        self._refusal: Exception | None = None  # the reason why there is no executor
         self.alive = False
         self._generation = 0
         self._waiting = 0

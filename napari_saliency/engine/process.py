@@ -1,4 +1,4 @@
-"""The engine process: it holds the models and runs the methods; the viewer starts, feeds and may lose it.
+"""The engine process: it holds the models and runs the methods; the viewer starts it, feeds it, and may lose it.
 
 The upper half runs in the viewer, the lower half in the engine process. What passes between them
 are calls of the functions below through a `concurrent.futures.Executor` of one worker: `open_model`,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_saliency.models import Model, ModelInfo, Settings
 
 FRAMEWORKS = ("napari_saliency.models.keras.adapter",)
-"""What the engine imports while nobody waits for it."""
+"""Modules that the engine imports while nobody waits for it."""
 
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-"""Of the engine."""
+"""Environment variables of the engine."""
 
 ANSWER = 0.1
 """Seconds that steps are collected for one answer: each is drawn, which takes longer than a fast step."""
@@ -56,7 +56,7 @@ ANSWER = 0.1
 
 
 def start_engine() -> Executor:
-    """Start an engine process; returns at once."""
+    """Start an engine process, and return at once."""
     from loky import ProcessPoolExecutor
 
     _forget_log_at_exit()
@@ -70,7 +70,7 @@ def start_engine() -> Executor:
 
 
 def last_words() -> str:
-    """End of what engines of this process have printed: what a framework says before it dies."""
+    """Return the end of what this process's engines have printed: a framework's message before it dies."""
     try:
         return _log_file().read_text(encoding="utf-8", errors="replace")[-2000:]
     except OSError:
@@ -93,12 +93,12 @@ def kill_engine(executor: Executor) -> None:
 
 
 def is_here(process: tuple[str, int]) -> bool:
-    """Whether a process, as told by `warm_up`, is another one of this machine."""
+    """Return True if a process, as `warm_up` names it, is another one of this machine."""
     return process[0] == platform.node() and process[1] != os.getpid()
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Return True if a process of this machine runs."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -109,7 +109,7 @@ def is_alive(pid: int) -> bool:
 
 
 class StepResult(Protocol):
-    """What a step gives: an explanation or a finding."""
+    """The result of a step: an explanation or a finding."""
 
     @property
     def complete(self) -> bool:
@@ -118,10 +118,22 @@ class StepResult(Protocol):
 
 @dataclass(eq=False)
 class Engine:
-    """What an engine process holds: a model, the layer that is looked into, and the methods and checks under way."""
+    """The state of an engine process.
+
+    Attributes
+    ----------
+    model : Model or None
+        The open model.
+    seen : Model or None
+        The model that is asked: the open one, or the view of one of its layers.
+    opened : tuple
+        Version of the open model's file and program.
+    runs : dict of hashable to iterator
+        Methods and checks under way, by their names.
+    """
 
     model: Model | None = None
-    seen: Model | None = None  # what is asked: the model, or what it looks like inside
+    seen: Model | None = None
     opened: tuple[object, ...] = ()
     runs: dict[Hashable, Iterator[StepResult]] = field(default_factory=dict)
 
@@ -144,13 +156,13 @@ class Engine:
         return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info
 
     def predict(self, x: Array, region: Region | None = None) -> Prediction:
-        """Say what one preprocessed picture (H, W, C) or volume (Z, H, W, C), or a region of it, shows."""
+        """Return the prediction for one preprocessed image (H, W, C) or volume (Z, H, W, C), or for a region of it."""
         return self._opened_model().predict(x[None], [region])[0]
 
     def start(
         self, run: Hashable, x: Array, question: Question, method: str, options: Mapping[str, Any]
     ) -> Explanation:
-        """Begin a method on one picture and take its first step."""
+        """Begin a method on one image and take its first step."""
         from napari_saliency.api.explain import run_method
 
         steps = run_method(self._opened_model(), x[None], [question], method, options)
@@ -168,7 +180,7 @@ class Engine:
         region: Region | None = None,
         asked: bool = True,
     ) -> Finding:
-        """Begin a check of one picture's map and take its first steps.
+        """Begin a check of one image's map and take its first steps.
 
         One that was not asked for by name ends with a `TooLongError` if it cannot be afforded.
         """
@@ -211,7 +223,7 @@ class Engine:
 
 @cache
 def _engine() -> Engine:
-    """The engine of this process. A process is what it stands for, so there is one."""
+    """Return the engine of this process: an engine is a process, so there is one."""
     return Engine()
 
 
@@ -264,7 +276,7 @@ def drop(run: Hashable) -> None:
 
 
 def _version(source: str, settings: Settings) -> tuple[object, ...]:
-    """Change when the file behind a source does, or the program that opening it runs, which stands last."""
+    """Return a key that changes with a source's file and with the program that opening it runs, which stands last."""
     from napari_saliency.models import parse, program_version
 
     path, program = parse(source).path, program_version(source, custom=settings.custom)

@@ -1,4 +1,4 @@
-"""Which classes the user asks about: one, this one rather than that one, or any weighting."""
+"""The classes that are explained: one, this one rather than that one, or any weighting."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class ClassSelection:
     Attributes
     ----------
     weights : tuple of (class index, weight)
-        Sorted by class; none stand for the top class of whatever picture is looked at.
+        Sorted by class; empty for the top class of each image.
     """
 
     weights: Weights = ()
 
     @classmethod
     def one(cls, index: int | None) -> Self:
-        """One class, or the top class."""
+        """Select one class, or the top class."""
         return cls(() if index is None else ((index, 1.0),))
 
     @property
@@ -56,13 +56,13 @@ class ClassSelection:
         return ClassSelection(Target.contrast(this, other).weights)
 
     def neighbour(self, by: int, prediction: Prediction) -> ClassSelection:
-        """The class further down (or up, if negative) in the table."""
+        """Select the class further down (or up, if negative) in the table."""
         order = prediction.order().tolist()
         here = 0 if self.selected is None else order.index(self.selected)
         return ClassSelection.one(order[min(max(here + by, 0), len(order) - 1)])
 
     def other_neighbour(self, by: int, prediction: Prediction) -> ClassSelection:
-        """The same class, held against one further down (or up) in the table."""
+        """Hold the same class against one further down (or up) in the table."""
         this = self.selected_in(prediction)
         others = [index for index in prediction.order().tolist() if index != this]
         if not others:
@@ -72,14 +72,14 @@ class ClassSelection:
         return ClassSelection(Target.contrast(this, others[min(max(here + by, 0), len(others) - 1)]).weights)
 
     def selected_in(self, prediction: Prediction) -> int:
-        """The selected class of a picture."""
+        """Return the selected class of an image, by its prediction."""
         return int(prediction.order()[0]) if self.selected is None else self.selected
 
     def target(self, prediction: Prediction, score: Score, region: Region | None) -> Target:
-        """What is explained of a picture."""
+        """Return the target in an image."""
         return Target(self.weights or ClassSelection.one(self.selected_in(prediction)).weights, score, region)
 
 
 def meaning(info: ModelInfo) -> Hashable:
-    """What the indices of a model's classes mean: the same as long as this is."""
+    """Return a key of what the indices of a model's classes mean: with another key they are other classes."""
     return info.fingerprint, info.viewed_layer, info.outputs[:1], len(info.labels)

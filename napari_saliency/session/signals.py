@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -68,12 +68,14 @@ class Told:
         """Return what a signal has told last."""
         return self._tokens[signal]
 
-    def news(self) -> Iterator[News]:
-        """Yield what has changed, and take it for told. Changes that are made meanwhile may come, too."""
+    def news(self) -> list[News]:
+        """Return what has changed since it was told, and take it for told."""
+        changed = []
         for news in NEWS:
             token, told = news.token(self._session), self._tokens[news.signal]
             if token is told or (isinstance(token, Answer) and token.waiting):
                 continue
             self._tokens[news.signal] = token
             if token != told:
-                yield news
+                changed.append(news)
+        return changed

@@ -159,12 +159,13 @@ def test_a_model_that_hangs_on_loading_can_be_left(desk, tmp_path, monkeypatch, 
 
 def test_the_engine_does_not_outlive_its_viewer():
     code = (
-        "from napari_saliency.engine import process as engine\n"
+        "import os\n"
+        "from napari_saliency.engine import process\n"
         "if __name__ == '__main__':\n"
-        "    engine.FRAMEWORKS = ()\n"
-        "    engine = engine.start_engine()\n"
-        "    print(engine.submit(engine.os.getpid).result(), flush=True)\n"
-        "    import os; os.kill(os.getpid(), 9)\n"
+        "    process.FRAMEWORKS = ()\n"
+        "    engine = process.start_engine()\n"
+        "    print(engine.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
     )
     viewer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS)
     pid = int(viewer.stdout)
