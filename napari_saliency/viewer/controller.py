@@ -15,10 +15,10 @@ from psygnal import Signal
 from napari_saliency.maps.display import Display
 from napari_saliency.viewer.file_reader import Files, show_instead
 from napari_saliency.viewer.generated_images import PictureLayers
+from napari_saliency.viewer.layer_record import Shows, State, record_of
 from napari_saliency.viewer.map_layers import MapLayers
 from napari_saliency.viewer.regions import drawn, is_drawing
 from napari_saliency.viewer.source_layer import (
-    OURS,
     Reading,
     is_picture,
     owner,
@@ -26,7 +26,6 @@ from napari_saliency.viewer.source_layer import (
     read_otherwise,
     visible_plane,
 )
-from napari_saliency.viewer.synced_layers import KIND, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,6 +189,7 @@ class LayerController:
         self._let_go_of_region()
         self._session.model_changed.disconnect(self._model_set, missing_ok=True)
         self._maps.close()
+        self._made.close()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
         self._session.explanation_changed.disconnect(self._show, missing_ok=True)
@@ -273,10 +273,11 @@ class LayerController:
         self._tell_map()
 
     def _is_shown(self, layer: Layer) -> bool:
-        """Whether a layer is the map, or the picture, that was answered last."""
-        data, displayed = layer.metadata, self._session.explanation
-        ours = displayed is not None and data.get(OURS) is displayed
-        return ours and data.get(KIND) != "error" and data.get(STATE) != "kept"
+        """Return whether a layer shows the session's explanation as a live map or picture."""
+        record = record_of(layer)
+        if record is None or record.shows is Shows.ERROR or record.state is State.KEPT:
+            return False
+        return record.explanation is self._session.explanation
 
     def _error_deleted(self, source: Image) -> None:
         """Show no errors any more, unless all that belongs to the picture is gone."""
@@ -364,7 +365,7 @@ class LayerController:
         if source is None:
             return
         if explanation.shows == "picture":
-            if self._made.show(source, result[1], explanation):
+            if self._made.show(source, result[1], explanation, request):
                 self._viewer.reset_view()  # it lies beside what was in sight
         else:
             others = self._session.known() if self._display.shared else ()

@@ -2,25 +2,25 @@
 
 Laws
 ----
-There is one live map layer for each picture layer, right above it, updated in place. What the user
-sets on it in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
+Each picture layer has one live map layer, directly above it and updated in place. What the user sets on it
+in napari stays: opacity, blending, gamma, interpolation, visibility, name, and
 
-- the colormap, until the Display section's colormap or its kind (signed or not) is changed;
-- the rendering of volumes in 3-D, until that kind is changed;
-- contrast limits, once set by hand, until any Display control is changed or *auto* is pressed there.
-  Before that, and after it, they follow the map, per class or shared between classes. napari's own
-  continuous auto-contrast is left to itself.
+- the colormap, until the Display section changes the colormap or its kind (signed or not);
+- the rendering of volumes in 3-D, until that kind changes;
+- contrast limits, once set by hand, until any Display control changes or *Auto contrast* is pressed there.
+  Otherwise they follow the map, per class or shared between classes. napari's own continuous auto-contrast
+  is not interfered with.
 
 A new layer (after Keep, deletion, or for another picture) begins with the look of the last one.
 
-Where errors are wanted, and a map has one, the same holds for a second layer, right above the map. It begins
-with the map's look, but in other colours, so that nobody takes it for a map; and its contrast limits are the
-map's, whoever set those, so that the eye can compare. It goes when a map that is complete has no error; while one
-that is not complete has none yet, it is empty.
-What is selected stays so: napari's layer controls are the map's unless the user asks for the error's.
+If errors are switched on and a map has one, the same holds for a second layer, directly above the map. It begins
+with the map's look but in other colours, so that it is not mistaken for a map. Its contrast limits are always those
+of the map, so that both can be compared. It is removed when a complete map has no error, and empty while an
+incomplete map has none yet.
+The selection does not change: napari's layer controls belong to the map unless the user selects the error.
 
-Channels that are left apart are an axis before all others, which napari's slider steps through; the same
-layer gets that axis and loses it.
+Channels that are not reduced form a leading axis, which napari's slider steps through; the same layer gains and
+loses that axis.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from napari.utils import Colormap
 from napari_saliency.maps import reduction
 from napari_saliency.maps.colormaps import colormap, error_colormap
 from napari_saliency.maps.transforms import compose, stacked
+from napari_saliency.viewer.layer_record import Shows
 from napari_saliency.viewer.synced_layers import (
     Content,
     Delay,
@@ -60,14 +61,14 @@ if TYPE_CHECKING:
 
 
 class _View(NamedTuple):
-    """A map as it is displayed: one number for each pixel, (h, w) or (z, y, x), channels first if apart."""
+    """A map as it is displayed: one number per pixel, (h, w) or (z, y, x), after a leading axis of channels if any."""
 
     values: Array
     limits: Limits  # its own
 
 
 class _Displayed(NamedTuple):
-    """What a picture's map is of."""
+    """Everything that decides how a picture's map is drawn."""
 
     source: Image
     plane: Plane
@@ -81,13 +82,14 @@ class MapLayers:
     Parameters
     ----------
     layers : LayerList
-        The viewer's.
+        The viewer's layers.
     display : Display
         How maps are shown.
     delay : callable
-        Makes a callable that is run once after many calls.
+        Wraps a callable so that it runs once, a moment after the last call.
     by_hand_changed : callable
-        Told whether the user has set the contrast limits of the map that is shown, or of its error.
+        Called with True if the user has set the contrast limits of the map that is shown or of its error, else with
+        False.
     """
 
     def __init__(
@@ -97,9 +99,9 @@ class MapLayers:
         delay: Delay,
         by_hand_changed: Callable[[bool], None],
     ) -> None:
-        self._layers, self._display, self._tell_by_hand = layers, display, by_hand_changed
-        self._maps = LiveLayers(layers, "map", delay, self._contrast_moved)
-        self._errors = LiveLayers(layers, "error", delay, self._contrast_moved)
+        self._layers, self._display, self._report_by_hand = layers, display, by_hand_changed
+        self._maps = LiveLayers(layers, Shows.MAP, delay, self._contrast_moved)
+        self._errors = LiveLayers(layers, Shows.ERROR, delay, self._contrast_moved)
         self._maps.look = {"blending": "translucent", "interpolation2d": "linear"}
         self._maps.look |= {"colormap": _colormap(display), "rendering": reduction.rendering(display)}
         self._with_errors = False
@@ -107,7 +109,7 @@ class MapLayers:
         self._views: WeakKeyDictionary[Explanation, _View] = WeakKeyDictionary()
 
     def prepare(self, explanation: Explanation) -> None:
-        """Compute now what `show` will need."""
+        """Reduce a map in advance, so that `show` is fast."""
         self._view(explanation)
 
     def show(
@@ -130,27 +132,27 @@ class MapLayers:
         content = _content(displayed, self._view(explanation).values, limits, explanation.name)
         below = self._maps.show(source, content, source)
         self._show_error(displayed, below)
-        self._tell(source)
+        self._report(source)
 
     def has(self, source: Image) -> bool:
         """Whether a layer shows a picture's map now."""
         return self._maps.get(source) is not None
 
     def error_of(self, layer: Layer) -> Image | None:
-        """Return the picture whose map's error a layer shows now."""
+        """Return the picture of a layer that shows the error of its map; None for other layers."""
         return next((live.source for live in self._errors if live.layer is layer), None)
 
     def show_errors(self, wanted: bool) -> None:
-        """Show the errors of all maps from now on, or none."""
+        """Show or hide the errors of all maps, from now on."""
         self._with_errors = wanted
         for displayed in self._displayed.values():
             live = self._maps.get(displayed.source)
             if live is not None:
                 self._show_error(displayed, live)
-                self._tell(displayed.source)
+                self._report(displayed.source)
 
     def place(self, source: Image) -> None:
-        """Follow a picture that was moved."""
+        """Move the map of a picture, and its error, to where the picture lies now."""
         for live in (self._maps.get(source), self._errors.get(source)):
             if live is not None:
                 place = _place(self._displayed[source.unique_id], live.layer.ndim)
@@ -158,7 +160,7 @@ class MapLayers:
                     setattr(live.layer, name, value)
 
     def set_display(self, display: Display, current: Image | None) -> None:
-        """Show all maps but that of the current picture, and the next ones, in another way.
+        """Change how maps are shown: all except the current picture's, which the caller shows again.
 
         Contrast limits follow the maps again.
         """
@@ -178,14 +180,14 @@ class MapLayers:
                 self.show(*self._displayed[live.source.unique_id])
 
     def keep(self, source: Image) -> bool:
-        """Leave a picture's map as it is, with its error; return whether there was one."""
+        """Leave a picture's map and its error as they are; return whether there was a map."""
         kept = self._maps.keep(source)
         if kept:
             self._errors.keep(source)
         return kept
 
     def forget(self, layer: Layer) -> None:
-        """Follow the removal of a layer, a picture's or one of ours."""
+        """Follow the removal of a layer: of a picture, a map or an error."""
         self._displayed.pop(layer.unique_id, None)
         self._maps.forget(layer)
         self._errors.forget(layer)
@@ -196,7 +198,7 @@ class MapLayers:
         self._errors.close()
 
     def _show_error(self, displayed: _Displayed, below: SyncedLayer) -> None:
-        """Show the error of a map above it, if there is one, and if it is wanted."""
+        """Show the error of a map above it, if it has one and errors are switched on."""
         source, explanation = displayed.source, displayed.explanation
         live = self._errors.get(source)
         if not self._with_errors or (explanation.stderr is None and explanation.complete):
@@ -219,19 +221,19 @@ class MapLayers:
         if live is None:
             self._layers.selection.active = active
 
-    def _error_colormap(self, beside: Colormap) -> Colormap:
-        return Colormap(**error_colormap(self._display, beside.name))
+    def _error_colormap(self, of_map: Colormap) -> Colormap:
+        return Colormap(**error_colormap(self._display, of_map.name))
 
     def _contrast_moved(self, live: SyncedLayer) -> None:
-        """Let an error's contrast follow its map's, whoever set that."""
+        """Give an error the contrast limits of its map, whoever set those."""
         displayed, error = self._maps.get(live.source), self._errors.get(live.source)
         if displayed is live and error is not None:
             self._errors.limit(error, live.layer.contrast_limits)
-        self._tell(live.source)
+        self._report(live.source)
 
-    def _tell(self, source: Image) -> None:
+    def _report(self, source: Image) -> None:
         both = (self._maps.get(source), self._errors.get(source))
-        self._tell_by_hand(any(live is not None and live.by_hand for live in both))
+        self._report_by_hand(any(live is not None and live.record.by_hand for live in both))
 
     def _view(self, explanation: Explanation) -> _View:
         if explanation not in self._views:
@@ -246,7 +248,7 @@ class MapLayers:
 
 
 def pinned(values: Array, ndim: int, plane: Plane) -> Array:
-    """Give a map the axes of its picture's layer, of length 1 all but its own.
+    """Give a map the axes of its picture's layer, with length 1 for all but its own.
 
     Parameters
     ----------
@@ -261,7 +263,7 @@ def pinned(values: Array, ndim: int, plane: Plane) -> Array:
 
 
 def geometry(source: Image, plane: Plane, placement: Placement) -> dict[str, Any]:
-    """Where a map's layer lies in the world: as its picture, whatever that layer's transform."""
+    """Return the transform that lays a map over its picture, whatever the transform of the picture's layer."""
     others = dict(plane.steps)
     if plane.colours is not None:
         others[plane.colours] = (source.level_shapes[0][plane.colours] - 1) // 2
@@ -278,7 +280,7 @@ def _content(displayed: _Displayed, values: Array, limits: Sequence[float], name
 
 
 def _place(displayed: _Displayed, ndim: int) -> dict[str, Any]:
-    """Where a layer lies that has as many axes as its picture's, or one of channels besides."""
+    """Return the transform of a layer with the axes of its picture's layer, or with a leading one of channels."""
     source = displayed.source
     place = geometry(source, displayed.plane, displayed.explanation.placement)
     labels = tuple(source.axis_labels)

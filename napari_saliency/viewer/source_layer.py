@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from napari_saliency.images.prepare import display_range, load_image
 from napari_saliency.session.state import SourceImage
+from napari_saliency.viewer.layer_record import is_generated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from napari_saliency.core.placement import Drawn
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
-
-OURS = "saliency"
-"""Key in ``layer.metadata`` of the layers that this plugin makes."""
 
 FINE_ENOUGH = 1024
 """Of a multiscale layer the coarsest level is read whose sides are at least this long."""
@@ -83,8 +81,8 @@ class Reading:
 
 
 def is_picture(layer: object) -> bool:
-    """Whether a layer can be explained: an image, and none of our maps."""
-    return isinstance(layer, Image) and OURS not in layer.metadata
+    """Return whether a layer can be explained: an image that does not show an explanation itself."""
+    return isinstance(layer, Image) and not is_generated(layer)
 
 
 def visible_plane(layer: Image, dims: Dims, space: int = 2) -> Plane:

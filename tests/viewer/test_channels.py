@@ -9,8 +9,8 @@ from napari_saliency.maps.display import Display
 from napari_saliency.maps.reduction import limits
 from napari_saliency.session.state import Request
 from napari_saliency.viewer.controller import LayerController
+from napari_saliency.viewer.layer_record import record_of
 from napari_saliency.viewer.source_layer import visible_plane
-from napari_saliency.viewer.synced_layers import KIND
 from tests.fakes import FakeSession, explanation, prediction
 
 pytestmark = pytest.mark.viewer
@@ -32,8 +32,13 @@ def controller(viewer, session):
     made.close()
 
 
+def shows(layer, kind):
+    record = record_of(layer)
+    return record is not None and record.shows == kind
+
+
 def displayed(viewer):
-    (layer,) = (layer for layer in viewer.layers if layer.metadata.get(KIND) == "map")
+    (layer,) = (layer for layer in viewer.layers if shows(layer, "map"))
     return layer
 
 
@@ -126,7 +131,7 @@ def test_the_error_of_each_channel_is_stepped_through_with_it(viewer, session, c
     session.select_class(1)
     error = np.abs(RNG.normal(size=(4, 6, 5))).astype(np.float32)
     session.finish(stderr=error)
-    (layer,) = (layer for layer in viewer.layers if layer.metadata.get(KIND) == "error")
+    (layer,) = (layer for layer in viewer.layers if shows(layer, "error"))
     np.testing.assert_array_equal(layer.data, np.moveaxis(error, -1, 0))
     np.testing.assert_array_equal(layer.extent.world, displayed(viewer).extent.world)
     controller.display = Display("mean")

@@ -21,9 +21,10 @@ from napari_saliency.maps.display import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import Problem, Request
 from napari_saliency.viewer.controller import NO_PICTURE, LayerController
+from napari_saliency.viewer.layer_record import Shows, State, is_generated, record_of
 from napari_saliency.viewer.map_layers import geometry, pinned
 from napari_saliency.viewer.notifications import notify
-from napari_saliency.viewer.source_layer import OURS, Plane, owner, picture, read_otherwise, visible_plane
+from napari_saliency.viewer.source_layer import Plane, owner, picture, read_otherwise, visible_plane
 from tests.fakes import FakeSession, explanation, prediction
 
 pytestmark = pytest.mark.viewer
@@ -56,7 +57,7 @@ def settle(controller):
 
 
 def maps(viewer):
-    return [layer for layer in viewer.layers if OURS in layer.metadata]
+    return [layer for layer in viewer.layers if is_generated(layer)]
 
 
 def world(layer, *position):
@@ -309,8 +310,10 @@ def test_one_layer_right_above_its_picture_updated_in_place(viewer, session, con
     assert viewer.layers[1] is layer
     assert not np.array_equal(layer.data, before)
     assert layer.name == session.explanation.name
-    assert layer.metadata[OURS] is session.explanation
-    assert layer.metadata["saliency_request"] == session.request
+    record = record_of(layer)
+    assert record.explanation is session.explanation
+    assert record.request == session.request
+    assert (record.shows, record.state, record.name) == (Shows.MAP, State.LIVE, layer.name)
 
 
 def test_listeners_hear_of_new_data(viewer, session, controller):
@@ -444,7 +447,7 @@ def test_keep_freezes_a_map_and_the_next_one_looks_the_same(viewer, session, con
     session.select_class(2)
     new = next(layer for layer in maps(viewer) if layer is not kept)
     assert np.array_equal(kept.data, frozen)
-    assert kept.metadata[OURS].target.index == 0
+    assert record_of(kept).explanation.target.index == 0
     assert not kept.visible
     assert new.visible
     assert (new.opacity, new.colormap.name) == (0.4, "viridis")
@@ -641,14 +644,14 @@ def test_the_next_panel_takes_over_the_map_that_a_closed_one_has_left(viewer, se
     session.explain()
     controller.keep()
     session.select_class(1)
-    before = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
-    live = next(layer for layer in maps(viewer) if layer.metadata["saliency_state"] == "live")
+    before = {layer.unique_id: record_of(layer).explanation.label for layer in maps(viewer)}
+    live = next(layer for layer in maps(viewer) if record_of(layer).state is State.LIVE)
     live.contrast_limits = (1, 2)
     controller.close()
     following = LayerController(viewer, session, [].append, at_once)
     session.select_class(2)
     assert live.contrast_limits == [1, 2]  # set by hand, under the panel before
-    after = {layer.unique_id: layer.metadata["saliency"].label for layer in maps(viewer)}
+    after = {layer.unique_id: record_of(layer).explanation.label for layer in maps(viewer)}
     assert after.keys() == before.keys()
     assert sum(after[one] != before[one] for one in after) == 1  # and the kept one is as it was
     following.close()

@@ -5,8 +5,7 @@ import pytest
 
 from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
-from napari_saliency.viewer.source_layer import OURS
-from napari_saliency.viewer.synced_layers import KIND, STATE
+from napari_saliency.viewer.layer_record import State, is_generated, record_of
 from tests.fakes import FakeSession, prediction
 
 pytestmark = pytest.mark.viewer
@@ -33,7 +32,8 @@ def controller(viewer, session, posted):
 
 
 def of(viewer, kind):
-    return [layer for layer in viewer.layers if layer.metadata.get(KIND) == kind]
+    made = [layer for layer in viewer.layers if is_generated(layer)]
+    return [layer for layer in made if record_of(layer).shows == kind]
 
 
 def sampled(session, index=0, error=ERROR, **changes):
@@ -78,7 +78,7 @@ def test_it_follows_classes_and_sharpening_maps_in_place(viewer, session, contro
     np.testing.assert_array_equal(error.data, np.full((4, 4), 0.75))
     assert error.contrast_limits == [0, 2]
     assert error.name == f"{session.explanation.name} · standard error"
-    assert error.metadata[OURS] is session.explanation
+    assert record_of(error).explanation is session.explanation
 
 
 def test_what_is_selected_stays_so(viewer, session, controller):
@@ -250,7 +250,7 @@ def test_each_picture_has_its_own(viewer, session, controller, error):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_next_panel_takes_it_over_or_away(viewer, session, controller, error, wanted):
     controller.close()
-    assert error.metadata[STATE] == "left"
+    assert record_of(error).state is State.LEFT
     following = LayerController(viewer, session, [].append, lambda call: call)
     following.errors = wanted
     sampled(session, 1, ERROR * 2)

@@ -5,7 +5,7 @@ import pytest
 
 from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
-from napari_saliency.viewer.source_layer import OURS
+from napari_saliency.viewer.layer_record import is_generated
 from tests.fakes import FakeSession, prediction
 
 pytestmark = pytest.mark.viewer
@@ -35,7 +35,7 @@ def controller(viewer, session):
 
 
 def ours(viewer):
-    return [layer for layer in viewer.layers if OURS in layer.metadata]
+    return [layer for layer in viewer.layers if is_generated(layer)]
 
 
 def test_it_is_an_ordinary_picture_right_of_the_one_that_is_looked_at(viewer, session, controller):

@@ -10,9 +10,10 @@ from napari_saliency.maps.display import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import ModelStatus, Phase, Request
 from napari_saliency.viewer.controller import LayerController
+from napari_saliency.viewer.layer_record import is_generated
 from napari_saliency.viewer.map_layers import geometry, pinned
 from napari_saliency.viewer.regions import drawn
-from napari_saliency.viewer.source_layer import OURS, Plane, picture, visible_plane
+from napari_saliency.viewer.source_layer import Plane, picture, visible_plane
 from tests.fakes import FakeSession, explanation, info, prediction
 
 pytestmark = pytest.mark.viewer
@@ -40,7 +41,7 @@ def displayed(viewer, controller, source, made):
     plane = preview(viewer, source)
     asked = Request((source.unique_id, plane, None, 0, 0), "m", "gradient", (), Target.of_class(0))
     controller._maps.show(source, plane, made, asked)
-    (layer,) = (layer for layer in viewer.layers if OURS in layer.metadata)
+    (layer,) = (layer for layer in viewer.layers if is_generated(layer))
     return layer
 
 
@@ -222,7 +223,7 @@ def test_signs_are_not_hidden_in_3d_and_the_users_rendering_stays(viewer, contro
 def inside(viewer, layer, source, shape):
     result = drawn(layer, source, preview(viewer, source), viewer.dims.point)
     points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, len(shape))
-    return result.inside(points.astype(float)).reshape(shape)
+    return result.contains(points.astype(float)).reshape(shape)
 
 
 def test_labels_say_of_each_voxel_whether_it_counts(viewer):

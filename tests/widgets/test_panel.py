@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QScrollArea
 from napari_saliency.engine import process as engine
 from napari_saliency.session.session import Session
 from napari_saliency.session.state import ModelStatus, Phase
-from napari_saliency.viewer.source_layer import OURS
+from napari_saliency.viewer.layer_record import is_generated
 from napari_saliency.widgets import panel as widgets_panel
 from napari_saliency.widgets.panel import Poster, Release, SaliencyPanel
 from napari_saliency.widgets.run_bar import OUTDATED
@@ -54,7 +54,7 @@ def flush():
 
 
 def maps(viewer):
-    return [layer for layer in viewer.layers if OURS in layer.metadata]
+    return [layer for layer in viewer.layers if is_generated(layer)]
 
 
 def test_napari_finds_and_makes_the_panel(make_napari_viewer, npe2pm, session, monkeypatch):

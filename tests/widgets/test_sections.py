@@ -457,7 +457,7 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, session, source
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "text"),
+    ("name", "text", "sentence"),
     [
         ("two.txt", "cat\ndog\n", "2 names, the model has 3"),
         ("odd.json", "7", "no class names"),
