@@ -10,7 +10,7 @@ from superqt.utils import qdebounced
 from napari_saliency.core.types import PLURALS
 from napari_saliency.widgets.class_expression import ClassSum
 from napari_saliency.widgets.class_table import FEWEST_ROWS, ROW, ClassTable
-from napari_saliency.widgets.layer_choice import LayerChoice
+from napari_saliency.widgets.viewed_layer_box import ViewedLayerBox
 from napari_saliency.widgets.style import Section, row
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class ClassSection(Section):
         self.table.setMinimumHeight(FEWEST_ROWS * ROW + 4)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.sum = ClassSum(session, self.table)
-        self.viewed_layer = LayerChoice(session)
+        self.viewed_layer_box = ViewedLayerBox(session)
         self.rows.removeWidget(self.heading)
-        self.rows.addLayout(row(self.heading, self.viewed_layer, stretch=1))
+        self.rows.addLayout(row(self.heading, self.viewed_layer_box, stretch=1))
         self.rows.addWidget(self.search)
         self.rows.addWidget(self.table, 1)
         self.rows.addWidget(self.sum)

@@ -154,7 +154,7 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ses
         *(field for field in form.fields if not field.isHidden()),
         run.button,
         run.live,
-        panel.classes.inside,
+        panel.classes.viewed_layer_box,
         panel.classes.search,
         panel.classes.table,
         panel.classes.sum.button,

@@ -48,7 +48,7 @@ from napari_saliency.widgets.curve_plot import CurveView
 from napari_saliency.widgets.details_dialog import show_details
 from napari_saliency.widgets.display_section import DisplaySection, summary
 from napari_saliency.widgets.force_stop import CANCEL, FORCE, STOPPING
-from napari_saliency.widgets.layer_choice import WHOLE
+from napari_saliency.widgets.viewed_layer_box import WHOLE
 from napari_saliency.widgets.method_section import MethodSection, cost_words
 from napari_saliency.widgets.model_section import (
     ModelSection,
@@ -672,7 +672,7 @@ def test_options_become_widgets_of_their_kind(made):
     form.show_options(EVERY.options, {"samples": 7}, info())
     assert form.values == {
         "samples": 7, "noise": 0.15, "share": 0.5, "squared": True,
-        "baseline": "white", "layer": "", "words": "some", "seed": 0,
+        "baseline": "white", "layer": "", "text": "some", "seed": 0,
     }  # fmt: skip
     widgets = form.widgets
     assert (widgets["samples"].min, widgets["samples"].max) == (2, 100)
@@ -946,7 +946,7 @@ def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, session, qtb
     bar.button.click()
     assert bar.button.text() == "Cancel"
     assert bar.progress.isVisible()
-    assert (bar.progress.finding_of(), bar.progress.maximum()) == (3, 50)
+    assert (bar.progress.value(), bar.progress.maximum()) == (3, 50)
     bar.button.click()
     assert bar.button.text() == "Stopping…"
     assert not bar.button.isEnabled()
@@ -1475,7 +1475,7 @@ def test_controls_begin_with_the_displays_values(display):
     assert {name: control.value for name, control in display.controls.items()} == {
         "reduction": "auto", "sign": "absolute", "contrast": "per class", "colormap": "by sign",
     }  # fmt: skip
-    assert display.clip.finding_of() == Display().clip
+    assert display.clip.value() == Display().clip
 
 
 def test_the_clip_is_a_percentile(display, controller):
@@ -1721,7 +1721,7 @@ def items(box):
 
 
 def test_layers_to_look_into_are_listed_the_last_one_first(made, session):
-    choice = made(ClassSection, session).inside
+    choice = made(ClassSection, session).viewed_layer_box
     assert items(choice) == [(WHOLE, ""), ("of late", "late"), ("of early", "early")]
     assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
     pick(choice, "late")
@@ -1737,7 +1737,7 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     whole = session.model.info
     labels = tuple(f"late[{n}]" for n in range(3))
     session.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
-    assert section.inside.count() == 3
+    assert section.viewed_layer_box.count() == 3
     session.set_model(
         ready(labels=labels, activation="quantity", viewed_layer="late", layers=whole.layers[:1], outer=whole)
     )
@@ -1759,14 +1759,14 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     section.sum.line.returnPressed.emit()
     assert section.sum.problem.text() == "Nothing is named: give a channel, or a sum of channels."
     assert section.search.placeholderText() == "Search 3 channels"
-    assert section.inside.currentText() == "of late"
-    assert section.inside.count() == 3
-    pick(section.inside, "of the model")
+    assert section.viewed_layer_box.currentText() == "of late"
+    assert section.viewed_layer_box.count() == 3
+    pick(section.viewed_layer_box, "of the model")
     assert session.of("look_inside") == [("look_inside", "")]
 
 
 def test_a_model_without_layers_cannot_be_looked_into(made, session):
-    choice = made(ClassSection, session).inside
+    choice = made(ClassSection, session).viewed_layer_box
     assert choice.isVisible()
     session.set_model(ready(layers=(), cam_layer=""))
     assert choice.isHidden()
@@ -1774,11 +1774,11 @@ def test_a_model_without_layers_cannot_be_looked_into(made, session):
 
 def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, session, qtbot):
     section = made(ClassSection, session)
-    focus(qtbot, section.inside.lineEdit())
-    section.inside.lineEdit().setText("nowhere")
-    focus(qtbot, section.inside)
-    section.inside.lineEdit().editingFinished.emit()
-    assert section.inside.currentText() == WHOLE
+    focus(qtbot, section.viewed_layer_box.lineEdit())
+    section.viewed_layer_box.lineEdit().setText("nowhere")
+    focus(qtbot, section.viewed_layer_box)
+    section.viewed_layer_box.lineEdit().editingFinished.emit()
+    assert section.viewed_layer_box.currentText() == WHOLE
     assert not session.of("look_inside")
 
 
@@ -1852,7 +1852,7 @@ def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(
 
 def test_check_shows_how_far_it_is_and_can_be_cancelled(check, session, qtbot):
     session.checks.set(findings={"deletion": Finding(3, 12)}, waiting=("deletion", "insertion"))
-    assert (check.button.text(), check.progress.finding_of(), check.progress.maximum()) == ("Cancel", 3, 12)
+    assert (check.button.text(), check.progress.value(), check.progress.maximum()) == ("Cancel", 3, 12)
     assert check.progress.isVisible()
     assert check.progress.format() == "Deletion"
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
@@ -1904,7 +1904,7 @@ def test_a_bars_words_end_where_its_room_does(made, qtbot):
     bar = made(ProgressBar, width=280)
     text = "stopping after this step, whatever it is, and however long it takes " * 3
     bar.show_progress(Progress(1, 3, text))
-    assert (bar.finding_of(), bar.maximum(), bar.toolTip()) == (1, 3, text)
+    assert (bar.value(), bar.maximum(), bar.toolTip()) == (1, 3, text)
     assert bar.format().endswith("…")
     assert bar.fontMetrics().horizontalAdvance(bar.format()) <= 280
     bar.resize(60, bar.height())

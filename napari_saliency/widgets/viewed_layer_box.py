@@ -1,4 +1,4 @@
-"""The choice of what answers: the model itself, or a layer of it that is looked into."""
+"""The list in which the user chooses whether to explain the model's own output or a layer inside it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 WHOLE = "of the model, or inside…"
 HELP = (
-    "<p>What is listed below: the model's own classes, or the <b>channels of a layer inside</b>, "
-    "the strongest first. A map then says what makes a channel answer.</p><p>Type to search for a layer.</p>"
+    "<p>The list below shows the model's own classes or the <b>channels of a layer inside</b> it, strongest first. "
+    "The map of a channel shows which parts of the image activate it.</p><p>Type to search for a layer.</p>"
 )
 
 
-class LayerChoice(QComboBox):
-    """A searchable list of the model's layers, the last one that is computed first."""
+class ViewedLayerBox(QComboBox):
+    """A searchable list of the model's layers, the last one computed first."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
         self._layers: tuple[Layer, ...] = ()
-        self._asked = ""  # the layer that was chosen last: it may still be on its way
+        self._requested = ""  # the layer chosen last, which may still be loading
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMaxVisibleItems(24)
         self.setToolTip(HELP)
@@ -40,21 +40,21 @@ class LayerChoice(QComboBox):
         self._follow_model(session.model)
 
     @property
-    def inside(self) -> str:
-        """The layer that is looked into now."""
+    def viewed_layer(self) -> str:
+        """Layer whose channels are listed now; empty for the model's own classes."""
         info = self._session.model.info
         return info.viewed_layer if info is not None else ""
 
     def _choose(self, number: int) -> None:
         layer = self.itemData(number)
-        if layer != self._asked:
-            self._asked = layer
+        if layer != self._requested:
+            self._requested = layer
             self._session.view_layer(layer)
 
     def _follow_model(self, status: ModelStatus) -> None:
-        if status.info is None:  # it is being opened, maybe only to look elsewhere in it
+        if status.info is None:  # it is loading, perhaps only to view another layer
             return
-        self._asked = self.viewed_layer
+        self._requested = self.viewed_layer
         layers = (status.info.outer or status.info).layers
         if layers != self._layers:
             self._layers = layers
@@ -72,5 +72,5 @@ class LayerChoice(QComboBox):
         self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
 
     def _show_current(self) -> None:
-        """Show where one is."""
+        """Select the viewed layer in the list."""
         self.setCurrentIndex(max(0, self.findData(self.viewed_layer)))
