@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from napari_saliency.engine.client import Post
     from napari_saliency.maps.explanation import Explanation
     from napari_saliency.session.session import Session
-    from napari_saliency.session.state import ModelStatus
+    from napari_saliency.session.state import ModelStatus, SourceImage
     from napari_saliency.viewer.regions import Drawing
     from napari_saliency.viewer.source_layer import Plane
     from napari_saliency.viewer.synced_layers import Delay
 
 NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
+IN_3D = "In 3-D, the plane at the sliders' position is explained."
 NO_PICTURE = Reading("Drop a picture into the window.")
 
 
@@ -83,11 +84,12 @@ class LayerController:
 
     def __init__(self, viewer: ViewerModel, session: Session, post: Post, delay: Delay) -> None:
         self._viewer, self._session, self._post = viewer, session, post
-        self._look_soon = delay(self._look)
+        self._look_due, self._look_later = False, delay(self._look_if_due)
         self._files = Files(post)
         self._closed = False
         self._version: dict[object, int] = {}
-        self._otherwise = Reading()
+        self._misread = Reading()  # of the file of the picture's layer, read in a thread
+        self._obstacle: Reading | None = None  # found by the last look
         self._space = 2  # axes that the model sees
         self.source: Image | None = None
         self.region: Drawing | None = None
@@ -112,11 +114,11 @@ class LayerController:
         """Look at another layer, or at none."""
         if layer is not self.source:
             self._let_go()
-            self.source, self._otherwise = layer, Reading()
+            self.source, self._misread = layer, Reading()
             if layer is not None:
                 for emitter, callback in self._layer_events(layer):
                     emitter.connect(callback)
-                self._files.read(partial(read_otherwise, layer), partial(self._read_otherwise, layer))
+                self._files.read(partial(read_otherwise, layer), partial(self._misread_found, layer))
         self.pictures_changed.emit()
         self._tell_map()
         self._look()
@@ -302,38 +304,43 @@ class LayerController:
             self._version[self.source.unique_id] = self._version.get(self.source.unique_id, 0) + 1
             self._look_soon()
 
+    def _look_soon(self) -> None:
+        """Look after a moment, once for many events, and not at all if `_look` was called meanwhile."""
+        self._look_due = True
+        self._look_later()
+
+    def _look_if_due(self) -> None:
+        if self._look_due:
+            self._look()
+
     def _look(self) -> None:
-        """Tell the inspection what is visible now, and where its map ought to point."""
+        """Tell the session what is visible now, and where its map is expected to point."""
+        self._look_due = False
         if self._closed:
             return
-        drawn_now = None
-        if self.source is None:
-            self._show_reading(NO_PICTURE)
-            self._session.set_picture(None)
-        else:
-            drawn_now = self._look_at(self.source)
-        self._session.checks.look_for(drawn_now)  # by now it is known whether the map is of this picture
+        seen = region = self._obstacle = None
+        if self.source is not None:
+            seen, region = self._look_at(self.source)
+        self._show_reading()
+        self._session.set_picture(seen)
+        self._session.checks.look_for(region)  # by now it is known whether the map is of this picture
 
-    def _look_at(self, source: Image) -> Drawn | None:
-        """Tell the inspection of a layer's picture; return the region, whatever the model makes of it."""
+    def _look_at(self, source: Image) -> tuple[SourceImage | None, Drawn | None]:
+        """Return a layer's picture, and the region, whether or not the model can use it."""
         region = None
         try:
             plane = visible_plane(source, self._viewer.dims, self._space)
             region = self._drawn(source, plane)
             asked = region if self._asks_of_regions else None
-            if asked is not None and asked.empty:  # as on most planes of a stack: no fault, and no notice
+            if asked is not None and asked.empty:  # as on most planes of a stack: not an error, so no notice
                 raise ValueError(NOTHING_DRAWN)
-            result = picture(source, plane, self._version.get(source.unique_id, 0), asked)
+            seen = picture(source, plane, self._version.get(source.unique_id, 0), asked)
         except ValueError as error:
-            self._show_reading(Reading(str(error)))
-            self._session.set_picture(None)
-            return region
-        hidden = self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps
-        self._show_reading(
-            Reading("In 3-D, the plane at the sliders' position is explained.") if hidden else self._otherwise
-        )
-        self._session.set_picture(result)
-        return region
+            self._obstacle = Reading(str(error))
+            return None, region
+        if self._viewer.dims.ndisplay == 3 and self._space == 2 and plane.steps:
+            self._obstacle = Reading(IN_3D)
+        return seen, region
 
     @property
     def _asks_of_regions(self) -> bool:
@@ -344,15 +351,16 @@ class LayerController:
     def _drawn(self, source: Image, plane: Plane) -> Drawn | None:
         return None if self.region is None else drawn(self.region, source, plane, self._viewer.dims.point)
 
-    def _show_reading(self, reading: Reading) -> None:
+    def _show_reading(self) -> None:
+        reading = NO_PICTURE if self.source is None else self._obstacle or self._misread
         if reading != self.reading:
             self.reading = reading
             self.reading_changed.emit(reading)
 
-    def _read_otherwise(self, layer: Image, reading: Reading) -> None:
-        if layer is self.source:
-            self._otherwise = reading
-            self._look()
+    def _misread_found(self, layer: Image, reading: Reading) -> None:
+        if layer is self.source and not self._closed:
+            self._misread = reading
+            self._show_reading()
 
     # Maps --------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from superqt.utils import qdebounced
 from napari_saliency.core.types import PLURALS
 from napari_saliency.widgets.class_expression import ClassSum
 from napari_saliency.widgets.class_table import FEWEST_ROWS, ROW, ClassTable
-from napari_saliency.widgets.viewed_layer_box import ViewedLayerBox
 from napari_saliency.widgets.style import Section, row
+from napari_saliency.widgets.viewed_layer_box import ViewedLayerBox
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Prediction

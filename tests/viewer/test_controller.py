@@ -5,6 +5,8 @@
 
 import gc
 import weakref
+import zlib
+from collections import Counter
 from types import SimpleNamespace
 
 import dask.array as da
@@ -188,6 +190,66 @@ def test_in_three_dimensions_the_sliders_plane_is_explained_and_said(viewer, ses
     viewer.dims.ndisplay = 3
     assert "3-D" in controller.reading.description
     assert owner(session.picture.key)[1] == Plane((1, 2), ((0, 2),))
+
+
+@pytest.fixture
+def journey(viewer, session, monkeypatch):
+    """Count what a picture's arrival costs, with delayed calls that come when they are let, as in a window."""
+    counts, waiting, posted = Counter(), [], []
+
+    def counted(owner, name):
+        function = getattr(owner, name)
+
+        def count(*arguments, **more):
+            counts[name.strip("_")] += 1
+            return function(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, count)
+
+    counted(LayerController, "_look")
+    counted(zlib, "crc32")
+    counted(session, "set_picture")
+    controller = LayerController(viewer, session, posted.append, lambda call: lambda: waiting.append(call))
+
+    def settle():
+        controller._files._reader.submit(lambda: None).result(10)
+        while posted or waiting:
+            (posted or waiting).pop(0)()
+
+    settle()
+    counts.clear()
+    yield controller, counts, settle
+    controller.close()
+
+
+def test_a_dropped_picture_is_looked_at_once(viewer, journey):
+    _, counts, settle = journey
+    viewer.add_image(RNG.integers(0, 255, (3, 50, 60), np.uint8))  # its sliders move, and its file is read
+    settle()
+    assert counts == {"look": 1, "set_picture": 1, "crc32": 1}
+
+
+def test_what_happens_after_a_look_is_looked_at_once_more(viewer, journey):
+    _, counts, settle = journey
+    viewer.add_image(RNG.integers(0, 255, (5, 50, 60), np.uint8))
+    settle()
+    for step in (1, 3, 4):  # a slider that is dragged
+        viewer.dims.set_current_step(0, step)
+    assert counts["look"] == 1
+    settle()
+    assert counts == {"look": 2, "set_picture": 2, "crc32": 2}
+
+
+def test_what_a_files_header_says_is_shown_without_another_look(viewer, session, journey):
+    controller, counts, settle = journey
+    viewer.add_image(RNG.integers(0, 255, (28, 28, 3), np.uint8))
+    assert controller.reading.description == ""
+    settle()
+    assert "28 planes" in controller.reading.description
+    assert counts["look"] == 1
+    viewer.dims.ndisplay = 3
+    settle()
+    assert "28 planes" in controller.reading.description  # which a later look does not forget
 
 
 # Equal keys mean equal pixels
