@@ -1,7 +1,7 @@
-"""Viewer ⇄ inspection: which picture is looked at, where its map goes, what the user is told.
+"""Connection between the viewer and the session: which picture is explained, where its map goes.
 
-With `_napari_pictures`, `_napari_live` and `_napari_maps` this is all that knows napari's layers. No Qt here: what
-needs an event loop comes in as ``post`` and ``delay``.
+With the other modules of this room, this is all that knows napari's layers. No Qt here: what needs an event loop
+is passed in as ``post`` and ``delay``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,12 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_saliency.maps.display import Display
-from napari_saliency.viewer.file_reader import Files, show_instead
 from napari_saliency.viewer.generated_images import PictureLayers
 from napari_saliency.viewer.layer_record import Shows, State, record_of
 from napari_saliency.viewer.map_layers import MapLayers
+from napari_saliency.viewer.misread_files import FileThread, Reading, find_misreading, show_instead
 from napari_saliency.viewer.regions import drawn, is_drawing
-from napari_saliency.viewer.source_layer import (
-    Reading,
-    is_picture,
-    owner,
-    picture,
-    read_otherwise,
-    visible_plane,
-)
+from napari_saliency.viewer.source_layer import is_picture, owner, picture, visible_plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,50 +35,50 @@ if TYPE_CHECKING:
     from napari_saliency.viewer.source_layer import Plane
     from napari_saliency.viewer.synced_layers import Delay
 
-NOTHING_DRAWN = "Nothing is drawn in the region's layer here: draw there, or choose the whole picture."
-IN_3D = "In 3-D, the plane at the sliders' position is explained."
-NO_PICTURE = Reading("Drop a picture into the window.")
+NOTHING_DRAWN = "The region's layer is empty here: draw a region, or choose the whole picture."
+IN_3D = "In the 3-D view, the plane at the slider position is explained."
+NO_PICTURE = Reading("Drop a picture into the viewer.")
 
 
 class LayerController:
-    """Connects a viewer with an inspection, until it is closed.
+    """Connects a viewer with a session until it is closed.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Its newest image layer is looked at, until the user chooses another one.
-    session : Inspection
-        What is told of pictures and tells of maps.
+        Its newest image layer is explained, until the user chooses another one.
+    session : Session
+        Is given pictures and returns maps.
     post : callable
         Runs a callable in the window's thread, soon.
     delay : callable
-        Makes a callable that is run once after many calls.
+        Wraps a callable so that it runs once, a moment after the last call.
 
     Attributes
     ----------
     source : Image or None
-        The layer that is looked at.
+        The layer that is explained.
     reading : Reading
-        How it is understood, if there is anything to say about it.
+        How it is interpreted, if there is anything to say about it.
     display : Display
         How maps are shown; settable.
     errors : bool
-        Whether the standard errors of maps are shown, too; settable.
+        True if the standard errors of maps are shown, too; settable.
     region : Labels, Shapes or None
-        The layer that says where maps ought to point, and, of models whose output has space, which part of the
-        picture is looked at.
+        The layer that marks where maps are expected to point and, for models with spatial output, which part of the
+        picture is explained.
     """
 
-    pictures_changed = Signal()  # which layers there are, regions too, their names, which ones are chosen
+    pictures_changed = Signal()  # the layers of pictures and regions, their names, or the choice among them
     reading_changed = Signal(object)  # Reading
-    contrast_changed = Signal(bool)  # whether the user set the contrast limits by hand
-    map_changed = Signal(bool)  # whether the picture has a map that can be kept
-    errors_changed = Signal(bool)  # whether errors are shown
+    contrast_changed = Signal(bool)  # True if the user has set the contrast limits by hand
+    map_changed = Signal(bool)  # True if the picture has a map that can be kept
+    errors_changed = Signal(bool)  # True if errors are shown
 
     def __init__(self, viewer: ViewerModel, session: Session, post: Post, delay: Delay) -> None:
         self._viewer, self._session, self._post = viewer, session, post
         self._look_due, self._look_later = False, delay(self._look_if_due)
-        self._files = Files(post)
+        self._files = FileThread(post)
         self._closed = False
         self._version: dict[object, int] = {}
         self._misread = Reading()  # of the file of the picture's layer, read in a thread
@@ -111,25 +104,25 @@ class LayerController:
         return [layer for layer in reversed(self._viewer.layers) if is_picture(layer)]
 
     def choose(self, layer: Image | None) -> None:
-        """Look at another layer, or at none."""
+        """Explain another layer, or none."""
         if layer is not self.source:
             self._let_go()
             self.source, self._misread = layer, Reading()
             if layer is not None:
                 for emitter, callback in self._layer_events(layer):
                     emitter.connect(callback)
-                self._files.read(partial(read_otherwise, layer), partial(self._misread_found, layer))
+                self._files.read(partial(find_misreading, layer), partial(self._misread_found, layer))
         self.pictures_changed.emit()
-        self._tell_map()
+        self._report_map()
         self._look()
 
     @property
     def drawings(self) -> list[Drawing]:
-        """Layers that can say which part of a picture is looked at, the topmost first."""
+        """Layers in which a region can be drawn, the topmost first."""
         return [layer for layer in reversed(self._viewer.layers) if is_drawing(layer)]
 
     def choose_region(self, layer: Drawing | None) -> None:
-        """Look at what is drawn in a layer, or at the whole picture."""
+        """Use the region drawn in a layer, or the whole picture."""
         self._let_go_of_region()
         self.region = layer
         for emitter, callback in self._drawing_events(layer):
@@ -138,17 +131,17 @@ class LayerController:
         self._look_soon()
 
     def correct(self) -> None:
-        """Show the picture as it should have been read, in a layer of its own."""
+        """Show the picture as it should have been read, in a new layer."""
         source, corrected = self.source, self.reading.corrected
         if source is not None and corrected is not None:
             self._files.read(corrected, partial(show_instead, self._viewer.layers, source))
 
     def keep(self) -> None:
-        """Leave the map as a layer of its own; the next one goes into a new one."""
+        """Keep the map as a layer of its own; the next map goes into a new layer."""
         if self.source is not None:
             self._maps.keep(self.source)
             self._made.keep(self.source)
-            self._tell_map()
+            self._report_map()
 
     @property
     def display(self) -> Display:
@@ -163,7 +156,7 @@ class LayerController:
 
     @property
     def errors(self) -> bool:
-        """Whether the standard errors of maps are shown, too."""
+        """True if the standard errors of maps are shown, too."""
         return self._errors
 
     @errors.setter
@@ -175,15 +168,15 @@ class LayerController:
 
     @property
     def has_map(self) -> bool:
-        """Whether a layer shows the picture's map, or one made for it, other than as one that was kept."""
+        """True if a live layer shows the picture's map, or a picture generated for it."""
         return self.source is not None and (self._maps.has(self.source) or self._made.has(self.source))
 
     def auto_contrast(self) -> None:
-        """Let the contrast limits follow the map again."""
+        """Make the contrast limits follow the map again."""
         self.display = self._display
 
     def close(self) -> None:
-        """Let go of the viewer and its layers; maps stay."""
+        """Disconnect from the viewer and its layers; maps stay."""
         if self._closed:
             return
         self._closed = True
@@ -260,7 +253,7 @@ class LayerController:
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401
         source = self._maps.error_of(event.value)
-        if source is not None:  # other layers are left alone while some are being removed
+        if source is not None:  # napari is still removing: other layers are changed later
             self._post(partial(self._error_deleted, source))
         if self._is_shown(event.value):
             self._session.dismiss()
@@ -272,7 +265,7 @@ class LayerController:
             self.choose_region(None)
         elif is_picture(event.value) or is_drawing(event.value):
             self.pictures_changed.emit()
-        self._tell_map()
+        self._report_map()
 
     def _is_shown(self, layer: Layer) -> bool:
         """Return whether a layer shows the session's explanation as a live map or picture."""
@@ -282,7 +275,7 @@ class LayerController:
         return record.explanation is self._session.explanation
 
     def _error_deleted(self, source: Image) -> None:
-        """Show no errors any more, unless all that belongs to the picture is gone."""
+        """Switch errors off, unless the picture was removed with them."""
         if source in self._viewer.layers:
             self.errors = False
 
@@ -293,7 +286,7 @@ class LayerController:
         self._look_soon()
 
     def _model_set(self, status: ModelStatus) -> None:
-        """Look anew: at once, if the model sees volumes and the one before planes, or the other way round."""
+        """Look again; at once if the number of spatial axes differs from that of the previous model."""
         before = self._space
         if status.info is not None:
             self._space = len(status.info.input.shape)
@@ -331,7 +324,7 @@ class LayerController:
         try:
             plane = visible_plane(source, self._viewer.dims, self._space)
             region = self._drawn(source, plane)
-            asked = region if self._asks_of_regions else None
+            asked = region if self._uses_regions else None
             if asked is not None and asked.empty:  # as on most planes of a stack: not an error, so no notice
                 raise ValueError(NOTHING_DRAWN)
             seen = picture(source, plane, self._version.get(source.unique_id, 0), asked)
@@ -343,8 +336,8 @@ class LayerController:
         return seen, region
 
     @property
-    def _asks_of_regions(self) -> bool:
-        """Whether the model at hand can be asked about a part of a picture."""
+    def _uses_regions(self) -> bool:
+        """True if the model can be asked about part of a picture."""
         info = self._session.model.info
         return info is not None and bool(info.space)
 
@@ -374,26 +367,26 @@ class LayerController:
             return
         if explanation.shows == "picture":
             if self._made.show(source, result[1], explanation, request):
-                self._viewer.reset_view()  # it lies beside what was in sight
+                self._viewer.reset_view()  # the new layer lies outside the view
         else:
             others = self._session.known() if self._display.shared else ()
             self._maps.show(source, result[1], explanation, request, others)
-        self._tell_map()
+        self._report_map()
 
     def _prepare(self, _classes: frozenset[int]) -> None:
-        """Make ready what the next click may ask for."""
+        """Prepare the maps that the next click may show."""
         for explanation in self._session.known():
             if explanation.shows != "picture":
                 self._maps.prepare(explanation)
 
     def _placed(self, _event: object = None) -> None:
-        """Move the map with its picture; a drawing over it stays where it is."""
+        """Move the map with its picture; a region drawn over it stays where it is."""
         if self.source is not None:
             self._maps.place(self.source)
         if self.region is not None:
             self._look_soon()
 
-    def _tell_map(self) -> None:
+    def _report_map(self) -> None:
         self.map_changed.emit(self.has_map)
 
     def _contrast_by_hand(self, by_hand: bool) -> None:

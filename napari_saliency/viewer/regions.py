@@ -1,4 +1,4 @@
-"""The part of a picture that is looked at: what is drawn over it in a Labels or Shapes layer."""
+"""The region of a picture that is explained: what is drawn over it in a Labels or Shapes layer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Points = npt.NDArray[np.float64]
 Drawing: TypeAlias = Labels | Shapes
 
 WITH_AREA = ("rectangle", "polygon", "ellipse")
-"""Shapes that something can lie in."""
+"""Shapes that have an inside."""
 
 
 class Hits(NamedTuple):
-    """Which points of a drawing lie in it, what it depends on, and whether none is known to."""
+    """A test for points in a drawing, a key of what the test depends on, and True if it is known to hold nowhere."""
 
     contains: Contains
     content: Hashable
@@ -36,20 +36,21 @@ class Hits(NamedTuple):
 
 
 def is_drawing(layer: object) -> bool:
-    """Whether a region can be drawn in a layer."""
+    """Return whether a region can be drawn in a layer."""
     return isinstance(layer, Drawing)
 
 
 def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> Drawn:
-    """Take the region that is drawn over a plane of a picture's layer, as it is now.
+    """Return the region that is now drawn over a plane of a picture's layer.
 
-    Of Labels it is the selected label, or, where nothing has that, all that is painted; of Shapes all
-    that have an area. In a volume Labels say it of each voxel; Shapes, which are flat, reach through all of it.
+    In a Labels layer, the region is the selected label or, where nothing has that label, everything painted. In a
+    Shapes layer, it is every shape with an area. In a volume, Labels apply to each voxel; Shapes are flat and extend
+    through the whole volume.
 
     Parameters
     ----------
     point : tuple of float
-        Where the viewer's sliders are, in world coordinates, for axes that the picture does not have.
+        Position of the viewer's sliders in world coordinates, for axes that the picture does not have.
     """
     corner, along = _into(layer, source, plane, point)
     axes = _spread(along, len(along))
@@ -64,7 +65,7 @@ def drawn(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
 
 
 def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...]) -> tuple[Points, Points]:
-    """Picture's pixels → the drawing's: where its first is, and what one pixel along each axis adds (n, ndim)."""
+    """Return the drawing's coordinates of the picture's first pixel, and of one step along each axis (n, ndim)."""
     factors = source.downsample_factors[plane.level] if source.multiscale else np.ones(source.ndim)
 
     def preview(*place: float) -> Points:
@@ -85,13 +86,13 @@ def _into(layer: Drawing, source: Image, plane: Plane, point: tuple[float, ...])
 
 
 def _spread(along: Points, count: int) -> list[int]:
-    """The axes of the drawing along which the picture extends most."""
+    """Return the axes of the drawing along which the picture extends most."""
     reach = np.abs(along).max(axis=0)
     return sorted(np.argsort(reach, kind="stable")[-count:].tolist())
 
 
 def _labels(layer: Labels, axes: list[int], others: dict[int, int]) -> Hits:
-    """Of arrays that are computed when they are read, nothing is read here."""
+    """Test points in a Labels layer; lazy arrays are not read until the test is used."""
     data = layer.data[0] if layer.multiscale else layer.data
     if any(not 0 <= index < data.shape[axis] for axis, index in others.items()):
         return Hits(_nowhere, None, empty=True)
@@ -126,7 +127,7 @@ def _shapes(layer: Shapes, axes: list[int], others: dict[int, int]) -> Hits:
 
 
 def _in_shape(kind: str, corners: Points, points: Points) -> npt.NDArray[np.bool_]:
-    """In a volume a shape reaches through all planes along the axis that it does not extend along."""
+    """Test points in a shape; in a volume, it extends through all planes along the axis normal to it."""
     own = _spread(corners - corners.mean(axis=0), 2)
     return (_in_ellipse if kind == "ellipse" else _in_polygon)(corners[:, own], points[:, own])
 
@@ -136,7 +137,7 @@ def _in_polygon(corners: Points, points: Points) -> npt.NDArray[np.bool_]:
 
 
 def _in_ellipse(corners: Points, points: Points) -> npt.NDArray[np.bool_]:
-    """Corners (4, 2) of the rectangle around it, which may be turned."""
+    """Test points in the ellipse within a rectangle, given by its corners (4, 2), which may be turned."""
     axes = np.stack([corners[1] - corners[0], corners[3] - corners[0]]) / 2
     if abs(np.linalg.det(axes)) < 1e-12:
         return _nowhere(points)

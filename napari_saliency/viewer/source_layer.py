@@ -1,7 +1,7 @@
-"""What of an image layer is the picture to explain: the visible plane or volume, its colours, its pixels.
+"""The picture to explain in an image layer: the visible plane or volume, its colours, its pixels.
 
 A map is later laid over the same `Plane`, so everything about where a picture lies in its layer is
-here and in `_napari_maps`.
+here and in `map_layers`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from PIL import Image as Pillow
 
-from napari_saliency.images.prepare import display_range, load_image
+from napari_saliency.images.prepare import display_range
 from napari_saliency.session.state import SourceImage
 from napari_saliency.viewer.layer_record import is_generated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from napari.components import Dims
 
@@ -30,29 +28,28 @@ if TYPE_CHECKING:
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
 FINE_ENOUGH = 1024
-"""Of a multiscale layer the coarsest level is read whose sides are at least this long."""
+"""Least side, in pixels, of the level that is read of a multiscale layer: the coarsest such level."""
 
 VOXELS_ENOUGH = 256**3
-"""The same of volumes, in voxels: one axis may be much shorter than the others."""
+"""The same for volumes, in voxels, because one axis may be much shorter than the others."""
 
 _READ_WHOLE = 4 * 2**20  # bytes of a plane that are compared to notice that somebody painted on it
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The part of a layer that is one picture, or one volume.
+    """The part of a layer that is one picture or one volume.
 
     Attributes
     ----------
     axes : tuple of int
-        Axes of the layer's data that are the picture's rows and columns; of a volume its z, y and x.
+        Axes of the layer's data that are the picture's rows and columns, or the z, y and x of a volume.
     steps : tuple of (int, int)
-        The other axes, and the index along each; the axis of colours is none of them.
+        The other axes and the index along each, without the axis of colours.
     level : int
-        Of a multiscale layer.
+        Level of a multiscale layer.
     colours : int or None
-        The axis of colours, where napari takes it for an axis of space.
+        The axis of colours, if napari takes it for a spatial axis.
     """
 
     axes: tuple[int, ...]
@@ -61,38 +58,19 @@ class Plane:
     colours: int | None = None
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a layer is understood.
-
-    Attributes
-    ----------
-    description : str
-        A sentence, where napari and the model would see different pictures; else empty.
-    remedy : str
-        What can be done about it, as on a button.
-    corrected : callable, optional
-        Does it: returns pixels to be shown in place of the layer's. Slow.
-    """
-
-    description: str = ""
-    remedy: str = ""
-    corrected: Callable[[], Pixels] | None = None
-
-
 def is_picture(layer: object) -> bool:
     """Return whether a layer can be explained: an image that does not show an explanation itself."""
     return isinstance(layer, Image) and not is_generated(layer)
 
 
 def visible_plane(layer: Image, dims: Dims, space: int = 2) -> Plane:
-    """Find the plane that the viewer shows; in 3-D, the one that its sliders point at.
+    """Return the plane that the viewer shows; in 3-D, the one at the position of its sliders.
 
     Parameters
     ----------
     space : int
-        Axes that the model sees. With 3 the volume is found that the viewer shows all or a plane of: the
-        layer's last three axes, whichever way they are turned on the screen.
+        Number of spatial axes of the model's input. With 3, return the volume of which the viewer shows all or one
+        plane: the last three axes of the layer, in whatever order the viewer displays them.
 
     Raises
     ------
@@ -101,30 +79,30 @@ def visible_plane(layer: Image, dims: Dims, space: int = 2) -> Plane:
     """
     name, shape = layer.name, layer.level_shapes[0]
     if not math.prod(shape):
-        raise ValueError(f"“{name}” is empty.")
+        raise ValueError(f"“{name}” is empty: choose another layer.")
     if np.dtype(layer.dtype).kind not in "biuf":
         raise ValueError(
-            f"“{name}” holds values of type {layer.dtype}: give a picture of bool, int or float."
+            f"“{name}” has values of type {layer.dtype}: convert them to bool, int or float to explain them."
         )
     axes, colours = _picture_axes(layer, dims) if space == 2 else _volume_axes(layer)
     point = np.round(layer.world_to_data(dims.point)).astype(int)
     others = [axis for axis in range(layer.ndim) if axis not in (*axes, colours)]
     if any(not 0 <= point[axis] < shape[axis] for axis in others):
-        raise ValueError(f"“{name}” has nothing at this position of the slider.")
+        raise ValueError(f"“{name}” has no plane at this slider position: move the slider back.")
     steps = tuple((axis, int(point[axis])) for axis in others)
     return Plane(axes, steps, _level(layer, axes), colours)
 
 
 def picture(layer: Image, plane: Plane, version: int, region: Drawn | None = None) -> SourceImage:
-    """Describe a plane so that it can be read later, in another thread; equal keys mean equal pixels.
+    """Describe a plane so that another thread can read it later; equal keys mean equal pixels.
 
     Parameters
     ----------
     version : int
-        How often the layer's data were replaced.
+        Number of times that the layer's data were replaced.
     """
     pixels = _pixels(layer, plane)
-    # Contrast limits change what bytes look like, but not what they mean.
+    # Contrast limits change how bytes look but not what they mean.
     limits = (0.0, 0.0) if layer.dtype in (bool, np.uint8) else tuple(map(float, layer.contrast_limits))
 
     def read() -> tuple[Pixels, tuple[float, float] | None]:
@@ -144,77 +122,15 @@ def owner(key: object) -> tuple[object, Plane] | None:
     return None
 
 
-def read_otherwise(layer: Image) -> Reading:
-    """Compare a layer with the file it came from; napari's reader does not always see what is in it.
-
-    Opens the file's header: call it outside of the window's thread.
-    """
-    for reading in _readings(layer):
-        return reading
-    return Reading()
-
-
-def _readings(layer: Image) -> Iterator[Reading]:
-    shape = layer.level_shapes[0]
-    path = Path(layer.source.path) if layer.source.path else None
-    colours = _hidden_colours(layer)
-    if colours is not None:
-        size = "×".join(map(str, shape))
-        again = (
-            (lambda: load_image(path))
-            if path and len(shape) == 3
-            else (lambda: _as_colour(np.asarray(layer.data)))
-        )
-        planes = shape[-3]
-        yield Reading(
-            f"{size} is taken as a picture in colour; napari shows it as {planes} planes.",
-            "Show in colour",
-            again,
-        )
-    elif not layer.rgb and not layer.multiscale and len(shape) == 3 and shape[0] == 3 < min(shape[1:]):
-        yield Reading(
-            "Three planes: each is a picture of its own.",
-            "Show as red, green, blue",
-            lambda: np.moveaxis(np.asarray(layer.data), 0, -1),
-        )
-    if path is not None and len(shape) == 2 and path.is_file():
-        yield from _file_readings(path)
-
-
-def _file_readings(path: Path) -> Iterator[Reading]:
-    try:
-        with Pillow.open(path) as file:
-            turned, mode = file.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1), file.mode
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
-        return  # not a file of Pillow's: napari knew how to read it, so there is nothing to add
-    if mode == "CMYK":
-        yield Reading(
-            "A photo in CMYK; napari shows its inks as if they were light.",
-            "Show true colours",
-            lambda: load_image(path),
-        )
-    elif turned:
-        yield Reading(
-            "The camera was turned; the photo is taken as napari shows it.",
-            "Turn upright",
-            lambda: load_image(path),
-        )
-
-
-def _as_colour(data: Pixels) -> Pixels:
-    """Make RGB or RGBA of an array whose last axis is colours, grey with alpha too."""
-    return data[..., [0, 0, 0, 1]] if data.shape[-1] == 2 else data
-
-
-def _hidden_colours(layer: Image) -> int | None:
-    """Return the last axis if it is one of colours though napari takes it for space."""
+def hidden_colours(layer: Image) -> int | None:
+    """Return the last axis if it holds colours although napari takes it for a spatial axis."""
     shape = layer.level_shapes[0]
     small = not layer.rgb and not layer.multiscale and len(shape) > 2 and shape[-1] in (2, 3, 4)
     return len(shape) - 1 if small and min(shape[-3:-1]) > shape[-1] else None
 
 
 def _picture_axes(layer: Image, dims: Dims) -> tuple[tuple[int, ...], int | None]:
-    colours = _hidden_colours(layer)
+    colours = hidden_colours(layer)
     if colours is not None:
         return (colours - 2, colours - 1), colours
     offset = dims.ndim - layer.ndim  # napari lines up the last axes of all layers
@@ -223,10 +139,10 @@ def _picture_axes(layer: Image, dims: Dims) -> tuple[tuple[int, ...], int | None
 
 
 def _volume_axes(layer: Image) -> tuple[tuple[int, ...], int | None]:
-    colours = _hidden_colours(layer)
+    colours = hidden_colours(layer)
     last = layer.ndim if colours is None else colours
     if last < 3:
-        raise ValueError(f"“{layer.name}” is flat, and the model takes volumes: choose a stack of planes.")
+        raise ValueError(f"“{layer.name}” is 2-D and the model takes volumes: choose a stack of planes.")
     return (last - 3, last - 2, last - 1), colours
 
 
@@ -242,13 +158,13 @@ def _is_fine(sides: list[int]) -> bool:
 
 
 def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
-    """Return what cuts the plane out of the layer's data as they are now; lazy data stay lazy."""
+    """Return a callable that cuts the plane out of the layer's present data; lazy data stay lazy."""
     data = layer.data[plane.level] if layer.multiscale else layer.data
     factor = layer.downsample_factors[plane.level] if layer.multiscale else None
     index: list[Any] = [slice(None)] * data.ndim
     for axis, step in plane.steps:
         index[axis] = min(int(step / factor[axis]), data.shape[axis] - 1) if factor is not None else step
-    turned = plane.axes[-2] > plane.axes[-1]  # of a plane; volumes are never turned
+    turned = plane.axes[-2] > plane.axes[-1]  # planes alone: volumes are never turned
 
     def cut() -> Any:  # noqa: ANN401 - whatever array the layer holds
         result = data[tuple(index)]
@@ -258,7 +174,7 @@ def _pixels(layer: Image, plane: Plane) -> Callable[[], Any]:
 
 
 def _content(layer: Image, plane: Plane, pixels: Callable[[], Any]) -> int:
-    """Fingerprint a plane or volume that may be painted on; of large ones, of some of the pixels."""
+    """Return a checksum of a plane or volume that may be painted on; for large ones, of a grid of their pixels."""
     if layer.multiscale or not isinstance(layer.data, np.ndarray):
         return 0
     result = pixels()

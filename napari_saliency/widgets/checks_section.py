@@ -1,4 +1,4 @@
-"""Section: whether the map is true, as far as that can be checked."""
+"""Section: checks of whether the map is faithful to the model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QStackedWidget, QVB
 
 from napari_saliency.checks import CHECKS, MOST_SECONDS
 from napari_saliency.widgets.curve_plot import CurveView
-from napari_saliency.widgets.force_stop import CANCEL, FORCE, STOP_TIPS, Patience
-from napari_saliency.widgets.progress_bar import ProgressBar
+from napari_saliency.widgets.run_bar import CANCEL, FORCE, STOP_TIPS, Patience, ProgressBar
 from napari_saliency.widgets.style import GAP, Section, note, row, set_text, small_print
 
 if TYPE_CHECKING:
@@ -22,22 +21,22 @@ if TYPE_CHECKING:
     from napari_saliency.widgets.style import Colours
 
 MARKS: dict[Level, str] = {"good": "✓", "doubtful": "?", "bad": "✗", "not applicable": "–"}
-TOLD: tuple[Level, ...] = ("bad", "doubtful", "good")
-"""What is counted beside the button, what must not be overlooked first."""
+COUNTED: tuple[Level, ...] = ("bad", "doubtful", "good")
+"""Levels that are counted beside the button, the most important first."""
 
 RUNNING = "…", "Running."
-"""Mark and words of what has no verdict yet."""
+"""Mark and text of a check that has no verdict yet."""
 
-INCOMPLETE = "incomplete"  # as long as fits beside the button
-INCOMPLETE_TIP = "The map is not complete: run it to its end first."
+INCOMPLETE = "incomplete"  # short enough for the space beside the button
+INCOMPLETE_TIP = "The map was stopped before its end. Press Explain to complete it first."
 
 START = "Check this map"
-BUTTON, INDENT = 130, 18  # pixels; all of the button's texts fit, so that it stays as it is
+BUTTON, INDENT = 130, 18  # pixels; every text of the button fits, so that its width does not change
 _TIPS = {
     **STOP_TIPS,
-    START: f"Run every check that takes less than about {MOST_SECONDS} seconds: does the map depend on the model, "
-    "does the model use what the map shows? The others can be run one by one.",
-    CANCEL: "Stop after the step that is under way; what was found stays.",
+    START: f"Run all checks that take less than about {MOST_SECONDS} seconds: does the map depend on the model, "
+    "and does the model use what the map shows? Longer checks can be run one by one.",
+    CANCEL: "Stop after the current step and keep the findings so far.",
 }
 
 
@@ -53,15 +52,15 @@ class CheckSection(Section):
         self._patience = Patience(self, self.refresh)
         self.progress = ProgressBar()
         self.hint = small_print()
-        self._beside = QStackedWidget()  # so that the button stays where it is
+        self._status = QStackedWidget()  # one place for both, so that the button does not move
         self.results: dict[str, Result] = {}
         self._list = QVBoxLayout()
         self._list.setSpacing(2 * GAP)
         self.rows.removeWidget(self.heading)
         for widget in (self.hint, self.progress):
-            self._beside.addWidget(widget)
-        self._beside.setFixedHeight(self.progress.sizeHint().height())
-        self.rows.addLayout(row(self.heading, self.button, self._beside, stretch=2))
+            self._status.addWidget(widget)
+        self._status.setFixedHeight(self.progress.sizeHint().height())
+        self.rows.addLayout(row(self.heading, self.button, self._status, stretch=2))
         self.rows.addLayout(self._list)
         session.checks_changed.connect(self._show)
         for signal in ("model", "picture", "prepared", "prediction", "class", "explanation", "progress"):
@@ -77,29 +76,31 @@ class CheckSection(Section):
     def refresh(self, _change: object = None) -> None:
         """Show what can be done now."""
         checks, possible = self._session.checks.state, self._session.checks.possible
-        self._patience.have(checks.cancelled)
-        text = self._word()
+        self._patience.wait_for(checks.cancelled)
+        text = self._label()
         self.button.setText(text)
         self.button.setToolTip(INCOMPLETE_TIP if self._incomplete() else _TIPS[text])
         self.button.setEnabled(text in (CANCEL, FORCE) or (text == START and possible))
         for result in self.results.values():
-            result.run.setEnabled(possible and not checks.cancelled)  # it would be stopped with the others
+            result.run.setEnabled(
+                possible and not checks.cancelled
+            )  # a new check would be cancelled with the others
         self._show_progress(checks)
 
     def _show(self, checks: Checks) -> None:
-        # In the order of the checks, so that one that is stopped goes back to its place.
+        # In the order of the checks, so that a check that was stopped returns to its place.
         left_out = [name for name in CHECKS if name in checks.left_out]
         known = dict.fromkeys([*checks.findings, *left_out])
         for name in [name for name in self.results if name not in known]:
             gone = self.results.pop(name)
             self._list.removeWidget(gone)
-            gone.hide()  # deleted when Qt comes round to it, but gone now
+            gone.hide()  # Qt deletes it later
             gone.deleteLater()
         for place, name in enumerate(known):
             if name not in self.results:
                 self.results[name] = Result(name, self.colours, self._run)
             result = self.results[name]
-            if self._list.indexOf(result) != place:  # what was left out comes last
+            if self._list.indexOf(result) != place:  # checks that were left out come last
                 self._list.removeWidget(result)
                 self._list.insertWidget(place, result)
                 result.show()  # Qt would do so later, and it takes room from the others
@@ -108,32 +109,32 @@ class CheckSection(Section):
 
     def _show_progress(self, checks: Checks) -> None:
         progress = checks.progress
-        self._beside.setCurrentWidget(self.hint if progress is None else self.progress)
+        self._status.setCurrentWidget(self.hint if progress is None else self.progress)
         if progress is not None:
             self.progress.show_progress(progress)
         elif self._incomplete():
             set_text(self.hint, INCOMPLETE, tooltip=INCOMPLETE_TIP)
         else:
             levels = [finding.level for finding in checks.findings.values()]
-            given = [f"{MARKS[level]}{levels.count(level)}" for level in TOLD if level in levels]
+            given = [f"{MARKS[level]}{levels.count(level)}" for level in COUNTED if level in levels]
             set_text(self.hint, " ".join(given))
 
     def _incomplete(self) -> bool:
-        """Whether the map cannot be checked because it was stopped before its end."""
+        """Return whether the map cannot be checked because it was stopped before its end."""
         session = self._session
         shown, stopped = session.explanation, session.progress is None and not session.stale
         return shown is not None and not shown.complete and stopped
 
-    def _word(self) -> str:
-        return self._patience.word if self._session.checks.state.waiting else START
+    def _label(self) -> str:
+        return self._patience.label if self._session.checks.state.waiting else START
 
     def _press(self) -> None:
-        word = self._word()
-        if word == START:
+        label = self._label()
+        if label == START:
             self._run("")
-        elif word == CANCEL:
+        elif label == CANCEL:
             self._session.checks.cancel()
-        elif word == FORCE:
+        elif label == FORCE:
             self._session.stop_by_force()
 
     def _run(self, name: str) -> None:
@@ -141,14 +142,14 @@ class CheckSection(Section):
 
 
 class Result(QWidget):
-    """What one check has found, or why it was not run.
+    """The finding of one check, or the reason why it was not run.
 
     Parameters
     ----------
     name : str
-        The check's id.
+        Id of the check.
     colours : Colours
-        Of the theme.
+        Colours of the theme.
     run : callable
         ``run(name)`` runs a check that was left out.
     """
@@ -187,7 +188,7 @@ class Result(QWidget):
         self._paint()
 
     def show_finding(self, finding: Finding | None, left_out: str) -> None:
-        """Show what was found so far, or why nothing was."""
+        """Show the finding so far, or why there is none."""
         self._finding = finding
         self._runs = finding is not None and not finding.complete
         self.run.setVisible(bool(left_out))
@@ -204,13 +205,13 @@ class Result(QWidget):
         )
         self.mark.setText(RUNNING[0] if self._runs else MARKS[level])
         self.mark.setStyleSheet(f"color: {colour.name()}; font-weight: bold;")
-        unsaid = level == "not applicable"
-        self.verdict.setStyleSheet(f"color: {colours.muted.name()};" if unsaid else "")
+        neutral = level == "not applicable"
+        self.verdict.setStyleSheet(f"color: {colours.muted.name()};" if neutral else "")
         self.curve.show_curves(result.curves if result else (), colours)
 
 
 def _details(finding: Finding | None) -> str:
-    """All figures, and how they were measured."""
+    """List all figures of a finding, and how they were measured."""
     if finding is None:
         return ""
     return "\n".join([*(f"{name}: {value:.4g}" for name, value in finding.figures.items()), *finding.notes])

@@ -12,10 +12,9 @@ from superqt import QSearchableComboBox
 
 from napari_saliency.models import BACKENDS, catalogue, dialog_filter, find_backend, model_folder
 from napari_saliency.session.state import Phase
-from napari_saliency.widgets.model_settings_form import QuestionForm
+from napari_saliency.widgets.model_settings_form import QuestionForm, TrustForm
 from napari_saliency.widgets.preferences import settings
 from napari_saliency.widgets.style import Section, note, row, set_text
-from napari_saliency.widgets.trust_form import TrustForm
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent

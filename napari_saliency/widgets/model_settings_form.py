@@ -1,4 +1,4 @@
-"""A small form for what only the user knows of a model file."""
+"""Forms of the Model section: what only the user knows of a model file, and whether its program may run."""
 
 from __future__ import annotations
 
@@ -43,29 +43,39 @@ TITLES = {
     "task": "Output type",
     "labels": "Class names",
 }
-"""What can be said of a model, and how the form calls it."""
+"""Settings of a model, and their titles in the form."""
 
-ASKED = {
-    "preprocessing": "How were pictures prepared when this model was trained?",
-    "size": "What size had pictures when this model was trained?",
-    "input": "Which input takes the picture?",
-    "output": "Which output is meant?",
-    "task": "Is its one number a class's score, or a quantity?",
-    "labels": "What are its classes called?",
+QUESTIONS = {
+    "preprocessing": "Which preprocessing was this model trained with?",
+    "size": "Which input size was this model trained with?",
+    "input": "Which input of this model takes the picture?",
+    "output": "Which output of this model is to be explained?",
+    "task": "Which output type is the model's single number: a class score or a quantity?",
+    "labels": "Which class names does this model have?",
 }
-SEVERAL = "What cannot be read off this model:"
-EVERY = "How this model is used:"
-TASK_WORDS = {"classification": "score of a class", "regression": "quantity"}
-FIT_WORDS = {
-    "crop": "crop: the middle",
-    "stretch": "stretch: to the model's shape",
-    "pad": "pad: all of it, black edges",
+HELP = {
+    "preprocessing": "How pixel values are scaled for the model. Wrong scaling gives wrong predictions.",
+    "size": "Width × height (z × y × x for volumes) of the pictures that the model was trained on. "
+    "Leave it empty to remove the setting.",
+    "fit": "How a picture is brought to the input size.",
+    "input": "The input of the model that takes the picture.",
+    "output": "The output of the model that is explained.",
+    "task": "The meaning of the model's single number.",
+    "labels": "A file with one name per class: .txt, .json or .csv.",
+}
+SEVERAL = "These settings could not be read from the model file:"
+EVERY = "Settings of this model:"
+TASK_NAMES = {"classification": "class score", "regression": "quantity"}
+FIT_NAMES = {
+    "crop": "crop: the centre",
+    "stretch": "stretch: to the input's shape",
+    "pad": "pad: all of it, black margins",
 }
 NUMBERS, FROM_FILE = "numbers", "from a file…"
 
 
 class QuestionForm(QFrame):
-    """Asks what had to be guessed; everything that can be said is shown to whoever wants to change it."""
+    """Asks for settings that could not be read from the model; shows all of them on request."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -75,31 +85,31 @@ class QuestionForm(QFrame):
         self._info: ModelInfo | None = None
         self._source, self._answered = "", False
         self.preprocessing = combo()
-        self.fit = combo((FIT_WORDS[fit], fit) for fit in FITS)
+        self.fit = combo((FIT_NAMES[fit], fit) for fit in FITS)
         self.pixels = QLineEdit()
-        self.pixels.setToolTip(
-            "Width × height of the pictures that the model was trained on; left empty, what was said is taken back."
-        )
         self.pixels.setPlaceholderText("any size")
         self.input, self.output = combo(), combo()
-        self.task = combo((text, task) for task, text in TASK_WORDS.items())
+        self.task = combo((text, task) for task, text in TASK_NAMES.items())
         self.labels = combo((("", None), (FROM_FILE, None)))
         self.labels.activated.connect(self._choose_labels)
         boxes = (self.preprocessing, self.pixels, self.fit, self.input, self.output, self.task, self.labels)
         self.fields: dict[str, QWidget] = dict(zip(TITLES, boxes, strict=True))
         self.titles = {name: QLabel(title) for name, title in TITLES.items()}
+        for name, text in HELP.items():
+            self.titles[name].setToolTip(text)
+            self.fields[name].setToolTip(text)
         self.question, self.problem = note(), note()
         self.question.setIndent(0)
         self.keep = QPushButton("Keep")
-        self.keep.setToolTip("Use these, and keep them in a small file beside the model.")
+        self.keep.setToolTip("Use these settings and save them in a sidecar file next to the model.")
         self.keep.clicked.connect(self._keep)
         self._lay_out()
         self.hide()
 
     def show_questions(self, status: ModelStatus) -> None:
-        """Show what there is to ask of the model that is open, if anything.
+        """Show the questions about the open model, if there are any.
 
-        While the same model is opened again, as with an answer that it may refuse, what was given stays.
+        While the same model is loaded again with new settings, which it may reject, the answers stay as given.
         """
         same = status.source == self._source
         taken = status.phase is Phase.READY and self._answered
@@ -112,10 +122,10 @@ class QuestionForm(QFrame):
             set_text(self.problem, status.objection)
 
     def toggle(self) -> None:
-        """Show all that can be said of the model, or hide what nobody asks."""
+        """Show all settings of the model, or only those that are asked for."""
         info = self._session.model.info
         if info is not None:
-            every = tuple(_sayable(info))
+            every = tuple(_applicable(info))
             self._show(info, info.questions if self._shown() == set(every) else every)
 
     def _shown(self) -> set[str]:
@@ -133,7 +143,7 @@ class QuestionForm(QFrame):
         for name, field in self.fields.items():
             field.setVisible(name in names)
             self.titles[name].setVisible(name in names)
-        texts = [text for name, text in ASKED.items() if name in names]
+        texts = [text for name, text in QUESTIONS.items() if name in names]
         asked = SEVERAL if len(texts) > 2 else next(iter(texts), "")
         set_text(self.question, asked if names == info.questions else EVERY)
         _offer(self.preprocessing, info.input.preprocessing)
@@ -148,7 +158,7 @@ class QuestionForm(QFrame):
         self._use_labels(None)
 
     def _lay_out(self) -> None:
-        form = QGridLayout()  # Qt 5's own layout for forms leaves gaps where rows are hidden
+        form = QGridLayout()  # Qt 5's QFormLayout leaves gaps where rows are hidden
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(GAP)
         form.setColumnStretch(1, 1)
@@ -167,7 +177,7 @@ class QuestionForm(QFrame):
             self._use_labels(None)
             return
         path, _ = QFileDialog.getOpenFileName(
-            self, "Names of the classes", "", "Class names (*.txt *.json *.csv)"
+            self, "Open class names", "", "Class names (*.txt *.json *.csv)"
         )
         if path:
             self.read_names(Path(path))
@@ -175,13 +185,13 @@ class QuestionForm(QFrame):
             self.labels.setCurrentIndex(0 if self._labels is None else 1)
 
     def read_names(self, path: Path) -> None:
-        """Take the classes' names from a file, or say why not."""
+        """Read class names from a file, or show why that failed."""
         info = self._session.model.info
         try:
             names = read_labels(path)
             if info is not None and self._keeps_output() and len(names) != len(info.labels):
                 raise ValueError(
-                    f"{path.name} has {len(names)} names, the model has {len(info.labels)} classes"
+                    f"{path.name} has {len(names)} names but the model has {len(info.labels)} classes."
                 )
         except (OSError, ValueError) as error:
             self._use_labels(None)
@@ -208,15 +218,17 @@ class QuestionForm(QFrame):
         flat = len(info.input.shape) == 2
         nothing = not self.pixels.text().strip()
         if nothing and not any(info.input.shape):
-            shown -= {"size"}  # it stays free
+            shown -= {"size"}  # the model takes any size
         taken_back = nothing and info.sized
         if "size" in shown and not taken_back and (len(pixels) != len(info.input.shape) or not all(pixels)):
             set_text(
                 self.problem,
-                "Give two numbers: width × height." if flat else "Give three numbers: z × y × x.",
+                "Input size needs two numbers: width × height."
+                if flat
+                else "Input size needs three numbers: z × y × x.",
             )
             return
-        # Numbers are kept as names, too: otherwise the same question would be asked again.
+        # Numbers are saved as names, too: otherwise the same question would be asked again.
         other = not self._keeps_output() or "task" in shown
         labels = self._labels or (info.labels if "labels" in asked and not other else None)
         given = {name: box.currentData() for name, box in self.fields.items() if isinstance(box, QComboBox)}
@@ -230,14 +242,44 @@ class QuestionForm(QFrame):
         self._session.answer(settings)
 
 
-def _sayable(info: ModelInfo) -> Iterator[str]:
-    """What can be said of a model; the others are known, or do not matter."""
+class TrustForm(QFrame):
+    """Asks whether a program may run: code that builds the model, or its custom classes. It runs only after a yes."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.setObjectName(FORM)
+        self.question = note()
+        self.question.setIndent(0)
+        self.no, self.yes = QPushButton("No"), QPushButton("Yes, run it")
+        self.yes.setToolTip("Your answer is remembered until the program's files change.")
+        self.no.clicked.connect(self.hide)
+        self.yes.clicked.connect(lambda: session.trust())
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(GAP, GAP, GAP, GAP)
+        rows.setSpacing(GAP)
+        rows.addWidget(self.question)
+        rows.addLayout(row(self.no, self.yes))
+        self.hide()
+
+    def show_program(self, status: ModelStatus) -> None:
+        """Ask about the program that opening the model would run, if there is one."""
+        self.setVisible(bool(status.program))
+        set_text(
+            self.question,
+            f"Opening this model runs {status.program} on this computer. Do you trust its author?"
+            if status.program
+            else "",
+        )
+
+
+def _applicable(info: ModelInfo) -> Iterator[str]:
+    """Yield the settings that apply to a model; all others are known, or have no effect."""
     yield from ("preprocessing", "fit", "labels")
     free, backend = None in info.input.shape, find_backend(Path(info.source))
     python = info.source.startswith("python:")
     unsaid = backend is not None and not backend.fixed_size
     if free or info.sized or "size" in info.questions or python or unsaid:
-        yield "size"  # others know theirs
+        yield "size"  # other models know theirs
     if info.inputs:
         yield "input"
     if info.outputs:
@@ -251,7 +293,7 @@ def _sayable(info: ModelInfo) -> Iterator[str]:
 
 
 def _offer(box: QComboBox, now: Preprocessing) -> None:
-    """List the preprocessings; one that has no name is left as it is unless another is chosen."""
+    """List the preprocessings; the present one comes first if it has no name, and stays unless another is chosen."""
     box.clear()
     for name, text in DESCRIPTIONS.items():
         box.addItem(f"{text} ({name})", name)

@@ -1,4 +1,4 @@
-"""The panel: a dock widget that builds the inspection, its connection to the viewer, and the sections."""
+"""The panel: a dock widget that makes the session, its connection to the viewer, and the sections."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QLabel,
+    QPlainTextEdit,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt.utils import qdebounced
 
 from napari_saliency.engine import process as engine
 from napari_saliency.session.session import Session
 from napari_saliency.viewer.controller import LayerController
-from napari_saliency.viewer.keybindings import Keys
-from napari_saliency.viewer.notifications import notify
+from napari_saliency.viewer.napari_hooks import Keys, notify
 from napari_saliency.widgets.checks_section import CheckSection
 from napari_saliency.widgets.classes_section import ClassSection
-from napari_saliency.widgets.details_dialog import show_details
 from napari_saliency.widgets.display_section import DisplaySection
 from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.model_section import ModelSection, dropped_model
@@ -34,10 +43,10 @@ if TYPE_CHECKING:
 
 FIRST_MODEL = "bundled:photos"
 WIDTH, HEIGHT = 340, 860
-"""What is good, in pixels; narrower and lower works too."""
+"""Preferred size in pixels; the panel can be narrower and lower."""
 
 NARROWEST, LOWEST = 280, 200
-SETTLED = 60  # milliseconds after which a slider that is being moved is followed
+SETTLED = 60  # milliseconds after its last movement that a slider is followed
 
 
 class SaliencyPanel(QWidget):
@@ -47,9 +56,8 @@ class SaliencyPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Injected by napari.
-    session : Inspection, optional
-        What the panel shows; by default a new one, with an engine process of its own and a model
-        that comes with the package.
+    session : Session, optional
+        What the panel shows; by default a new session with an engine process of its own and a bundled model.
     """
 
     # The annotation is written as napari looks for it: by this very string, or by the class.
@@ -81,24 +89,24 @@ class SaliencyPanel(QWidget):
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """Parts of the panel, from top to bottom."""
+        """The sections, from top to bottom."""
         return self.picture, self.model, self.method, self.classes, self.display, self.check
 
     def sizeHint(self) -> QSize:
-        """Return the size that is good, as Qt asks."""
+        """Return the preferred size."""
         return QSize(WIDTH, HEIGHT)
 
     def minimumSizeHint(self) -> QSize:
-        """Return the smallest size that is bearable, as Qt asks."""
+        """Return the smallest useful size."""
         return QSize(NARROWEST, LOWEST)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """End the engine and let go of the viewer."""
+        """End the engine and disconnect from the viewer."""
         self._release()
         super().closeEvent(event)
 
     def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the panel out of it, and tells nobody."""
+        """Release everything when the dock is closed: napari then unparents the panel without notice."""
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is None and self._docked:
                 self._release()
@@ -107,7 +115,7 @@ class SaliencyPanel(QWidget):
         return bool(super().event(event))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Welcome model files; everything else is for the viewer."""
+        """Accept model files; everything else is left to the viewer."""
         if dropped_model(event) is None:
             event.ignore()
         else:
@@ -152,7 +160,7 @@ class SaliencyPanel(QWidget):
             self.session.close,
             self._poster.close,
         ]
-        # `destroyed` comes when nothing of the panel is left: what is called then must not need it.
+        # `destroyed` is emitted when nothing of the panel is left, so the steps must not need it.
         self._release: Release = Release(steps)
         self.destroyed.connect(self._release)
         application = QCoreApplication.instance()
@@ -167,7 +175,7 @@ class SaliencyPanel(QWidget):
 
 
 class Poster(QObject):
-    """Brings callables from other threads to the thread of the window."""
+    """Runs callables from other threads in the window's thread."""
 
     _posted = Signal(object)
 
@@ -177,12 +185,12 @@ class Poster(QObject):
         self._posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
 
     def post(self, call: Callable[[], None]) -> None:
-        """Run a callable in the window's thread, soon; dropped when the window is gone."""
+        """Run a callable in the window's thread, soon; drop it if the window is gone."""
         with suppress(RuntimeError):  # Qt has ended already
             self._posted.emit(call)
 
     def close(self) -> None:
-        """Drop what comes from now on."""
+        """Drop all callables from now on."""
         self._closed = True
 
     def _run(self, call: Callable[[], None]) -> None:
@@ -191,16 +199,37 @@ class Poster(QObject):
 
 
 class Release:
-    """Lets go of everything, once, however the panel ends: with its dock, the window, or all of Qt."""
+    """Releases everything once, however the panel ends: with its dock, the window, or the application."""
 
     def __init__(self, steps: Sequence[Callable[[], object]]) -> None:
         self._steps = list(steps)
 
     def __call__(self, _sender: object = None) -> None:
-        """Take all steps that were not taken yet."""
+        """Run all steps that have not run yet."""
         while self._steps:
             self._steps.pop(0)()
 
 
 def _notify(problem: Problem) -> None:
     notify(problem, show_details)
+
+
+def show_details(problem: Problem) -> QDialog:
+    """Open a dialog with a problem's message and its traceback, which can be copied."""
+    dialog = QDialog(QApplication.activeWindow())
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle("Saliency: details")
+    dialog.resize(720, 360 if problem.details else 0)  # no higher than the message if that is all
+    message = QLabel(problem.message)
+    message.setWordWrap(True)
+    text = QPlainTextEdit(problem.details)
+    text.setReadOnly(True)
+    text.setHidden(not problem.details)
+    text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    rows = QVBoxLayout(dialog)
+    for widget in (message, text, buttons):
+        rows.addWidget(widget)
+    dialog.show()
+    return dialog

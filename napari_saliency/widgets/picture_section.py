@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_saliency.images.prepare import Prepared
     from napari_saliency.session.session import Session
     from napari_saliency.viewer.controller import LayerController
-    from napari_saliency.viewer.source_layer import Reading
+    from napari_saliency.viewer.misread_files import Reading
 
 WHOLE = "the whole picture"
 SIDE = 92  # pixels of the screen; four rows of text are as high

@@ -25,8 +25,9 @@ from napari_saliency.session.state import Problem, Request
 from napari_saliency.viewer.controller import NO_PICTURE, LayerController
 from napari_saliency.viewer.layer_record import Shows, State, is_generated, record_of
 from napari_saliency.viewer.map_layers import geometry, pinned
-from napari_saliency.viewer.notifications import notify
-from napari_saliency.viewer.source_layer import Plane, owner, picture, read_otherwise, visible_plane
+from napari_saliency.viewer.misread_files import find_misreading
+from napari_saliency.viewer.napari_hooks import notify
+from napari_saliency.viewer.source_layer import Plane, owner, picture, visible_plane
 from tests.fakes import FakeSession, explanation, prediction
 
 pytestmark = pytest.mark.viewer
@@ -178,7 +179,7 @@ def test_a_slider_outside_of_the_picture_gets_a_sentence(viewer, session, contro
     viewer.add_image(np.zeros((9, 40, 40), np.uint8))
     viewer.add_image(np.zeros((3, 40, 40), np.uint8), name="short")
     viewer.dims.set_current_step(0, 8)
-    assert "nothing at this position" in controller.reading.description
+    assert "“short” has no plane" in controller.reading.description
     viewer.dims.set_current_step(0, 1)
     assert session.picture is not None
     assert controller.reading.description == ""
@@ -639,7 +640,7 @@ def test_files_that_napari_reads_otherwise_are_noticed(
     photo.save(path, exif=tags)
     with Pillow.open(path) as file, layer_source(path=str(path)):
         viewer.add_image(np.array(file), name="photo")
-    reading = read_otherwise(controller.source)
+    reading = find_misreading(controller.source)
     assert reading.remedy == remedy
     if shape:
         assert reading.corrected().shape == shape
@@ -647,7 +648,7 @@ def test_files_that_napari_reads_otherwise_are_noticed(
 
 def test_three_planes_may_be_colours(viewer, controller):
     layer = viewer.add_image(RNG.integers(0, 255, (3, 50, 60), np.uint8))
-    reading = read_otherwise(layer)
+    reading = find_misreading(layer)
     assert "Three planes" in reading.description
     assert reading.corrected().shape == (50, 60, 3)
 

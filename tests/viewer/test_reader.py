@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_saliency.viewer.reader import read_model
+from napari_saliency.viewer.napari_hooks import read_model
 from napari_saliency.widgets import panel as widgets_panel
 from tests.fakes import FakeSession, prediction
 

@@ -45,9 +45,7 @@ from napari_saliency.widgets.checks_section import MARKS, START, CheckSection
 from napari_saliency.widgets.class_table import ClassTableModel, percent
 from napari_saliency.widgets.classes_section import ClassSection
 from napari_saliency.widgets.curve_plot import CurveView
-from napari_saliency.widgets.details_dialog import show_details
 from napari_saliency.widgets.display_section import DisplaySection, summary
-from napari_saliency.widgets.force_stop import CANCEL, FORCE, STOPPING
 from napari_saliency.widgets.method_section import MethodSection, cost_words
 from napari_saliency.widgets.model_section import (
     ModelSection,
@@ -57,8 +55,9 @@ from napari_saliency.widgets.model_section import (
     title,
 )
 from napari_saliency.widgets.option_form import OptionForm, layer_choices
+from napari_saliency.widgets.panel import show_details
 from napari_saliency.widgets.picture_section import PictureSection, thumbnail
-from napari_saliency.widgets.progress_bar import ProgressBar
+from napari_saliency.widgets.run_bar import CANCEL, FORCE, STOPPING, ProgressBar
 from napari_saliency.widgets.style import INDENT, MARGIN, Colours, breakable, combo, note, set_text, sheet
 from napari_saliency.widgets.viewed_layer_box import WHOLE
 from tests.analytic import Linear, Spatial, pictures

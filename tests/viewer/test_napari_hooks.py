@@ -9,7 +9,7 @@ from napari.utils.key_bindings import KeymapHandler
 from vispy.app.canvas import KeyEvent
 from vispy.util.keys import Key
 
-from napari_saliency.viewer.keybindings import STEPS, Keys
+from napari_saliency.viewer.napari_hooks import STEPS, Keys
 
 pytestmark = pytest.mark.viewer
 
