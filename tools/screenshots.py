@@ -19,6 +19,7 @@ from napari.settings import get_settings
 
 from napari_saliency.app import samples
 from napari_saliency.app.demo import close_notifications, make_large, open_demo, wait_until
+from napari_saliency.widgets.method_section import MethodSection
 
 if TYPE_CHECKING:
     from napari_saliency.widgets.panel import SaliencyPanel
@@ -66,7 +67,7 @@ def watermark(folder: Path) -> None:
     viewer.layers[-1].visible = False  # the masks
     panel.controller.choose(viewer.layers[0])
     panel.choose_model("bundled:watermark")
-    panel.method.choose("smoothgrad")
+    panel.section(MethodSection).choose("smoothgrad")
     panel.session.explain()
     explained(panel)
     viewer.reset_view()

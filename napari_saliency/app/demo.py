@@ -74,10 +74,12 @@ def close_notifications(panel: SaliencyPanel) -> None:
 
 def open_demo(viewer: napari.Viewer, panel: SaliencyPanel) -> None:
     """Open the photo, choose model and method, and press Explain, as a user would."""
+    from napari_saliency.widgets.method_section import MethodSection
+
     for data, attributes, _ in cat():
         viewer.add_image(data, **attributes)
     panel.choose_model(MODEL)
-    panel.method.choose(METHOD)
+    panel.section(MethodSection).choose(METHOD)
     panel.session.explain()
 
 

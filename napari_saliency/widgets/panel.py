@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import (
@@ -25,12 +25,8 @@ from napari_saliency.engine import process as engine
 from napari_saliency.session.session import Session
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.napari_hooks import Keys, notify
-from napari_saliency.widgets.checks_section import CheckSection
-from napari_saliency.widgets.classes_section import ClassSection
-from napari_saliency.widgets.display_section import DisplaySection
-from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.model_section import ModelSection, dropped_model
-from napari_saliency.widgets.picture_section import PictureSection
+from napari_saliency.widgets.sections import SECTIONS
 from napari_saliency.widgets.style import MARGIN, Colours, Section, sheet
 
 if TYPE_CHECKING:
@@ -40,7 +36,9 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 
     from napari_saliency.session.state import Problem
+    from napari_saliency.widgets.sections import SectionEntry
 
+S = TypeVar("S", bound=Section)
 FIRST_MODEL = "bundled:photos"
 WIDTH, HEIGHT = 340, 860
 """Preferred size in pixels; the panel can be narrower and lower."""
@@ -58,10 +56,22 @@ class SaliencyPanel(QWidget):
         Injected by napari.
     session : Session, optional
         What the panel shows; by default a new session with an engine process of its own and a bundled model.
+    sections : sequence of SectionEntry
+        What the panel consists of, from top to bottom.
+
+    Attributes
+    ----------
+    sections : tuple of Section
+        The sections, from top to bottom.
     """
 
     # The annotation is written as napari looks for it: by this very string, or by the class.
-    def __init__(self, viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        session: Session | None = None,
+        sections: Sequence[SectionEntry] = SECTIONS,
+    ) -> None:
         super().__init__()
         self._docked = False
         # napari hands plugins a proxy; layers that come out of it are not the viewer's own objects.
@@ -71,13 +81,8 @@ class SaliencyPanel(QWidget):
         self.session.start()
         delay = partial(qdebounced, timeout=SETTLED, parent=self)
         self.controller = LayerController(self.viewer, self.session, self._poster.post, delay)
-        self.picture = PictureSection(self.controller, self.session)
-        self.model = ModelSection(self.session)
-        self.method = MethodSection(self.session)
-        self.classes = ClassSection(self.session)
-        self.display = DisplaySection(self.controller, self.session)
-        self.check = CheckSection(self.session)
-        self._lay_out()
+        self.sections = tuple(entry.make(self.session, self.controller) for entry in sections)
+        self._lay_out([entry.stretch for entry in sections])
         self._follow_theme()
         self._connect()
         if not self.session.model.source:
@@ -85,12 +90,20 @@ class SaliencyPanel(QWidget):
 
     def choose_model(self, source: str) -> None:
         """Open a model: ``bundled:NAME``, ``keras:NAME``, or the path of a file."""
-        self.model.open_source(source)
+        self.section(ModelSection).open_source(source)
 
-    @property
-    def sections(self) -> tuple[Section, ...]:
-        """The sections, from top to bottom."""
-        return self.picture, self.model, self.method, self.classes, self.display, self.check
+    def section(self, kind: type[S]) -> S:
+        """Return the section of a class.
+
+        Raises
+        ------
+        LookupError
+            If the panel has none.
+        """
+        for section in self.sections:
+            if isinstance(section, kind):
+                return section
+        raise LookupError(f"The panel has no {kind.__name__}.")
 
     def sizeHint(self) -> QSize:
         """Return the preferred size."""
@@ -128,13 +141,13 @@ class SaliencyPanel(QWidget):
             self.choose_model(path)
             event.acceptProposedAction()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, stretches: Sequence[int]) -> None:
         content = QWidget()
         rows = QVBoxLayout(content)
         rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         rows.setSpacing(MARGIN)
-        for section in self.sections:
-            rows.addWidget(section, 1 if section is self.classes else 0)
+        for section, stretch in zip(self.sections, stretches, strict=True):
+            rows.addWidget(section, stretch)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)

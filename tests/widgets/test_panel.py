@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QCoreApplication, QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QLabel, QScrollArea
 
 from napari_saliency.engine import process as engine
 from napari_saliency.session.session import Session
 from napari_saliency.session.state import ModelStatus, Phase
 from napari_saliency.viewer.layer_record import is_generated
 from napari_saliency.widgets import panel as widgets_panel
+from napari_saliency.widgets.classes_section import ClassSection
+from napari_saliency.widgets.display_section import DisplaySection
+from napari_saliency.widgets.method_section import MethodSection
+from napari_saliency.widgets.model_section import ModelSection
 from napari_saliency.widgets.panel import Poster, Release, SaliencyPanel
 from napari_saliency.widgets.run_bar import OUTDATED
+from napari_saliency.widgets.sections import SECTIONS, SectionEntry
+from napari_saliency.widgets.style import Colours, Section
 from tests.executors import Immediate
 from tests.fakes import FakeSession, info, prediction
 
@@ -37,10 +43,10 @@ def session():
 def docked(make_napari_viewer, session):
     """Open the panel as a dock, with a picture to look at."""
 
-    def dock(*, show=False, model=session):
+    def dock(*, show=False, model=session, **more):
         viewer = make_napari_viewer(show=show)
         viewer.add_image(PHOTO, name="photo")
-        panel = SaliencyPanel(viewer, model)
+        panel = SaliencyPanel(viewer, model, **more)
         return viewer, panel, viewer.window.add_dock_widget(panel, name="Saliency")
 
     return dock
@@ -65,7 +71,7 @@ def test_napari_finds_and_makes_the_panel(make_napari_viewer, npe2pm, session, m
         assert isinstance(panel, SaliencyPanel)
         assert panel.viewer is viewer
         viewer.add_image(PHOTO)
-        panel.method.run.button.click()
+        panel.section(MethodSection).run.button.click()
         assert len(maps(viewer)) == 1
 
 
@@ -108,8 +114,8 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, session,
     viewer.add_image(PHOTO)
     panel = SaliencyPanel(viewer, session)
     qtbot.addWidget(panel)
-    panel.method.choose("smoothgrad")  # the one with the most options
-    panel.method.options.more.setChecked(unfolded)
+    panel.section(MethodSection).choose("smoothgrad")  # the one with the most options
+    panel.section(MethodSection).options.more.setChecked(unfolded)
     session.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
     panel.resize(width, 880)  # what is left of a window of 1000
     panel.show()
@@ -118,7 +124,7 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, session,
     area = panel.findChild(QScrollArea)
     assert unfolded or area.widget().height() <= area.viewport().height()
     assert area.widget().width() <= area.viewport().width()
-    assert panel.classes.table.viewport().height() >= (5 if unfolded else 6) * 22
+    assert panel.section(ClassSection).table.viewport().height() >= (5 if unfolded else 6) * 22
     panel.close()
 
 
@@ -129,9 +135,9 @@ def test_what_says_that_a_map_is_outdated_fits(make_napari_viewer, session, qtbo
     dock = viewer.window.add_dock_widget(panel, name="Saliency")
     dock.setFixedWidth(320)
     session.explain()
-    panel.method.choose("smoothgrad")
+    panel.section(MethodSection).choose("smoothgrad")
     qtbot.wait(50)
-    hint = panel.method.run.hint
+    hint = panel.section(MethodSection).run.hint
     assert hint.text() == OUTDATED
     assert hint.fontMetrics().horizontalAdvance(OUTDATED) <= hint.contentsRect().width()
     panel.close()
@@ -145,21 +151,21 @@ def test_tab_goes_through_the_panel_and_computes_nothing(make_napari_viewer, ses
     window = panel.window()
     with qtbot.waitActive(window):
         window.activateWindow()
-    panel.method.choose("smoothgrad")
+    panel.section(MethodSection).choose("smoothgrad")
     qtbot.wait(20)  # new fields are shown
     session.commands.clear()
-    form, run = panel.method.options, panel.method.run
-    panel.method.method.setFocus()
+    form, run = panel.section(MethodSection).options, panel.section(MethodSection).run
+    panel.section(MethodSection).method.setFocus()
     expected = [
         *(field for field in form.fields if not field.isHidden()),
         run.button,
         run.live,
-        panel.classes.viewed_layer_box,
-        panel.classes.search,
-        panel.classes.table,
-        panel.classes.sum.button,
-        panel.classes.sum.line,
-        panel.display.controls["reduction"].native,
+        panel.section(ClassSection).viewed_layer_box,
+        panel.section(ClassSection).search,
+        panel.section(ClassSection).table,
+        panel.section(ClassSection).sum.button,
+        panel.section(ClassSection).sum.line,
+        panel.section(DisplaySection).controls["reduction"].native,
     ]
     for widget in expected:
         qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
@@ -179,10 +185,42 @@ def test_class_keys_work_in_the_canvas(docked, session):
 
 def test_the_theme_is_followed(docked):
     viewer, panel, _ = docked()
-    before = panel.classes.table.delegate.colours
+    before = panel.section(ClassSection).table.delegate.colours
     viewer.theme = "light"
-    assert panel.classes.table.delegate.colours != before
-    assert panel.classes.colours.muted.name() in panel.styleSheet()
+    assert panel.section(ClassSection).table.delegate.colours != before
+    assert panel.section(ClassSection).colours.muted.name() in panel.styleSheet()
+
+
+class Extra(Section):
+    """A section as somebody else would write it."""
+
+    def __init__(self, session, controller):
+        super().__init__("Extra")
+        self.session, self.controller = session, controller
+        self.rows.addWidget(QLabel("something"))
+
+
+def test_a_new_section_is_one_entry(docked, session):
+    viewer, panel, _ = docked(sections=(*SECTIONS, SectionEntry(Extra)))
+    extra = panel.section(Extra)
+    assert (extra.session, extra.controller) == (session, panel.controller)
+    assert panel.sections[-1] is extra
+    assert len(panel.sections) == len(SECTIONS) + 1
+    assert panel.findChild(QScrollArea).isAncestorOf(extra)
+    below = [section.mapTo(panel, QPoint(0, 0)).y() for section in panel.sections]
+    assert below == sorted(below)
+    dark = extra.colours
+    viewer.theme = "light"
+    assert extra.colours not in (dark, Colours.of_theme("dark"))
+    assert extra.colours == panel.section(ClassSection).colours
+
+
+def test_a_section_may_be_missing_and_takes_the_spare_height_that_its_entry_says(docked):
+    _, panel, _ = docked(sections=(SectionEntry(Extra), SectionEntry(Extra, stretch=2)))
+    rows = panel.sections[0].parentWidget().layout()
+    assert [rows.stretch(number) for number in range(rows.count())] == [0, 2]
+    with pytest.raises(LookupError, match="ClassSection"):
+        panel.section(ClassSection)
 
 
 def test_problems_are_shown_with_napari(docked, session):
@@ -374,9 +412,9 @@ def test_a_dropped_picture_is_ready_to_explain(real, qtbot):
     viewer, panel = real
     viewer.add_image(PHOTO)
     qtbot.waitUntil(lambda: panel.session.prediction is not None)
-    assert panel.classes.table.classes.rowCount() == 6
-    assert panel.method.run.button.isEnabled()
-    assert panel.model.state.text().startswith("ready")
+    assert panel.section(ClassSection).table.classes.rowCount() == 6
+    assert panel.section(MethodSection).run.button.isEnabled()
+    assert panel.section(ModelSection).state.text().startswith("ready")
 
 
 def test_what_the_inspection_refuses_is_a_notification(real, qtbot):
@@ -388,5 +426,5 @@ def test_what_the_inspection_refuses_is_a_notification(real, qtbot):
 def test_the_model_is_lost_and_said_so(docked, session):
     _, panel, _ = docked()
     session.set_model(ModelStatus(Phase.LOST, "lost; starting the engine again", "fake:net"))
-    assert panel.model.state.text().startswith("lost")
-    assert panel.method.run.button.isEnabled()
+    assert panel.section(ModelSection).state.text().startswith("lost")
+    assert panel.section(MethodSection).run.button.isEnabled()
