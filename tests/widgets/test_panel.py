@@ -6,32 +6,38 @@ import warnings
 import weakref
 from functools import partial
 
-import numpy as np
 import pytest
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QLabel, QScrollArea
+from qtpy.QtWidgets import (
+    QApplication,
+    QLabel,
+    QPlainTextEdit,
+    QScrollArea,
+)
 
 from napari_saliency.engine import process as engine
+from napari_saliency.session.model_loader import ENDED
 from napari_saliency.session.session import Session
-from napari_saliency.session.state import ModelStatus, Phase
+from napari_saliency.session.state import ModelStatus, Phase, Problem
 from napari_saliency.viewer.layer_record import is_generated
 from napari_saliency.widgets import panel as widgets_panel
 from napari_saliency.widgets.classes_section import ClassSection
 from napari_saliency.widgets.display_section import DisplaySection
 from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.model_section import ModelSection
-from napari_saliency.widgets.panel import Poster, Release, SaliencyPanel
+from napari_saliency.widgets.panel import Poster, Release, SaliencyPanel, show_details
 from napari_saliency.widgets.run_bar import OUTDATED
 from napari_saliency.widgets.sections import SECTIONS, SectionEntry
 from napari_saliency.widgets.style import Colours, Section
 from tests.executors import Immediate
 from tests.fakes import FakeSession, info, prediction
+from tests.widgets.acting import PHOTO
 
 pytestmark = pytest.mark.viewer
-PHOTO = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
 
 
 @pytest.fixture
@@ -428,3 +434,29 @@ def test_the_model_is_lost_and_said_so(docked, session):
     session.set_model(ModelStatus(Phase.LOST, "lost; starting the engine again", "fake:net"))
     assert panel.section(ModelSection).state.text().startswith("lost")
     assert panel.section(MethodSection).run.button.isEnabled()
+
+
+def test_details_can_be_read_and_closed(qtbot):
+    dialog = show_details(Problem("It failed.", "Traceback\n  deep inside"))
+    qtbot.addWidget(dialog)
+    texts = [child.toPlainText() for child in dialog.children() if hasattr(child, "toPlainText")]
+    assert texts == ["Traceback\n  deep inside"]
+    dialog.reject()
+
+
+@pytest.mark.parametrize("details", ["", "Traceback"])
+def test_details_say_in_full_what_a_notice_says_briefly(qtbot, details):
+    dialog = show_details(Problem("The whole sentence.", details, "Briefly."))
+    qtbot.addWidget(dialog)
+    assert dialog.findChild(QLabel).text() == "The whole sentence."
+    assert dialog.findChild(QPlainTextEdit).isVisible() == bool(details)
+    dialog.reject()
+
+
+def test_the_notice_of_an_engine_that_ended_is_read_whole(qtbot):
+    """napari elides a notice to its first line."""
+    notice = NapariQtNotification(ENDED, "warning")
+    qtbot.addWidget(notice)
+    notice.show()
+    QApplication.processEvents()
+    assert notice.message.fontMetrics().horizontalAdvance(ENDED) < notice.message.width()
