@@ -145,7 +145,7 @@ class LayerController:
 
     @property
     def display(self) -> Display:
-        """How maps are shown."""
+        """Settings of how maps are shown."""
         return self._display
 
     @display.setter

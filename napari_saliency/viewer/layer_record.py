@@ -1,4 +1,4 @@
-"""What a layer that the plugin made knows of itself: one record under ``layer.metadata["saliency"]``.
+"""The state of a layer that the panel made: one record under ``layer.metadata["saliency"]``.
 
 The record is frozen and replaced as a whole, never changed in place: napari's *Duplicate layer* copies the dictionary
 of a layer's metadata but not the values in it, so a record that changed would also change in the copy.
@@ -24,7 +24,7 @@ KEY = "saliency"
 
 
 class Shows(StrEnum):
-    """What of an explanation a layer shows."""
+    """The part of an explanation that a layer shows."""
 
     MAP = "map"
     ERROR = "error"
@@ -32,7 +32,7 @@ class Shows(StrEnum):
 
 
 class State(StrEnum):
-    """How the panel treats a layer.
+    """The relation of a layer to the panel.
 
     A live layer is updated in place. A kept one belongs to the user. A left one was live when its panel was closed;
     the next panel makes it live again as soon as it has something to show for the same picture.
@@ -45,7 +45,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """What a layer of the panel knows of itself.
+    """The state of a layer that the panel made.
 
     Attributes
     ----------

@@ -135,7 +135,7 @@ class MapLayers:
         self._report(source)
 
     def has(self, source: Image) -> bool:
-        """Whether a layer shows a picture's map now."""
+        """Return whether a layer shows a picture's map now."""
         return self._maps.get(source) is not None
 
     def error_of(self, layer: Layer) -> Image | None:

@@ -32,7 +32,7 @@ _EXIF_ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Reading:
-    """How a layer is interpreted.
+    """The interpretation of a layer.
 
     Attributes
     ----------

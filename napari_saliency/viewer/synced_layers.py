@@ -38,7 +38,7 @@ _ROOMY = 4  # times wider than necessary: beyond that the slider's handles are h
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a layer is to show.
+    """The content of a layer.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class SyncedLayer(NamedTuple):
 
     @property
     def record(self) -> LayerRecord:
-        """What the following layer knows of itself."""
+        """State of the following layer."""
         record = record_of(self.layer)
         assert record is not None
         return record

@@ -1,4 +1,4 @@
-"""What is explained in words, below the table of classes: this rather than that, or any weighting."""
+"""The explained sum of classes below the table: one class rather than another, or any weighting."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 RATHER, CLICK = "Rather than…", "Click a {}"
 BUTTON_HELP = (
-    "<p>Why the chosen {0} <i>rather than</i> another one: press this, then click the other {0} "
-    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press it again for one {0} alone.</p>"
+    "<p>Explain the chosen {0} <i>rather than</i> another: press this, then click the other {0} "
+    "(or Ctrl-click it, ⌘ on a Mac).</p><p>Press again to explain one {0} alone.</p>"
 )
 SUM_HELP = (
-    "<p>What is explained. Any sum of {} can be typed, as in<br><b>{}</b></p>"
-    "<p>by names or by numbers, if no name is that number.</p>"
+    "<p>The sum of {} that is explained. Type any sum, for example<br><b>{}</b></p>"
+    "<p>Use names, or numbers that are not themselves names.</p>"
 )
 SUMS = {
     "class": "tabby + 0.5 lynx - zebra",
@@ -35,25 +35,25 @@ SUMS = {
 
 
 class Line(QLineEdit):
-    """A line that tells when the keyboard leaves it; Qt tells that only of a text that was changed since Enter."""
+    """A line edit that signals when it loses the focus; Qt does so only if the text has changed since Enter."""
 
     left = Signal()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Tell it."""
+        """Emit the signal."""
         super().focusOutEvent(event)
         self.left.emit()
 
 
 class ClassSum(QWidget):
-    """A button that waits for the other class, and a line in which any sum of classes is read and typed.
+    """A button that waits for a click on the other class, and a line that shows the sum and takes another one.
 
     Parameters
     ----------
-    session : Inspection
-        What is asked.
+    session : Session
+        Explains the sum.
     table : ClassTable
-        In which classes are clicked.
+        Table in which classes are clicked.
     """
 
     def __init__(self, session: Session, table: ClassTable) -> None:
@@ -74,13 +74,13 @@ class ClassSum(QWidget):
         rows.addLayout(row(self.button, self.line, stretch=1))
         rows.addWidget(self.problem)
         self.button.setFixedWidth(max(self._width_of(text) for text in (RATHER, *map(CLICK.format, SUMS))))
-        table.other_chosen.connect(self._hold)
+        table.other_chosen.connect(self._contrast)
         table.other_stepped.connect(self._step)
         table.ended.connect(self._end)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is explained now."""
+        """Show the sum that is explained now."""
         prediction, asked = self._session.prediction, self._session.asked
         several = prediction is not None and len(prediction.labels) > 1
         self.setVisible(several)
@@ -105,7 +105,7 @@ class ClassSum(QWidget):
             self._end()
 
     def _wait(self, waiting: bool) -> None:
-        """Take the next click for the other class."""
+        """Let the next click choose the other class, or not."""
         self._table.waiting = waiting
         self.button.setText(CLICK.format(self._noun) if waiting else RATHER)
 
@@ -115,7 +115,7 @@ class ClassSum(QWidget):
             self._session.select_class(self._session.selected)
         self.refresh()
 
-    def _hold(self, other: int) -> None:
+    def _contrast(self, other: int) -> None:
         if self._session.prediction is not None:
             self._session.ask(self._session.asked.rather_than(other, self._session.prediction))
         self.refresh()
@@ -135,4 +135,4 @@ class ClassSum(QWidget):
             set_text(self.problem, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:
             self._session.ask(ClassSelection(weights))
-            self.refresh()  # what is asked already may have been written otherwise
+            self.refresh()  # the same sum may have been written differently

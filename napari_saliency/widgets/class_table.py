@@ -1,6 +1,6 @@
-"""The table of classes: rows sorted by probability, quick for ten thousand of them.
+"""The table of classes: rows sorted by probability, fast for ten thousand classes.
 
-No row has a widget: labels are drawn by Qt, bars by a delegate, and only those that are visible.
+Rows have no widgets: a delegate draws labels and bars, and only those that are visible.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INVALID = QModelIndex()
 
 
 class ClassTableModel(QAbstractTableModel):
-    """Classes of a prediction, the most probable first, those that match a search."""
+    """The classes of a prediction that match a search, the most probable first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,46 +57,46 @@ class ClassTableModel(QAbstractTableModel):
         if prediction is not None and prediction.labels != self._labels:
             self._labels = prediction.labels
             self._lower = [label.lower() for label in prediction.labels]
-        self._sift()
+        self._filter()
 
     def search(self, text: str) -> None:
         """Show the classes whose labels contain all words of a text."""
         self._search = text
-        self._sift()
+        self._filter()
 
     def set_known(self, known: Set[int]) -> None:
-        """Mark the classes whose maps show at once."""
+        """Mark the classes whose maps are known and show at once."""
         changed, self._known = self._known ^ known, known
-        self._tell(changed, LABEL)
+        self._report(changed, LABEL)
 
     def set_parts(self, parts: Weights) -> None:
-        """Mark the classes of a sum with their signs and factors."""
+        """Mark the classes of a sum with their weights."""
         marks = {number: mark(weight) for number, weight in parts}
         changed, self._marks = marks.keys() ^ self._marks.keys() | marks.keys(), marks
         for column in (LABEL, PROBABILITY):
-            self._tell(changed, column)
+            self._report(changed, column)
 
-    def _tell(self, changed: Set[int], column: int) -> None:
+    def _report(self, changed: Set[int], column: int) -> None:
         for row, number in enumerate(self.classes if changed else ()):
             if number in changed:
                 cell = self.index(row, column)
-                self.dataChanged.emit(cell, cell)  # one by one: for several, Qt paints the whole table anew
+                self.dataChanged.emit(cell, cell)  # one by one: for a range, Qt repaints the whole table
 
     def row_of(self, index: int | None) -> int | None:
-        """Return the row of a class, or of the top class, if the search leaves it."""
+        """Return the row of a class (None: the top class), or None if the search excludes it."""
         wanted = index if index is not None else (self._order[0] if self._order else None)
         return self.classes.index(wanted) if wanted in self.classes else None
 
     def rowCount(self, parent: QModelIndex = _INVALID) -> int:
-        """Return the number of rows, as Qt asks."""
+        """Return the number of rows."""
         return 0 if parent.isValid() else len(self.classes)
 
     def columnCount(self, parent: QModelIndex = _INVALID) -> int:
-        """Return the number of columns, as Qt asks."""
+        """Return the number of columns."""
         return 0 if parent.isValid() else 2
 
     def data(self, index: QModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:  # noqa: ANN401
-        """Return what Qt asks of a cell."""
+        """Return the data of a cell for a role."""
         if self._prediction is None or not index.isValid():
             return None
         number = self.classes[index.row()]
@@ -108,14 +108,14 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.UserRole:
             return probability
         if role == Qt.ItemDataRole.ToolTipRole:
-            known = "; its map is known and shows at once" if number in self._known else ""
+            known = "; its map is already computed" if number in self._known else ""
             value = self._prediction.logits[number] if isnan(probability) else probability
             return f"{self._labels[number]} ({self._prediction.noun} {number}): {value:.3g}{known}"
         if role == _MARK:
             return self._marks.get(number, "")
         return number in self._known if role == _KNOWN else None
 
-    def _sift(self) -> None:
+    def _filter(self) -> None:
         text = self._search.lower().split()
         self.beginResetModel()
         lower = self._lower
@@ -124,12 +124,12 @@ class ClassTableModel(QAbstractTableModel):
 
 
 def mark(weight: float) -> str:
-    """Write the weight of a class of a sum: its sign, and its factor unless that is 1."""
+    """Format the weight of a class in a sum: its sign, and its factor unless that is 1."""
     return f"{'+' if weight > 0 else '−'}{'' if abs(weight) == 1 else f'{abs(weight):g}'}"
 
 
 def percent(probability: float) -> str:
-    """Write a probability in per cent, with as many digits as can be told apart."""
+    """Format a probability in per cent, with as many digits as are meaningful."""
     share = 100 * probability
     if 0 < share < 0.05:
         return "< 0.1 %"
@@ -137,7 +137,7 @@ def percent(probability: float) -> str:
 
 
 class ClassDelegate(QStyledItemDelegate):
-    """Draws a label with a mark where its map is known, and a probability with its bar."""
+    """Draws a label, with a dot if its map is known, and a probability with its bar."""
 
     colours: Colours
 
@@ -153,7 +153,7 @@ class ClassDelegate(QStyledItemDelegate):
         painter.restore()
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """Return a cell's size, as Qt asks."""
+        """Return the size of a cell."""
         return QSize(BAR + NUMBER if index.column() == PROBABILITY else 40, ROW)
 
     def _paint_label(
@@ -191,21 +191,21 @@ class ClassDelegate(QStyledItemDelegate):
 
 
 class ClassTable(QTableView):
-    """The view: one row is chosen by click, arrow keys, or ``[`` and ``]``.
+    """The view: a class is chosen by a click, the arrow keys, or ``[`` and ``]``.
 
-    With Ctrl held (⌘ on a Mac) another row is chosen that it is held against: clicked, or stepped to.
+    With Ctrl held (⌘ on a Mac), clicks and arrow keys choose the other class of a contrast.
 
     Attributes
     ----------
     waiting : bool
-        Whether the next click is such a one without Ctrl.
+        True if the next click chooses the other class without Ctrl.
     """
 
     chosen = Signal(int)  # class
     stepped = Signal(int)  # down, or up if negative
     other_chosen = Signal(int)  # class
     other_stepped = Signal(int)
-    ended = Signal()  # Escape: one class alone again
+    ended = Signal()  # Escape: explain one class alone
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class ClassTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)  # Tab leaves the table: each row on the way would be computed
+        self.setTabKeyNavigation(False)  # Tab leaves the table; it would explain each row it passes
         self.setShowGrid(False)
         self.setWordWrap(False)
         self._set_headers()
@@ -238,11 +238,11 @@ class ClassTable(QTableView):
         self._selecting = False
 
     def sizeHint(self) -> QSize:
-        """Return what is needed; more rows come with more room."""
+        """Return the least size; more room shows more rows."""
         return QSize(200, FEWEST_ROWS * ROW + 4)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Step with the keys that step in the canvas; Qt would search for them."""
+        """Step through classes with the keys of the canvas, which Qt would use to search."""
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         step = {"[": -1, "]": 1}.get(event.text())
         other = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key())) if control else None
@@ -256,7 +256,7 @@ class ClassTable(QTableView):
             super().keyPressEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose a class, the chosen one too, or hold that one against another, if that is asked for."""
+        """Choose a class, also the present one, or the other class of a contrast."""
         index = self.indexAt(event.pos())
         if event.button() != Qt.MouseButton.LeftButton or not index.isValid():
             return
@@ -264,15 +264,15 @@ class ClassTable(QTableView):
         if self.waiting or event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self.other_chosen.emit(number)
         elif index.row() == self.currentIndex().row():
-            self.chosen.emit(number)  # Qt tells of other rows alone, but this one may have been part of a sum
+            self.chosen.emit(number)  # Qt signals only other rows, but this class may have been part of a sum
         else:
             super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Leave the chosen row where it is: Qt would drag it along, and each on the way would be computed."""
+        """Keep the chosen row: Qt would follow the mouse, and each class on the way would be explained."""
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Offer what Ctrl and a click do."""
+        """Offer the contrast that Ctrl-click chooses."""
         index = self.indexAt(event.pos())
         if index.isValid():
             number = self.classes.classes[index.row()]

@@ -1,4 +1,4 @@
-"""Section: what the model says, and which classes are explained."""
+"""Section: the prediction, and which classes are explained."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from napari_saliency.session.session import Session
     from napari_saliency.widgets.style import Colours
 
-SETTLED = 120  # milliseconds after which a search that is being typed begins
+SETTLED = 120  # milliseconds after the last key that the search begins
 HELP = (
     "<p>Click a {}, or step through them with [ and ].</p>"
-    "<p>Ctrl-click (⌘ on a Mac) a second one: why the first <i>rather than</i> the second. "
-    "Ctrl and the arrow keys step through the second one; Escape ends it.</p>"
+    "<p>Ctrl-click (⌘ on a Mac) a second one to explain the first <i>rather than</i> the second. "
+    "Step through the second one with Ctrl and the arrow keys; press Escape to return to one alone.</p>"
 )
 
 
 class ClassSection(Section):
-    """A search box over all labels, the table of classes, and what is explained of them."""
+    """The search, the table of classes, and the sum of classes that is explained."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Classes")
@@ -65,7 +65,7 @@ class ClassSection(Section):
     def _show(self, prediction: Prediction | None) -> None:
         if prediction is not None and prediction.labels != self._labels:
             self._labels = prediction.labels
-            self.search.clear()  # what was looked for among other labels
+            self.search.clear()  # it was for other labels
             self.table.classes.search("")
         self.table.classes.set_prediction(prediction)
         count = len(prediction.labels) if prediction is not None else 0
@@ -82,7 +82,7 @@ class ClassSection(Section):
         self._mark()
 
     def _mark(self, _selected: int | None = None) -> None:
-        """Show which classes are explained."""
+        """Mark the classes that are explained."""
         asked = self._session.asked
         self.table.select(asked.selected)
         self.table.classes.set_parts(asked.parts)

@@ -1,4 +1,4 @@
-"""A few lines in a small picture."""
+"""A small plot of a few curves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from napari_saliency.widgets.style import Colours
 
 HEIGHT = 90
-LEFT, ABOVE, BELOW = 34, 14, 16  # pixels for the numbers, for the name of what they are, for the other names
-APART = 14  # pixels between names
+LEFT, ABOVE, BELOW = 34, 14, 16  # margins in pixels: numbers, name of the vertical axis, the other names
+APART = 14  # pixels between names below the plot
 
 
 class CurveView(QWidget):
-    """Curves over 0 to 1: the first in colour, the others muted, with their spread; and what the axes count."""
+    """Curves from 0 to 1, the first one coloured and the others muted, with their spread and named axes."""
 
     def __init__(self, colours: Colours) -> None:
         super().__init__()
@@ -33,19 +33,19 @@ class CurveView(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def show_curves(self, curves: Sequence[Curve], colours: Colours) -> None:
-        """Draw other curves, or the same in the colours of another theme."""
+        """Draw other curves, or the same ones in other colours."""
         self.curves, self._colours = tuple(curves), colours
         self.update()
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The smallest and the largest value that is drawn; 0 is always among them."""
+        """Smallest and largest value of the vertical axis, which always includes 0."""
         values = np.concatenate([[0.0], *(curve.y for curve in self.curves)])
         low, high = float(values.min()), float(values.max())
         return (low, high) if high > low else (low, low + 1)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Draw it."""
+        """Draw the plot."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = painter.font()
@@ -99,7 +99,7 @@ class CurveView(QWidget):
             painter.drawText(box, int(right | place), f"{value:.2g}")
 
     def _draw_names(self, painter: QPainter, area: QRectF) -> None:
-        """Name the lines below them, as the axis across, and the axis up above its numbers."""
+        """Write the names of the curves and of the horizontal axis below the plot, that of the vertical axis above."""
         left, below, metrics = area.left(), HEIGHT - 4.0, painter.fontMetrics()
         for number, curve in enumerate(self.curves):
             painter.setPen(self._colour(number))

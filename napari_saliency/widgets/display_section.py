@@ -1,4 +1,4 @@
-"""Section: how maps are shown; nothing here runs the model."""
+"""Section: how maps are displayed; nothing here runs the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PLACES = {  # line, column, columns
     "contrast": (1, 0, 1),
     "clip": (1, 1, 2),
 }
-REDUCTION_WORDS = {
+REDUCTION_NAMES = {
     "auto": "auto",
     "max": "max | · |",
     "sum": "sum",
@@ -47,35 +47,35 @@ REDUCTION_WORDS = {
     "each": "each",
 }
 HELP = {
-    "reduction": "How the channels of a map become one number: the largest magnitude (the classical map), "
-    "sum, mean, or L2 norm. Each: they are stepped through with napari's slider. "
-    "Auto: each one of feature maps, the largest magnitude of all others",
-    "sign": "What is shown of values that speak for the class (positive) and against it (negative); "
-    "signed shows both, in two colours",
-    "clip": "Percentile of the map's values where the colours end: lower shows more of what is weak",
-    "contrast": "Contrast limits from each map alone, or the same for all classes, to compare them",
-    "colormap": "All are transparent at 0, so that the picture stays readable; auto: two colours for signs",
+    "reduction": "How the channels of a map are combined: largest magnitude (the usual map), sum, mean or L2 norm. "
+    "Each: step through them with napari's slider. "
+    "Auto: each for feature maps, largest magnitude for all others.",
+    "sign": "Show values for the class (positive), against it (negative), their magnitude (absolute), "
+    "or both signs in two colours (signed).",
+    "clip": "Percentile of the map's values at which the colours end: a lower one shows more weak values.",
+    "contrast": "Contrast limits of each map alone, or shared by all classes so that maps can be compared.",
+    "colormap": "Every colormap is transparent at 0, so the picture stays visible. Auto: two colours for signed maps.",
 }
 
 
 KEEP = "Keep this map"
 ERROR_HELP = (
-    "Show the standard error of the map as a layer above it, in colours of its own, with the same contrast: "
-    "where it is as strong as the map, the map says nothing."
+    "Show the standard error of the map in a layer above it, in other colours and with the same contrast limits. "
+    "Where it is as strong as the map, the map is not significant."
 )
-NO_ERROR = "{} does not sample, so it has no standard error; SmoothGrad does."
-NO_MAP = "There is no map yet."
+NO_ERROR = "{} does not sample, so it has no standard error. Choose a sampling method such as SmoothGrad."
+NO_MAP = "No map yet: press Explain first."
 
 
 class DisplaySection(Section):
-    """Reduction, sign, clip, contrast and colormap; Keep; the error; what a map says about itself."""
+    """Reduction, sign, clip, contrast and colormap; Keep; the standard error; the summary of the map."""
 
     def __init__(self, controller: LayerController, session: Session) -> None:
         super().__init__("Display")
-        self._viewing = controller
+        self._controller = controller
         display = controller.display
         self.controls: dict[str, ValueWidget[Any]] = {
-            "reduction": _choice("reduction", [(REDUCTION_WORDS[name], name) for name in REDUCTIONS]),
+            "reduction": _choice("reduction", [(REDUCTION_NAMES[name], name) for name in REDUCTIONS]),
             "sign": _choice("sign", SIGNS),
             "contrast": _choice("contrast", CONTRASTS),
             "colormap": _choice("colormap", [("auto", BY_SIGN), *((name, name) for name in COLORMAPS)]),
@@ -90,10 +90,12 @@ class DisplaySection(Section):
             control.value = getattr(display, name) or BY_SIGN
             control.changed.connect(self._change)
         self.by_hand = QPushButton("Auto contrast")
-        self.by_hand.setToolTip("You set the contrast limits by hand. Let them follow the map again.")
+        self.by_hand.setToolTip(
+            "You set the contrast limits by hand. Press to make them follow the map again."
+        )
         self.by_hand.clicked.connect(controller.auto_contrast)
         self.keep = QPushButton(KEEP)
-        self.keep.setToolTip("Leave the map as a layer of its own; it is hidden when the next one appears.")
+        self.keep.setToolTip("Keep the map as a layer of its own. It is hidden when the next map appears.")
         self.keep.clicked.connect(lambda: controller.keep())
         controller.errors = remembered.flag(remembered.ERRORS)
         self.errors = QCheckBox("Show error")
@@ -102,7 +104,7 @@ class DisplaySection(Section):
         self.summary, self.note = note(), note()
         self.summary.setObjectName(SMALL_PRINT)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while it is computed
+        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing())  # as while computing
         self._lay_out()
         controller.contrast_changed.connect(self._show_by_hand)
         controller.map_changed.connect(self._offer_keep)
@@ -134,11 +136,11 @@ class DisplaySection(Section):
 
     def _show_by_hand(self, by_hand: bool) -> None:
         self.by_hand.setVisible(by_hand)
-        self.keep.setText(KEEP.split()[0] if by_hand else KEEP)  # or the row would be too wide
+        self.keep.setText(KEEP.split()[0] if by_hand else KEEP)  # the row would be too wide
 
     def _show_errors(self, shown: bool) -> None:
         remembered.set_flag(remembered.ERRORS, shown)
-        self._viewing.errors = shown
+        self._controller.errors = shown
 
     def _follow_errors(self, shown: bool) -> None:
         self.errors.setChecked(shown)
@@ -155,7 +157,9 @@ class DisplaySection(Section):
     def _change(self, _value: object = None) -> None:
         values = {name: control.value for name, control in self.controls.items()}
         values["colormap"] = None if values["colormap"] == BY_SIGN else values["colormap"]
-        self._viewing.display = replace(self._viewing.display, **values, clip=round(self.clip.value(), 1))
+        self._controller.display = replace(
+            self._controller.display, **values, clip=round(self.clip.value(), 1)
+        )
 
     def _describe(self, explanation: Explanation | None) -> None:
         self._offer_errors(explanation)
@@ -168,37 +172,37 @@ class DisplaySection(Section):
 
 
 def summary(explanation: Explanation) -> str:
-    """Tell in one line what a map is, and how far it can be trusted."""
+    """Summarise a map and its reliability in one line."""
     score = explanation.target.score.replace("_", "-")
     parts = [f"{explanation.label} · {explanation.title}: {score} {explanation.score:.3g}"]
     figures = dict(explanation.diagnostics)
     samples = figures.pop(SAMPLES, None)
     if not explanation.complete:
         parts.append(f"{explanation.done} of {explanation.total} steps")
-        samples = None  # a picture of the way; the steps are said
-    parts += [_in_words(name, value) for name, value in figures.items()]
+        samples = None  # a partial count; the steps are given instead
+    parts += [_figure(name, value) for name, value in figures.items()]
     if samples is not None:
         parts.append(f"{samples:.0f} samples" + " were enough" * _is_precise(explanation))
     return ", ".join(parts)
 
 
 def _is_precise(explanation: Explanation) -> bool:
-    """Whether the precision that was asked for was reached, so that no more samples were taken."""
+    """Return whether sampling stopped because the requested precision was reached."""
     precision: float = explanation.options.get("precision", 0.0)
     return 0 < precision >= explanation.diagnostics.get(RELATIVE_ERROR, 1.0)
 
 
-def _in_words(name: str, value: float) -> str:
-    """Write one of a map's diagnostics for people."""
+def _figure(name: str, value: float) -> str:
+    """Format one of the diagnostics of a map."""
     if name == RELATIVE_ERROR:
         return f"standard error {_brief(100 * value)} % of the maximum"
     return f"{name.replace('_', ' ')} {_brief(value)}"
 
 
 def _brief(value: float) -> str:
-    """Two digits, or all before the point."""
+    """Format a number with two digits, or all before the decimal point."""
     return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
-def _choice(name: str, choices: Any) -> ComboBox:  # noqa: ANN401 - names, or names with their words
+def _choice(name: str, choices: Any) -> ComboBox:  # noqa: ANN401 - names, or pairs of text and name
     return ComboBox(name=name, choices=choices, tooltip=HELP[name])

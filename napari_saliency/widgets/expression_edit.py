@@ -1,4 +1,4 @@
-"""A field in which several numbers can be typed as well as one, for magicgui."""
+"""A magicgui field for one number or several."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STEPS = {Qt.Key.Key_Up: 1, Qt.Key.Key_Down: -1}
 
 
 class _Stepped(QLineEdit):
-    """A line that tells of the keys that step a number."""
+    """A line edit that signals the keys that step a number."""
 
     stepped = QtCore.Signal(int)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Tell of them; the other keys are the line's."""
+        """Signal the arrow keys; leave the other keys to the line edit."""
         if event.key() in _STEPS:
             self.stepped.emit(_STEPS[Qt.Key(event.key())])
         else:
@@ -46,13 +46,13 @@ class _List(QBaseValueWidget):
 
 
 class Typed(ValueWidget[Any]):
-    """A line for numbers, and a list of the words that an option takes beside them, if any.
+    """A line for numbers, with a list of the keywords that the option also accepts, if any.
 
-    What is typed is taken at the end, as in the panel's other fields; what the option does not take stays to
-    be mended, and the value before holds.
+    The text is read when editing ends, as in the other fields of the panel. Text that the option rejects stays, to
+    be corrected, and the previous value stays in force.
     """
 
-    problem = Signal(str)  # a sentence, or nothing when all is well
+    problem = Signal(str)  # a sentence, or "" if the text is valid
 
     def __init__(self, option: Option, value: object) -> None:
         self._option, self._value = option, option.default
@@ -74,11 +74,11 @@ class Typed(ValueWidget[Any]):
         self.value = value
 
     def get_value(self) -> Any:  # noqa: ANN401 - an option's
-        """Return what was taken last."""
+        """Return the last valid value."""
         return self._value
 
     def set_value(self, value: Any) -> None:  # noqa: ANN401 - an option's
-        """Take a value that the option allows."""
+        """Set a value that the option allows."""
         changed, self._value = value != self._value, value
         text = "" if value == _least(self._option) else written(self._option, value)
         if self._box is not None:
@@ -89,14 +89,14 @@ class Typed(ValueWidget[Any]):
             self.changed.emit(value)
 
     def take(self, _number: object = None) -> None:
-        """Take what was typed, or say why not."""
+        """Read what was typed, or show why it is rejected."""
         try:
             self.value = read(self._option, self.line.text())
         except ValueError as error:
-            self.problem.emit(f"{error} Until then it is {written(self._option, self._value)}.")
+            self.problem.emit(f"{error} Still using {written(self._option, self._value)}.")
 
     def _step(self, by: int) -> None:
-        """Step a single number; of several it would not be plain which."""
+        """Step a single number; with several, it would not be clear which."""
         self.take()
         low, high = (self._option.constraints.get(end, self._value) for end in ("min", "max"))
         if not isinstance(self._value, tuple):
@@ -104,12 +104,12 @@ class Typed(ValueWidget[Any]):
 
 
 def read(option: Option, text: str) -> Any:  # noqa: ANN401 - an option's
-    """Make an option's value of what was typed.
+    """Return the value of an option from what was typed.
 
     Raises
     ------
     ValueError
-        If the option does not take it: a sentence for whoever typed it.
+        If the option rejects it; the message is for the user.
     """
     given, least = text.strip().lower(), option.constraints.get("least")
     if given in option.keywords:
@@ -125,7 +125,7 @@ def read(option: Option, text: str) -> Any:  # noqa: ANN401 - an option's
 
 
 def written(option: Option, value: Any) -> str:  # noqa: ANN401 - an option's
-    """Write an option's value as it is typed."""
+    """Format a value of an option as it is typed."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
@@ -136,12 +136,12 @@ def written(option: Option, value: Any) -> str:  # noqa: ANN401 - an option's
 
 
 def _least(option: Option) -> Any:  # noqa: ANN401 - an option's
-    """Return the number that is called by a word."""
+    """Return the number that has a name in place of a numeral, or None."""
     return option.constraints["min"] if "least" in option.constraints else None
 
 
 def _expected(option: Option) -> str:
-    """Say in a sentence what an option takes."""
+    """Describe in a sentence what an option accepts."""
     limits = option.constraints
     within = f" from {limits['min']} to {limits['max']}" if {"min", "max"} <= set(limits) else ""
     numbers = f"{'whole ' * (option.type is int)}numbers{within}"

@@ -1,4 +1,4 @@
-"""Section: how to explain."""
+"""Section: the method, its options, and running it."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from napari_saliency.session.session import Session
     from napari_saliency.session.state import ModelStatus
 
-SETTLED = 250  # milliseconds after which, with Live, a number that is being stepped is explained
-MANY = 500  # passes of the model from which it is said, before anything is run, how many there will be
-LISTED = 40  # methods that are seen at once, and the lines between them
+SETTLED = 250  # milliseconds after the last change of a number that Live explains it
+MANY = 500  # passes of the model from which their number is announced before the run
+LISTED = 40  # rows of the open list, separators included
 SCORE = "score"
 SCORE_HELP = (
-    "<p>What of the class is explained.</p>"
+    "<p>Score of the class that is explained.</p>"
     "<p><b>logit</b>: the score before softmax; depends on this class alone.<br>"
-    "<b>probability</b>: rises when other classes fall, too.<br>"
-    "<b>log-probability</b>: the same on a log scale.</p>"
+    "<b>probability</b>: also rises when other classes fall.<br>"
+    "<b>log-probability</b>: the probability on a logarithmic scale.</p>"
 )
-DIRECTION_HELP = "<p>Why the quantity is not smaller (increase), or not larger (decrease).</p>"
+DIRECTION_HELP = "<p>Explain what makes the quantity larger (increase) or smaller (decrease).</p>"
 
 
 class MethodSection(Section):
-    """Method, its options, the score, and the button that runs it."""
+    """The method, its options, the score, and the button that runs it."""
 
     def __init__(self, session: Session, methods: Mapping[str, Method] = METHODS) -> None:
         super().__init__("Method")
@@ -67,18 +67,18 @@ class MethodSection(Section):
         self.method.activated.connect(self._choose_method)
         self.options.changed.connect(self._keep_options)
         session.model_changed.connect(self._follow_model)
-        session.prepared_changed.connect(self._tell_cost)
+        session.prepared_changed.connect(self._show_cost)
         self._show_options()
         self._take()
 
     def choose(self, method: str, **options: object) -> None:
-        """Choose a method and options of it, as if by hand."""
+        """Choose a method and its options, as the user does."""
         self._chosen[method] = self._methods[method].complete(options)
         self.method.setCurrentIndex(self.method.findData(method))
         self._choose_method()
 
     def settle(self) -> None:
-        """Tell the inspection at once what is chosen, also a number that is still being typed."""
+        """Tell the session at once what is chosen, also a number that is still being typed."""
         self.options.finish_typing()
         self._take()
 
@@ -96,7 +96,7 @@ class MethodSection(Section):
         widen(self.method)
 
     def _choose_method(self) -> None:
-        if not self._item(self.method.currentData()).isEnabled():  # its name was typed in full
+        if not self._item(self.method.currentData()).isEnabled():  # its name can still be typed in full
             self.method.setCurrentIndex(self.method.findData(self._session.method))
             return
         self._preferred = self.method.currentData()
@@ -109,8 +109,8 @@ class MethodSection(Section):
             self._session.set_score(score)
             self.run.refresh()
         self._chosen[self.method.currentData()] = values
-        self._tell_cost()
-        if self._session.live:  # each number on the way would begin a run
+        self._show_cost()
+        if self._session.live:  # each number on the way would start a run
             self._take_soon()
         else:
             self._take()
@@ -125,7 +125,7 @@ class MethodSection(Section):
         remember_method(self._preferred, each)
 
     def _values(self, name: str) -> dict[str, Any]:
-        """What is chosen of a method's options; one that the model cannot answer is not wrapped."""
+        """Return the chosen options of a method; a wrapped method that the model cannot answer is replaced."""
         values, info = self._chosen.get(name, {}), self._session.model.info
         for option in self._methods[name].options:
             if option.constraints.get("choices") == "methods":
@@ -145,13 +145,13 @@ class MethodSection(Section):
         values = {SCORE: score if score in self._scores else self._scores[0], **self._values(name)}
         self.options.show_options(options, values, self._session.model.info)
         for one, next_one in pairwise((self.method, *self.options.fields, self.run.button, self.run.live)):
-            QWidget.setTabOrder(one, next_one)  # new fields would come last
-        self._tell_cost()
+            QWidget.setTabOrder(one, next_one)  # otherwise new fields come last
+        self._show_cost()
 
-    def _tell_cost(self, _change: object = None) -> None:
-        """Say how often the model will be run, if that is often and known: sizes may be free.
+    def _show_cost(self, _change: object = None) -> None:
+        """Show how many passes of the model a run takes, if they are many and the input size is known.
 
-        Options that do not fit the picture, its channels, or each other, are told in its place.
+        Options that do not fit the picture, its channels or each other are reported instead.
         """
         info, prepared = self._session.model.info, self._session.prepared
         if info is None:
@@ -167,12 +167,12 @@ class MethodSection(Section):
         except ValueError as error:
             set_text(self.cost, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         else:
-            set_text(self.cost, cost_words(passes, values))
+            set_text(self.cost, cost_text(passes, values))
 
     def _offer_methods(self, info: ModelInfo) -> None:
-        """Leave only the methods that the model can answer: the one that the user chose, or else the first.
+        """Enable only the methods that the model supports; if the user's choice is not among them, choose the first.
 
-        What wraps another method than was chosen may take very long: it is offered, but not chosen for the user.
+        A method that wraps another one may take very long: it is offered, but not chosen in the user's place.
         """
         able = []
         for name, method in self._methods.items():
@@ -187,7 +187,7 @@ class MethodSection(Section):
             self._take()
 
     def _follow_model(self, status: ModelStatus) -> None:
-        """Offer what the model at hand can do, and its layers."""
+        """Offer the methods and layers of the open model."""
         info = status.info
         if info is not None:
             self._offer_methods(info)
@@ -198,11 +198,11 @@ class MethodSection(Section):
             }
             self._show_options()
             self._take()
-        self._tell_cost()
+        self._show_cost()
 
 
-def cost_words(passes: int, options: Mapping[str, Any]) -> str:
-    """Say how often a method runs the model, in two digits; nothing if that is not often."""
+def cost_text(passes: int, options: Mapping[str, Any]) -> str:
+    """Return how many times a method runs the model, in two digits; "" if not many."""
     if passes < MANY:
         return ""
     about = round(passes, 2 - len(str(passes)))
@@ -215,7 +215,7 @@ def _score(scores: tuple[Score, ...]) -> Option:
 
 
 def _tip(method: Method, info: ModelInfo | None = None) -> str:
-    """What a method shows, and what a model does not give for it."""
+    """Describe a method, and what a model lacks for it."""
     why = ""
     if info is not None and not method.possible(info.gives):
         why = f"<p><b>{escape(f'{method.title} {info.lacks(method.needs)}')}.</b></p>"

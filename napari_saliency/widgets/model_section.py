@@ -1,4 +1,4 @@
-"""Section: which model, how it stands, and what only the user knows of it."""
+"""Section: the model, its status, and settings that only the user knows."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DOTS = {Phase.READY: "good", Phase.FAILED: "bad", Phase.LOST: "bad"}
 
 
 class RecentFiles:
-    """Model files that were opened lately, kept in the user's settings."""
+    """Recently opened model files, kept in the user's settings."""
 
     def __init__(self) -> None:
         self._settings = settings()
 
     @property
     def paths(self) -> list[str]:
-        """Those that still exist, the last one first."""
+        """Paths that still exist, the last one first."""
         kept = self._settings.value("recent") or []
         listed = [kept] if isinstance(kept, str) else list(kept)  # Qt reads a list of one as a string
         return [path for path in listed if Path(path).exists()]
@@ -47,7 +47,7 @@ class RecentFiles:
 
 
 class ModelSection(Section):
-    """The model, its state in plain words, and a form where something had to be guessed."""
+    """The model, its status in words, and forms for what cannot be read from it."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Model")
@@ -56,33 +56,33 @@ class ModelSection(Section):
         self.sources = QSearchableComboBox()
         self.sources.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.sources.setMaxVisibleItems(24)
-        self.sources.setToolTip("Type to search. A model file can also be dropped onto the panel.")
+        self.sources.setToolTip("Type to search, or drop a model file onto the panel.")
         self.sources.activated.connect(self._chosen)
         self.sources.lineEdit().setAcceptDrops(False)
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip(f"A classifier of your own: of {_frameworks()}")
+        self.open.setToolTip(f"Open your own classifier: {_frameworks()}.")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()
         self.form, self.trust = QuestionForm(session), TrustForm(session)
         self.settings = QPushButton("Settings")
-        self.settings.setToolTip("Say how its pictures are prepared and what its classes are called.")
+        self.settings.setToolTip("Set preprocessing, input size, resizing and class names of this model.")
         self.settings.clicked.connect(self.form.toggle)
         self.rows.addLayout(row(self.sources, self.open, stretch=0))
-        beside = row(self.dot, self.state, self.settings, stretch=1)
-        beside.setSpacing(0)  # both texts are indented
+        status = row(self.dot, self.state, self.settings, stretch=1)
+        status.setSpacing(0)  # both texts are indented
         for widget in (self.dot, self.settings):
-            beside.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
-        self.rows.addLayout(beside)
+            status.setAlignment(widget, Qt.AlignmentFlag.AlignTop)
+        self.rows.addLayout(status)
         for widget in (self.note, self.trust, self.form):
             self.rows.addWidget(widget)
         session.model_changed.connect(self._show)
         self._show(session.model)
 
     def open_source(self, source: str) -> None:
-        """Open a model by its source, or a file by its path; a file becomes a recent one."""
+        """Open a model by its source or path; files are added to the recent ones."""
         if is_model_file(source):
             path = Path(source).expanduser().resolve()
             source = str(model_folder(path) or path)
@@ -108,7 +108,7 @@ class ModelSection(Section):
 
     def _chosen(self, number: int) -> None:
         source = self.sources.itemData(number)
-        status = self._session.model  # a program may have changed since
+        status = self._session.model  # a Python model is reopened because its program may have changed
         if source != status.source or status.phase is Phase.FAILED or source.startswith("python:"):
             self.open_source(source)
 
@@ -119,7 +119,7 @@ class ModelSection(Section):
             self.open_source(text)
 
     def _show_current(self) -> None:
-        """Show the model at hand again where a search led to nothing."""
+        """Show the open model again after a search without result."""
         self._list(self._session.model.source)
 
     def _ask_for_file(self) -> None:
@@ -133,7 +133,7 @@ class ModelSection(Section):
         self._show_state(status)
         set_text(self.note, " ".join(status.info.notes) if status.info else "")
         self.trust.show_program(status)
-        self.form.show_questions(_of_the_whole(status))
+        self.form.show_questions(_of_whole_model(status))
         own = not status.source.startswith(("bundled:", "keras:"))
         self.settings.setVisible(status.info is not None and own)
 
@@ -144,8 +144,8 @@ class ModelSection(Section):
         set_text(self.state, status.description)
 
 
-def _of_the_whole(status: ModelStatus) -> ModelStatus:
-    """What was said of a model holds inside, too; what its answer is called does not matter there."""
+def _of_whole_model(status: ModelStatus) -> ModelStatus:
+    """Return the status of the whole model while one of its layers is viewed, without questions about its output."""
     whole = status.info.outer if status.info else None
     if whole is None:
         return status
@@ -156,8 +156,8 @@ def _of_the_whole(status: ModelStatus) -> ModelStatus:
 
 
 def is_model_file(source: str) -> bool:
-    """Whether a source is a file of a model's."""
-    named = source.startswith(("bundled:", "keras:", "python:"))  # at most its weights are a file
+    """Return whether a source is the path of a model file."""
+    named = source.startswith(("bundled:", "keras:", "python:"))  # only its weights may be a file
     if named or not source:
         return False
     path = Path(source).expanduser()
@@ -171,7 +171,7 @@ def _frameworks() -> str:
 
 
 def title(source: str) -> str:
-    """Name a source as the user reads it."""
+    """Return the title of a source as the user reads it."""
     kind, _, name = source.partition(":")
     if kind == "bundled" and name:
         return f"{name} (bundled)"
@@ -184,6 +184,6 @@ def title(source: str) -> str:
 
 
 def dropped_model(event: QDragEnterEvent | QDropEvent) -> str | None:
-    """Return the path of the model file that is dragged, if it is one."""
+    """Return the path that is dragged if it is a single model file, else None."""
     paths = [url.toLocalFile() for url in event.mimeData().urls()]
     return paths[0] if len(paths) == 1 and is_model_file(paths[0]) else None

@@ -49,7 +49,7 @@ QUESTIONS = {
     "preprocessing": "Which preprocessing was this model trained with?",
     "size": "Which input size was this model trained with?",
     "input": "Which input of this model takes the picture?",
-    "output": "Which output of this model is to be explained?",
+    "output": "Which output of this model should be explained?",
     "task": "Which output type is the model's single number: a class score or a quantity?",
     "labels": "Which class names does this model have?",
 }

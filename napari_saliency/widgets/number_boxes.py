@@ -1,7 +1,7 @@
-"""Fields for numbers, for magicgui, whose own ones leave out what they do not expect: 1.5 became 15.
+"""Number fields for magicgui, whose own ones drop keys that they do not expect: 1.5 became 15.
 
-What is typed is taken at the end. A number is brought to the nearest one that is allowed; what is no
-number leaves the value as it was. The field shows which.
+The text is read when editing ends. A number is moved to the nearest one allowed; any other text leaves the value
+unchanged. Either way the field then shows its value.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ class DecimalNumber(RangedWidget[float]):
 
 
 def prepare_typing(field: QAbstractSpinBox, least: str) -> None:
-    """Let numbers be typed in peace: they are taken at the end.
+    """Read numbers only when editing ends.
 
     Parameters
     ----------
     least : str
-        Words for the least value; none if empty.
+        Name of the smallest value; none if empty.
     """
     field.setKeyboardTracking(False)
     field.setSpecialValueText(least)
 
 
 def _state(field: QAbstractSpinBox, text: str) -> QValidator.State:
-    """No key is refused: the others would be joined to another number."""
+    """Accept every key: dropping one would join the others to another number."""
     number = _number(field, text)
     return QValidator.State.Intermediate if number is None else QValidator.State.Acceptable
 
@@ -80,13 +80,13 @@ def _nearest(field: QAbstractSpinBox, text: str) -> float:
 
 
 def _number(field: QAbstractSpinBox, text: str) -> float | None:
-    """Read a number as the language writes it, or with a point or a comma before its decimals."""
+    """Read a number in the format of the locale, or with a point or a comma before its decimals."""
     least = field.specialValueText()
     if least and text.strip() in ("", least):
         return float(field.minimum())
     language = field.locale()
     if isinstance(field, QDoubleSpinBox):
-        language.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)  # 0,125 is no thousand
+        language.setNumberOptions(QLocale.NumberOption.RejectGroupSeparator)  # 0,125 is a decimal, not 125
     for locale, written in ((language, text), (QLocale.c(), text.replace(",", "."))):
         number, read = locale.toDouble(written)
         if read and isfinite(number):

@@ -34,7 +34,7 @@ MORE = "More options"
 
 
 class OptionForm(QWidget):
-    """One row for each option; empty where a method has none. What is seldom changed can be folded away."""
+    """One row for each option of a method. Advanced options can be folded away."""
 
     changed = Signal(dict)  # name -> value, of all options
 
@@ -58,16 +58,16 @@ class OptionForm(QWidget):
     def show_options(
         self, options: Sequence[Option], values: Mapping[str, Any], info: ModelInfo | None
     ) -> None:
-        """Make the rows anew.
+        """Replace all rows.
 
         Parameters
         ----------
         options : sequence of Option
-            A method's.
+            Options of a method.
         values : mapping
-            What was chosen before; the defaults stand for the others.
+            Values chosen before; other options have their defaults.
         info : ModelInfo, optional
-            The model at hand, whose layers are choices of some options.
+            The open model, whose layers some options offer as choices.
         """
         self.clear()
         self._options = options
@@ -85,7 +85,7 @@ class OptionForm(QWidget):
                 problem = note()
                 self._grid.addWidget(problem, number + 1, 0, 1, 2)
                 widget.problem.connect(partial(set_text, problem))
-            widget.changed.connect(self._tell)
+            widget.changed.connect(self._report)
             self.widgets[option.name] = widget
             if option.advanced:
                 self._advanced[option.name] = option, label
@@ -94,17 +94,17 @@ class OptionForm(QWidget):
     def clear(self) -> None:
         """Remove all rows."""
         for widget in self.widgets.values():
-            widget.changed.disconnect(self._tell)
+            widget.changed.disconnect(self._report)
         self.widgets.clear()
         self._options = ()
         self._advanced.clear()
         self._grid.removeWidget(self.more)
         while (item := self._grid.takeAt(0)) is not None:
-            item.widget().hide()  # deleted when Qt comes round to it, but gone now
+            item.widget().hide()  # Qt deletes it later
             item.widget().deleteLater()
 
     def finish_typing(self) -> None:
-        """Take a number that is still being typed."""
+        """Read what is still being typed."""
         for widget in self.widgets.values():
             if isinstance(widget, Typed):
                 widget.take()
@@ -113,20 +113,20 @@ class OptionForm(QWidget):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What is chosen now; of what has no part in it the default."""
+        """Chosen values; the defaults for options without effect."""
         unused = self._unused
         return {name: unused.get(name, widget.value) for name, widget in self.widgets.items()}
 
     @property
     def fields(self) -> list[QWidget]:
-        """What can be given the keyboard, from top to bottom, folded away or not."""
+        """Fields that can have the focus, from top to bottom, folded away or not."""
         fields = {name: widget.native for name, widget in self.widgets.items()}
         plain = [field for name, field in fields.items() if name not in self._advanced]
         return [*plain, self.more, *(fields[name] for name in self._advanced)]
 
     @property
     def _unused(self) -> dict[str, Any]:
-        """Layers that are chosen while the method inside looks at none, and what stands in their place."""
+        """Layer options without effect, because the wrapped method uses no layer, and their defaults."""
         inner = [
             self.widgets[o.name].value for o in self._options if o.constraints.get("choices") == "methods"
         ]
@@ -134,7 +134,7 @@ class OptionForm(QWidget):
             return {}
         return {o.name: o.default for o in self._options if o.constraints.get("choices") == "layers"}
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._fold()
         self.changed.emit(self.values)
 
@@ -143,7 +143,7 @@ class OptionForm(QWidget):
         self._fold()
 
     def _fold(self) -> None:
-        """Show what is seldom changed, or how much of it is other than usual."""
+        """Show the advanced options, or how many of them differ from their defaults."""
         unfolded, unused = self.more.isChecked(), self._unused
         for name, (_, label) in self._advanced.items():
             label.setVisible(unfolded)
@@ -180,7 +180,7 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
 
 
 def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
-    """List a model's layers as the user reads them, the last one that is computed first."""
+    """List the layers of a model as the user reads them, the last one computed first."""
     layers = info.layers if info is not None else ()
     named = {layer.name: f"{layer.name} ({sized(layer.shape)})" for layer in layers}
     usual = named.get(info.cam_layer, "") if info is not None else ""
@@ -191,13 +191,13 @@ def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
 
 
 def method_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
-    """List the methods that another one can wrap, and that the model at hand can answer."""
+    """List the methods that another one can wrap and that the model supports."""
     able = (METHODS[name] for name in wrappable() if info is None or METHODS[name].needs in info.gives)
     return [(method.title, method.id) for method in able]
 
 
 def field_label(name: str) -> str:
-    """Write a parameter's name for people."""
+    """Format the name of a parameter for people."""
     return name.replace("_", " ").capitalize()
 
 

@@ -1,4 +1,4 @@
-"""Section: which picture, and exactly what the model sees of it."""
+"""Section: the picture, and exactly what the model sees of it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from napari_saliency.viewer.misread_files import Reading
 
 WHOLE = "the whole picture"
-SIDE = 92  # pixels of the screen; four rows of text are as high
+SIDE = 92  # pixels, the height of four rows of text
 
 
 class PictureSection(Section):
-    """The image layer, a thumbnail of the model's input, and how the one became the other."""
+    """The image layer, a thumbnail of the model's input, and how the input was made from the layer."""
 
     def __init__(self, controller: LayerController, session: Session) -> None:
         super().__init__("Picture")
-        self._viewing, self._session = controller, session
+        self._controller, self._session = controller, session
         self.layers = combo()
-        self.layers.setToolTip("The image layer to explain. A new one is chosen when it arrives.")
+        self.layers.setToolTip("Image layer to explain. A newly added layer is selected automatically.")
         self.layers.activated.connect(self._choose)
         self.thumbnail = QLabel()
         self.thumbnail.setObjectName(THUMBNAIL)
@@ -38,8 +38,8 @@ class PictureSection(Section):
         self.description = small_print(wrapped=True)
         self.regions = combo()
         self.regions.setToolTip(
-            "What is drawn in a Labels layer (the selected label) or a Shapes layer: where a check expects the map to "
-            "point, and, of a model that answers for each place, where its mean answer is explained."
+            "Region drawn in a Labels layer (the selected label) or a Shapes layer. A check tests whether the map "
+            "points to it. For models with an output at each position, the mean output in the region is explained."
         )
         self.regions.activated.connect(self._choose_region)
         self.region_row = row(QLabel("Region"), self.regions, stretch=1)
@@ -50,7 +50,7 @@ class PictureSection(Section):
         controller.pictures_changed.connect(self._list)
         controller.reading_changed.connect(self._show_reading)
         session.prepared_changed.connect(self._show_prepared)
-        session.model_changed.connect(self._show_words)
+        session.model_changed.connect(self._show_description)
         self._list()
         self._show_reading(controller.reading)
         self._show_prepared(session.prepared)
@@ -60,32 +60,32 @@ class PictureSection(Section):
         right.setSpacing(GAP)
         right.addWidget(self.layers)
         right.addWidget(self.description, 1)
-        beside = row(self.thumbnail)
-        beside.setAlignment(self.thumbnail, Qt.AlignmentFlag.AlignTop)
-        beside.addLayout(right, 1)
-        beside.setSpacing(2 * GAP)
-        self.rows.addLayout(beside)
+        columns = row(self.thumbnail)
+        columns.setAlignment(self.thumbnail, Qt.AlignmentFlag.AlignTop)
+        columns.addLayout(right, 1)
+        columns.setSpacing(2 * GAP)
+        self.rows.addLayout(columns)
         self.rows.addLayout(self.region_row)
         self.rows.addWidget(self.note)
         self.rows.addWidget(self.remedy, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _choose(self, number: int) -> None:
-        self._viewing.choose(self._viewing.pictures[number])
+        self._controller.choose(self._controller.pictures[number])
 
     def _choose_region(self, number: int) -> None:
-        self._viewing.choose_region(self._viewing.drawings[number - 1] if number else None)
+        self._controller.choose_region(self._controller.drawings[number - 1] if number else None)
 
     def _list_regions(self) -> None:
-        drawings, chosen = self._viewing.drawings, self._viewing.region
+        drawings, chosen = self._controller.drawings, self._controller.region
         self.regions.clear()
         self.regions.addItems([WHOLE, *(layer.name for layer in drawings)])
         self.regions.setCurrentIndex(drawings.index(chosen) + 1 if chosen in drawings else 0)
-        self._show_words()
+        self._show_description()
 
     def _list(self) -> None:
         self._list_regions()
-        self._say_no_picture()
-        pictures, source = self._viewing.pictures, self._viewing.source
+        self._show_placeholder()
+        pictures, source = self._controller.pictures, self._controller.source
         self.layers.clear()
         self.layers.addItems([layer.name for layer in pictures])
         widen(self.layers)
@@ -95,36 +95,36 @@ class PictureSection(Section):
 
     def _show_reading(self, reading: Reading) -> None:
         set_text(self.note, reading.description)
-        set_text(self.remedy, reading.remedy, tooltip="In a layer of its own; the other one is hidden.")
+        set_text(self.remedy, reading.remedy, tooltip="Add a corrected layer and hide this one.")
 
     def _show_prepared(self, prepared: Prepared | None) -> None:
         if prepared is None:
             self.thumbnail.setPixmap(QPixmap())
-            self._say_no_picture()
+            self._show_placeholder()
             self.thumbnail.setToolTip("")
         else:
             self.thumbnail.setPixmap(thumbnail(prepared.preview, SIDE - 2))
-            self.thumbnail.setToolTip("What the model sees")
-        self._show_words()
+            self.thumbnail.setToolTip("Model input")
+        self._show_description()
 
-    def _say_no_picture(self) -> None:
+    def _show_placeholder(self) -> None:
         if self._session.prepared is None:
-            self.thumbnail.setText("no picture" if self._viewing.source is None else "")
+            self.thumbnail.setText("no picture" if self._controller.source is None else "")
 
-    def _show_words(self, _status: object = None) -> None:
+    def _show_description(self, _status: object = None) -> None:
         prepared, info = self._session.prepared, self._session.model.info
-        useful = info is not None and (bool(info.space) or bool(self._viewing.drawings))
+        useful = info is not None and (bool(info.space) or bool(self._controller.drawings))
         for number in range(self.region_row.count()):
             self.region_row.itemAt(number).widget().setVisible(useful)
         text = list(prepared.description) if prepared is not None else []
         if text and info is not None:
-            text.append(f"to the model: {info.input.preprocessing.description}")
+            text.append(f"preprocessing: {info.input.preprocessing.description}")
         self.description.setText("; ".join(text))
         self.description.setToolTip("; ".join(text))
 
 
 def thumbnail(preview: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> QPixmap:
-    """Scale a picture (H, W, 3) uint8 to fit a square; pixels of small ones stay visible."""
+    """Scale a picture (H, W, 3) uint8 to fit a square; pixels of small pictures stay visible."""
     pixels = np.ascontiguousarray(preview)
     height, width = pixels.shape[:2]
     image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)

@@ -1,4 +1,4 @@
-"""What outlives the panel: kept in the user's settings, and read by the next one."""
+"""Choices that outlive the panel: kept in the user's settings and read by the next panel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_saliency.methods import Method
 
 MORE, ERRORS = "more", "errors"
-"""Flags: whether options that are seldom changed are unfolded, and standard errors shown."""
+"""Flags: advanced options are unfolded, standard errors are shown."""
 
 _METHOD, _OPTIONS = "method", "options"
 
@@ -24,30 +24,30 @@ def settings() -> QSettings:
 
 
 def flag(name: str) -> bool:
-    """Whether something was switched on; at first it is not."""
-    return settings().value(name) in (True, "true")  # which of both depends on whether it was written yet
+    """Return a flag; False if it was never set."""
+    return settings().value(name) in (True, "true")  # a string once the file was written and read again
 
 
 def set_flag(name: str, on: bool) -> None:
-    """Remember whether something is switched on."""
+    """Remember a flag."""
     settings().setValue(name, on)
 
 
 def remember_method(name: str, options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Remember a method, and what was chosen of each one's options."""
+    """Remember a method, and the options chosen for each method."""
     kept = settings()
     kept.setValue(_METHOD, name)
     kept.setValue(_OPTIONS, json.dumps(options))
 
 
 def remembered_method(methods: Mapping[str, Method]) -> str | None:
-    """Return the method, if it is one of these."""
+    """Return the remembered method if it is among these, else None."""
     name = settings().value(_METHOD)
     return name if name in methods else None
 
 
 def remembered_options(methods: Mapping[str, Method]) -> dict[str, dict[str, Any]]:
-    """Return what was chosen of these methods' options, as far as they still exist and allow it."""
+    """Return the remembered options of these methods, as far as they are still valid."""
     try:
         kept = json.loads(settings().value(_OPTIONS) or "{}")
         each = {name: dict(options) for name, options in kept.items() if name in methods}
@@ -57,7 +57,7 @@ def remembered_options(methods: Mapping[str, Method]) -> dict[str, dict[str, Any
 
 
 def _allowed(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that another version of the program may have kept, less what this one does not take."""
+    """Return the options that are valid; another version of the program may have remembered others."""
     result = {}
     for name, value in options.items():
         try:

@@ -33,13 +33,13 @@ OUTDATED_TIP = "The map shown answers an earlier choice. Press Explain to update
 
 STOP_TIPS = {
     STOPPING: "Stopping after the current step.",
-    FORCE: "The current step is not ending. Restart the engine to stop it; nothing else is lost.",
+    FORCE: "Restart the engine to stop the current step, which is not ending. Nothing else is lost.",
 }
 _TIPS = {
     **STOP_TIPS,
     EXPLAIN: "Compute the map of the selected class.",
     CANCEL: "Stop after the current step and keep what is shown.",
-    STOP_LOADING: "The model takes long to load. Restart the engine without a model.",
+    STOP_LOADING: "Restart the engine without this model, which takes long to load.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Long lists that are searched by typing."""
+"""Drop-down lists that are searched by typing."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QFocusEvent
 
 WIDEST = 420
-"""Pixels; an open list is as wide as its longest item, but not wider."""
+"""Greatest width of an open list in pixels."""
 
 FOUND = 16
-"""Items that are seen at once while something is searched."""
+"""Number of results that are visible at once."""
 
-_ROOM = 24  # beside the longest item, for the scroll bar
+_ROOM = 24  # pixels beside the longest item, for the scroll bar
 
 
 class FreshLine(QLineEdit):
-    """A line whose text is replaced by what is typed first."""
+    """A line edit whose text is replaced by the first key typed."""
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Select all, also where the line was clicked."""
+        """Select all, also after a click."""
         super().focusInEvent(event)
         QTimer.singleShot(0, self.selectAll)
 
 
 class Search(QObject):
-    """Makes a list searchable, as long as that lives: any part of an item finds it.
+    """Makes a list searchable: any part of an item finds it.
 
-    Return takes the first item that was found; a search that leads to nothing is forgotten.
+    Return chooses the first result; a search without result is discarded.
     """
 
     def __init__(self, box: QComboBox) -> None:
@@ -54,24 +54,24 @@ class Search(QObject):
         self._show_beginning()
 
     def eventFilter(self, _box: QObject, event: QEvent) -> bool:
-        """Let what was found go with the list, as when other options take its place."""
+        """Hide the results with the list, for example when other options replace it."""
         if event.type() == QEvent.Type.Hide:
             self._completer.popup().hide()
         return False
 
     def _dress(self, _text: str) -> None:
-        """Give what was found the window's stylesheets: it is a window of its own, which they do not reach."""
+        """Give the results the stylesheets of the panel, which do not reach a window of its own."""
         sheets: list[str] = []
         widget: QWidget | None = self._box
         while widget is not None:
             sheets.insert(0, widget.styleSheet())
             widget = widget.parentWidget()
         popup, sheet = self._completer.popup(), "".join(sheets)
-        if popup.styleSheet() != sheet:  # which takes long
+        if popup.styleSheet() != sheet:  # setting it is slow
             popup.setStyleSheet(sheet)
 
     def _take_first(self) -> None:
-        """Choose the first item that was found, unless one was typed in full."""
+        """Choose the first result, unless an item was typed in full."""
         box, result = self._box, self._completer.completionModel()
         if box.findText(box.currentText(), Qt.MatchFlag.MatchFixedString) >= 0 or not box.currentText():
             return
@@ -93,7 +93,7 @@ class Search(QObject):
 
 
 def widen(box: QComboBox) -> None:
-    """Let a list open as wide as its longest item."""
+    """Make an open list as wide as its longest item, up to `WIDEST`."""
     width = min(WIDEST, box.view().sizeHintForColumn(0) + _ROOM)
     box.view().setMinimumWidth(width)
     if box.completer() is not None:

@@ -1,4 +1,4 @@
-"""Colours of the viewer's theme, and the few building blocks that all sections share."""
+"""Colours of the viewer's theme, and the building blocks that sections share."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 MARGIN = 8
 GAP = 4
-INDENT = 4  # of text, where Qt would choose about as much by itself
+INDENT = 4  # of text in pixels, about what Qt chooses by itself
 
 
 @dataclass(frozen=True)
 class Colours:
-    """What the stylesheet of the viewer does not reach: dots, bars, links and small print."""
+    """Colours of what the viewer's stylesheet does not cover: dots, bars, links and small print."""
 
     text: QColor
     muted: QColor
@@ -51,7 +51,7 @@ class Colours:
 
     @classmethod
     def of_theme(cls, name: str) -> Colours:
-        """Take them from a theme of napari's."""
+        """Take the colours from a theme of napari."""
         theme = get_theme(name)
         dark = theme.type == "dark"
         text = QColor(theme.text.as_hex())
@@ -76,11 +76,11 @@ def _mixed(one: QColor, other: QColor, share: float) -> QColor:
 
 SMALL_PRINT, THUMBNAIL, FORM = "smallPrint", "thumbnail", "questions"
 MAIN_BUTTON, FOLD = "mainButton", "fold"
-"""Object names of widgets that look other than the viewer's stylesheet says."""
+"""Object names of widgets that differ from the viewer's stylesheet."""
 
 
 def sheet(colours: Colours) -> str:
-    """Write the panel's stylesheet; one for all of it, as Qt looks through all widgets for each."""
+    """Return the stylesheet of the whole panel; a single one, because Qt visits all widgets for each."""
     muted, track, busy = colours.muted.name(), colours.track.name(), colours.busy.name()
     text, chosen, hover = colours.text.name(), colours.chosen.name(), colours.hover.name()
     return f"""
@@ -101,7 +101,7 @@ def sheet(colours: Colours) -> str:
 
 
 class Section(QWidget):
-    """A heading and what stands below it."""
+    """A heading and rows below it; see `sections` for what the panel expects of one."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,15 +116,15 @@ class Section(QWidget):
         self.colours = Colours.of_theme("dark")
 
     def set_colours(self, colours: Colours) -> None:
-        """Follow the viewer's theme in what `sheet` does not reach."""
+        """Take the colours of a theme for what `sheet` does not cover."""
         self.colours = colours
 
 
 class ElidingCombo(QComboBox):
-    """A list whose current item ends in an ellipsis where it does not fit."""
+    """A drop-down list whose current item is elided if it does not fit."""
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Draw it as Qt does, but for the text."""
+        """Draw the list as Qt does, with elided text."""
         option = QStyleOptionComboBox()
         self.initStyleOption(option)
         field = self.style().subControlRect(
@@ -139,7 +139,7 @@ class ElidingCombo(QComboBox):
 
 
 def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
-    """Make a list that takes the width it gets, and whose items show in full when it is open."""
+    """Make a drop-down list that takes any width and shows its items in full when open."""
     box = ElidingCombo()
     box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     for text, value in items:
@@ -149,7 +149,7 @@ def combo(items: Iterable[tuple[str, Any]] = ()) -> QComboBox:
 
 
 def small_print(*, wrapped: bool = False) -> QElidingLabel:
-    """Make a label in muted colour that elides what does not fit and has no width of its own."""
+    """Make a muted label without a width of its own, which elides text that does not fit."""
     label = QElidingLabel()
     label.setObjectName(SMALL_PRINT)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -161,16 +161,16 @@ def small_print(*, wrapped: bool = False) -> QElidingLabel:
 
 
 def note() -> QLabel:
-    """Make a label for sentences that must be read: as many lines as they need."""
+    """Make a label for sentences, with as many lines as they need."""
     label = QLabel()
     label.setWordWrap(True)
-    label.setIndent(INDENT)  # left to itself, Qt counts it twice: a line too much where the text just fits
+    label.setIndent(INDENT)  # otherwise Qt counts it twice: one line too many where the text just fits
     label.setVisible(False)
     return label
 
 
 def set_text(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> None:
-    """Set a label's text, the whole of it in the tooltip too; hide it where there is nothing to say."""
+    """Set the text of a label, and its tooltip to the same unless one is given; hide the label if the text is empty."""
     before = label.text()
     label.setText(breakable(text))
     label.setToolTip(tooltip or text)
@@ -180,10 +180,10 @@ def set_text(label: QLabel | QPushButton, text: str, *, tooltip: str = "") -> No
 
 
 def make_room(widget: QWidget) -> None:
-    """Lay out at once what is around a widget that needs more room.
+    """Lay out the parents of a widget that needs more room at once.
 
-    Qt hands that on from parent to parent, an event each, and may paint before it has come to the last of them:
-    two lines of text in the room of one.
+    Qt passes this on from parent to parent, one event each, and may paint before the last one: two lines of text in
+    the room of one.
     """
     around = widget.parentWidget()
     while around is not None:
@@ -194,16 +194,16 @@ def make_room(widget: QWidget) -> None:
 _LONG = re.compile(r"\S{25,}")
 _PART = re.compile(
     r"[^/\\_.:=?&-]{0,23}[/\\_.:=?&-]+|[^/\\_.:=?&-]{24}"
-)  # up to a joint, or where there is none
+)  # up to a separator, or 24 characters without one
 
 
 def breakable(text: str) -> str:
-    """Let lines break within long words, as are paths; Qt would make the panel as wide as they are."""
+    """Allow line breaks within long words such as paths; otherwise Qt makes the panel as wide as they are."""
     return _LONG.sub(lambda word: _PART.sub("\\g<0>\u200b", word[0]), text)
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
-    """Lay widgets side by side; ``stretch`` is the number of the one that takes what is left."""
+    """Lay out widgets side by side; the one with the index ``stretch`` takes the remaining width."""
     layout = QHBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(GAP + 2)

@@ -8,7 +8,7 @@ import pytest
 from napari.layers import Shapes
 
 from napari_saliency.session.state import ModelStatus, Phase
-from napari_saliency.viewer.controller import LayerController
+from napari_saliency.viewer.controller import NOTHING_DRAWN, LayerController
 from napari_saliency.viewer.regions import drawn
 from napari_saliency.viewer.source_layer import visible_plane
 from napari_saliency.widgets.picture_section import WHOLE, PictureSection
@@ -138,7 +138,7 @@ def test_where_nothing_is_drawn_nothing_is_asked_and_no_notice_shown(viewer, ses
     for step, drawn_here in ((0, False), (1, True), (2, False)):
         viewer.dims.set_current_step(0, step)
         assert (session.picture is not None) == drawn_here
-        assert controller.reading.description.startswith("Nothing is drawn") == (not drawn_here)
+        assert (controller.reading.description == NOTHING_DRAWN) == (not drawn_here)
     assert not heard
 
 

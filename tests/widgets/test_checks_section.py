@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
-from napari_saliency.checks import CHECKS, Finding
+from napari_saliency.checks import CHECKS, MOST_SECONDS, Finding
 from napari_saliency.session.state import Progress
 from napari_saliency.widgets.checks_section import MARKS, START, CheckSection
 from napari_saliency.widgets.run_bar import CANCEL, FORCE, STOPPING
@@ -33,7 +33,7 @@ def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(
     assert not check.hint.text()  # it may yet end
     session.end_progress()
     assert check.hint.text() == "incomplete"
-    assert check.hint.toolTip() == "The map is not complete: run it to its end first."
+    assert "Explain" in check.hint.toolTip()  # the way out
     assert check.button.toolTip() == check.hint.toolTip()
     session.stale = True
     session.class_changed.emit(None)
@@ -42,7 +42,7 @@ def test_a_map_that_was_stopped_is_told_to_be_incomplete_beside_the_grey_button(
     session.explanation = explanation()
     session.explanation_changed.emit(session.explanation)
     assert not check.hint.text()
-    assert check.button.toolTip().startswith("Run every check")
+    assert f"{MOST_SECONDS} seconds" in check.button.toolTip()
 
 
 def test_check_shows_how_far_it_is_and_can_be_cancelled(check, session, qtbot):
@@ -66,7 +66,7 @@ def test_a_check_that_does_not_end_can_be_stopped_by_force(check, session, qtbot
     assert not check.results["insertion"].run.isEnabled()  # it would be stopped, too
     qtbot.waitUntil(lambda: check.button.text() == FORCE)
     assert check.button.isEnabled()
-    assert "ends the engine" in check.button.toolTip()
+    assert "engine" in check.button.toolTip()
     qtbot.mouseClick(check.button, Qt.MouseButton.LeftButton)
     assert session.of("stop_by_force")
     assert not session.checks.commands

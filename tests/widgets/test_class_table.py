@@ -90,8 +90,9 @@ def test_known_maps_are_marked(classes):
     table = section.table.classes
     index = table.index(table.row_of(5), 0)
     assert table.data(index, 257) is True
-    assert "known" in table.data(index, Qt.ItemDataRole.ToolTipRole)
+    assert "map" in table.data(index, Qt.ItemDataRole.ToolTipRole)
     assert table.data(table.index(table.row_of(6), 0), 257) is False
+    assert "map" not in table.data(table.index(table.row_of(6), 0), Qt.ItemDataRole.ToolTipRole)
 
 
 class Painted(QObject):

@@ -9,7 +9,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec
 from napari_saliency.session.state import SourceImage
 from napari_saliency.widgets.class_table import ClassTableModel
-from napari_saliency.widgets.method_section import MethodSection, cost_words
+from napari_saliency.widgets.method_section import MethodSection, cost_text
 from tests.fakes import info
 from tests.widgets.acting import PHOTO, focus, look, pick, ready
 
@@ -45,7 +45,7 @@ def test_what_depends_on_the_size_of_the_picture_is_said_once_that_is_known(made
     ("passes", "text"), [(499, ""), (500, "About 500"), (4002, "About 4,000"), (204_999, "About 200,000")]
 )
 def test_passes_are_said_in_two_digits_if_they_are_many(passes, text):
-    assert cost_words(passes, {}) == (text and f"{text} passes of the model.")
+    assert cost_text(passes, {}) == (text and f"{text} passes of the model.")
 
 
 def test_each_method_keeps_its_options(made, session, qtbot):
@@ -178,7 +178,7 @@ def test_quantities_go_up_or_down_and_show_their_values(made, session):
     session.set_model(model)
     score = section.options.widgets["score"]
     assert score.choices == ("increase", "decrease")
-    assert "not smaller" in score.tooltip
+    assert "(increase)" in score.tooltip
     score.value = "decrease"
     assert session.score == "decrease"
     nothing = np.full(2, np.nan, np.float32)

@@ -161,11 +161,11 @@ def test_a_size_that_was_said_can_be_taken_back(made, session, sized):
 def test_settings_that_nobody_asks_are_not_called_a_question(made, session):
     section = made(ModelSection, session)
     session.set_model(asking("preprocessing"))
-    assert section.form.question.text() == questions.ASKED["preprocessing"]
+    assert section.form.question.text() == questions.QUESTIONS["preprocessing"]
     section.settings.click()
     assert section.form.question.text() == questions.EVERY
     section.settings.click()
-    assert section.form.question.text() == questions.ASKED["preprocessing"]
+    assert section.form.question.text() == questions.QUESTIONS["preprocessing"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_the_size_can_be_changed_of_models_that_do_not_say(made, session, source
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("two.txt", "cat\ndog\n", "2 names, the model has 3"),
+        ("two.txt", "cat\ndog\n", "has 2 names but the model has 3"),
         ("odd.json", "7", "no class names"),
         ("gone.txt", None, "No such file"),
         ("broken.json", "{", "no class names"),
@@ -241,7 +241,7 @@ def test_an_answer_that_is_refused_can_be_corrected(made, session):
     assert (form.pixels.text(), form.problem.text()) == ("3 × 3", "3×3 is too small.")
     form.pixels.setText("3")
     form.keep.click()
-    assert form.problem.text().startswith("Give two numbers")
+    assert form.problem.text().startswith("Input size needs two numbers")
     form.pixels.setText("9 × 9")
     form.keep.click()
     assert not form.problem.text()
@@ -310,7 +310,7 @@ def test_a_program_runs_after_a_yes_alone(made, session):
     assert not section.trust.isVisible()
     status = ModelStatus(Phase.FAILED, "waits for your yes", "python:mine:net", program="/home/me/mine.py")
     session.set_model(status)
-    assert "runs the program /home/me/mine.py" in section.trust.question.text().replace("\u200b", "")
+    assert "runs /home/me/mine.py" in section.trust.question.text().replace("\u200b", "")
     section.trust.no.click()
     assert not section.trust.isVisible()
     assert not session.of("trust")

@@ -79,10 +79,9 @@ def test_numbers_that_do_not_fit_the_picture_or_each_other_are_told_where_the_co
     section = made(MethodSection, session)
     session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info()))
     section.choose("occlusion", window=(4, 16, 16))
-    reported = "Window takes one number, or one for each of the picture's 2 axes (y, x), not 3."
-    assert section.cost.text() == reported
+    assert all(part in section.cost.text() for part in ("Window", "2 axes (y, x)", "3"))
     section.choose("occlusion", window=(8, 2), stride=4)
-    assert section.cost.text().startswith("Stride=4 is more than window=2: ")
+    assert all(part in section.cost.text().lower() for part in ("stride=4", "window=2"))
     section.choose("occlusion", window=(8, 4), stride=4)
     assert "passes of the model" in section.cost.text()
 
@@ -102,7 +101,7 @@ def test_a_colour_of_other_channels_is_told_before_anything_is_run(made, session
     session.set_model(ModelStatus(Phase.READY, "ready", "net.keras", info(gives=GIVES)))
     section.choose(method, **{option: (10, 20)})
     sentence = section.cost.text()
-    assert sentence.startswith("The colour 10, 20 has 2 numbers, but the model takes 3 channels: ")
+    assert all(part in sentence for part in ("10, 20", "2 numbers", "3 channels"))
     session.set_picture(SourceImage(1, "photo", lambda: (np.zeros((60, 80, 3), np.uint8), None)))
     assert section.cost.text() == sentence
     assert not session.of("explain")
