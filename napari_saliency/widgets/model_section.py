@@ -62,7 +62,7 @@ class ModelSection(Section):
         self.sources.lineEdit().returnPressed.connect(self._typed)
         self.sources.lineEdit().editingFinished.connect(self._show_current)
         self.open = QPushButton("Open…")
-        self.open.setToolTip(f"Open your own classifier: {_frameworks()}.")
+        self.open.setToolTip(f"Open a classifier of your own ({_frameworks()}).")
         self.open.clicked.connect(self._ask_for_file)
         self.dot, self.state = QLabel(), note()
         self.note = note()

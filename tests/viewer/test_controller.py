@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import NO_PICTURE, LayerController
 from napari_saliency.viewer.source_layer import Plane, owner
 from tests.fakes import explanation

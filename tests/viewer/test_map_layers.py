@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_saliency.images.prepare import prepare
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.models import InputSpec
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.layer_record import Shows, State, record_of

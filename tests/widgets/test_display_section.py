@@ -5,7 +5,7 @@ import pytest
 
 from napari_saliency.api.explain import explain
 from napari_saliency.core.types import Target
-from napari_saliency.maps.reduction import Display
+from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.widgets.display_section import DisplaySection, summary
 from tests.analytic import Spatial, pictures
