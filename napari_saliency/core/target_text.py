@@ -111,9 +111,10 @@ def parse_weights(text: str, prediction: Prediction) -> Weights:
             f"no target is given: name a {prediction.noun}, or a sum of {PLURALS[prediction.noun]}"
         )
     labels = [_normalised(label) for label in prediction.labels]
+    known = frozenset(labels)
     result: dict[int, float] = {}
-    for sign, term in _terms(text, frozenset(labels)):
-        factor, name = _split_factor(term, frozenset(labels))
+    for sign, term in _terms(text, known):
+        factor, name = _split_factor(term, known)
         number = _find_label(name, labels, prediction)
         result[number] = result.get(number, 0.0) + (factor if sign == "+" else -factor)
     weights = tuple(sorted((number, weight) for number, weight in result.items() if weight))
@@ -128,17 +129,18 @@ def _terms(text: str, labels: frozenset[str]) -> list[tuple[str, str]]:
         return [("+", text)]
     if _SIGNS.isdisjoint("".join(labels)):
         return _split(_SIGN, text)
+    # Labels such as "T-shirt" contain signs, so only signs between spaces, and those of plain numbers, separate terms.
     terms: list[tuple[str, str]] = []
     for sign, term in _split(_SPACED_SIGN, _LEADING_SIGN.sub(r"\1 ", text)):
-        # "10-20" may be an age group and not a difference.
-        known = _normalised(_split_factor(term, labels)[1]) in labels
-        inner = _split(_SIGN, term) if _NUMBERS.fullmatch(term) and not known else [("+", term)]
+        # "10-20" may be the label of an age group and not a difference.
+        is_label = _normalised(_split_factor(term, labels)[1]) in labels
+        inner = _split(_SIGN, term) if _NUMBERS.fullmatch(term) and not is_label else [("+", term)]
         terms += [(sign, inner[0][1]), *inner[1:]]
     return terms
 
 
-def _split(sign: re.Pattern[str], text: str) -> list[tuple[str, str]]:
-    first, *others = sign.split(text)
+def _split(pattern: re.Pattern[str], text: str) -> list[tuple[str, str]]:
+    first, *others = pattern.split(text)
     terms = [("+", first)] if first.strip() or not others else []
     terms += zip(others[::2], others[1::2], strict=True)
     return [(sign, term.strip()) for sign, term in terms]
