@@ -1,5 +1,8 @@
 """Options with which every method ends soon."""
 
+from collections.abc import Iterable
+
+from napari_saliency.core.types import SCORES, Score
 from napari_saliency.methods import METHODS
 
 
@@ -14,3 +17,15 @@ def few(samples: int = 5, steps: int = 8, segments: int = 6) -> dict[str, dict[s
 
 EVERYWHERE = [name for name, found in METHODS.items() if found.needs != "propagate"]
 """Methods that every model with derivatives gives; captum's rules have tests of their own."""
+
+PRIMITIVE = ("occlusion", "gradient", "guided_backprop", "deconvnet", "grad_cam")
+"""Methods that each show what one call gives: another score is another answer of these calls."""
+
+
+def with_scores(names: Iterable[str]) -> list[tuple[str, Score]]:
+    """Every method with the logit, and those that show a call with the other scores, too."""
+    others = [score for score in SCORES if score != "logit"]
+    return [
+        *((name, "logit") for name in names),
+        *((name, score) for name in names if name in PRIMITIVE for score in others),
+    ]

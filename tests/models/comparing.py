@@ -8,6 +8,7 @@ from tests.analytic import pictures, targets_of
 from tests.few import few
 
 FEW = few() | {"integrated_gradients": {"steps": 9, "baseline": "white"}}
+RULES = ("guided", "deconvnet")
 
 
 def answer(name, model, x, targets):
@@ -32,6 +33,37 @@ def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
         wanted, oracle = twin.gradient(x, targets, rule)
         np.testing.assert_allclose(value, wanted, atol=share * 10)
         assert_same_map(gradient, oracle, share)
+
+
+def assert_same_tap(model, twin, layer, wanted="rectified", scores=SCORES, share=1e-4):
+    """A layer's activations and gradients, of every score; ``wanted`` is the twin's name of the layer."""
+    x = pictures(twin, 2)
+    for score in scores:
+        result, oracle = (
+            one.tap(x, targets_of(3, 1, score=score), name) for one, name in ((model, layer), (twin, wanted))
+        )
+        assert_same_map(result.activations, oracle.activations, share)
+        assert_same_map(result.gradients, oracle.gradients, share)
+
+
+def assert_rules_differ(model, twin, rules=RULES):
+    """A rule that left the plain gradient as it is would be no rule."""
+    x, targets = pictures(twin), targets_of(0)
+    plain, *others = (model.gradient(x, targets, rule)[1] for rule in (None, *rules))
+    for other in others:
+        assert np.abs(plain - other).max() > 0.1 * np.abs(plain).max()
+
+
+def assert_answers_differ(model, other, twin):
+    """Scores, gradients by every rule, and activations: finite, and not the same."""
+    x, targets, layer = pictures(twin), targets_of(0), model.info.cam_layer
+    for ask in (
+        lambda one: one.scores(x),
+        *(lambda one, rule=rule: one.gradient(x, targets, rule)[1] for rule in (None, *RULES)),
+        *(lambda one, part=part: one.tap(x, targets, layer)[part] for part in (0, 1)),
+    ):
+        assert np.isfinite(ask(other)).all()
+        assert not np.allclose(ask(model), ask(other))
 
 
 def assert_log_probabilities_stand_in(model, twin):

@@ -11,6 +11,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings
 from tests.analytic import Convolutional, ConvolutionalLayerView, pictures
 from tests.few import EVERYWHERE
+from tests.models.comparing import RULES, assert_same_map
 from tests.models.test_matrix import BUILD, FEW
 
 pytestmark = pytest.mark.framework
@@ -59,9 +60,32 @@ def test_the_channels_are_what_the_layer_returns(pair):
     assert info.description.endswith(f"6 channels of {info.viewed_layer}")
 
 
-@pytest.mark.parametrize("name", [name for name in EVERYWHERE if not METHODS[name].wraps])
-def test_every_method_explains_a_channel(pair, name):
+def test_a_layers_channels_are_explained_as_those_of_the_numpy_twin(pair):
+    """Gradients by every rule, of one channel and of several, and the layer before."""
     model, twin = pair
+    x, targets = pictures(twin, 2), Targets(channel(4).weights - 0.5 * channel(1).weights)
+    if "gradient" not in model.info.gives:
+        with pytest.raises(ModelError, match="only be run forward"):
+            model.gradient(x, targets)
+        return
+    for rule in (None, *RULES):
+        for asked in (targets, channel(4)):
+            value, gradient = model.gradient(x, asked, rule)
+            wanted, oracle = twin.gradient(x, asked, rule)
+            np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
+            assert_same_map(gradient, oracle, 2e-4)
+    before = [one.name for one in model.info.layers if one.shape == (7, 11)][-1]
+    result, oracle = model.tap(x, targets, before), twin.tap(x, targets, "first")
+    assert_same_map(result.activations, oracle.activations, 2e-4)
+    assert_same_map(result.gradients, oracle.gradients, 2e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERYWHERE if not METHODS[name].wraps])
+def test_every_method_explains_a_channel(whole, name):
+    model, twin = (
+        whole[0].view_layer(layer_of(whole[0], "rectified")),
+        ConvolutionalLayerView(whole[1], "rectified"),
+    )
     x, method = pictures(twin, 2), METHODS[name]
     if method.needs not in model.info.gives:
         with pytest.raises(ModelError):
@@ -75,8 +99,7 @@ def test_every_method_explains_a_channel(pair, name):
         [*method.function(one, x, channel(4), **more)][-1].values
         for one, more in zip((model, twin), options, strict=True)
     )
-    assert np.abs(wanted).max() > 1e-4
-    np.testing.assert_allclose(result, wanted, atol=2e-4 * np.abs(wanted).max())
+    assert_same_map(result, wanted, 2e-4)
 
 
 def test_a_region_of_one_place_is_a_unit(pair):

@@ -1,7 +1,9 @@
-"""Framework × way of ending × spelling of ReLU × method: always the map of the numpy twin.
+"""Spellings × primitives, and frameworks × methods: always what the numpy twin gives.
 
-The twin's derivatives are written down in closed form, in float64 (`tests.analytic`). Every way of ending is
-tried with every method, and every spelling of ReLU with every method; spellings and ends take turns.
+The twin's derivatives are written down in closed form, in float64 (`tests.analytic`). A method is numpy over five
+calls of a model. So whether a network's spelling matters is proven on the calls: every way of ending and every
+spelling of ReLU, which take turns, has the twin's scores, gradients by every rule and activations, for each score.
+Whether a framework matters is proven once for each method, on the framework's plainest network.
 """
 
 from itertools import cycle, islice
@@ -10,11 +12,19 @@ import numpy as np
 import pytest
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import SCORES
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Scaling, Settings, load_model
 from napari_saliency.models.sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE, few
+from tests.models.comparing import (
+    RULES,
+    assert_rules_differ,
+    assert_same_answers,
+    assert_same_map,
+    assert_same_tap,
+)
 from tests.models.keras import networks
 from tests.models.onnx import networks as onnx_networks
 from tests.models.torch import networks as torch_networks
@@ -84,11 +94,18 @@ def torch_spellings():
 
 
 BUILD = {"keras": keras_model, "torch": torch_model, "onnx": onnx_model, "function": function_model}
-CASES = [
+SPELLED = [
     *turns("keras", list(keras_ends()), list(networks.RELUS)),
     *turns("torch", *torch_spellings()),
-    *turns("onnx", [*onnx_networks.SOFTMAXES, *onnx_networks.LINEAR, *onnx_networks.SIGMOIDS], ["Relu"]),
-    *turns("function", ["logits"], ["any"]),
+]
+FIRST = [
+    pytest.param((framework, end, relu), id=framework)
+    for framework, end, relu in (
+        ("keras", "Dense(softmax)", "layers.ReLU"),
+        ("torch", "nn.Softmax", "nn.ReLU(inplace)"),
+        ("onnx", "Softmax", "Relu"),
+        ("function", "logits", "any"),
+    )
 ]
 
 
@@ -96,33 +113,48 @@ CASES = [
 def pair(request, tmp_path_factory):
     """A model and its twin."""
     framework, end, relu = request.param
-    sigmoid = end in {*networks.SIGMOIDS, *onnx_networks.SIGMOIDS} or "igmoid" in end
-    twin = Convolutional(activation="sigmoid" if sigmoid else "softmax")
+    twin = Convolutional(activation="sigmoid" if "igmoid" in end or end in networks.SIGMOIDS else "softmax")
     return BUILD[framework](relu, end, twin, tmp_path_factory.mktemp("matrix")), twin
 
 
-@pytest.mark.parametrize("pair", CASES, indirect=True)
+@pytest.mark.parametrize("pair", SPELLED, indirect=True)
+def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(pair):
+    model, twin = pair
+    assert model.info.logits
+    assert model.info.activation == twin.info.activation
+    assert_same_answers(model, twin)
+
+
+@pytest.mark.parametrize("pair", SPELLED, indirect=True)
+def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_in_any_spelling(pair):
+    model, twin = pair
+    assert_same_answers(model, twin, rules=RULES)
+    assert_rules_differ(model, twin)
+
+
+@pytest.mark.parametrize("pair", SPELLED, indirect=True)
+def test_a_layer_is_tapped_in_any_spelling(pair):
+    model, twin = pair
+    assert_same_tap(model, twin, *last_layer(model, twin))
+
+
+@pytest.mark.parametrize("pair", FIRST, indirect=True)
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_every_method_gives_the_map_of_the_numpy_twin(pair, name):
     model, twin = pair
-    assert model.info.activation == twin.info.activation
     x, method = pictures(twin, 2), METHODS[name]
     if method.needs not in model.info.gives:
         with pytest.raises(ModelError):
             list(method.function(model, x, targets_of(3, 1)))
         return
-    if model.info.name == "net" and not model.info.layers and name in ("guided_backprop", "deconvnet"):
+    if name in ("guided_backprop", "deconvnet") and not model.info.layers:
         with pytest.raises(ModelError, match="no ReLU"):
             answer(method, model, x, targets_of(3, 1))
         return
-    for score in ("logit", "probability"):
+    for score in SCORES:
         targets = targets_of(3, 1, score=score)
-        result, wanted = answer(method, model, x, targets), answer(method, twin, x, targets, model)
-        assert np.abs(wanted).max() > 1e-6
-        np.testing.assert_allclose(result, wanted, atol=2e-4 * np.abs(wanted).max())
-
-
-FIRST = [next(case for case in CASES if case.values[0][0] == framework) for framework in BUILD]
+        result, wanted = answer(method, model, x, targets), answer(method, twin, x, targets)
+        assert_same_map(result, wanted, 2e-4)
 
 
 @pytest.mark.parametrize("pair", FIRST, indirect=True)
@@ -145,10 +177,12 @@ def test_scores_that_were_kept_are_not_those_of_another_preprocessing(pair, name
     np.testing.assert_array_equal(values(rgb.with_settings(turned[1])), wanted)
 
 
-def answer(method, model, x, targets, of=None):
-    options = dict(FEW.get(method.id, {}))
-    if of is not None and method.needs == "tap":  # a layer's ReLU may be a layer of its own, or not
-        below = (of.tap(x, targets, of.info.cam_layer).activations < 0).any()
-        options["layer"] = "linear" if below else "rectified"
-    *_, last = method.function(model, x, targets, **options)
+def last_layer(model, twin):
+    """The layer that class activation maps are made of, and the twin's name of it: its ReLU may be no layer."""
+    cam, x, targets = model.info.cam_layer, pictures(twin), targets_of(0)
+    return cam, "linear" if (model.tap(x, targets, cam).activations < 0).any() else "rectified"
+
+
+def answer(method, model, x, targets):
+    *_, last = method.function(model, x, targets, **FEW.get(method.id, {}))
     return last.values

@@ -5,13 +5,12 @@ import pytest
 
 from napari_saliency.api.explain import explain, explain_batch
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import SCORES, Targets
 from napari_saliency.models import Settings, load_model
 from napari_saliency.models.settings import SettingError
 from napari_saliency.models.sources import Source
 from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE
-from tests.models.comparing import answer, assert_same_map
+from tests.models.comparing import RULES, answer, assert_same_answers, assert_same_map, assert_same_tap
 from tests.models.keras.networks import with_weights
 
 pytestmark = [
@@ -97,16 +96,9 @@ def test_what_a_model_of_volumes_says_of_itself(model):
     assert cam.channels == 6
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("rule", [None, "guided", "deconvnet"])
-def test_gradients_are_those_of_the_numpy_twin(model, twin, score, rule):
-    x = pictures(twin, 2)
-    np.testing.assert_allclose(model.scores(x), twin.scores(x), atol=1e-3)
-    targets = Targets(targets_of(0, 2).weights - 0.5 * targets_of(1, 1).weights, score)
-    value, gradient = model.gradient(x, targets, rule)
-    wanted, oracle = twin.gradient(x, targets, rule)
-    np.testing.assert_allclose(value, wanted, atol=1e-3)
-    assert_same_map(gradient, oracle)
+def test_it_answers_as_the_numpy_twin(model, twin):
+    assert_same_answers(model, twin, rules=[None, *RULES])
+    assert_same_tap(model, twin, model.info.cam_layer)
 
 
 def test_gradients_are_those_of_finite_differences(model, twin):
@@ -120,18 +112,12 @@ def test_gradients_are_those_of_finite_differences(model, twin):
         np.testing.assert_allclose((gradient * step[0]).sum(), (up - down) / 2, rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.parametrize("model", ["last", "module"], indirect=True)
 @pytest.mark.parametrize("name", [name for name in EVERYWHERE if name != "xrai"])  # which refuses volumes
 def test_every_method_gives_the_map_of_the_numpy_twin(model, twin, name):
     x = pictures(twin, 2)
     result, wanted = (answer(name, one, x, targets_of(0, 3)) for one in (model, twin))
     assert_same_map(result, wanted, 1e-3)
-
-
-def test_a_tap_is_that_of_the_numpy_twin(model, twin):
-    x, targets = pictures(twin, 2), targets_of(0, 3)
-    result, wanted = model.tap(x, targets, model.info.cam_layer), twin.tap(x, targets, "rectified")
-    assert_same_map(result.activations, wanted.activations)
-    assert_same_map(result.gradients, wanted.gradients)
 
 
 def test_maps_lie_over_their_volumes(model):

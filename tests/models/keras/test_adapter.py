@@ -14,6 +14,7 @@ from tests.analytic import LABELS, Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE
 from tests.models.comparing import (
     FEW,
+    RULES,
     answer,
     assert_log_probabilities_stand_in,
     assert_same_answers,
@@ -23,21 +24,8 @@ from tests.models.keras import networks
 
 pytestmark = pytest.mark.framework
 
-ENDS = {
-    f"{kind}: {name}": end
-    for kind in ("SOFTMAXES", "LINEAR")
-    for name, end in getattr(networks, kind).items()
-}
 
 STRUCTURES = {structure.__name__: structure for structure in networks.STRUCTURES}
-
-
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(build, twin, end):
-    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
-    assert model.info.logits
-    assert model.info.activation == "softmax"
-    assert_same_answers(model, twin)
 
 
 @pytest.mark.parametrize("end", ["Dense(softmax)", "layers.Activation", "layers.Softmax", "ops.softmax"])
@@ -59,14 +47,6 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered(keras, build, twin, en
     assert np.abs(result - tape.gradient(probability, tensor)).max() > 0.1 * np.abs(result).max()
     asked = model.gradient(x, targets_of(2, 2, score="probability"))[1]
     assert_same_map(asked, tape.gradient(probability, tensor).numpy())
-
-
-@pytest.mark.parametrize("end", networks.SIGMOIDS.values(), ids=networks.SIGMOIDS)
-def test_logits_are_found_however_the_sigmoid_is_spelled(build, end):
-    model = build(networks.functional, networks.RELUS["activation='relu'"], end)
-    assert model.info.logits
-    assert model.info.activation == "sigmoid"
-    assert_same_answers(model, Convolutional(activation="sigmoid"))
 
 
 @pytest.mark.parametrize("end", networks.HIDDEN.values(), ids=networks.HIDDEN)
@@ -172,14 +152,12 @@ def test_half_precision_gives_the_same_logits_and_maps_within_its_precision(kera
 def test_pitfall_nested_transfer_learning_and_subclassed_models(build, twin, structure):
     model = build(structure)
     assert model.info.logits
-    assert_same_answers(model, twin, ["logit"], [None, "guided", "deconvnet"])
+    assert_same_answers(model, twin, rules=[None, *RULES])
 
 
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
 def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build, twin, structure):
     model = build(structure)
-    x, targets = pictures(twin, 2), targets_of(0, 1)
-    result = model.tap(x, targets, model.info.cam_layer)
     # A ReLU that is no layer comes after the last layer with space.
     bare = structure in (
         networks.subclassed,
@@ -190,30 +168,6 @@ def test_pitfall_nested_transfer_learning_and_subclassed_models_at_a_layer(build
     wanted = twin.tap(x, targets, "linear" if bare else "rectified")
     assert_same_map(result.activations, wanted.activations)
     assert_same_map(result.gradients, wanted.gradients)
-
-
-FIVE_WAYS = {
-    "Dense(softmax)": ("activation='relu'", "Dense(softmax)"),
-    "Activation": ("layers.ReLU", "layers.Activation"),
-    "Softmax": ("layers.Activation", "layers.Softmax"),
-    "ops.softmax": ("activation=relu", "ops.softmax"),
-}
-
-CASES = [(way, name, "logit") for way in (*FIVE_WAYS, "nested") for name in EVERYWHERE]
-
-CASES += [("nested", name, score) for name in EVERYWHERE for score in SCORES if score != "logit"]
-
-
-@pytest.mark.parametrize(("way", "name", "score"), CASES)
-def test_every_method_gives_the_map_of_the_numpy_twin(build, twin, way, name, score):
-    if way in FIVE_WAYS:
-        relu, end = FIVE_WAYS[way]
-        spelling = (networks.functional, networks.RELUS[relu], networks.SOFTMAXES[end])
-    else:
-        spelling = (networks.nested,)
-    model = build(*spelling, preprocessing="none")
-    x, targets = pictures(twin, 2), targets_of(3, 1, score=score)
-    assert_same_map(answer(name, model, x, targets), answer(name, twin, x, targets))
 
 
 @pytest.fixture(scope="module")
@@ -252,11 +206,14 @@ def test_running_a_model_leaves_its_statistics_as_they_are(normalised, twin):
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("name", EVERYWHERE)
-def test_pitfall_train_mode_left_on(normalised, twin, name):
+def test_pitfall_train_mode_left_on(normalised, twin):
     _, model, _ = normalised
     x, targets = pictures(twin, 2), targets_of(0, 1)
-    np.testing.assert_array_equal(*(answer(name, model, x, targets) for _ in range(2)))
+    np.testing.assert_array_equal(*(model.scores(x) for _ in range(2)))
+    for rule in (None, *RULES):
+        np.testing.assert_array_equal(*(model.gradient(x, targets, rule)[1] for _ in range(2)))
+    for one, other in zip(*(model.tap(x, targets, model.info.cam_layer) for _ in range(2)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture

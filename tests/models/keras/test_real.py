@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from napari_saliency.core.types import SCORES, Targets
+from napari_saliency.core.types import Targets
 from napari_saliency.images import prepare
 from napari_saliency.methods import METHODS
-from tests.few import few
+from tests.few import few, with_scores
 from tests.noise import noise
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
@@ -186,8 +186,7 @@ def by_hand(data_folder, keras, tf):
     return {dtype: SqueezeNet(tf, network.layers, dtype) for dtype in ("float32", "float64")}
 
 
-@pytest.mark.parametrize("name", DERIVED)
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(("name", "score"), with_scores(DERIVED))
 def test_a_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
     # Of the many pictures that integrated gradients looks at, some lie so near to where a ReLU opens or
     # a maximum changes places that rounding decides: float32 must be compared with float32 there.

@@ -20,8 +20,6 @@ RELUS, RELU6S = networks.RELUS(torch), networks.RELU6S(torch)
 
 ENDS = networks.SOFTMAXES(torch) | networks.LINEAR(torch)
 
-RULES = ("guided", "deconvnet")
-
 
 def opened(net, **settings):
     from napari_saliency.models.torch.adapter import open_module

@@ -4,39 +4,24 @@ import numpy as np
 import pytest
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import SCORES, Targets
+from napari_saliency.core.types import Targets
 from napari_saliency.models import Settings, load_model
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE
 from tests.models.comparing import (
     answer,
     assert_log_probabilities_stand_in,
+    assert_rules_differ,
     assert_same_answers,
     assert_same_map,
+    assert_same_tap,
 )
 from tests.models.torch import networks
-from tests.models.torch.opening import ENDS, FORMS, RELU6S, RELUS, RULES, built, opened, quiet, saved
+from tests.models.torch.opening import ENDS, FORMS, RELU6S, RELUS, built, opened, quiet, saved
 
 pytestmark = pytest.mark.framework
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(twin, end):
-    model = built(twin, end=end)
-    assert model.info.logits
-    assert model.info.activation == "softmax"
-    assert_same_answers(model, twin)
-
-
-@pytest.mark.parametrize("end", networks.SIGMOIDS(torch).values(), ids=networks.SIGMOIDS(torch))
-def test_logits_are_found_however_the_sigmoid_is_spelled(end):
-    twin = Convolutional(activation="sigmoid")
-    model = built(twin, end=end)
-    assert model.info.logits
-    assert model.info.activation == "sigmoid"
-    assert_same_answers(model, twin)
 
 
 @pytest.mark.parametrize("end", networks.HIDDEN(torch).values(), ids=networks.HIDDEN(torch))
@@ -104,11 +89,11 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered_by_a_saved_network(twi
 @quiet
 @pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_method_gives_the_map_of_the_numpy_twin_in_every_form(forms, twin, form, name):
-    model = forms[form].with_settings(Settings(preprocessing="none", size=networks.SIZE))
-    for score in SCORES:
-        x, targets = pictures(twin, 2), targets_of(3, 1, score=score)
-        assert_same_map(answer(name, model, x, targets), answer(name, twin, x, targets))
+def test_every_form_answers_as_the_numpy_twin(forms, twin, form):
+    model = forms[form]
+    assert_same_answers(model, twin, rules=[None, *RULES])
+    assert_rules_differ(model, twin)
+    assert_same_tap(model, twin, model.info.cam_layer)
 
 
 @pytest.mark.parametrize("form", FORMS)

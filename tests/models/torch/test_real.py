@@ -9,12 +9,12 @@ but for a millionth.
 import numpy as np
 import pytest
 
-from napari_saliency.core.types import SCORES, Targets
+from napari_saliency.core.types import Targets
 from napari_saliency.images import prepare
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Model, Settings, load_model
 from napari_saliency.models.sources import Source
-from tests.few import EVERYWHERE, few
+from tests.few import EVERYWHERE, few, with_scores
 from tests.models.torch.networks import squeezenet as build
 
 pytestmark = [pytest.mark.framework, pytest.mark.data]
@@ -163,8 +163,7 @@ def apart(question, result, wanted):
     return {place: result for place, result in errors.items() if result > CLOSE}
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("name", EVERYWHERE)
+@pytest.mark.parametrize(("name", "score"), with_scores(EVERYWHERE))
 def test_pytorch_answers_what_a_method_asks_as_keras_does(in_torch, squeezenet, exact, x, name, score):
     run, targets, options = METHODS[name].function, targets_of(285, score=score), FEW.get(name, {})
     asking = Asking(squeezenet)
