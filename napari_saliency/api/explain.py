@@ -19,7 +19,7 @@ from napari_saliency.core.target_text import format_target, resolve, target_valu
 from napari_saliency.core.types import DIRECTIONS, Array, Estimate, Prediction, Score, Target, Targets
 from napari_saliency.images.prepare import AnyImage, Prepared, as_pixels, prepare
 from napari_saliency.maps.explanation import Explanation
-from napari_saliency.methods import METHODS, Method, wrappable
+from napari_saliency.methods import METHODS, Method, MethodChoice, wrappable
 from napari_saliency.models import Model
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ class _Run:
 
 def _full_title(method: Method, options: Mapping[str, Any]) -> str:
     """Name a method and what it wraps, as in ``SmoothGrad of Grad-CAM``; a default wrapped method is not named."""
-    wraps = [option for option in method.options if option.constraints.get("choices") == "methods"]
+    wraps = [option for option in method.options if isinstance(option.choices, MethodChoice)]
     wrapped = [METHODS[options[o.name]].title for o in wraps if options[o.name] != o.default]
     return " of ".join([method.title, *wrapped])
 

@@ -1,4 +1,4 @@
-"""Leaves off a check that would take too long, as soon as that is seen: what no count of passes can tell."""
+"""Stops a check that turns out to take too long, which no count of passes can tell in advance."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from napari_saliency.checks.finding import Finding
 
 TRIAL = 5
-"""Seconds that a check runs, after its first step, before its pace is believed. One that is expected to end
-within as many is not left off either: that would throw away nearly all of it."""
+"""Seconds that a check runs after its first step before its pace is believed. One that is expected to end within as
+many is not stopped either, as nearly all of it is done."""
 
 
 class TooLongError(Exception):
-    """A check that was not asked for by name would take too long; the message says how long."""
+    """Raised when a check that was not chosen by name would take too long; the message says how long."""
 
 
 class _Mark(NamedTuple):
-    """How far a check was after so many seconds."""
+    """Steps that a check has done after some seconds."""
 
     seconds: float = 0.0
     done: int = 0
@@ -32,14 +32,14 @@ class _Mark(NamedTuple):
 def affordable(
     findings: Generator[Finding], *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Finding]:
-    """Go on with a check for as long as it seems to end within `MOST_SECONDS`.
+    """Run a check for as long as it seems to end within `MOST_SECONDS`.
 
     Parameters
     ----------
     findings : generator of Finding
-        The check; it is closed when it is left off.
+        The check; closed when it is stopped.
     clock : callable
-        Returns seconds. Only what passes inside the check's steps counts.
+        Returns seconds. Only the time inside the check's steps counts.
 
     Yields
     ------
@@ -53,7 +53,7 @@ def affordable(
 
     Notes
     -----
-    The first step may compile what the others run, so it says nothing of their pace.
+    The first step may compile the model, so it says nothing about the pace of the others.
     """
     spent, since = 0.0, _Mark()
     with closing(findings):
@@ -66,7 +66,7 @@ def affordable(
 
 
 def _timed(findings: Iterator[Finding], clock: Callable[[], float]) -> Iterator[tuple[float, Finding]]:
-    """Findings, each after how long its step took; what is done with them between takes no time."""
+    """Yield findings with the seconds that their steps took; the time between steps does not count."""
     while True:
         began = clock()
         finding = next(findings, None)
@@ -81,4 +81,6 @@ def _refuse_if_long(finding: Finding, spent: float, since: _Mark) -> None:
     tried = since.seconds and spent - since.seconds >= TRIAL
     if left > TRIAL and (spent > MOST_SECONDS or (tried and spent + left > MOST_SECONDS)):
         text = f"more than {spent:.0f}" if math.isinf(left) else f"about {spent + left:.0f}"
-        raise TooLongError(f"It would take {text} seconds; what is run unasked takes at most {MOST_SECONDS}.")
+        raise TooLongError(
+            f"It would take {text} seconds; a check that is not chosen by name may take {MOST_SECONDS}."
+        )

@@ -1,4 +1,4 @@
-"""What a check finds out, and what it looks at; numpy only."""
+"""A check's subject and its findings; numpy only."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 Level = Literal["good", "doubtful", "bad", "not applicable"]
 
 PARTS = 100
-"""Into how many parts of progress a map is cut that a check has made anew."""
+"""Units of progress that a map counts which a check computes again."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A line to be drawn.
+    """A line of a plot.
 
     Attributes
     ----------
     label : str
-        What it is of.
+        Its name in the legend.
     x, y : (n,) float32
         The points, by growing ``x``.
     spread : (n,) float32, optional
         Standard deviation of ``y``, where it is a mean.
     across, up : str
-        What ``x`` and ``y`` count, in a few words; the same of all curves of a finding.
+        Axis labels of ``x`` and ``y``; the same for all curves of a finding.
     """
 
     label: str
@@ -49,22 +49,22 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check's answer so far.
+    """A check's result so far.
 
     Attributes
     ----------
     done, total : int
-        How far the check is; the last finding has ``done == total``, and it alone a verdict.
+        Progress of the check; only the last finding has ``done == total`` and a verdict.
     figures : mapping of str to float
-        What was measured.
+        The measurements.
     curves : tuple of Curve
-        The same, to be drawn.
+        The same as curves.
     verdict : str
-        One sentence for whoever looks at the map.
+        One sentence for the user.
     level : {"good", "doubtful", "bad", "not applicable"} or None
-        The same in a word.
+        The verdict in one word.
     notes : tuple of str
-        How it was measured, where that was chosen here.
+        Choices made in measuring.
     """
 
     done: int
@@ -87,16 +87,16 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One map, and all that it was made of.
+    """One map, and everything that it was made from.
 
     Attributes
     ----------
     model : Model
-        The model that is explained.
+        The explained model.
     x : (1, *space, C) float32
         The preprocessed picture.
     targets : Targets
-        What was explained, of one picture.
+        The explained target, of one picture.
     values : (h, w, C) or (h, w) float32; of volumes (z, y, x, C) or (z, y, x)
         The map; it covers ``x``, and may be coarser.
     method : str
@@ -104,11 +104,11 @@ class Subject:
     options : mapping
         All its options.
     diagnostics : mapping of str to float
-        What the method says of its map.
+        The method's own diagnostics of its map.
     region : Region, optional
-        What somebody has drawn on the picture, on the grid of ``x``.
+        A region that the user has drawn on the picture, on the grid of ``x``.
     picture : Region, optional
-        Where ``x`` shows the picture, and not the black around it; everywhere if there is none.
+        The part of ``x`` that shows the picture and not padding; everything if None.
     """
 
     model: Model
@@ -123,20 +123,20 @@ class Subject:
 
     @property
     def space(self) -> tuple[int, ...]:
-        """Size of what the model sees, without channels."""
+        """Size of the model's input, without channels."""
         return self.x.shape[1:-1]
 
     @property
     def size(self) -> int:
-        """How many of its pixels are the picture's."""
+        """Number of input pixels that show the picture."""
         return self.picture.size if self.picture else math.prod(self.space)
 
     def visible(self, space: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        """Which pixels of a map of a size show some of the picture, (*space) bool."""
+        """Return which pixels of a map of this size show some of the picture, (*space) bool."""
         if self.picture is None:
             return np.ones(space, bool)
         share = self.picture.share(space)
-        return np.asarray(share > share.max() / 1000)  # less is what rounding leaves
+        return np.asarray(share > share.max() / 1000)  # less is rounding
 
     def again(
         self,
@@ -146,7 +146,7 @@ class Subject:
         x: Array | None = None,
         targets: Targets | None = None,
     ) -> Generator[Finding, None, Array]:
-        """Make the map anew, of something else; yield ``so_far`` with its progress, and return the map.
+        """Compute the map again, with something replaced; yield ``so_far`` with its progress, and return the map.
 
         ``so_far.total`` counts `PARTS` for each map.
         """

@@ -1,4 +1,4 @@
-"""Maps as numbers to be compared: one for each pixel, in order, and how alike two maps are."""
+"""Maps as numbers to compare: one for each pixel, their order, and the similarity of two maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods._shared.layers import upsampled
 from napari_saliency.methods.registry import METHODS
 
 if TYPE_CHECKING:
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Array
 
 FEW = 10
-"""Places of which a rank correlation says something: of fewer, chance alone makes it a third or more."""
+"""Fewest places whose rank correlation means something: with fewer, chance alone makes it a third or more."""
 
-BY_VALUE = "Pixels count by the map's value: what speaks for the target comes first."
-BY_SUM = "Pixels count by the sum of their channels' contributions: what speaks for the target comes first."
-BY_MAGNITUDE = "Pixels count by their channels' largest magnitude, as the map is usually shown."
+BY_VALUE = "Pixels are ranked by the map's value: evidence for the target comes first."
+BY_SUM = "Pixels are ranked by the sum of their channels' contributions: evidence for the target comes first."
+BY_MAGNITUDE = "Pixels are ranked by their channels' largest magnitude, as the map is usually shown."
 
 
 def relevance(subject: Subject) -> tuple[Array, str]:
-    """One number for each pixel of the map, (*space of the map) float32, and how it was made.
+    """Return one number for each pixel of the map, (*space of the map) float32, and a sentence on how it was made.
 
-    A share of the score has a sign that means something: the sum counts. A derivative's sign says in which
-    direction a pixel would have to change, not whether it matters.
+    The sign of a share of the score means something, so the sum counts. A derivative's sign says in which direction a
+    pixel would have to change, not whether it matters.
     """
     values = subject.values
     if values.ndim == len(subject.space):
@@ -37,13 +37,13 @@ def relevance(subject: Subject) -> tuple[Array, str]:
 
 
 def magnitude(values: Array, axes: int) -> Array:
-    """Largest magnitude of each pixel's channels, (*space) float32."""
+    """Return the largest magnitude of each pixel's channels, (*space) float32."""
     result = np.abs(values)
     return result if values.ndim == axes else np.asarray(result.max(axis=-1), np.float32)
 
 
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Rank correlation of all numbers of two arrays of one shape, -1 to 1; 0 where one of them is constant.
+    """Return the rank correlation of two arrays of one shape, -1 to 1; 0 if one of them is constant.
 
     Ties share the mean of their ranks. Numbers that are not finite count as 0.
     """
@@ -54,19 +54,19 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
 
 
 def similarity(one: Array, other: Array, visible: npt.NDArray[np.bool_]) -> float:
-    """Rank correlation of two maps, of the places that tell something, -1 to 1.
+    """Return the rank correlation of two maps where they differ from zero, -1 to 1.
 
     Parameters
     ----------
     one, other : (*space) or (*space, C) float32
         The maps.
     visible : (*space) bool
-        Places of the picture; what lies beside it is left out.
+        Places of the picture; padding is left out.
 
     Notes
     -----
-    Places where both are exactly 0 are left out, too: where gradient × input has nothing to multiply every
-    network has 0, and a picture with an even ground would make any two maps alike. They count
+    Places where both are exactly 0 are left out, too: gradient × input is 0 wherever the picture is, for every
+    network, and a picture with a plain background would make any two maps similar. They count
     where fewer than `FEW` others are left.
     """
     first, second = one[visible], other[visible]
@@ -83,9 +83,9 @@ def _ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def gini(values: npt.ArrayLike) -> float:
-    """Gini index of the magnitudes, 0 (all equal) to 1 (all in one); 0 of an empty map.
+    """Return the Gini index of the magnitudes, 0 (all equal) to 1 (all in one); 0 for an empty map.
 
-    Hurley and Rickard 2009, table I; used of maps by Chalasani et al. 2020, section 5.
+    Hurley and Rickard 2009, table I; used for maps by Chalasani et al. 2020, section 5.
     """
     sizes = np.sort(np.abs(np.asarray(values, np.float64)).ravel())
     total, count = sizes.sum(), len(sizes)
@@ -96,7 +96,7 @@ def gini(values: npt.ArrayLike) -> float:
 
 
 def on_grid(values: Array, space: tuple[int, ...]) -> Array:
-    """Lay a map over a finer grid that covers the same, between its pixels' centres linearly.
+    """Interpolate a map linearly onto a finer grid that covers the same.
 
     Parameters
     ----------
@@ -110,5 +110,5 @@ def on_grid(values: Array, space: tuple[int, ...]) -> Array:
 
 
 def trapezoid(y: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Area under curves (..., n) over 0 to 1, sampled evenly."""
+    """Return the area under curves (..., n) over 0 to 1, sampled evenly."""
     return np.asarray((y[..., 1:] + y[..., :-1]).mean(axis=-1) / 2, np.float64)

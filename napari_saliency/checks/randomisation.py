@@ -1,4 +1,4 @@
-"""That the map depends on what the model has learnt, and on the class: otherwise it draws the picture alone."""
+"""Checks that the map depends on what the model has learnt, and on the class, and does not just trace the picture."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from napari_saliency.checks.registry import Cost, check
 from napari_saliency.core.types import PLURALS, Array, Targets
 
 SAME, ALIKE = 0.7, 0.65
-"""Rank correlations with the maps of networks of random weights: from the first on they are one map, below the second
-the map depends on what was learned. Means over the stages of the upper half, of 20 pictures, 6 networks and 2 seeds
-(docs/randomisation.md, made by tools/calibrate.py): gradient .24 to .58, SmoothGrad .10 to .57, Grad-CAM at most .57,
-contributions at most .33, guided backpropagation .57 to .96, 36 of 40 "bad" (as in figure 4 of Adebayo et al. 2018).
-With all layers random the ranges overlap (gradient up to .52, guided backpropagation .00 to .73): what is left is the
-picture's contrast, and where the architecture looks."""
+"""Rank correlations with the maps of networks with random weights: from the first on they count as the same map, below
+the second the map depends on what was learnt. Means over the stages of the upper half, of 20 pictures, 6 networks and
+2 seeds (docs/randomisation.md, made by tools/calibrate.py): gradient .24 to .58, SmoothGrad .10 to .57, Grad-CAM at
+most .57, contributions at most .33, guided backpropagation .57 to .96, 36 of 40 "bad" (as in figure 4 of Adebayo et
+al. 2018). With all layers random the ranges overlap (gradient up to .52, guided backpropagation .00 to .73): what
+remains is the picture's contrast, and where the architecture looks."""
 
 ONE_CLASS, NEARLY = 0.9, 0.7
-"""Mean rank correlations between classes: from the first on it is one map under several names."""
+"""Mean rank correlations between classes: from the first on they have the same map."""
 
-MIRRORED = "The model's two classes share one number: what speaks for one speaks against the other."
+MIRRORED = "The model's two classes share one score: evidence for one is evidence against the other, whatever the map."
 
-Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "help": "Of the random numbers."}]
+Seed = Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Of the random numbers."}]
 
 
 @check(
     "Model randomisation",
+    family="Randomisation",
     cite="Adebayo et al. 2018, section 3.1",
     cost=lambda options: Cost(maps=options["steps"]),
     needs="cascade",
@@ -42,20 +43,26 @@ def model_randomisation(
     steps: Annotated[int, {"min": 2, "max": 256}] = 8,
     seed: Seed = 0,
 ) -> Iterator[Finding]:
-    """Make the weights random, layer after layer from the top: the map must change.
+    r"""Randomise the weights, layer after layer from the top: the map must change.
 
     Parameters
     ----------
     steps : int
-        At how many stages, from one layer to all of them, the map is made anew.
+        Stages, from one layer to all of them, at which the map is computed again.
 
     Notes
     -----
-    Alike is what has a high rank correlation of the places where one of the maps is not 0: of contributions
-    with their signs, of derivatives by magnitude (the paper has both). What is multiplied with the picture
-    has much of its magnitude from there, whatever the network; what speaks for the target has not. The layers
-    below those that are random are what they were, and so is the model itself. How weights are drawn is the
-    model's matter; see `models.Model.cascade`.
+    .. math:: \rho\big(M(f), M(f_k)\big), \qquad f_k = f \text{ with its } k \text{ topmost layers randomised}
+
+    where :math:`\rho` is the rank correlation of the places where one of the maps is not 0: of contributions
+    with their signs, of derivatives by magnitude (the paper has both). Maps that are multiplied with the picture
+    have much of their magnitude from it, whatever the network; their signed evidence has not. The layers
+    below the randomised ones are unchanged, and so is the model itself. The model draws the weights;
+    see `models.Model.cascade`.
+
+    **When to use:** before trusting a map: one that survives randomised weights does not show what was learnt.
+
+    **When not to use:** alone: a map that passes may still point at the wrong thing.
     """
     original, note = relevance(subject)
     visible = subject.visible(original.shape)
@@ -74,9 +81,7 @@ def model_randomisation(
     if finding.done:
         yield _of_randomness(finding, shares, alike)
     else:
-        yield finding.judged(
-            "not applicable", "Nothing that has weights comes before the layer that is explained."
-        )
+        yield finding.judged("not applicable", "The network has no weights before the explained layer.")
 
 
 def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) -> Finding:
@@ -92,29 +97,30 @@ def _of_randomness(finding: Finding, shares: list[float], alike: list[float]) ->
     numbers = f"similarity {upper:.2f} with the upper half random, {end:.2f} with all"
     if abs(end) >= SAME:
         return finding.judged(
-            "bad", f"The map barely changes when the network is made random ({numbers}): do not trust it."
+            "bad", f"The map barely changes when all weights are randomised ({numbers}): do not trust it."
         )
     if upper >= SAME:
         return finding.judged(
             "bad",
-            f"The map barely changes when the network is made random from the top ({numbers}): do not trust it to "
-            "show what tells the classes apart.",
+            f"The map barely changes when the upper layers are randomised ({numbers}): do not trust it to show what "
+            "tells the classes apart.",
         )
     if max(abs(end), upper) >= ALIKE:
         return finding.judged(
-            "doubtful", f"Much of the map is left when the network is made random ({numbers})."
+            "doubtful", f"Much of the map remains when the weights are randomised ({numbers})."
         )
-    return finding.judged("good", f"The map changes when the network is made random ({numbers}).")
+    return finding.judged("good", f"The map changes when the weights are randomised ({numbers}).")
 
 
 def _upper(shares: list[float], alike: list[float]) -> float:
-    """Mean similarity while no more than the upper half is random, in one stage at least."""
+    """Return the mean similarity while at most the upper half is random, over one stage at least."""
     stages = max(1, sum(0 < share <= 0.5 for share in shares))
     return float(np.mean(alike[1 : 1 + stages]))
 
 
 @check(
     "Class randomisation",
+    family="Randomisation",
     cite="after Adebayo et al. 2018, section 3; Sixt et al. 2020, section 4",
     cost=lambda options: Cost(maps=options["classes"]),
 )
@@ -124,21 +130,27 @@ def class_randomisation(
     classes: Annotated[int, {"min": 1, "max": 64}] = 3,
     seed: Seed = 0,
 ) -> Iterator[Finding]:
-    """Explain other classes, taken at random: their maps must be others.
+    r"""Explain other classes, drawn at random: their maps must differ.
 
     Parameters
     ----------
     classes : int
-        How many others, if the model has so many.
+        Number of other classes, if the model has so many.
 
     Notes
     -----
-    Alike is what has a high rank correlation, signs included, of the places where one of them is not 0. A map
-    that is another class's with all signs turned shows the same places: only where its sign is shown does it
-    tell which class it is of, so it is doubtful. Of two classes that share one number (one output, or the
-    probabilities of a softmax) what speaks for one speaks against the other, whatever the map: there is nothing
-    to judge. "Decrease" is compared with other quantities' decrease, and of a weighted target the other class
+    .. math:: \rho\big(M(c), M(c')\big), \qquad c' \ne c \text{ drawn at random}
+
+    where :math:`\rho` is the rank correlation, signs included, of the places where one of the maps is not 0. A map
+    that is another class's with all signs turned shows the same places: it tells which class it belongs to only where
+    signs are shown, so it is doubtful. If two classes share one score (one output, or the
+    probabilities of a softmax), evidence for one is evidence against the other, whatever the map: there is nothing
+    to judge. "Decrease" is compared with other quantities' decrease, and in a weighted target the other class
     gets the largest weight, with its sign.
+
+    **When to use:** to see whether the map says why this class and not another.
+
+    **When not to use:** with classes that look alike, as dog breeds: similar maps may be right there.
     """
     chosen, info = _other_classes(subject, classes, seed), subject.model.info
     if not len(chosen):
@@ -164,18 +176,20 @@ def _of_classes(finding: Finding, alike: list[float], others: str) -> Finding:
     finding = replace(finding, figures={"similarity": mean, **finding.figures})
     if mean >= ONE_CLASS:
         return finding.judged(
-            "bad", f"{others} the same map (similarity {mean:.2f}): it does not tell why this one."
+            "bad", f"{others} the same map (similarity {mean:.2f}): it does not show why this one."
         )
     if mean >= NEARLY:
         return finding.judged("doubtful", f"{others} nearly the same map (similarity {mean:.2f}).")
     if size >= NEARLY:
         text = f"{others} nearly the same map but for its sign (similarity ±{size:.2f})"
-        return finding.judged("doubtful", f"{text}: where that is not shown, it does not tell why this one.")
-    return finding.judged("good", f"{others} other maps (similarity {mean:.2f}).")
+        return finding.judged(
+            "doubtful", f"{text}: where signs are not shown, it does not show why this one."
+        )
+    return finding.judged("good", f"{others} different maps (similarity {mean:.2f}).")
 
 
 def _is_mirrored(subject: Subject) -> bool:
-    """Whether what is explained is the other one of two classes, turned, whatever the picture."""
+    """Return whether the target is one of two classes of which each is the other's negative, whatever the picture."""
     info = subject.model.info
     if len(info.labels) != 2 or info.activation == "quantity":
         return False
@@ -192,7 +206,7 @@ def _other_classes(subject: Subject, count: int, seed: int) -> np.ndarray[Any, n
 
 
 def _of_class(subject: Subject, index: int) -> Targets:
-    """The same target, in the same places, of another class."""
+    """Return the same target, in the same places, for another class."""
     given: Array = subject.targets.weights
     weights = np.zeros_like(given)
     # Where the output has space, the target says how much each place counts.

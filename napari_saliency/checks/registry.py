@@ -1,4 +1,4 @@
-"""The registry of checks, and which of them can be afforded."""
+"""The registry of checks, and the plan of those that can be afforded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_saliency.checks.finding import Finding
-from napari_saliency.methods.registry import Option, completed, options_of
+from napari_saliency.methods.describe import Description, describe
+from napari_saliency.methods.options import Option, complete, options_of
+from napari_saliency.methods.registry import sort_in_place
 
 if TYPE_CHECKING:
     from napari_saliency.checks.finding import Subject
@@ -23,20 +25,24 @@ if TYPE_CHECKING:
 Function = Callable[..., "Iterator[Finding]"]
 
 MOST_SECONDS = 30
-"""How long one check may take without being asked for by name; `_pace` measures it."""
+"""Most seconds that a check may take unless it is asked for by name; `budget` measures them."""
 
 MOST_RUNS, MOST_WORK = 20_000, 4e12
-"""The same, foretold: pictures that the model is run on, and their multiplications. A processor takes about
-`MOST_SECONDS` for the second; for the first it takes them with the smallest of networks."""
+"""The same, estimated in advance: pictures that the model is run on, and their multiplications. A processor takes about
+`MOST_SECONDS` for the second, and for the first with the smallest of networks."""
 
-EMPTY = "The map is empty: there is nothing to look at."
-FLAT = "The map is the same everywhere: it says nothing of any place."
+EMPTY = "The map is zero everywhere, so there is nothing to check."
+FLAT = "The map has the same value everywhere, so it says nothing about any place."
+
+FAMILIES = ("The map's numbers", "Randomisation", "Perturbation", "Stability", "Other")
+"""Families of checks, in the order in which they are run and shown: those that cost nothing first, then those that can
+refute a map."""
 
 _CHECKS: dict[str, Check] = {}
 
 
 class Cost(NamedTuple):
-    """What a check takes: single runs of the model, and maps that are made anew."""
+    """Cost of a check: single runs of the model, and maps that are computed again."""
 
     runs: int = 0
     maps: int = 0
@@ -56,17 +62,19 @@ class Check:
     title : str
         As the user reads it.
     function : callable
-        ``function(subject, **options)`` yields `Finding`s; of a map of which there is nothing to judge that alone.
+        ``function(subject, **options)`` yields `Finding`s; for a map that cannot be judged, that finding alone.
     cite : str
         Paper and section.
     cost : callable
-        What it takes, by its options.
+        Its `Cost`, by its options.
     needs : str
-        What it asks of a model besides scores, and besides what the map's method needs; "" for nothing.
+        Call of the model that it uses besides scores and those of the map's method; None for none.
     options : tuple of Option
         Its keyword options.
     region : bool
-        Whether it asks where the map ought to point.
+        Whether it needs a region that the map ought to point at.
+    family : str
+        One of `FAMILIES`.
     """
 
     id: str
@@ -77,6 +85,7 @@ class Check:
     needs: Needs | None
     options: tuple[Option, ...]
     region: bool = False
+    family: str = "Other"
 
     @property
     def summary(self) -> str:
@@ -84,11 +93,11 @@ class Check:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All options with their values; see `methods.Method.complete`."""
-        return completed(self.id, self.options, options)
+        """Return all options with their values; see `methods.Method.complete`."""
+        return complete(self.id, self.options, options)
 
     def runs(self, map_runs: int) -> int:
-        """How often the model is run, with the usual options, if a map takes so many runs."""
+        """Return how often the model is run with the default options, if a map takes ``map_runs``."""
         cost = self.cost(self.complete({}))
         return cost.runs + cost.maps * map_runs
 
@@ -105,35 +114,39 @@ def check(
     needs: Needs | None = None,
     flat: bool = False,
     region: bool = False,
+    family: str = "Other",
 ) -> Callable[[Function], Function]:
     """Register a function as a check; its name becomes the id.
 
     Parameters
     ----------
-    title, cite, cost, needs, region
+    title, cite, cost, needs, region, family
         See `Check`.
     flat : bool
-        Whether it can judge a map that is the same everywhere, too.
+        Whether it can judge a constant map, too.
 
     Raises
     ------
     ValueError
-        If the id is taken, or an option has no default.
+        If the id is taken, the family is unknown, or an option has no default.
     """
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r} is not one of {', '.join(map(repr, FAMILIES))}")
 
     def register(function: Function) -> Function:
         name = function.__name__
         if name in _CHECKS:
             raise ValueError(f"a check {name!r} is registered already")
         guarded, options = _guarded(function, flat), options_of(function)
-        _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options, region)
+        _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options, region, family)
+        sort_in_place(_CHECKS, lambda each: FAMILIES.index(each.family))
         return guarded
 
     return register
 
 
 def _guarded(function: Function, flat: bool) -> Function:
-    """Keep maps from a check that it cannot judge: to it they would be like no other map, which sounds good."""
+    """Keep maps from a check that it cannot judge: they differ from every other map, which would count as good."""
 
     @wraps(function)
     def judged(subject: Subject, **options: object) -> Iterator[Finding]:
@@ -146,32 +159,32 @@ def _guarded(function: Function, flat: bool) -> Function:
 
 
 def _nothing_to_judge(subject: Subject, flat: bool) -> str:
-    """Why a map cannot be judged; nothing if it can."""
+    """Return why a map cannot be judged; "" if it can."""
     if not np.isfinite(subject.values).all():
-        return "The map has values that are not finite numbers: it cannot be judged."
+        return "The map has values that are not finite numbers, so it cannot be checked."
     if flat or np.ptp(subject.values, axis=tuple(range(len(subject.space)))).any():
         return ""
     return FLAT if subject.values.any() else EMPTY
 
 
 class Plan(NamedTuple):
-    """Which checks are run unasked, in order, and why the others are left out, by id."""
+    """The checks that are run unless asked otherwise, in order, and why the others are left out, by id."""
 
     run: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
 def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
-    """Choose the checks that can be afforded, as far as can be said beforehand.
+    """Choose the checks that can be afforded, as far as can be estimated in advance.
 
     Parameters
     ----------
     info : ModelInfo
         The model.
     space : tuple of int
-        Size of the picture that it gets.
+        Size of its input.
     map_runs : int
-        About how often the model was run for the map, as `Explanation.total` tells.
+        Approximate runs of the model for the map: `Explanation.total`.
     """
     most = MOST_RUNS
     if info.work:
@@ -180,16 +193,23 @@ def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
     for result in CHECKS.values():
         runs = result.runs(map_runs)
         if result.needs and result.needs not in info.gives:
-            left_out[result.id] = f"{info.name} keeps its weights to itself: they cannot be made random."
+            left_out[result.id] = (
+                f"{info.name} does not give access to its weights, so they cannot be randomised."
+            )
         elif runs > most:
             left_out[result.id] = (
-                f"It would run the model about {runs:,} times, more than the {most:,} that are run unasked."
+                f"It would run the model about {runs:,} times; a check that is not chosen by name may run it {most:,}."
             )
     return Plan(tuple(name for name in CHECKS if name not in left_out), left_out)
 
 
 def find_check(name: str) -> Check:
     """Look a check up by its id; ValueError lists what there is."""
-    if name not in tuple(CHECKS):  # what cannot be hashed neither
+    if name not in tuple(CHECKS):  # a tuple, as the name may be unhashable
         raise ValueError(f"check {name!r} is not one of {', '.join(CHECKS)}")
     return CHECKS[name]
+
+
+def describe_checks() -> tuple[Description, ...]:
+    """Describe all checks, in the order in which they are run and shown."""
+    return tuple(map(describe, CHECKS.values()))

@@ -1,4 +1,4 @@
-"""Integrated gradients along a way that each model chooses for itself."""
+"""Integrated gradients along a path that the model itself chooses."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from napari_saliency.models.base import Model
 
 NEAR = 1e-9
-"""Share of the whole way that may be missing from a step's end: what rounding leaves."""
+"""Share of the whole path by which a step may miss its end: rounding."""
 
 FOLDED = (
-    "the way led through places where the score is folded. What many neighbouring pixels share can be read, "
-    "single pixels follow rounding."
+    "the path crosses kinks of the score, as of ReLUs. What many neighbouring pixels share can be read; single "
+    "pixels follow rounding."
 )
 
 STEEPEST, ARRIVED = np.float32(1e38), np.float32(3e38)
-"""Sizes of gradients: the largest, which also stands for what is no number, so that the way has an end; and more
-than that, of values that are moved no more."""
+"""Magnitudes of gradients: the largest, which also stands for NaN, so that the path ends; and a larger one, of
+values that have arrived."""
 
 
 @method(
     "Guided integrated gradients",
+    family="Paths",
+    order=1,
     needs="gradient",
     cite="Kapishnikov et al. 2021, algorithm 1",
     passes=lambda options, *_: options["steps"] + 1,
@@ -44,32 +46,39 @@ def guided_ig(
     baseline: Empty = "black",
     fraction: Annotated[float, {"min": 0.01, "max": 1.0, "step": 0.01}] = 0.25,
 ) -> Iterator[Estimate]:
-    """What each pixel contributes to the score, where pixels that matter little go first: less speckle.
+    r"""Show what each pixel contributes to the score, moving pixels that matter little first: less speckle.
 
     Parameters
     ----------
     steps : int
-        Gradients along the way, one after the other; more of them follow the score more closely.
+        Gradients along the path, one after the other; more of them follow the score more closely.
     baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
-        The empty picture. Pixels that look like it get nothing, whatever they mean to the model. A number
+        The baseline. Pixels that look like it get nothing, whatever they mean to the model. A number
         from 0 (black) to 255 (white) is a grey; several, as 124, 116, 104, are one for each channel.
     fraction : float
         Share of the values that are moved together, those with the smallest gradients; 1 moves all that
-        have not arrived, which is the straight way.
+        have not arrived, which is the straight path.
 
     Notes
     -----
-    Every step brings the picture nearer by the same distance (the sum of absolute differences), and takes
-    it from those values whose gradient is smallest there; so steep places that happen to lie on the
-    straight way, and add noise to its map, are gone around. The map so far is that of the way so far.
-    The way may go through any mixture of both pictures (the algorithm without anchors; the authors' program, whose
-    maps these are if its ``max_dist`` is 1, keeps near the straight way unless told otherwise). As in the algorithm
-    each step uses the gradient at its beginning, and its values were chosen for being flat there. On networks of
-    ReLUs, where the score is folded, they often are steep on the other side of the fold: so the completeness gap, by
-    which the contributions do not add up to the score minus the empty picture's, stays however many the steps, in
-    the authors' program too. On such a network the order in which values go, and so the map pixel by pixel, follows
-    rounding: a picture changed by a millionth has another map, which is alike only where it is smoothed. The map says
+    .. math:: M = \sum_k \frac{\partial S}{\partial x}(x_k) \odot (x_{k+1} - x_k)
+
+    Every step :math:`x_{k+1} - x_k` brings the picture nearer by the same distance (the sum of absolute differences),
+    and moves those values whose gradient is smallest at :math:`x_k`; so steep places that happen to lie on the
+    straight path, and add noise to its map, are avoided. The map so far is that of the path so far.
+    The path may lead through any mixture of both pictures (the algorithm without anchors; the authors' program, whose
+    maps these are if its ``max_dist`` is 1, keeps near the straight path unless told otherwise). As in the algorithm,
+    each step uses the gradient at its start, and its values were chosen for being flat there. On networks of
+    ReLUs, where the score has kinks, they often are steep beyond the kink: so the completeness gap, by
+    which the contributions miss the score minus the baseline's, stays however many the steps, in
+    the authors' program too. On such a network the order in which values move, and so the map pixel by pixel, follows
+    rounding: a picture changed by a millionth has another map, which is alike only after smoothing. The map says
     so if its gap is large.
+
+    **When to use:** for contributions with less speckle than integrated gradients on noisy networks.
+
+    **When not to use:** pixel by pixel on networks of ReLUs, or where the contributions must add up: see the
+    completeness gap.
     """
     before = after = model.weigh(model.scores(x), targets)
     left = x - empty_picture(model, x, baseline).astype(np.float64)
@@ -90,18 +99,18 @@ def guided_ig(
 
 
 def _bring_nearer(left: Doubles, gradient: Array, distance: float, fraction: float) -> Iterator[Doubles]:
-    """Bring what a picture has left to go down to a distance, by those values that have the smallest gradients.
+    """Bring what is left of the path down to a distance, by moving the values with the smallest gradients.
 
     Yields
     ------
     float64
-        By how much each value goes, once it is gone.
+        By how much each value has moved.
     """
     steepness = np.fmin(np.abs(gradient), STEEPEST)
     rank, now = int(fraction * (steepness.size - 1)), np.abs(left).sum()
     near = NEAR * now
     while now - distance > near:
-        # Products with masks throughout: picking values out takes ten times as long.
+        # Products with masks throughout: indexing takes ten times as long.
         np.maximum(steepness, ARRIVED * (left == 0), out=steepness)
         limit = np.partition(steepness, rank, axis=None)[rank]
         going = left * (steepness <= min(limit, STEEPEST))

@@ -1,4 +1,4 @@
-"""Pictures that raise a score as far as they can: what a class, or a channel of a layer, would like to see."""
+"""Synthetic pictures that raise a score as far as possible: what a class, or a layer's channel, responds to."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from napari_saliency.models.base import Model
 
 NOISE = 0.05
-"""Standard deviation of the noise to begin with, as a share of black to white."""
+"""Standard deviation of the initial noise, as a share of black to white."""
 
 NOTHING = "Nothing raises this score: its derivative is zero everywhere."
 
 
 @method(
     "Activation maximization",
+    family="Synthetic pictures",
     needs="gradient",
     cite="Simonyan et al. 2014, eq. 1; regularised as in Mahendran and Vedaldi 2016, section 3",
     shows="picture",
+    degree=0,
     passes=lambda options, *_: options["steps"] + 1,
 )
 def activation_maximization(
@@ -41,30 +43,36 @@ def activation_maximization(
     jitter: Annotated[int, {"min": 0, "max": 64, "advanced": True}] = 4,
     seed: Seed = 0,
 ) -> Iterator[Estimate]:
-    """Picture that the class would like to see: not a map, but a new picture that raises its score.
+    r"""Synthesize a picture that raises the class's score: not a map, but what the class looks like to the model.
 
     Parameters
     ----------
     steps : int
-        Gradients. The picture changes less and less towards the last of them.
+        Gradient steps. The picture changes less and less towards the last of them.
     start : {"noise", "picture"}
-        What to begin with: grey with a little noise, or the picture at hand.
+        Picture to begin with: grey with a little noise, or the one at hand.
     rate : float
-        How far the pixels move in the first step (root mean square), as a share of black to white.
+        Distance that the pixels move in the first step (root mean square), as a share of black to white.
     smoothness : float
         Weight of the regulariser that keeps neighbouring pixels alike (total variation, squared).
     decay : float
         Weight of the regulariser that draws pixels towards grey (L2).
     jitter : int
-        Each step looks at the picture moved by up to so many pixels, so that no pattern sticks to the grid.
+        Each step shifts the picture by up to so many pixels, so that no pattern sticks to the grid.
 
     Notes
     -----
-    Gradient ascent of S(I) - decay |I|² / 2 - smoothness TV(I) / 2, where I is the picture less
-    mid-grey as a share of black to white, and TV the sum of the squared differences of
-    neighbours. The score's gradient is divided by its root mean square, so that the weights mean
-    the same for every model and score; black and white are not passed. The picture at hand
-    matters only if it is begun with. What looks like nothing may score high: see the score that was reached.
+    .. math:: \arg\max_I \; S(I) - \tfrac{1}{2} \lambda \, \|I\|^2 - \tfrac{1}{2} \mu \, TV(I)
+
+    by gradient ascent, where :math:`I` is the picture less mid-grey as a share of black to white, :math:`TV` the sum of
+    the squared differences of neighbours, :math:`\lambda` is ``decay`` and :math:`\mu` ``smoothness``. The score's
+    gradient is divided by its root mean square, so that the weights mean the same for every model and score; values
+    stay between black and white. The picture at hand matters only as a start.
+
+    **When to use:** to see what a class, or a channel of a layer, responds to at all.
+
+    **When not to use:** to explain a decision on a picture; and what looks like nothing may score high: see the score
+    reached.
     """
     black, white = (empty_picture(model, x, grey) for grey in ("black", "white"))
     space, random = tuple(range(1, x.ndim - 1)), np.random.default_rng(seed)
@@ -94,7 +102,7 @@ def _normalised(gradient: Array) -> Array:
 
 
 def _towards_neighbours(share: Array) -> Array:
-    """Sum of the differences to the neighbours along the axes of space: minus half of TV's derivative."""
+    """Sum the differences to the neighbours along the axes of space: minus half of TV's derivative."""
     total = np.zeros_like(share)
     for axis in range(1, share.ndim - 1):
         rises = np.moveaxis(np.diff(share, axis=axis), axis, 0)

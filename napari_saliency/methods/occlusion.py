@@ -1,4 +1,4 @@
-"""Maps made by covering parts of the picture: they need nothing of a model but its scores."""
+"""Maps made by covering parts of the picture: they need only a model's scores."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import Empty, empty_picture
-from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.prefetch import prefetch
+from napari_saliency.methods._shared.steps import chunks, prefetch
 from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
@@ -22,15 +21,22 @@ if TYPE_CHECKING:
 
 Window = tuple[slice, ...]
 Sides = tuple[int, ...]
-Pixels = Annotated[int | Sides, {"min": 0, "max": 1024, "least": "automatic"}]
+Pixels = Annotated[int | Sides, {"min": 0, "max": 1024, "min_text": "automatic"}]
 
 
 def _passes(options: Mapping[str, Any], _: ModelInfo, space: tuple[int, ...]) -> int:
-    """One for the whole picture, and one for each window."""
+    """Count one for the whole picture, and one for each window."""
     return 1 + prod(map(len, _starts(space, *_sides(space, options["window"], options["stride"]))))
 
 
-@method("Occlusion", needs="scores", cite="Zeiler and Fergus 2014, section 4.2", passes=_passes)
+@method(
+    "Occlusion",
+    family="Perturbations",
+    needs="scores",
+    cite="Zeiler and Fergus 2014, section 4.2",
+    passes=_passes,
+    linear=True,
+)
 def occlusion(
     model: Model,
     x: Array,
@@ -40,14 +46,14 @@ def occlusion(
     stride: Pixels = 0,
     fill: Empty = "mean",
 ) -> Iterator[Estimate]:
-    """How far the score falls when a part of the picture is covered; works for every model.
+    r"""Measure how far the score falls when a part of the picture is covered; works for every model.
 
     Parameters
     ----------
     window : int or tuple of int
-        Side of what is covered, in pixels that the model gets; 0 for an eighth of the picture's
-        shortest side, of a volume a quarter. It is cut where the picture is smaller. Several numbers, as
-        4, 16, 16, are one for each axis: z, y, x.
+        Side of the window, in pixels of the model's input; 0 for an eighth of the picture's shortest side, in
+        volumes a quarter. It is cut where the picture is smaller. Several numbers, as 4, 16, 16, are one for
+        each axis: z, y, x.
     stride : int or tuple of int
         Pixels from one window to the next, at most ``window``; 0 for half of it. Several numbers are one for
         each axis.
@@ -57,11 +63,18 @@ def occlusion(
 
     Notes
     -----
-    A pixel's value is the mean, over all windows that cover it, of the score of the whole picture minus
-    the score with that window covered: positive where the pixel speaks for the class. (The paper shows
+    .. math:: M_p = \frac{1}{|W_p|} \sum_{w \in W_p} \big(S(x) - S(x_w)\big)
+
+    where :math:`W_p` are the windows that cover pixel :math:`p`, and :math:`x_w` is the picture with window :math:`w`
+    covered: positive where the pixel speaks for the class. (The paper shows
     the covered score itself, at the middle of each window.) Windows stand every ``stride`` pixels from
     the first on, and one more at the far edge, so every pixel is covered. Until the first window
     that covers a pixel has been tried its value is 0; a coarse grid of windows is tried first.
+
+    **When to use:** with any model, for a map that is easy to explain: this much of the score is lost without this
+    part.
+
+    **When not to use:** for evidence that is spread over several places, none of which the score needs alone.
     """
     space = x.shape[1:-1]
     sides, apart = _sides(space, window, stride)
@@ -71,7 +84,7 @@ def occlusion(
     before = model.weigh(run.scores((), partial(model.scores, x)), targets)
     falls, times = np.zeros(x.shape[:-1]), np.zeros(space)
     steps = chunks(len(windows), len(x), model.info.together(space))
-    made = ((step, run.needed(step, partial(_covered, x, empty, windows[slice(*step)]))) for step in steps)
+    made = ((step, run.needed(step, partial(_cover, x, empty, windows[slice(*step)]))) for step in steps)
     for (begin, stop), pictures in prefetch(made):
         some = windows[begin:stop]
         scores = run.scores((begin, stop), partial(model.scores, pictures))
@@ -83,7 +96,7 @@ def occlusion(
 
 
 def _sides(space: Sides, window: int | Sides, stride: int | Sides) -> tuple[Sides, Sides]:
-    """A window's sides and strides along each axis, chosen by the picture's size where they are 0.
+    """Return a window's sides and strides along each axis, chosen by the picture's size where they are 0.
 
     Raises
     ------
@@ -115,13 +128,13 @@ def _for_each_axis(name: str, numbers: int | Sides, space: Sides) -> Sides:
 
 
 def _starts(space: Sides, sides: Sides, strides: Sides) -> list[list[int]]:
-    """Where windows begin along each axis; the last one ends at the far edge."""
+    """Return where windows begin along each axis; the last one ends at the far edge."""
     ends = [max(size - side, 0) for size, side in zip(space, sides, strict=True)]
     return [[*range(0, end, step), end] for end, step in zip(ends, strides, strict=True)]
 
 
 def _windows(space: Sides, sides: Sides, strides: Sides) -> list[Window]:
-    """All places of a window, those of coarse grids first."""
+    """Return all places of a window, those of coarse grids first."""
     sizes, starts = [*map(min, sides, space)], _starts(space, sides, strides)
     grid = list(product(*(range(len(some)) for some in starts)))
     grid.sort(key=lambda place: -min(gcd(number, 1 << 30) for number in place))
@@ -131,8 +144,8 @@ def _windows(space: Sides, sides: Sides, strides: Sides) -> list[Window]:
     ]
 
 
-def _covered(x: Array, empty: Array, windows: Sequence[Window]) -> Array:
-    """Pictures (M·N, *space, C): all N with the first of M windows covered, then with the second."""
+def _cover(x: Array, empty: Array, windows: Sequence[Window]) -> Array:
+    """Make pictures (M·N, *space, C): all N with the first of M windows covered, then with the second."""
     masked = np.repeat(x[None], len(windows), axis=0)
     for pictures, where in zip(masked, windows, strict=True):
         pictures[:, *where] = empty[:, *where]

@@ -23,10 +23,15 @@ POOLED = "the rule of max pooling loses some."
 
 
 @method(
-    "DeepLIFT", needs="propagate", cite="Shrikumar et al. 2017, section 3.5.1, rescale rule", contributes=True
+    "DeepLIFT",
+    family="Propagation rules",
+    needs="propagate",
+    cite="Shrikumar et al. 2017, section 3.5.1, rescale rule",
+    contributes=True,
+    linear=True,
 )
 def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "black") -> Iterator[Estimate]:
-    """What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
+    r"""What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
 
     Parameters
     ----------
@@ -40,6 +45,13 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
     takes the slope at one end. One pass, where integrated gradients takes many. The contributions add up to
     the score minus the empty picture's; by how much they do not is reported as the completeness gap: what
     rounding leaves, and the share of a max pooling whose maximum moves to a place that has not changed.
+
+    .. math:: M = (x - x') \odot \frac{\partial^{f} S}{\partial x}, \qquad
+        f'(z) \to \frac{f(z) - f(z')}{z - z'} \text{ at every nonlinearity } f
+
+    **When to use:** for contributions that add up to the score, at the price of one pass.
+
+    **When not to use:** with a baseline whose colour matters in the picture: such pixels get nothing.
     """
     start = empty_picture(model, x, baseline)
     difference, values = model.propagate(x, targets, Rescale(np.asarray(start, np.float32)))
@@ -48,7 +60,12 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
 
 
 @method(
-    "Layer-wise relevance propagation", needs="propagate", cite="Bach et al. 2015, eq. 58", contributes=True
+    "Layer-wise relevance propagation",
+    family="Propagation rules",
+    needs="propagate",
+    cite="Bach et al. 2015, eq. 58",
+    contributes=True,
+    linear=True,
 )
 def lrp(
     model: Model,
@@ -57,7 +74,7 @@ def lrp(
     *,
     epsilon: Annotated[float, {"min": 0.001, "max": 100.0, "step": 0.001}] = 0.01,
 ) -> Iterator[Estimate]:
-    """What each pixel is given of the score, shared out by what each layer sums. PyTorch, with captum.
+    r"""What each pixel is given of the score, shared out by what each layer sums. PyTorch, with captum.
 
     Parameters
     ----------
@@ -69,6 +86,13 @@ def lrp(
     The epsilon rule, in every layer. As epsilon goes to 0 the map of a network of ReLUs becomes gradient ×
     input (Ancona et al. 2018, proposition 1). Zero is what preprocessing makes zero, as there. Relevance is
     kept but for what epsilon and the layers' biases take: how much of the score that is, is reported.
+
+    .. math:: R_i = \sum_j \frac{x_i w_{ij}}{z_j + \varepsilon \, \mathrm{sign}(z_j)} R_j, \qquad
+        z_j = \sum_i x_i w_{ij} + b_j
+
+    **When to use:** for signed shares of the score with less noise than gradient × input, in one pass.
+
+    **When not to use:** where the shares must add up exactly: biases and epsilon take a part, which is reported.
     """
     score, values = model.propagate(x, targets, Epsilon(epsilon))
     kept = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)

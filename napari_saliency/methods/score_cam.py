@@ -1,4 +1,4 @@
-"""Class activation maps without a derivative: each channel is weighed by what the model says of what it shows."""
+"""Class activation maps without a derivative: each channel is weighed by the score of the picture seen through it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_saliency.core.types import Array, Estimate, Targets
-from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.layers import Layer, notes_on, usual_layer
-from napari_saliency.methods._shared.prefetch import prefetch
-from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods._shared.layers import Layer, notes_on, upsampled, usual_layer
+from napari_saliency.methods._shared.steps import chunks, prefetch
 from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
@@ -24,16 +22,23 @@ Weights = Literal["increase", "softmax"]
 
 
 def _passes(options: Mapping[str, Any], info: ModelInfo, _: tuple[int, ...]) -> int:
-    """One for the layer, one for the empty picture, and one for each channel."""
+    """Count one for the layer, one for the empty picture, and one for each channel."""
     name = options["layer"] or info.cam_layer
     return 2 + sum(layer.channels for layer in info.layers if layer.name == name)
 
 
-@method("Score-CAM", needs="tap", cite="Wang et al. 2020, section 3 and algorithm 1", passes=_passes)
+@method(
+    "Score-CAM",
+    family="Class activation maps",
+    order=1,
+    needs="tap",
+    cite="Wang et al. 2020, section 3 and algorithm 1",
+    passes=_passes,
+)
 def score_cam(
     model: Model, x: Array, targets: Targets, *, layer: Layer = "", weights: Weights = "increase"
 ) -> Iterator[Estimate]:
-    """Sum of a layer's channels, each weighed by the score of the picture seen through it. Slow: a pass each.
+    r"""Sum a layer's channels, each weighed by the score of the picture seen through it. Slow: a pass each.
 
     Parameters
     ----------
@@ -44,11 +49,18 @@ def score_cam(
 
     Notes
     -----
-    Costs one forward pass for each channel of the layer and one for the empty picture, known from the start
-    as the total; another class of the same picture costs none. A mask is a channel brought to the picture's
-    size by bilinear interpolation, and then to 0..1; a channel that is the same everywhere shows nothing. What
+    .. math:: M = \max\Big(0, \sum_k w_k A_k\Big), \qquad w_k = S(x \odot m_k) - S(0)
+
+    where :math:`m_k` is channel :math:`A_k`, interpolated bilinearly to the picture's size and then brought to 0..1; a
+    channel that is the same everywhere shows nothing. It costs one forward pass for each channel of the layer and one
+    for the empty picture, known from the start as the total; another class of the same picture costs none. What
     a mask hides becomes 0 in the numbers that the model gets: black for preprocessing ``unit`` and ``none``,
     mid-grey for ``tf``, ImageNet's mean colour for ``caffe`` and ``torch``. No negative values, by definition.
+
+    **When to use:** where gradients are saturated or noisy and a coarse map is enough.
+
+    **When not to use:** on layers with thousands of channels when time matters, or where zero is a colour that means
+    something to the model.
     """
     layer = layer or usual_layer(model)
     run = model.score_cache(x, "score_cam", layer)
@@ -67,7 +79,7 @@ def score_cam(
 
 
 def _weigh(result: Doubles, weights: Weights) -> Doubles:
-    """Weights (K, N) of channels, of the values (1 + K, N) of the empty picture and those seen through them."""
+    """Return the channels' weights (K, N), given the values (1 + K, N) of the empty picture and through each."""
     increases = result[1:] - result[0]
     if weights == "increase":
         return np.asarray(increases, np.float64)
@@ -76,7 +88,7 @@ def _weigh(result: Doubles, weights: Weights) -> Doubles:
 
 
 def _seen(x: Array, activations: Array, steps: range) -> Array:
-    """Pictures (M·N, *space, C): all N of the first of M steps, then of the next; step 0 is the empty picture."""
+    """Make pictures (M·N, *space, C): all N of the first of M steps, then of the next; step 0 is the empty picture."""
     channels = np.moveaxis(activations[..., max(steps.start - 1, 0) : steps.stop - 1], -1, 0)
     masks = _masks(channels.reshape(-1, *activations.shape[1:-1]), x.shape[1:-1])
     empty = int(steps.start == 0)

@@ -1,4 +1,4 @@
-"""Maps of regions: which parts of the picture, as a whole, speak for the class."""
+"""Maps of regions: which parts of the picture, as wholes, speak for the class."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.baselines import empty_picture
 from napari_saliency.methods._shared.path_integral import completeness, difference, integrate, straight
-from napari_saliency.methods._shared.prefetch import prefetch
-from napari_saliency.methods._shared.region_growing import SCALES, best_regions, mean_in_each, segments
+from napari_saliency.methods._shared.segmentation import SCALES, best_regions, mean_in_each, segments
+from napari_saliency.methods._shared.steps import prefetch
 from napari_saliency.methods.registry import method
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from napari_saliency.methods._shared.memo import Labels
+    from napari_saliency.methods._shared.segmentation import Labels
     from napari_saliency.models.base import Model
 
 
 @method(
     "XRAI",
+    family="Paths",
+    order=2,
     needs="gradient",
     cite="Kapishnikov et al. 2019, algorithm 1",
     passes=lambda options, *_: 2 * options["steps"],
+    layout="pixels",
 )
 def xrai(
     model: Model, x: Array, targets: Targets, *, steps: Annotated[int, {"min": 8, "max": 512}] = 64
 ) -> Iterator[Estimate]:
-    """Regions of the picture by how much they contribute to the score: integrated gradients without speckle.
+    r"""Rank regions of the picture by their contribution to the score: integrated gradients without speckle.
 
     Parameters
     ----------
@@ -41,14 +44,22 @@ def xrai(
 
     Notes
     -----
-    The picture is cut into overlapping segments at six scales. The segment whose pixels contribute most, in the
-    mean, is the first region, and so on with what is left; a pixel's value is the mean contribution of its region.
-    What is segmented is the picture with preprocessing undone. The attribution is the mean of the
-    integrated gradients from black and from white, and that of a pixel the sum over its channels (the authors' code
-    takes the largest), so that the map adds up to the score minus the mean of those of black and white; by how
-    much it does not is the completeness gap. Segments are those of the authors' code, with its numbers: of
-    Felzenszwalb and Huttenlocher 2004, widened over their edges. They are cut while the model runs: the first picture
-    has regions of one pixel, the next ones those of the first scale, the last one those of all scales.
+    .. math:: M_p = \frac{1}{|R_p|} \sum_{q \in R_p} \sum_c a_{q,c}
+
+    where :math:`a` are integrated gradients, and :math:`R_p` is the region of pixel :math:`p`. The picture is cut into
+    overlapping segments at six scales. The segment whose pixels contribute most, in the
+    mean, is the first region, and so on with what is left. What is segmented is the picture with preprocessing
+    undone. The attribution is the mean of the integrated gradients from black and from white, and that of a pixel the
+    sum over its channels (the authors' code takes the largest), so that the map adds up to the score minus the mean
+    of those of black and white; by how much it misses that is the completeness gap. Segments are those of the
+    authors' code, with its numbers: of Felzenszwalb and Huttenlocher 2004, widened over their edges. They are cut
+    while the model runs: the first picture has regions of one pixel, the next ones those of the first scale, the last
+    one those of all scales.
+
+    **When to use:** to see whole objects rather than points, for a class that has clear outlines.
+
+    **When not to use:** on volumes, which it refuses, or where single pixels matter: every pixel has its region's
+    value.
 
     Raises
     ------
@@ -77,7 +88,7 @@ def xrai(
 
 
 def _attributions(model: Model, x: Array, targets: Targets, steps: int) -> Iterator[Estimate]:
-    """Mean of the integrated gradients from black and from white, (N, h, w), and its completeness gap.
+    """Average the integrated gradients from black and from white, (N, h, w), with the completeness gap.
 
     The first estimate is of black alone, so that something shows at once.
     """

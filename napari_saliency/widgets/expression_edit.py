@@ -69,7 +69,7 @@ class Typed(ValueWidget[Any]):
             self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
             self._box.activated.connect(self.take)
         self.line.setAcceptDrops(False)
-        self.line.setPlaceholderText(option.constraints.get("least", ""))
+        self.line.setPlaceholderText(option.min_text)
         self.line.editingFinished.connect(self.take)
         self.value = value
 
@@ -98,7 +98,7 @@ class Typed(ValueWidget[Any]):
     def _step(self, by: int) -> None:
         """Step a single number; with several, it would not be clear which."""
         self.take()
-        low, high = (self._option.constraints.get(end, self._value) for end in ("min", "max"))
+        low, high = self._option.limits or (self._value, self._value)
         if not isinstance(self._value, tuple):
             self.value = min(max(self._value + by, low), high)
 
@@ -111,7 +111,7 @@ def read(option: Option, text: str) -> Any:  # noqa: ANN401 - an option's
     ValueError
         If the option rejects it; the message is for the user.
     """
-    given, least = text.strip().lower(), option.constraints.get("least")
+    given, least = text.strip().lower(), option.min_text or None
     if given in option.keywords:
         return given
     parts = re.findall(r"[^\s,;×]+", given) or [least]
@@ -131,19 +131,18 @@ def written(option: Option, value: Any) -> str:  # noqa: ANN401 - an option's
     if isinstance(value, tuple):
         return ", ".join(written(option, one) for one in value)
     if value == _least(option):
-        return str(option.constraints["least"])
+        return option.min_text
     return str(int(value) if value == int(value) else value)
 
 
 def _least(option: Option) -> Any:  # noqa: ANN401 - an option's
     """Return the number that has a name in place of a numeral, or None."""
-    return option.constraints["min"] if "least" in option.constraints else None
+    return option.min if option.min_text else None
 
 
 def _expected(option: Option) -> str:
     """Describe in a sentence what an option accepts."""
-    limits = option.constraints
-    within = f" from {limits['min']} to {limits['max']}" if {"min", "max"} <= set(limits) else ""
+    within = " from {} to {}".format(*option.limits) if option.limits else ""
     numbers = f"{'whole ' * (option.type is int)}numbers{within}"
     kinds = f"{', '.join(option.keywords)}, or {numbers}" if option.keywords else numbers
     many = ": one, or several with commas between" if option.several else ""

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from napari_saliency.core.types import DIRECTIONS, SCORES
-from napari_saliency.methods import METHODS, Option
+from napari_saliency.methods import METHODS, LayerChoice, MethodChoice, Option
 from napari_saliency.widgets.option_form import OptionForm, method_choices
 from napari_saliency.widgets.preferences import remember_method, remembered_method, remembered_options
 from napari_saliency.widgets.run_bar import RunBar
@@ -128,7 +128,7 @@ class MethodSection(Section):
         """Return the chosen options of a method; a wrapped method that the model cannot answer is replaced."""
         values, info = self._chosen.get(name, {}), self._session.model.info
         for option in self._methods[name].options:
-            if option.constraints.get("choices") == "methods":
+            if isinstance(option.choices, MethodChoice):
                 able = [inner for _, inner in method_choices(info)]
                 if able and values.get(option.name, option.default) not in able:
                     values = {**values, option.name: able[0]}
@@ -210,8 +210,8 @@ def cost_text(passes: int, options: Mapping[str, Any]) -> str:
 
 
 def _score(scores: tuple[Score, ...]) -> Option:
-    choices = {"choices": tuple((score.replace("_", "-"), score) for score in scores)}
-    return Option(SCORE, str, scores[0], choices, DIRECTION_HELP if scores == DIRECTIONS else SCORE_HELP)
+    choices = tuple((score.replace("_", "-"), score) for score in scores)
+    return Option(SCORE, str, scores[0], DIRECTION_HELP if scores == DIRECTIONS else SCORE_HELP, choices)
 
 
 def _tip(method: Method, info: ModelInfo | None = None) -> str:
@@ -224,5 +224,5 @@ def _tip(method: Method, info: ModelInfo | None = None) -> str:
 
 def _without_layers(method: Method, values: dict[str, Any]) -> dict[str, Any]:
     """Forget options that name a layer of another model."""
-    named = {option.name for option in method.options if option.constraints.get("choices") == "layers"}
+    named = {option.name for option in method.options if isinstance(option.choices, LayerChoice)}
     return {name: value for name, value in values.items() if name not in named}

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from napari_saliency.core.placement import sized
-from napari_saliency.methods import METHODS, wrappable
+from napari_saliency.methods import METHODS, LayerChoice, MethodChoice, wrappable
 from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.expression_edit import Typed
 from napari_saliency.widgets.number_boxes import DecimalNumber, WholeNumber, prepare_typing
@@ -127,12 +127,10 @@ class OptionForm(QWidget):
     @property
     def _unused(self) -> dict[str, Any]:
         """Layer options without effect, because the wrapped method uses no layer, and their defaults."""
-        inner = [
-            self.widgets[o.name].value for o in self._options if o.constraints.get("choices") == "methods"
-        ]
+        inner = [self.widgets[o.name].value for o in self._options if isinstance(o.choices, MethodChoice)]
         if not inner or METHODS[inner[0]].looks:
             return {}
-        return {o.name: o.default for o in self._options if o.constraints.get("choices") == "layers"}
+        return {o.name: o.default for o in self._options if isinstance(o.choices, LayerChoice)}
 
     def _report(self) -> None:
         self._fold()
@@ -160,19 +158,20 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
     if option.several or option.keywords:
         return Typed(option, value)
     settings: dict[str, Any] = {"tooltip": option.help}
-    choices = option.constraints.get("choices")
-    searched = isinstance(choices, str)
-    if isinstance(choices, str):
-        choices = layer_choices(info) if choices == "layers" else method_choices(info)
+    choices: Sequence[Any]
+    if searched := isinstance(option.choices, LayerChoice | MethodChoice):
+        choices = layer_choices(info) if isinstance(option.choices, LayerChoice) else method_choices(info)
         value = value if value in [name for _, name in choices] else option.default
-    if choices is not None:
+    else:
+        choices = option.choices
+    if choices:
         settings |= {"choices": list(choices), "widget_type": "ComboBox"}
     elif option.type in (int, float):
         settings |= _limits(option)
         settings["widget_type"] = WholeNumber if option.type is int else DecimalNumber
     made = cast("ValueWidget[Any]", create_widget(value, option.type, name=option.name, options=settings))
     if isinstance(made.native, QAbstractSpinBox):
-        prepare_typing(made.native, option.constraints.get("least", ""))
+        prepare_typing(made.native, option.min_text)
     elif searched:
         Search(made.native)
         widen(made.native)
@@ -202,10 +201,10 @@ def field_label(name: str) -> str:
 
 
 def _limits(option: Option) -> dict[str, Any]:
-    low, high = option.constraints.get("min", -LARGEST), option.constraints.get("max", LARGEST)
+    low, high = option.limits or (-LARGEST, LARGEST)
     result = {"min": low, "max": high}
-    if "step" in option.constraints:
-        result["step"] = option.constraints["step"]
-    elif option.type is float and {"min", "max"} <= set(option.constraints):
+    if option.step is not None:
+        result["step"] = option.step
+    elif option.type is float and option.limits is not None:
         result["step"] = (high - low) / 100  # magicgui shows as many decimals as the step has
     return result

@@ -27,7 +27,8 @@ def test_what_ends_in_time_runs_to_its_end(seconds):
 
 def test_what_would_take_long_is_left_off_after_a_trial():
     why, when = taken(clock := Clock(), steps(clock, [1] * 90))
-    assert why == f"It would take about 90 seconds; what is run unasked takes at most {MOST_SECONDS}."
+    assert "about 90 seconds" in why
+    assert str(MOST_SECONDS) in why
     assert when == 1 + TRIAL
 
 

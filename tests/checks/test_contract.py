@@ -11,7 +11,12 @@ from napari_saliency.core.placement import Region
 from tests.analytic import Convolutional, Spatial
 from tests.checks.subjects import FEW, last, run, subject
 
-WORDS = {"empty": "is empty", "even": "same everywhere", "nan": "not finite", "inf": "not finite"}
+WORDS = {
+    "empty": "zero everywhere",
+    "even": "same value everywhere",
+    "nan": "not finite",
+    "inf": "not finite",
+}
 FLAT = {"completeness_gap": ("empty", "even"), "max_sensitivity": ("even",)}  # which they can judge
 
 every_check = pytest.mark.parametrize("name", CHECKS)

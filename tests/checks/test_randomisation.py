@@ -91,10 +91,7 @@ def test_a_map_that_shows_the_picture_alone_is_not_to_be_trusted(monkeypatch):
     about = subject(Convolutional(), "edges")
     result = last("model_randomisation", about)
     assert result.level == "bad"
-    assert result.verdict == (
-        "The map barely changes when the network is made random "
-        "(similarity 1.00 with the upper half random, 1.00 with all): do not trust it."
-    )
+    assert "(similarity 1.00 with the upper half random, 1.00 with all): do not trust it." in result.verdict
     classes = last("class_randomisation", about)
     assert classes.level == "bad"
     assert "Other classes have the same map" in classes.verdict
@@ -104,7 +101,7 @@ def test_where_no_weights_come_before_what_is_explained_nothing_is_judged(monkey
     monkeypatch.setattr(Convolutional, "cascade", lambda *_: (each for each in ()))
     result = last("model_randomisation", subject(Convolutional()))
     assert (result.level, result.complete) == ("not applicable", True)
-    assert "Nothing that has weights" in result.verdict
+    assert "no weights before the explained layer" in result.verdict
 
 
 @pytest.mark.parametrize(
@@ -181,7 +178,7 @@ def test_two_classes_that_share_one_number_are_not_compared(method, kind, score,
     x, targets = pictures(model), Targets(np.float32([[0, 1]]), score)
     *_, made = METHODS[method].function(model, x, targets, **options)
     result = last("class_randomisation", Subject(model, x, targets, made.values[0], method, options))
-    assert ("share one number" in result.verdict) == mirrored
+    assert ("share one score" in result.verdict) == mirrored
     assert (result.level == "not applicable") == mirrored
 
 

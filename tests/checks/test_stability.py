@@ -60,7 +60,5 @@ def test_the_verdict_follows_the_largest_change(wanted, level):
 
 def test_an_empty_map_cannot_change():
     result = last("max_sensitivity", subject(Linear(), values=np.zeros((6, 8, 3))))
-    assert (result.level, result.verdict) == (
-        "not applicable",
-        "The map is empty: there is nothing to look at.",
-    )
+    assert result.level == "not applicable"
+    assert "zero everywhere" in result.verdict

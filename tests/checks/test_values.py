@@ -189,7 +189,7 @@ def test_black_around_the_picture_is_no_part_of_the_area():
     assert result.figures["area"] == 0.5
     assert result.figures["mass"] == pytest.approx(0.4)
     assert result.figures["mass beside the picture"] == pytest.approx(0.2)
-    text = "40% of the map in 50% of the picture, 20% in the black around it."
+    text = "40% of the map in 50% of the picture, 20% in the padding around it."
     assert (result.level, result.verdict) == ("bad", f"The map lies elsewhere: {text}")
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from napari_saliency.methods._shared import prefetch
+from napari_saliency.methods._shared import steps
 
 
 class AtOnce:
@@ -25,4 +25,4 @@ class AtOnce:
 @pytest.fixture
 def one_thread(monkeypatch):
     """Make what comes next at once, not when a thread comes round to it: so memory is the same each time."""
-    monkeypatch.setattr(prefetch, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(steps, "ThreadPoolExecutor", AtOnce)

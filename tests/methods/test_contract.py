@@ -8,38 +8,13 @@ import pytest
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import SCORES, Targets
 from napari_saliency.methods import METHODS, wrappable
-from napari_saliency.methods._shared.baselines import blurred
 from tests.analytic import LABELS, Linear, Quadratic, Spatial, pictures, targets_of
 from tests.memory import most_memory
 
-# A derivative follows the targets linearly; rectified ones do not.
-EXACT = ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "blur_ig", "occlusion"]
-LINEAR = [*EXACT, "hires_cam"]
-ADDITIVE = [
-    *LINEAR,
-    "deep_lift",
-    "lrp",
-    "rise",
-    "lime",
-    "kernel_shap",
-]  # linear in the targets, but not a derivative
-RULES = ["guided_backprop", "deconvnet"]  # which need a ReLU
-# By which power the map grows with the targets; 1 for the others. 0: it does not, None: by none.
-DEGREES = {
-    "smoothgrad_squared": 2,
-    "vargrad": 2,
-    "guided_grad_cam": 2,
-    "activations": 0,
-    "activation_maximization": 0,
-    "grad_cam_pp": None,
-}
-BLIND = ["activations"]  # the targets do not matter
-EVEN = ["smoothgrad_squared", "vargrad", "activations"]  # the opposite target has the same map
-RULED = [name for name, found in METHODS.items() if found.needs == "propagate"]  # of logits alone
+# What is not declared by a method, but follows from its options.
 SEEDED = [name for name, found in METHODS.items() if any(option.name == "seed" for option in found.options)]
-SAMPLING = [name for name in SEEDED if METHODS[name].shows == "map"]  # a picture has no error
+SAMPLED = [name for name, found in METHODS.items() if found.sampled]
 MANY = {"samples": 20, "steps": 20, "segments": 5}
-RANDOM = {"integrated_gradients": {"baseline": "random"}}  # what makes those sample that do not always
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -60,13 +35,13 @@ def model():
     return Spatial()
 
 
-EMPTY = [(m.id, o.name) for m in METHODS.values() for o in m.options if {"black", "mean"} <= {*o.keywords}]
+EMPTY = [(m.id, o.name) for m in METHODS.values() for o in m.options if o.per_channel]
 
 
 def test_every_empty_picture_may_be_a_grey():
-    assert {name for name, _ in EMPTY} == {
-        "integrated_gradients", "guided_ig", "deep_lift", "occlusion", "rise", "lime", "kernel_shap",
-    }  # fmt: skip
+    named = [(m.id, o.name) for m in METHODS.values() for o in m.options if "black" in o.keywords]
+    assert named == EMPTY
+    assert {"occlusion", "integrated_gradients"} <= {name for name, _ in EMPTY}
 
 
 @pytest.mark.parametrize(("name", "option"), EMPTY)
@@ -83,13 +58,10 @@ def test_a_grey_makes_the_map_that_its_word_makes_and_a_colour_another_one(model
 def test_maps_are_finite_float32_in_the_size_of_the_picture_or_of_the_layer(name, count, model):
     x = pictures(model, count)
     layer = model.info.layers[0]
-    sizes = {"gradient": x.shape, "propagate": x.shape, "scores": x.shape[:-1], "tap": (count, *layer.shape)}
-    own = {
-        "guided_grad_cam": x.shape,
-        "activations": (count, *layer.shape, layer.channels),
-        "xrai": x.shape[:-1],  # of pixels, though it is made of derivatives by channels
-    }
-    wanted = own.get(name, sizes[METHODS[name].needs])
+    sizes = {"channels": x.shape, "pixels": x.shape[:-1], "places": (count, *layer.shape)}
+    wanted = sizes[METHODS[name].layout]
+    if METHODS[name].shows == "stack":
+        wanted = (*wanted, layer.channels)
     for estimate in run(name, model, x, targets_of(*range(count))):
         assert estimate.values.shape == wanted
         assert estimate.values.dtype == np.float32
@@ -132,37 +104,37 @@ def _given(name):
 def test_another_class_has_another_map(name, model):
     x = pictures(model, 3)
     maps = [answer(name, model, x, targets_of(*[index] * 3)) for index in (0, 1)]
-    assert np.allclose(*maps) == (name in BLIND)
+    assert np.allclose(*maps) != METHODS[name].targeted
 
 
 @every_method
 @pytest.mark.parametrize("score", SCORES[1:])
 def test_another_score_has_another_map(name, score, model):
     x = pictures(model, 3)
-    if name in RULED:
+    if METHODS[name].needs == "propagate":
         with pytest.raises(ModelError, match="logits alone"):
             run(name, model, x, targets_of(0, 0, 0, score=score))
         return
     logit, other = (answer(name, model, x, targets_of(0, 0, 0, score=s)) for s in ("logit", score))
-    assert np.allclose(logit, other) == (name in BLIND)
+    assert np.allclose(logit, other) != METHODS[name].targeted
 
 
 @every_method
 def test_pitfall_custom_score_ignored(name, model):
-    """A score that is ignored would give the same one; so do even powers."""
+    """A score that is ignored would give the same map; so do even powers."""
     x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     maps = [answer(name, model, x, Targets(sign * weights)) for sign in (1, -1)]
-    assert np.allclose(*maps) == (name in EVEN)
+    assert np.allclose(*maps) == METHODS[name].even
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if DEGREES.get(name, 1) is not None])
+@pytest.mark.parametrize("name", [name for name, found in METHODS.items() if found.degree is not None])
 def test_pitfall_normalised_map_returned_sign_and_scale_lost(name, model):
     x, weights = pictures(model, 3), targets_of(0, 0, 0).weights
     once, twice = (answer(name, model, x, Targets(factor * weights)) for factor in (1, 2))
-    np.testing.assert_allclose(twice, 2 ** DEGREES.get(name, 1) * once, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(twice, 2 ** METHODS[name].degree * once, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ADDITIVE)
+@pytest.mark.parametrize("name", [name for name, found in METHODS.items() if found.linear])
 def test_the_map_of_a_weighted_target_is_the_weighted_sum_of_maps(name, model):
     x = pictures(model)
     parts = [answer(name, model, x, targets_of(index)) for index in range(len(LABELS))]
@@ -191,16 +163,18 @@ def test_two_runs_are_equal(name, model):
 @pytest.mark.parametrize("name", SEEDED)
 def test_another_seed_has_another_map(name, model):
     x = pictures(model)
-    maps = [answer(name, model, x, targets_of(0), seed=seed, **RANDOM.get(name, {})) for seed in (0, 1)]
+    maps = [
+        answer(name, model, x, targets_of(0), seed=seed, **METHODS[name].sampling_options) for seed in (0, 1)
+    ]
     assert not np.allclose(*maps)
 
 
-@pytest.mark.parametrize("name", SAMPLING)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_what_samples_says_how_precise_it_is_and_stops_at_a_precision(name, model):
     """The error is that of the map so far, and a picture stops alone as it does beside others."""
     x, targets = pictures(model, 2), targets_of(0, 1)
-    samples = {"samples": 500, **RANDOM.get(name, {})}
-    for estimate in run(name, model, x, targets, **RANDOM.get(name, {})):
+    samples = {"samples": 500, **METHODS[name].sampling_options}
+    for estimate in run(name, model, x, targets, **METHODS[name].sampling_options):
         if estimate.stderr is None:  # nothing is finished yet
             continue
         error = np.sqrt(np.square(estimate.stderr).mean((1, 2, 3) if estimate.values.ndim == 4 else (1, 2)))
@@ -251,7 +225,7 @@ def test_no_call_is_larger_than_the_model_wants(name):
 )
 def test_pitfall_out_of_memory_by_default(name, option, one_thread):
     """450 samples, or steps, more need less than ten pictures more; occlusion's windows have a test of their own."""
-    given = {"segments": 12, "steps": 8, **(RANDOM.get(name, {}) if option == "samples" else {})}
+    given = {"segments": 12, "steps": 8, **(METHODS[name].sampling_options if option == "samples" else {})}
     known = {result.name for result in METHODS[name].options}
     options = {key: value for key, value in given.items() if key in known}
     peaks = []
@@ -280,26 +254,11 @@ def test_nothing_runs_before_the_first_step_is_asked_for(name, model):
     assert not model.calls
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_a_linear_model_is_explained_exactly(name):
-    """The derivative is the weight; what a pixel contributes is weight times pixel."""
-    model = Linear()
-    x = pictures(model)
-    weight = model.weights[None, ..., 2]
-    contributes = name in ("gradient_x_input", "integrated_gradients")
-    wanted = weight * x if contributes else weight
-    if name == "occlusion":  # one pixel after the other, all of its channels
-        wanted = (weight * (x - x.mean((1, 2), keepdims=True))).sum(-1)
-    if name == "blur_ig":  # test_blur_ig.py derives the blur a second time
-        wanted = weight * (x - blurred(x, 0.2 * 8)[0])
-    np.testing.assert_allclose(answer(name, model, x, targets_of(2)), wanted, rtol=1e-5, atol=2e-6)
-
-
 @every_method
 @pytest.mark.parametrize("kind", [Linear, Quadratic])
 def test_a_model_without_relu_or_space_is_refused_or_explained_but_never_something_else(name, kind):
     model = kind()
-    if METHODS[name].needs in ("scores", "gradient") and name not in RULES:
+    if METHODS[name].needs in ("scores", "gradient") and not METHODS[name].needs_relu:
         assert np.isfinite(answer(name, model, pictures(model), targets_of(0))).all()
     else:
         with pytest.raises(ModelError, match=model.info.name):

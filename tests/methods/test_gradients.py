@@ -46,6 +46,15 @@ def test_gradient_equals_finite_differences(model, score):
     )
 
 
+@pytest.mark.parametrize("name", ["gradient", "gradient_x_input"])
+def test_a_linear_model_is_explained_exactly(name):
+    """The derivative is the weight; what a pixel contributes is weight times pixel."""
+    model = Linear()
+    x, weight = pictures(model), model.weights[None, ..., 2]
+    wanted = weight * x if name == "gradient_x_input" else weight
+    np.testing.assert_allclose(last(name, model, x, targets_of(2)), wanted, rtol=1e-5, atol=2e-6)
+
+
 def test_gradient_of_a_quadratic_model_in_closed_form():
     model = Quadratic()
     x = pictures(model)

@@ -5,18 +5,15 @@ from typing import Annotated, Literal
 import numpy as np
 import pytest
 
-from napari_saliency.methods import METHODS, method, wrappable
+from napari_saliency.methods import FAMILIES, METHODS, PerChannel, method, wrappable
 from napari_saliency.methods import registry as methods_registry
 
 IDS = [
-    "gradient",
-    "gradient_x_input",
-    "guided_backprop",
-    "deconvnet",
-    "smoothgrad",
-    "integrated_gradients",
-    "grad_cam",
-]
+    "gradient", "gradient_x_input", "guided_backprop", "deconvnet", "smoothgrad", "smoothgrad_squared", "vargrad",
+    "integrated_gradients", "blur_ig", "guided_ig", "xrai", "deep_lift", "lrp", "grad_cam", "grad_cam_pp", "hires_cam",
+    "layer_cam", "guided_grad_cam", "score_cam", "activations", "occlusion", "rise", "lime", "kernel_shap",
+    "activation_maximization",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -57,15 +54,22 @@ def cut(
     targets,
     *,
     sides: Annotated[int | tuple[int, ...], {"min": 1, "max": 9}] = 3,
-    fill: Annotated[Literal["mean", "blur"] | float | tuple[float, ...], {"min": 0, "max": 255}] = "mean",
-    depth: Annotated[Annotated[int, {"min": 0}], {"max": 4, "help": "How deep."}] = 0,
+    fill: Annotated[
+        Literal["mean", "blur"] | float | tuple[float, ...], PerChannel(), {"min": 0, "max": 255}
+    ] = "mean",
+    depth: Annotated[Annotated[int, {"min": 0}], {"max": 4, "tooltip": "How deep."}] = 0,
 ):
     """Do something else."""
     yield
 
 
-def test_the_ids_are_fixed():
-    assert set(IDS) <= set(METHODS)
+def test_the_ids_are_fixed_and_so_is_the_order_in_which_they_are_shown():
+    """Files and programs name them; a method that is new comes between them."""
+    assert [name for name in METHODS if name in IDS] == IDS
+
+
+def test_families_are_shown_one_after_the_other():
+    assert list(dict.fromkeys(m.family for m in METHODS.values())) == [*FAMILIES[:-1]]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -82,7 +86,7 @@ def test_every_method_says_what_it_is(name):
 def test_every_option_has_a_tooltip_a_range_and_a_valid_default(option):
     assert option.help
     assert option.type in (int, float, bool, str)
-    assert option.type in (bool, str) or {"min", "max"} <= set(option.constraints)
+    assert option.type in (bool, str) or option.limits
     option.check(option.default)
 
 
@@ -97,21 +101,33 @@ def test_options_come_from_the_signature_and_the_docstring(registry):
     register(wave)
     depth, kind = registry["wave"].options
     assert (depth.name, depth.type, depth.default) == ("depth", int, 3)
-    assert dict(depth.constraints) == {"min": 1, "max": 9}
+    assert (depth.limits, depth.step, depth.advanced) == ((1, 9), None, False)
     assert depth.help == "How deep, in metres."
     assert (kind.name, kind.type, kind.default) == ("kind", str, "a")
-    assert kind.constraints["choices"] == ("a", "b")
+    assert kind.choices == ("a", "b")
     assert kind.help == "Which one."
 
 
 def test_several_numbers_and_words_beside_them_are_read_off_the_annotation(registry):
     register(cut)
     sides, fill, depth = registry["cut"].options
-    assert (sides.type, sides.several, sides.keywords) == (int, True, ())
-    assert (fill.type, fill.several, fill.keywords) == (float, True, ("mean", "blur"))
-    assert dict(fill.constraints) == {"min": 0, "max": 255, "choices": ("mean", "blur")}
-    assert (depth.type, depth.several, depth.help) == (int, False, "How deep.")
-    assert dict(depth.constraints) == {"min": 0, "max": 4}
+    assert (sides.type, sides.several, sides.per_channel, sides.keywords) == (int, True, False, ())
+    assert (fill.type, fill.several, fill.per_channel) == (float, True, True)
+    assert (fill.keywords, fill.limits) == (("mean", "blur"), (0, 255))
+    assert (depth.type, depth.several, depth.help, depth.limits) == (int, False, "How deep.", (0, 4))
+
+
+def test_a_key_that_nothing_reads_is_told(registry):
+    def bare(model, x, targets, *, depth: Annotated[int, {"minimum": 1}] = 1):
+        yield
+
+    with pytest.raises(ValueError, match="option 'depth' has keys that nothing reads: minimum"):
+        register(bare)
+
+
+def test_a_family_that_is_none_is_told(registry):
+    with pytest.raises(ValueError, match="family='Gradient' is not one of 'Gradients', "):
+        method("A title", needs="gradient", cite="A paper", family="Gradient")
 
 
 @pytest.mark.parametrize(
@@ -223,3 +239,42 @@ def test_not_a_number_lies_in_no_range():
 
 def test_a_whole_number_is_good_for_a_float():
     assert METHODS["smoothgrad"].complete({"noise": 0})["noise"] == 0
+
+
+TOY = """
+from napari_saliency.core.types import Estimate
+from napari_saliency.methods import method
+
+@method("Toy", family="Gradients", needs="gradient", cite="nobody", linear=True)
+def toy(model, x, targets, *, power: int = 1):
+    '''Raise the gradient to a power.
+
+    Notes
+    -----
+    .. math:: M = g^n
+
+    **When to use:** in this test.
+
+    **When not to use:** anywhere else.
+    '''
+    yield Estimate(model.gradient(x, targets)[1] ** power, 1, 1)
+"""
+FIND = """
+import sys
+from importlib.util import find_spec, module_from_spec
+spec = find_spec("napari_saliency.methods")
+package = sys.modules[spec.name] = module_from_spec(spec)
+package.__path__.append(sys.argv[1])  # as if the file lay in the package's own folder
+spec.loader.exec_module(package)
+import napari_saliency
+print(list(napari_saliency.METHODS).index("toy"), "toy" in package.wrappable())
+[toy] = [each for each in package.describe_methods() if each.id == "toy"]
+print(toy.family, toy.title, toy.options[0].name, toy.use.replace(" ", "_"), toy.formula.replace(" ", ""))
+"""
+
+
+def test_a_new_method_is_its_module_and_nothing_else(fresh_interpreter, tmp_path):
+    """It is found, stands with its family, may be wrapped, and is in the data that tables are made from."""
+    (tmp_path / "toy.py").write_text(TOY)
+    words = fresh_interpreter(FIND, str(tmp_path))
+    assert words == ["4", "True", "Gradients", "Toy", "power", "in_this_test.", "M=g^n"]

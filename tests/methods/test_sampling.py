@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Estimate
 from napari_saliency.methods import METHODS, registry, wrappable
+from napari_saliency.methods.sampling import normal
 from tests.analytic import Linear, Quadratic, Spatial, pictures, targets_of
 from tests.noise import noise
 
@@ -96,7 +98,7 @@ def test_a_layer_where_none_is_looked_at_is_told():
     for name in ("smoothgrad", "smoothgrad_squared", "vargrad"):
         running = METHODS[name].function(model, x, targets, layer="blocks")
         with pytest.raises(
-            ValueError, match=r"layer='blocks' is of no use: Gradient \(gradient\) looks at no layer"
+            ValueError, match=r"layer='blocks' has no effect: Gradient \(gradient\) does not look at a layer"
         ):
             next(running)
 
@@ -231,3 +233,39 @@ def test_a_picture_of_one_value_has_no_range_and_its_map_is_the_gradient():
     x, targets = np.ones((1, *model.shape), np.float32), targets_of(0)
     *_, estimate = smoothgrad(model, x, targets, samples=4)
     np.testing.assert_allclose(estimate.values, model.gradient(x, targets)[1], rtol=1e-6)
+
+
+# Noise: standard normal, independent, and the same for the same seed.
+
+
+@pytest.mark.parametrize("shape", [(1,), (4, 6, 3), (5, 7, 3)])
+def test_noise_is_box_and_mullers_transform(shape):
+    random = np.random.default_rng(3)
+    result = [normal(random, shape) for _ in range(4)]
+    assert {each.dtype for each in result} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(result, noise(3, 4, shape), rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_normal_and_what_is_drawn_in_pairs_is_independent():
+    drawn = normal(np.random.default_rng(0), (200_000,))
+    assert stats.kstest(drawn, "norm").pvalue > 0.01
+    first, second = drawn[:100_000], drawn[100_000:]
+    for power in (1, 2):
+        assert abs(stats.spearmanr(first**power, second**power).statistic) < 0.01
+
+
+def test_noise_is_finite_at_the_ends_of_the_uniform_numbers():
+    class Ends:
+        def random(self, shape, dtype):
+            return np.array([[0, 1 - 2**-24], [0, 1 - 2**-24]], dtype)
+
+    drawn = normal(Ends(), (4,))
+    assert np.isfinite(drawn).all()
+    assert np.abs(drawn).max() == pytest.approx(np.sqrt(2 * 24 * np.log(2)), rel=1e-3)
+
+
+def test_of_a_linear_model_it_is_the_weight():
+    model = Linear()
+    x = pictures(model)
+    *_, estimate = smoothgrad(model, x, targets_of(2), samples=20)
+    np.testing.assert_allclose(estimate.values[0], model.weights[..., 2], rtol=1e-5, atol=2e-6)

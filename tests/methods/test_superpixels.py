@@ -10,7 +10,7 @@ from napari_saliency.api.explain import explain
 from napari_saliency.core.preprocessing import PREPROCESSINGS
 from napari_saliency.core.types import SCORES, Targets
 from napari_saliency.methods import METHODS, superpixels
-from napari_saliency.methods._shared.segments import segment
+from napari_saliency.methods._shared.segmentation import segment
 from napari_saliency.methods._shared.surrogates import Lime, Sampling, Shapley
 from napari_saliency.models import score_cache
 from tests.analytic import LABELS, Convolutional, Dense, Linear, Quadratic, Spatial, pictures, targets_of

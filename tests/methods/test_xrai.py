@@ -11,7 +11,7 @@ from skimage.segmentation import felzenszwalb
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.preprocessing import PREPROCESSINGS
 from napari_saliency.methods import METHODS
-from napari_saliency.methods._shared.region_growing import best_regions, mean_in_each, segments
+from napari_saliency.methods._shared.segmentation import best_regions, mean_in_each, segments
 from tests.analytic import Linear, Quadratic, pictures, targets_of
 
 xrai = METHODS["xrai"].function

@@ -1,4 +1,4 @@
-"""Pictures that show nothing: what a picture is compared with, or covered by."""
+"""Baselines: pictures that show nothing, which a picture is compared with or covered by."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
+from napari_saliency.methods.options import PerChannel
+
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
     from napari_saliency.models.base import Model
 
 Baseline = Literal["black", "white", "mean", "blur"]
 
-GREYS = {"min": 0, "max": 255, "each": "channels"}
+GREYS = {"min": 0, "max": 255}
 
-Empty = Annotated[Baseline | float | tuple[float, ...], GREYS]
+Empty = Annotated[Baseline | float | tuple[float, ...], PerChannel(), GREYS]
 """A baseline by name; or a grey from 0 (black) to 255 (white), or one for each channel."""
 
 FAR = 6
-"""Standard deviations from which a Gaussian is 0: what is left, 2e-9 of its sum, is less than rounding."""
+"""Standard deviations beyond which a Gaussian is taken as 0: its tails, 2e-9 of its sum, are less than rounding."""
 
 BLOCK = 32
-"""Places that are computed together, of lines that are much longer than a Gaussian reaches."""
+"""Places computed together in lines much longer than a Gaussian reaches."""
 
 BLUR = 1 / 20
 """Standard deviation of the blur, as a share of the picture's longer side: 11 pixels of 224."""
 
 
 def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
-    """Make the empty picture in the model's own numbers: black is not 0 for most models.
+    """Make the baseline picture in the model's own numbers: black is not 0 for most models.
 
     Parameters
     ----------
     x : (N, *space, C) float32
         Preprocessed pictures.
     baseline : {"black", "white", "mean", "blur"}, number or tuple of numbers
-        Black and white are those of the picture before preprocessing; the mean is that of each channel
-        of each picture, black around it included, and the blur takes away all that is smaller than it. A
-        number is a grey before preprocessing, from 0 to 255; several are one for each channel.
+        Black and white are those of the picture before preprocessing. The mean is that of each channel of each
+        picture, padding included. The blur removes all details smaller than it. A number is a grey before
+        preprocessing, from 0 to 255; several are one for each channel.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def empty_picture(model: Model, x: Array, baseline: Empty) -> Array:
 
 
 def check_colour(colour: object, channels: int) -> None:
-    """Raise ValueError if it is several numbers, but not one for each channel."""
+    """Raise ValueError if a colour is several numbers, but not one for each channel."""
     if isinstance(colour, tuple) and len(colour) != channels:
         raise ValueError(
             f"the colour {', '.join(f'{number:g}' for number in colour)} has {len(colour)} numbers, but the model "
@@ -70,12 +72,12 @@ def check_colour(colour: object, channels: int) -> None:
 
 
 def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:
-    """Make a picture of noise: every value is drawn from 0 to 255 alike before it is preprocessed.
+    """Make a picture of noise: every value is drawn evenly from 0 to 255 before preprocessing.
 
     Parameters
     ----------
     x : (N, *space, C) float32
-        Preprocessed pictures; all of them get the same noise, so that none depends on its company.
+        Preprocessed pictures; all of them get the same noise, so that a map does not depend on its batch.
     random : numpy.random.Generator
 
     Returns
@@ -87,7 +89,7 @@ def noise_picture(model: Model, x: Array, random: np.random.Generator) -> Array:
 
 
 def blurred(x: Array, *sigmas: float) -> Array:
-    """Convolve with Gaussians along each axis in space; at the edge the weights left over are scaled up.
+    """Convolve with Gaussians along each axis in space; at the edge the remaining weights are scaled up.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def _convolved(planes: Array, sigma: float) -> Array:
 
 @lru_cache(maxsize=3)  # the axes of a picture are often as long
 def _gaussian(size: int, sigma: float) -> Array:
-    """How much each place of a line counts at each, (size, size) float32; the rows add up to 1."""
+    """Return the weight of each place of a line at each place, (size, size) float32; rows add up to 1."""
     distances = np.arange(1 - size, size) / sigma
     bell = np.where(np.abs(distances) < FAR, np.exp(-0.5 * distances**2), 0)
     windows = np.lib.stride_tricks.sliding_window_view

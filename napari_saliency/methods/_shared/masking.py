@@ -1,4 +1,4 @@
-"""Pictures of which only a part is left, and what a model says of them."""
+"""Pictures under masks, and the model's scores of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 class MaskedImages:
-    """Pictures under masks: where a mask is 1 the picture is left, where it is 0 the empty one covers it.
+    """Pictures under masks: where a mask is 1 the picture shows, where it is 0 the baseline covers it.
 
-    Scores of all classes are kept (`Model.score_cache`), so another class of the same masks runs the model zero
-    times, and one that needs more masks runs only those. Of outputs with space only those are kept that fit
-    into memory.
+    The scores of all classes are cached (`Model.score_cache`), so another class with the same masks does not run the
+    model, and one that needs more masks runs only those. Outputs with space are cached as far as memory allows.
 
     Parameters
     ----------
@@ -28,9 +27,9 @@ class MaskedImages:
     x : (N, *space, C) float32
         Preprocessed pictures.
     fill : {"black", "white", "mean", "blur"}, number or tuple of numbers
-        The empty picture.
+        The baseline.
     *question
-        What the masks depend on besides the pictures.
+        Whatever else the masks depend on.
     """
 
     def __init__(self, model: Model, x: Array, fill: Empty, *question: Hashable) -> None:
@@ -40,29 +39,29 @@ class MaskedImages:
         self._score_cache = model.score_cache(x, *question, fill)
 
     def pictures(self, step: Hashable, masks: Callable[[], Array]) -> Array:
-        """Pictures (M·N, *space, C) under each of M masks; none if their scores are known.
+        """Return pictures (M·N, *space, C) under each of M masks; none if their scores are known.
 
         Parameters
         ----------
         step : hashable
-            Names these masks: the same step always has the same.
+            Names these masks: the same step always has the same masks.
         masks : callable
-            Makes them, (M, N, *space) or (M, 1, *space) float32 from 0 to 1; not asked if the scores are known.
+            Makes them, (M, N, *space) or (M, 1, *space) float32 from 0 to 1; not called if the scores are known.
         """
         return self._score_cache.needed(step, lambda: self._masked(masks()))
 
     def values(self, step: Hashable, targets: Targets, pictures: Array) -> Array:
-        """Values (M, N) of the targets of a step's pictures."""
+        """Return the targets' values (M, N) for a step's pictures."""
         return self._weigh(self._score_cache.scores(step, lambda: self._scores(pictures)), targets)
 
     def ends(self, targets: Targets) -> tuple[Array, Array]:
-        """Values of the whole pictures and of the empty ones, each (N,)."""
+        """Return the targets' values for the whole pictures and for the baselines, each (N,)."""
         both = np.concatenate([self._x, self._empty])
         whole, empty = self._weigh(self._score_cache.scores("ends", lambda: self._scores(both)), targets)
         return whole, empty
 
     def _scores(self, pictures: Array) -> Array:
-        """Scores of pictures, in calls not larger than the model wants."""
+        """Return the scores of pictures, in calls no larger than the model wants."""
         most = max(len(self._x), self._model.info.together(self._x.shape[1:-1]))
         parts = [pictures[start : start + most] for start in range(0, len(pictures), most)]
         return np.concatenate(list(map(self._model.scores, parts)))

@@ -1,4 +1,4 @@
-"""Sums of gradients along a way from an empty picture to this one, and how far they add up."""
+"""Integrals of gradients along a path from a baseline to the picture, and their completeness."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_saliency.core.types import Array, Estimate, Targets
-from napari_saliency.methods._shared.chunks import chunks
-from napari_saliency.methods._shared.prefetch import prefetch
+from napari_saliency.methods._shared.steps import chunks, prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,31 +17,31 @@ if TYPE_CHECKING:
     from napari_saliency.models.base import Model
 
 Rule = Literal["trapezoid", "gauss_legendre"]
-"""How an integral is made of values at some places."""
+"""Quadrature rule of an integral."""
 
 GAP = "completeness gap"
 RELATIVE_GAP = f"relative {GAP}"
 
 FAR = 0.05
-"""Relative completeness gap from which a map whose contributions should add up says that they do not."""
+"""Relative completeness gap beyond which a map says that its contributions do not add up."""
 
 Indices = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
 
 
 class Path(NamedTuple):
-    """A way from an empty picture to this one, cut into S steps.
+    """A path from a baseline to the picture, cut into S steps.
 
     Attributes
     ----------
     parts : sequence of (M,) int
-        Steps that are taken together, in the order in which they are taken.
+        Steps taken together, in the order in which they are taken.
     shares : (S,) float64
-        The part of the way that each step stands for; they add up to 1.
+        The share of the path that each step stands for; they add up to 1.
     ends : (int, int)
-        The steps that lie at the empty picture and at this one.
+        The steps at the baseline and at the picture.
     at : callable
-        From M steps to their pictures and to how far each of them leads, both (M, N, *space, C).
+        From M steps to their pictures and to the moves that they stand for, both (M, N, *space, C).
     """
 
     parts: Sequence[Indices]
@@ -52,7 +51,7 @@ class Path(NamedTuple):
 
 
 def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
-    """Add up gradient times step; what is not known yet is taken to be like what is.
+    """Add up gradient times step; steps not taken yet are taken to be like those that are.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def integrate(model: Model, targets: Targets, path: Path) -> Iterator[Estimate]:
 
 
 def completeness(values: Array, difference: Array | Doubles) -> Mapping[str, Array]:
-    """By how much maps (N, ...) do not add up to a difference of scores (N,), as it is and as a share of it."""
+    """Return by how much maps (N, ...) miss a difference of scores (N,), as it is and as a share of it."""
     gap = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - difference
     scale = np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
     return {
@@ -93,28 +92,28 @@ def completeness(values: Array, difference: Array | Doubles) -> Mapping[str, Arr
 
 
 def incomplete(gaps: Mapping[str, Array], why: str) -> list[tuple[str, ...]]:
-    """For each of N maps the sentence that must be read with it if it is far from adding up."""
+    """Return for each of N maps the sentence that must be read with it if it is far from adding up."""
     given = "The contributions miss the score's difference by {:.0%}: {}"
     return [(given.format(gap, why),) if gap > FAR else () for gap in gaps[RELATIVE_GAP]]
 
 
 def difference(estimate: Estimate) -> Array:
-    """Score minus the empty picture's, (N,): what the maps of a finished estimate should add up to."""
+    """Return the score minus the baseline's, (N,): what the maps of a finished estimate should add up to."""
     values = estimate.values
     result = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64) - estimate.diagnostics[GAP]
     return np.asarray(result, np.float32)
 
 
 def straight(model: Model, x: Array, start: Array, steps: int, rule: Rule) -> Path:
-    """Lay the straight way from an empty picture: the one of integrated gradients.
+    """Make the straight path from a baseline, that of integrated gradients.
 
     Parameters
     ----------
     x, start : (N, *space, C) float32
-        Where it ends and begins.
+        Its end and its start.
     steps : int
-        Gradients that the rule takes; Gauss and Legendre's has none at the ends, where two more are
-        needed, for their scores.
+        Gradients that the rule takes; Gauss–Legendre's has none at the ends, where two more are needed for the
+        scores.
     """
     places, shares = _nodes(steps, rule)
     whole = x - start
@@ -129,7 +128,7 @@ def straight(model: Model, x: Array, start: Array, steps: int, rule: Rule) -> Pa
 
 
 def _nodes(steps: int, rule: Rule) -> tuple[Doubles, Doubles]:
-    """Places from 0 to 1 and their weights, in an order that covers the whole way early."""
+    """Return places from 0 to 1 and their weights, in an order that covers the whole path early."""
     order = spread_out(steps)
     if rule == "trapezoid":
         return np.linspace(0, 1, steps)[order], even(steps)[order]
@@ -138,7 +137,7 @@ def _nodes(steps: int, rule: Rule) -> tuple[Doubles, Doubles]:
 
 
 def even(steps: int) -> Doubles:
-    """Weights of the trapezoid rule, of which there are ``steps``; they add up to 1."""
+    """Return the ``steps`` weights of the trapezoid rule; they add up to 1."""
     shares = np.full(steps, 1 / (steps - 1))
     shares[[0, -1]] /= 2
     return shares

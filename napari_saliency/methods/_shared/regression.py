@@ -1,4 +1,4 @@
-"""Weighted least squares of samples that come one after the other."""
+"""Weighted least squares with samples that come one after the other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Array
 
 TINY = 1e-10
-"""Of the normal equations' mean diagonal: what keeps directions finite that no sample has tried yet."""
+"""Share of the normal equations' mean diagonal that keeps directions finite which no sample has tried yet."""
 
 FREE = 1e-4
-"""A coefficient with this much freedom, of 1, is of such a direction; one that samples have tried has hardly any."""
+"""Freedom, of 1, from which on a coefficient belongs to such a direction; samples leave hardly any to the others."""
 
 
 class Solution(NamedTuple):
-    """What the samples so far say.
+    """The solution of the samples so far.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Regression:
         self._weight, self._sum, self._sum_of_squares = 0.0, 0.0, 0.0
 
     def add(self, design: Doubles, responses: Doubles, weights: Doubles) -> None:
-        """Take M samples: (M, K), (M,) and (M,)."""
+        """Add M samples: (M, K), (M,) and (M,)."""
         weighed = design * weights[:, None]
         self._samples += len(design)
         self._taken.append((design.astype(np.float32), responses, weights))
@@ -77,7 +77,7 @@ class Regression:
         self._sum_of_squares += float(weights @ responses**2)
 
     def solve(self) -> Solution:
-        """Coefficients of the samples so far, and how far they can be trusted."""
+        """Return the coefficients of the samples so far with their standard errors."""
         # No pseudo-inverse: eigenvalues take a hundred times as long where a network wants the processor too.
         normal = self._normal + self._ridge
         normal += TINY * np.diag(self._normal).mean() * np.eye(len(normal))

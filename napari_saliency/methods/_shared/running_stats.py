@@ -1,4 +1,4 @@
-"""Running means of samples, with how far they can be trusted; memory does not grow with their number."""
+"""Running means of samples with their standard errors; memory does not grow with the number of samples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Array
 
 EVERY = 8
-"""Samples after which it is asked whether a mean is precise enough.
+"""Samples after which a mean is checked for being precise enough.
 
-Whatever the size of a call: so a picture takes as many beside others as alone.
+The number does not follow the size of a call, so that a picture takes as many samples in a batch as alone.
 """
 
 PART = 2**14
-"""Values of a picture that are counted together: few enough that nothing leaves the processor's cache on the way."""
+"""Values of a picture that are added together: few enough to stay in the processor's cache."""
 
 SAMPLES, RELATIVE_ERROR = "samples", "relative standard error"
-"""Names of what every method that samples says of its map."""
+"""Names of the diagnostics that every sampling method gives."""
 
 Doubles = npt.NDArray[np.float64]  # sums of many samples need them
 
@@ -33,25 +33,25 @@ Doubles = npt.NDArray[np.float64]  # sums of many samples need them
 class RunningMean:
     """Mean of the samples of each picture of a batch, and its standard error.
 
-    What is added up are powers of how far samples lie from the first one, which is among them, so that nothing is
-    lost when the moments about the mean are made of the sums (Chan, Golub and LeVeque 1983, section 3: shifted data).
+    Sums are kept of the powers of each sample's distance from the first one, so that no digits are lost when the
+    moments about the mean are made of them (Chan, Golub and LeVeque 1983, section 3: shifted data).
 
     Parameters
     ----------
     precision : float
-        A picture whose `relative_error` is not larger takes no more samples; 0 for all that come.
+        A picture takes no more samples once its `relative_error` is at most this; 0 takes all of them.
     """
 
     POWERS = 2
     FEWEST = EVERY
-    """Samples without which its standard error is not believed."""
+    """Fewest samples whose standard error is believed."""
 
     def __init__(self, precision: float = 0.0) -> None:
         self._precision = precision
         self._count = 0
-        self._begin(np.zeros((0, 1), np.float32))
+        self._start(np.zeros((0, 1), np.float32))
 
-    def _begin(self, first: Array) -> None:
+    def _start(self, first: Array) -> None:
         self._shape: tuple[int, ...] = first.shape
         self._counts, self._open = np.zeros(len(first)), np.ones(len(first), bool)
         self._first: Array = first.reshape(len(first), math.prod(first.shape[1:])).copy()
@@ -59,9 +59,9 @@ class RunningMean:
         self._parts = [slice(start, start + PART) for start in range(0, self._first.shape[1], PART)]
 
     def add(self, samples: Array) -> None:
-        """Take some samples, (M, N, ...) of N pictures."""
+        """Add some samples, (M, N, ...) of N pictures."""
         if not self._count:
-            self._begin(samples[0])
+            self._start(samples[0])
         samples = samples.reshape(*samples.shape[:2], -1)
         while len(samples):
             group = samples[: EVERY - self._count % EVERY] if self._precision else samples
@@ -74,30 +74,35 @@ class RunningMean:
                 for total, power in zip(self._sums, powers, strict=True):
                     total[:, part] += power * taken
             if self._precision and self._count >= self.FEWEST and self._count % EVERY == 0:
-                self._open = self._open & (relative_error(*self._found()) > self._precision)
+                self._open = self._open & (relative_error(*self._estimated()) > self._precision)
+
+    @property
+    def started(self) -> bool:
+        """Whether there are samples."""
+        return self._count > 0
 
     @property
     def counts(self) -> Doubles:
-        """How many samples each picture has taken, (N,)."""
+        """Samples that each picture has taken, (N,)."""
         return self._counts.copy()
 
     @property
     def enough(self) -> bool:
-        """Whether all pictures are as precise as was asked."""
+        """Whether all pictures are as precise as asked."""
         return bool(self._count) and not self._open.any()
 
     @property
     def values(self) -> Array:
-        """What is estimated, (N, ...) float32."""
-        return self._found()[0]
+        """The estimates, (N, ...) float32."""
+        return self._estimated()[0]
 
     @property
     def stderr(self) -> Array:
-        """Its standard error, (N, ...) float32; 0 after one sample, which tells nothing of it."""
-        return self._found()[1]
+        """Their standard errors, (N, ...) float32; 0 after one sample, which tells nothing of it."""
+        return self._estimated()[1]
 
-    def _found(self) -> tuple[Array, Array]:
-        """What is estimated, and its standard error."""
+    def _estimated(self) -> tuple[Array, Array]:
+        """Compute the estimates and their standard errors."""
         values, stderr = np.empty_like(self._first), np.empty_like(self._first)
         counts = self._counts[:, None]
         for part in self._parts:
@@ -107,16 +112,16 @@ class RunningMean:
 
     @staticmethod
     def _moments(first: Array, counts: Doubles, *means: Doubles) -> tuple[Doubles, Doubles]:
-        """What is estimated, and its standard error, of the means of the powers of distances from the first sample."""
+        """Compute both from the first sample and the mean powers of the distances from it."""
         shift, square = means
         return first + shift, np.sqrt(_variance(shift, square) / np.maximum(counts - 1, 1))
 
     def estimate(self, done: int, total: int) -> Estimate:
-        """What there is so far, with how far it can be trusted; it is the last one if it is precise enough.
+        """Return the estimate so far with its standard error; it is the last one if it is precise enough.
 
-        After one sample nothing is known of its error, and there is none.
+        After one sample nothing is known of the error, and there is none.
         """
-        values, stderr = self._found()
+        values, stderr = self._estimated()
         if self._counts.min() < 2:  # one sample tells nothing of its error
             return Estimate(values, done, total, diagnostics={SAMPLES: self._counts.astype(np.float32)})
         figures = diagnostics(self._counts, values, stderr)
@@ -131,7 +136,7 @@ class RunningVariance(RunningMean):
 
     @staticmethod
     def _moments(first: Array, counts: Doubles, *means: Doubles) -> tuple[Doubles, Doubles]:
-        """The variance, 0 after one sample, and its standard error, from the fourth moment."""
+        """Compute the variance, 0 after one sample, and its standard error, from the fourth moment."""
         shift, square, cube, fourth = means
         less_one = np.maximum(counts - 1, 1)
         variance = _variance(shift, square) * (counts / less_one)
@@ -141,7 +146,7 @@ class RunningVariance(RunningMean):
 
 
 def _power_sums(deviations: Array, powers: int) -> list[Array]:
-    """Sums over samples (M, N, ...) of their first, second, ... power, each (N, ...): two of them, or four."""
+    """Return the sums over samples (M, N, ...) of their first two, or four, powers, each (N, ...)."""
     if powers == 2:
         return [deviations.sum(axis=0), _dot(deviations, deviations)]
     squares = np.square(deviations)
@@ -149,17 +154,17 @@ def _power_sums(deviations: Array, powers: int) -> list[Array]:
 
 
 def _dot(one: Array, other: Array) -> Array:
-    """Sums over samples of products, with no array of all of them."""
+    """Return the sums over samples of products, without an array of all products."""
     return np.asarray(np.einsum("m...,m...->...", one, other))
 
 
 def _variance(shift: Doubles, square: Doubles) -> Doubles:
-    """Mean square distance from the mean, of the mean distance and mean square distance from a sample."""
+    """Return the mean square distance from the mean, given the mean and mean square distance from a sample."""
     return np.maximum(square - shift**2, 0)  # but for rounding it is never less
 
 
 def relative_error(values: Array, stderr: Array) -> Array:
-    """Root mean square of a map's standard errors as a share of its largest magnitude, (N,); 0 of empty maps."""
+    """Return the root mean square of maps' standard errors as a share of the largest magnitude, (N,), or 0."""
     axes = tuple(range(1, values.ndim))
     largest = np.abs(values).max(axis=axes)
     error = np.sqrt(np.square(stderr, dtype=np.float64).mean(axis=axes))
@@ -167,6 +172,6 @@ def relative_error(values: Array, stderr: Array) -> Array:
 
 
 def diagnostics(samples: npt.ArrayLike, values: Array, stderr: Array) -> Mapping[str, Array]:
-    """What every method that samples says of its map: the samples taken and the relative standard error."""
+    """Return the diagnostics of every sampling method: samples taken, and relative standard error."""
     counts = np.broadcast_to(np.asarray(samples, np.float32), len(values))
     return {SAMPLES: counts, RELATIVE_ERROR: relative_error(values, stderr)}

@@ -1,4 +1,4 @@
-"""Simple models of what a model makes of a picture's superpixels, fitted to its scores of some of them."""
+"""Surrogates: simple models of how the score depends on a picture's superpixels, fitted to the model's scores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from napari_saliency.methods._shared.running_stats import EVERY, RELATIVE_ERROR,
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array
-    from napari_saliency.methods._shared.memo import Labels
     from napari_saliency.methods._shared.running_stats import Doubles
+    from napari_saliency.methods._shared.segmentation import Labels
 
 Coalitions = npt.NDArray[np.bool_]
 
 
 class Sampling(NamedTuple):
-    """How many samples are taken, until which relative standard error (0: all of them), and the random seed."""
+    """The most samples, the relative standard error that ends them early (0: none does), and the random seed."""
 
     samples: int
     precision: float
@@ -32,8 +32,8 @@ class Sampling(NamedTuple):
 class Surrogate(ABC):
     """A fit to the values of one picture's coalitions: superpixels that are left while the others are covered.
 
-    Samples are counted one by one, and it is after every `EVERY` of them that it is asked whether the fit is
-    precise enough, so that a picture's map does not depend on its company.
+    Samples are counted one by one, and precision is checked after every `EVERY` of them, so that a picture's map does
+    not depend on its batch.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Surrogate(ABC):
     together = 1
     """Coalitions of one sample."""
     exact = False
-    """Whether the samples are all coalitions that there are."""
+    """Whether the samples are all coalitions there are."""
 
     def __init__(self, labels: Labels, sampling: Sampling) -> None:
         self.labels, self.count = labels, int(labels.max()) + 1
@@ -60,14 +60,14 @@ class Surrogate(ABC):
 
     @abstractmethod
     def _take(self, coalitions: Coalitions, values: Doubles) -> None:
-        """Fit some samples."""
+        """Add some samples to the fit."""
 
     @abstractmethod
     def solve(self) -> tuple[Doubles, Doubles, Mapping[str, float]]:
-        """Values (K,) of the superpixels, their standard errors (K,), and figures that judge them."""
+        """Return the superpixels' values (K,), their standard errors (K,), and diagnostics."""
 
     def add(self, coalitions: Coalitions, values: Array) -> None:
-        """Take the values (M,) of M coalitions from `draw`; those that are not needed are left."""
+        """Add the values (M,) of M coalitions from `draw`, as far as they are needed."""
         start = 0
         while start < len(values) and not self.enough:
             samples = min(EVERY - self._taken % EVERY, self.samples - self._taken)
@@ -84,13 +84,13 @@ class Surrogate(ABC):
 
     @property
     def enough(self) -> bool:
-        """Whether it takes no more samples."""
+        """Whether it needs no more samples."""
         return self._precise or self._taken >= self.samples
 
     def estimate(self) -> tuple[Array, Array, Mapping[str, float]]:
-        """Values and standard errors painted on the superpixels, each (*space) float32, and all figures.
+        """Return values and standard errors painted on the superpixels, each (*space) float32, and all diagnostics.
 
-        Errors of which nothing is known yet are as large as the largest value.
+        Errors not known yet are as large as the largest value.
         """
         result, errors, figures = self.solve()
         errors = np.where(np.isfinite(errors), errors, np.abs(result).max())
@@ -167,7 +167,7 @@ class Shapley(Surrogate):
         return np.concatenate([result, np.ones((samples - len(result), self.count), bool)])
 
     def _drawn(self, samples: int) -> Coalitions:
-        """First a size, then any coalition of it."""
+        """Draw a size by the kernel's weights, then any coalition of that size."""
         sizes = np.arange(1, self.count)
         shares = np.cumsum(1 / (sizes * (self.count - sizes)))
         random = self._random.random((samples, self.count + 1))

@@ -6,8 +6,8 @@ import skimage.segmentation
 
 from napari_saliency.api.check import check
 from napari_saliency.api.explain import explain, explain_batch
-from napari_saliency.methods._shared import memo
-from napari_saliency.methods._shared.memo import memoized
+from napari_saliency.methods._shared import segmentation
+from napari_saliency.methods._shared.segmentation import memoized
 from tests.analytic import Convolutional, Spatial, pictures
 from tests.few import few
 
@@ -89,7 +89,7 @@ def test_a_picture_that_is_changed_in_place_is_another_one():
 
 
 def test_what_is_kept_cannot_be_changed_and_does_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(memo, "MOST_BYTES", 100)
+    monkeypatch.setattr(segmentation, "MOST_BYTES", 100)
     runs = []
     cut = memoized(lambda picture: runs.append(1) or picture.astype(np.int32))
     one, two, three = np.arange(36, dtype=np.float32).reshape(3, 12)  # 48 bytes of labels each
@@ -103,7 +103,7 @@ def test_what_is_kept_cannot_be_changed_and_does_not_fill_the_memory(monkeypatch
 
 
 def test_pieces_larger_than_all_that_is_kept_are_kept_alone(monkeypatch):
-    monkeypatch.setattr(memo, "MOST_BYTES", 10)
+    monkeypatch.setattr(segmentation, "MOST_BYTES", 10)
     runs = []
     cut = memoized(lambda picture: runs.append(1) or picture.astype(np.int32))
     for _ in range(2):

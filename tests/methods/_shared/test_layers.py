@@ -5,7 +5,7 @@ import pytest
 from skimage.transform import resize
 
 from napari_saliency.core.placement import Placement
-from napari_saliency.methods._shared.upsampling import upsampled
+from napari_saliency.methods._shared.layers import upsampled
 
 SIZES = [((3, 4), (6, 8)), ((7, 7), (224, 224)), ((2, 5), (9, 5)), ((3, 3), (4, 11)), ((2, 3, 4), (5, 6, 4))]
 
