@@ -77,7 +77,7 @@ class Finding:
 
     @property
     def complete(self) -> bool:
-        """Whether the check ran to its end."""
+        """True if the check ran to its end."""
         return self.done >= self.total
 
     def judged(self, level: Level, verdict: str) -> Finding:

@@ -56,7 +56,7 @@ Fill = Annotated[
 
 
 class _Curves(NamedTuple):
-    """How the pictures of the curves are made."""
+    """Parameters of the curves."""
 
     inserting: bool
     fill: Fill  # in the end an `Empty`

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Protocol):
-    """What a registered method and a registered check have in common."""
+    """Common attributes of registered methods and checks."""
 
     @property
     def id(self) -> str: ...  # noqa: D102 - see `Description`
@@ -38,7 +38,7 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class OptionDescription:
-    """One option, in words.
+    """An option, in words.
 
     Attributes
     ----------
@@ -143,11 +143,11 @@ def _notes(docstring: str) -> str:
 
 def _formula(notes: str) -> str:
     """Return the first formula in LaTeX: what follows ``.. math::`` up to an empty line."""
-    found = re.search(r"^\.\. math::\s*(.+?)(?:\n\s*\n|\Z)", notes, re.M | re.S)
-    return " ".join(found[1].split()) if found else ""
+    match = re.search(r"^\.\. math::\s*(.+?)(?:\n\s*\n|\Z)", notes, re.M | re.S)
+    return " ".join(match[1].split()) if match else ""
 
 
 def _paragraph(notes: str, heading: str) -> str:
     """Return the paragraph that begins with a heading in bold."""
-    found = re.search(rf"^\*\*{heading}:\*\*\s*(.+?)(?:\n\s*\n|\Z)", notes, re.M | re.S)
-    return " ".join(found[1].split()) if found else ""
+    match = re.search(rf"^\*\*{heading}:\*\*\s*(.+?)(?:\n\s*\n|\Z)", notes, re.M | re.S)
+    return " ".join(match[1].split()) if match else ""

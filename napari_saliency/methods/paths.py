@@ -101,32 +101,32 @@ def integrated_gradients(
         yield from integrate(model, targets, straight(model, x, start, steps, rule))
         return
     random = np.random.default_rng(seed)
-    ways = (straight(model, x, noise_picture(model, x, random), steps, rule) for _ in range(samples))
-    yield from _averaged(model, targets, ways, RunningMean(precision), samples)
+    paths = (straight(model, x, noise_picture(model, x, random), steps, rule) for _ in range(samples))
+    yield from _averaged(model, targets, paths, RunningMean(precision), samples)
 
 
 def _averaged(
-    model: Model, targets: Targets, ways: Iterator[Path], running: RunningMean, samples: int
+    model: Model, targets: Targets, paths: Iterator[Path], mean: RunningMean, samples: int
 ) -> Iterator[Estimate]:
     """Average the maps of several paths, and the differences of scores that they should add up to."""
     progress, differences = Progress(samples), np.zeros(len(targets.weights))
     gap: Mapping[str, Array] = {}
-    for way in ways:
+    for path in paths:
         step = progress.sub()
-        for part in integrate(model, targets, way):
+        for part in integrate(model, targets, path):
             step.update(part.done, part.total)
             if part.done == part.total:
-                before = running.counts if running.started else 0
-                running.add(part.values[None])
+                before = mean.counts if mean.started else 0
+                mean.add(part.values[None])
                 # Pictures that are precise enough take no more samples, and so no more differences.
-                differences = differences + (running.counts - before) * difference(part)
-                gap = completeness(running.values, differences / running.counts)
-            if running.started:
-                mean = running.estimate(progress.done, progress.total)
-                yield replace(mean, diagnostics={**mean.diagnostics, **gap})
+                differences = differences + (mean.counts - before) * difference(part)
+                gap = completeness(mean.values, differences / mean.counts)
+            if mean.started:
+                so_far = mean.estimate(progress.done, progress.total)
+                yield replace(so_far, diagnostics={**so_far.diagnostics, **gap})
             else:  # there is nothing to show yet but an unfinished map
                 yield Estimate(part.values, progress.done, progress.total)
-        if running.enough:
+        if mean.enough:
             return
 
 

@@ -1,7 +1,7 @@
 """The registry of methods: `method` registers one, `METHODS` holds all of them.
 
-What anybody needs to know of a method stands at its decorator: the panel, the command line, the documentation and the
-contract tests read it there. So a new method is its module, which is found by itself, and its test.
+Everything about a method stands at its decorator and in its docstring, where the panel, the documentation and the
+contract tests read it. So a new method is its module, which is found by itself, and its test.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Passes = Callable[[Mapping[str, Any], "ModelInfo", tuple[int, ...]], int]
 """Passes of the model, forward or back, for one picture: by options, model, and the picture's size."""
 
 Layout = Literal["channels", "pixels", "places"]
-"""What has a value of its own: each channel of a pixel, each pixel, or each place of a layer."""
+"""Unit that a map has one value for: a channel of a pixel, a pixel, or a place of a layer."""
 
 FAMILIES = (
     "Gradients",
@@ -50,7 +50,7 @@ _METHODS: dict[str, Method] = {}
 
 
 class Declared(TypedDict, total=False):
-    """What a method may declare besides its title, calls and paper; see the fields of `Method`."""
+    """Facts that a method may declare besides its title, call and paper; see the fields of `Method`."""
 
     family: str
     order: int
@@ -89,7 +89,7 @@ class Method:
     order : int
         Place of its module among those of a family that has several.
     shows : {"map", "stack", "picture"}
-        What its values are; see `Shows`.
+        Kind of its values; see `Shows`.
     passes : callable
         ``passes(options, info, space)``: about how often the model is run for one picture, at most.
     contributes : bool
@@ -104,7 +104,7 @@ class Method:
     targeted : bool
         Whether the target has a part in the map at all.
     layout : {"channels", "pixels", "places"}
-        What has a value of its own; unless declared, what `LAYOUTS` says of the call that it uses.
+        Unit that its map has one value for; unless declared, that of its call in `LAYOUTS`.
     needs_relu : bool
         Whether it refuses a network without a ReLU.
     sampling_options : mapping
@@ -137,17 +137,17 @@ class Method:
 
     @property
     def wraps(self) -> bool:
-        """Whether an option names another method."""
+        """True if an option names another method."""
         return any(isinstance(option.choices, MethodChoice) for option in self.options)
 
     @property
     def looks(self) -> bool:
-        """Whether an option names a layer of the model."""
+        """True if an option names a layer of the model."""
         return any(isinstance(option.choices, LayerChoice) for option in self.options)
 
     @property
     def sampled(self) -> bool:
-        """Whether it makes a map of random samples, with a standard error."""
+        """True if it makes a map of random samples, with a standard error."""
         return self.shows == "map" and any(option.name == "seed" for option in self.options)
 
     def needed(self, options: Mapping[str, Any]) -> frozenset[Needs]:

@@ -85,7 +85,7 @@ def rise(
     masked = MaskedImages(model, x, fill, "rise", grid.cells, probability, seed)
     middle = np.mean(masked.ends(targets), axis=0) if centred else np.zeros(len(x), np.float32)
     expected = probability if centred else 0.0
-    random, running = np.random.default_rng(seed), RunningMean(precision)
+    random, mean = np.random.default_rng(seed), RunningMean(precision)
 
     def masks_and_pictures() -> Iterator[tuple[int, int, Array, Array]]:
         for begin, stop in chunks(samples, len(x), model.info.together(x.shape[1:-1])):
@@ -95,9 +95,9 @@ def rise(
     for begin, stop, masks, pictures in prefetch(masks_and_pictures()):
         values = masked.values((begin, stop), targets, pictures) - middle
         shares = (values / probability).reshape(*values.shape, *(1 for _ in grid.space))
-        running.add(shares * (masks - expected))
-        yield running.estimate(stop, samples)
-        if running.enough:
+        mean.add(shares * (masks - expected))
+        yield mean.estimate(stop, samples)
+        if mean.enough:
             return
 
 

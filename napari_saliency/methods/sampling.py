@@ -216,7 +216,7 @@ def vargrad(
 
 
 def _averaged(
-    model: Model, x: Array, targets: Targets, noisy: _Noisy, running: RunningMean, *, each: Each | None = None
+    model: Model, x: Array, targets: Targets, noisy: _Noisy, average: RunningMean, *, each: Each | None = None
 ) -> Iterator[Estimate]:
     """Run a method on noisy copies, and yield what its maps, or a function of each, average to so far."""
     inner, progress = METHODS[noisy.of], Progress(noisy.samples)
@@ -231,17 +231,17 @@ def _averaged(
             maps = part.values.reshape(copies, len(x), *part.values.shape[1:])
             maps = each(maps) if each else maps
             if finished:
-                running.add(maps)
+                average.add(maps)
                 for number, sentences in enumerate(part.notes):
                     notes[number % len(x)].update(dict.fromkeys(sentences))
-            if running.started:
-                mean = running.estimate(progress.done, progress.total)
-                yield replace(mean, notes=[tuple(each) for each in notes])
+            if average.started:
+                so_far = average.estimate(progress.done, progress.total)
+                yield replace(so_far, notes=[tuple(each) for each in notes])
             else:  # there is nothing to show yet but an unfinished map
-                unfinished = type(running)()
+                unfinished = type(average)()
                 unfinished.add(maps)
                 yield Estimate(unfinished.values, progress.done, progress.total)
-        if running.enough:
+        if average.enough:
             return
 
 

@@ -78,7 +78,7 @@ class RunningMean:
 
     @property
     def started(self) -> bool:
-        """Whether there are samples."""
+        """True if there are samples."""
         return self._count > 0
 
     @property
@@ -88,7 +88,7 @@ class RunningMean:
 
     @property
     def enough(self) -> bool:
-        """Whether all pictures are as precise as asked."""
+        """True if all pictures are as precise as asked."""
         return bool(self._count) and not self._open.any()
 
     @property

@@ -46,7 +46,7 @@ class Surrogate(ABC):
     together = 1
     """Coalitions of one sample."""
     exact = False
-    """Whether the samples are all coalitions there are."""
+    """True if the samples are all coalitions there are."""
 
     def __init__(self, labels: Labels, sampling: Sampling) -> None:
         self.labels, self.count = labels, int(labels.max()) + 1
@@ -84,7 +84,7 @@ class Surrogate(ABC):
 
     @property
     def enough(self) -> bool:
-        """Whether it needs no more samples."""
+        """True if it needs no more samples."""
         return self._precise or self._taken >= self.samples
 
     def estimate(self) -> tuple[Array, Array, Mapping[str, float]]:

@@ -263,7 +263,7 @@ def test_threads_do_not_take_each_others_activations(build, twin, hurried):
 SHARP = [
     name
     for name in EVERYWHERE
-    if METHODS[name].shows == "map" and name not in ("rise", "lime", "kernel_shap")
+    if METHODS[name].shows == "map" and not (METHODS[name].sampled and METHODS[name].needs == "scores")
 ]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.core.types import Targets
+from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.few import EVERYWHERE
@@ -135,7 +136,7 @@ def test_another_class_at_a_layer_does_not_run_the_network_again(forms, twin, fo
         answer(name, model, x, targets_of(0, 1))
     monkeypatch.setattr(torch_adapter, "start", None)
     monkeypatch.setattr(torch_adapter, "forward", None)
-    for name in ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "score_cam", "activations"):
+    for name in (m.id for m in METHODS.values() if m.needs == "tap" and m.layout == "places"):
         assert_same_map(answer(name, model, x, targets_of(3, 1)), answer(name, twin, x, targets_of(3, 1)))
 
 

@@ -35,8 +35,6 @@ FEW = few(samples=3) | {
     "score_cam": {"layer": "fire2_squeeze1x1"},
     "occlusion": {"window": 112},
 }
-# No map, but a picture, every one of which follows from the answers before: those are compared.
-STEPWISE = "activation_maximization"
 CLOSE = 1e-4
 """Of the largest value."""
 
@@ -176,7 +174,9 @@ def test_pytorch_answers_what_a_method_asks_as_keras_does(in_torch, squeezenet, 
             assert far <= 2 * jump(exact, question, n)
             jumps += 1
     assert jumps <= sum(len(question[1]) for question, _ in answers) / 2  # most do not
-    if name != STEPWISE:
+    if (
+        METHODS[name].shows != "picture"
+    ):  # every step of which follows from the answers before: those are compared
         *_, result = run(Answering(squeezenet.info, answers), x, targets, **options)
         assert jumps or error(result.values, wanted.values) <= CLOSE
 
