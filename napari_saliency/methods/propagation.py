@@ -29,6 +29,7 @@ POOLED = "the rule of max pooling loses some."
     cite="Shrikumar et al. 2017, section 3.5.1, rescale rule",
     contributes=True,
     linear=True,
+    logits_only=True,
 )
 def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "black") -> Iterator[Estimate]:
     r"""What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
@@ -66,6 +67,7 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
     cite="Bach et al. 2015, eq. 58",
     contributes=True,
     linear=True,
+    logits_only=True,
 )
 def lrp(
     model: Model,

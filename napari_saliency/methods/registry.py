@@ -63,6 +63,7 @@ class Declared(TypedDict, total=False):
     targeted: bool
     layout: Layout
     needs_relu: bool
+    logits_only: bool
     sampling_options: Mapping[str, Any]
 
 
@@ -107,6 +108,8 @@ class Method:
         Unit that its map has one value for; unless declared, that of its call in `LAYOUTS`.
     needs_relu : bool
         Whether it refuses a network without a ReLU.
+    logits_only : bool
+        Whether it refuses scores other than logits.
     sampling_options : mapping
         Options that make it draw at random, if it does so with some alone.
     """
@@ -128,6 +131,7 @@ class Method:
     targeted: bool = True
     layout: Layout = "channels"
     needs_relu: bool = False
+    logits_only: bool = False
     sampling_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

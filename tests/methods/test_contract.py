@@ -111,8 +111,8 @@ def test_another_class_has_another_map(name, model):
 @pytest.mark.parametrize("score", SCORES[1:])
 def test_another_score_has_another_map(name, score, model):
     x = pictures(model, 3)
-    if METHODS[name].needs == "propagate":
-        with pytest.raises(ModelError, match="logits alone"):
+    if METHODS[name].logits_only:
+        with pytest.raises(ModelError, match="logits"):
             run(name, model, x, targets_of(0, 0, 0, score=score))
         return
     logit, other = (answer(name, model, x, targets_of(0, 0, 0, score=s)) for s in ("logit", score))
