@@ -175,7 +175,13 @@ def test_a_users_module_is_imported_in_one_place_alone():
         if (isinstance(node, ast.Name) and node.id in text)
         or (isinstance(node, ast.Attribute) and node.attr in text - {"eval", "compile"})
     }
-    assert named == {"__init__", "engine.process", "methods.registry", "models.backends", "models.python.trust"}
+    assert named == {
+        "__init__",
+        "engine.process",
+        "methods.registry",
+        "models.backends",
+        "models.python.trust",
+    }
 
 
 def test_methods_and_checks_know_nothing_but_numpy(arrows):

@@ -8,8 +8,8 @@ from napari_saliency.core.types import Targets
 from napari_saliency.methods import METHODS
 from napari_saliency.models import Settings, load_model
 from tests.analytic import Convolutional, pictures, targets_of
-from tests.few import EVERYWHERE
 from tests.models.comparing import (
+    RULES,
     answer,
     assert_log_probabilities_stand_in,
     assert_rules_differ,
@@ -87,8 +87,6 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered_by_a_saved_network(twi
     assert_same_answers(model, twin)
 
 
-@quiet
-@pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_answers_as_the_numpy_twin(forms, twin, form):
     model = forms[form]
