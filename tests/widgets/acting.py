@@ -7,8 +7,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_saliency.checks import Curve, Finding
-from napari_saliency.methods import METHODS
-from napari_saliency.methods.registry import Method, options_of
+from napari_saliency.methods import METHODS, LayerChoice
+from napari_saliency.methods.options import options_of
+from napari_saliency.methods.registry import Method
 from napari_saliency.session.state import ModelStatus, Phase, SourceImage
 from napari_saliency.widgets.option_form import OptionForm
 from tests.fakes import info
@@ -114,7 +115,7 @@ def every_kind(
     share: Annotated[float, {"min": 0.0, "max": 2.0}] = 0.5,
     squared: bool = True,
     baseline: Literal["black", "white"] = "white",
-    layer: Annotated[str, {"choices": "layers"}] = "",
+    layer: Annotated[str, LayerChoice()] = "",
     text: str = "some",
     seed: int = 0,
 ):
