@@ -28,7 +28,7 @@ EXPLAIN, STOP_LOADING = "Explain", "Stop loading"
 CANCEL, STOPPING, FORCE = "Cancel", "Stopping…", "Stop by force"
 BUTTON = 104  # pixels; every text of the button fits, so that its width does not change
 
-OUTDATED = "map is outdated"  # short enough for the space beside the button
+OUTDATED = "map outdated"  # short enough for the space beside the button
 OUTDATED_TIP = "The map shown answers an earlier choice. Press Explain to update it."
 
 STOP_TIPS = {
