@@ -191,8 +191,6 @@ class LayerController:
         self._session.known_classes_changed.disconnect(self._prepare, missing_ok=True)
         self._files.close()
 
-    # Which picture -----------------------------------------------------------------------------
-
     def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
         return [
@@ -354,8 +352,6 @@ class LayerController:
         if layer is self.source and not self._closed:
             self._misread = reading
             self._show_reading()
-
-    # Maps --------------------------------------------------------------------------------------
 
     def _show(self, explanation: Explanation | None) -> None:
         request = self._session.request

@@ -82,9 +82,8 @@ class CheckSection(Section):
         self.button.setToolTip(INCOMPLETE_TIP if self._incomplete() else _TIPS[text])
         self.button.setEnabled(text in (CANCEL, FORCE) or (text == START and possible))
         for result in self.results.values():
-            result.run.setEnabled(
-                possible and not checks.cancelled
-            )  # a new check would be cancelled with the others
+            # While others are being cancelled, a new check would be cancelled with them.
+            result.run.setEnabled(possible and not checks.cancelled)
         self._show_progress(checks)
 
     def _show(self, checks: Checks) -> None:

@@ -136,7 +136,9 @@ class DisplaySection(Section):
 
     def _show_by_hand(self, by_hand: bool) -> None:
         self.by_hand.setVisible(by_hand)
-        self.keep.setText(KEEP.split()[0] if by_hand else KEEP)  # the row would be too wide
+        self.keep.setText(
+            KEEP.split()[0] if by_hand else KEEP
+        )  # with both in full, the row would be too wide
 
     def _show_errors(self, shown: bool) -> None:
         remembered.set_flag(remembered.ERRORS, shown)

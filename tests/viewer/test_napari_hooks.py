@@ -26,7 +26,7 @@ def viewer():
 
 
 class Recorder:
-    """In place of an inspection."""
+    """In place of a session."""
 
     def __init__(self):
         self.steps = []

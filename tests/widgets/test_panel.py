@@ -390,12 +390,12 @@ def test_calls_after_qt_are_dropped(qtbot):
         poster.post(lambda: None)
 
 
-# With the real inspection: an engine that answers at once, a model that is made up
+# With the real session: an engine that answers at once, a model that is made up
 
 
 @pytest.fixture
 def real(make_napari_viewer, monkeypatch, qtbot):
-    """Open the panel with an inspection of its own, whose engine is this process."""
+    """Open the panel with an session of its own, whose engine is this process."""
     predicted = prediction(6)
     answers = {
         "start_engine": Immediate,
@@ -423,7 +423,7 @@ def test_a_dropped_picture_is_ready_to_explain(real, qtbot):
     assert panel.section(ModelSection).state.text().startswith("ready")
 
 
-def test_what_the_inspection_refuses_is_a_notification(real, qtbot):
+def test_what_the_session_refuses_is_a_notification(real, qtbot):
     _, panel = real
     panel.session.explain()
     assert "There is no picture" in notification_manager.records[-1].message
