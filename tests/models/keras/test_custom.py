@@ -125,8 +125,8 @@ def test_a_class_that_names_its_own_module_brings_nothing_to_run(
     [
         ("no.such", True, r"there is no module 'no\.such': install it"),
         ("no.such", False, r"there is no module 'no\.such': install it"),
-        ("../no", False, r"'\.\./no' is no name of a module"),
-        ("a folder", False, "'a folder' is no name of a module"),
+        ("../no", False, r"'\.\./no' is not a module name"),
+        ("a folder", False, "'a folder' is not a module name"),
         ("plain_folder", False, "'plain_folder' is a folder without a module of that name"),
     ],
 )

@@ -95,11 +95,11 @@ def replaced(member, text):
 
 
 BROKEN = {
-    "text": ("net.keras", lambda path: path.write_text("a text"), "no .keras file, or only a part"),
-    "text h5": ("net.h5", lambda path: path.write_text("a text"), "no .h5 file, or only a part"),
-    "empty": ("net.keras", lambda path: path.write_bytes(b""), "no .keras file, or only a part"),
-    "empty h5": ("net.h5", lambda path: path.write_bytes(b""), "no .h5 file, or only a part"),
-    "truncated": ("net.keras", halved, "no .keras file, or only a part"),
+    "text": ("net.keras", lambda path: path.write_text("a text"), "not a valid .keras file"),
+    "text h5": ("net.h5", lambda path: path.write_text("a text"), "not a valid .h5 file"),
+    "empty": ("net.keras", lambda path: path.write_bytes(b""), "not a valid .keras file"),
+    "empty h5": ("net.h5", lambda path: path.write_bytes(b""), "not a valid .h5 file"),
+    "truncated": ("net.keras", halved, "not a valid .keras file"),
     "truncated h5": ("net.h5", halved, "damaged, or not a model of Keras"),
     "no configuration": ("net.keras", without("config.json"), "damaged, or not a model of Keras"),
     "damaged configuration": ("net.keras", replaced("config.json", "{"), "damaged, or not a model of Keras"),

@@ -32,7 +32,7 @@ def two_inputs(b):
         ),
         (
             lambda b: b("ArgMax", b("GlobalAveragePool", "x"), axis=1),
-            "returns int64, and no score for each class",
+            "returns int64, not a score for each class",
         ),
         (
             lambda b: b("Fancy", "x", domain="com.acme"),

@@ -137,9 +137,7 @@ def test_a_graph_of_whole_numbers_takes_the_pixels(opened, twin, kind):
     assert model.info.questions == ("labels",)
     x = np.random.default_rng(0).integers(0, 256, (3, *twin.shape)).astype(np.float32)
     np.testing.assert_allclose(model.scores(x + 0.3), twin.scores(x / 255), atol=1e-4)
-    with pytest.raises(
-        ModelError, match=r"takes whole numbers .*preprocessing 'unit' makes others: use 'none'"
-    ):
+    with pytest.raises(ModelError, match=r"takes integers .*preprocessing 'unit' .*use 'none'"):
         opened(graph, preprocessing="unit")
 
 

@@ -102,7 +102,7 @@ def pooled():
 def test_a_classifier_of_any_size_is_given_the_pictures_own(opened):
     model = opened(pooled())
     assert model.info.input.multiple == 1
-    assert any("if it was trained on one, say which, in Settings" in note for note in model.info.notes)
+    assert any("say which in Settings" in note for note in model.info.notes)
     pictures = [np.full((*size, 3), 9, np.uint8) for size in ((37, 50), (37, 50), (80, 21))]
     result = explain_batch(model, pictures, 0, "occlusion", window=1, stride=1, fill="black")
     assert [one.values.shape for one in result] == [(37, 50), (37, 50), (80, 21)]
