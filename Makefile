@@ -33,7 +33,7 @@ $(BIN)/python: | system
 	@touch $@
 
 .venv/.development: $(NEEDS) | $(BIN)/python
-	@$(SETUP) install pyqt5,pyqt6,test,torch,captum,onnx
+	@$(SETUP) install pyqt5,pyqt6,test,docs,torch,captum,onnx
 	@touch $@ .venv/.runtime
 
 .PHONY: setup
@@ -45,8 +45,8 @@ demo: system .venv/.runtime  ## open napari with a photo and its map; without a 
 	else $(ON_DISPLAY) $(BIN)/napari-saliency --demo --screenshot demo.png; fi
 
 .PHONY: test
-test: setup  ## lint, types and all tests, the viewer's with PyQt5 and PyQt6
-	@$(MAKE) --no-print-directory lint types test-quick test-framework test-viewer
+test: setup  ## lint, types, all tests (the viewer's with PyQt5 and PyQt6) and the site
+	@$(MAKE) --no-print-directory lint types test-quick docs test-framework test-viewer
 
 .PHONY: test-quick
 test-quick: .venv/.development  ## tests that need no framework and no window
@@ -60,6 +60,10 @@ test-framework: .venv/.development  ## tests that need TensorFlow, PyTorch or ON
 test-viewer: system .venv/.development  ## tests that need a window, on a virtual display
 	QT_API=pyqt5 $(ON_DISPLAY) $(PYTEST) --viewer
 	QT_API=pyqt6 $(ON_DISPLAY) $(PYTEST) --viewer
+
+.PHONY: docs
+docs: .venv/.development  ## build the site into build/docs; warnings are errors
+	$(BIN)/python -m sphinx -M html docs build/docs -q -n -W --keep-going -j auto
 
 .PHONY: lint
 lint: .venv/.development  ## ruff
@@ -85,5 +89,5 @@ screenshots: system .venv/.development  ## take the README's pictures from the r
 
 .PHONY: clean
 clean:  ## remove what was built, .venv included
-	rm -rf .venv build dist demo.png .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/generated docs/examples demo.png .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,8 @@
-"""What a class would like to see, as keras-vis' visualize_activation: python activation_maximization.py PHOTO CLASS."""
+"""What a class would like to see
+==============================
+
+keras-vis' visualize_activation: ``python activation_maximization.py PHOTO CLASS``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""Is this map true? Guided backpropagation is caught drawing the picture: python check_a_map.py PHOTO [MODEL]."""
+"""Is this map true?
+=================
+
+Guided backpropagation is caught drawing the picture: ``python check_a_map.py PHOTO [MODEL]``.
+"""
 
 import sys
 

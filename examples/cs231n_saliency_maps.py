@@ -1,4 +1,8 @@
-"""CS231n's compute_saliency_maps, with SqueezeNet 1.1: python cs231n_saliency_maps.py PHOTO CLASS WEIGHTS.pth."""
+"""CS231n's compute_saliency_maps
+==============================
+
+With SqueezeNet 1.1: ``python cs231n_saliency_maps.py PHOTO CLASS WEIGHTS.pth``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""The same in PyTorch, with torchvision's DenseNet201: python densenet201_torch.py PHOTO WEIGHTS.pth."""
+"""DenseNet201 of torchvision
+==========================
+
+The same in PyTorch: ``python densenet201_torch.py PHOTO WEIGHTS.pth``.
+"""
 
 import sys
 

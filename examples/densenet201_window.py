@@ -1,4 +1,8 @@
-"""DenseNet201, channels summed and windowed to .3-.7 of the range, in napari: python densenet201_window.py PHOTO."""
+"""DenseNet201 in a contrast window
+================================
+
+Channels summed, contrast limits at .3 and .7 of the range: ``python densenet201_window.py PHOTO``.
+"""
 
 import sys
 

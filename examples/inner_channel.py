@@ -1,4 +1,8 @@
-"""What makes the strongest channel of an inner layer answer: python inner_channel.py PHOTO."""
+"""What makes an inner channel respond
+===================================
+
+The strongest channel of a layer: ``python inner_channel.py PHOTO``.
+"""
 
 import sys
 

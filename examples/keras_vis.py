@@ -1,4 +1,8 @@
-"""keras-vis' visualize_saliency and visualize_activation: python keras_vis.py PHOTO CLASS MODEL."""
+"""keras-vis in two calls
+======================
+
+visualize_saliency and visualize_activation: ``python keras_vis.py PHOTO CLASS MODEL``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""Plain, guided and rectified gradients with softmax taken off: python mnist_cifar10_rules.py PHOTO MODEL."""
+"""Plain, guided and rectified gradients
+=====================================
+
+With the softmax taken off: ``python mnist_cifar10_rules.py PHOTO MODEL``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""tf-explain's seven explainers, and SmoothGrad of Grad-CAM: python tf_explain.py PHOTO CLASS MODEL."""
+"""tf-explain's seven explainers
+=============================
+
+And SmoothGrad of Grad-CAM: ``python tf_explain.py PHOTO CLASS MODEL``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""Grad-CAM with VGG16 of a tabby (281), or of a banana (954): python vgg16_grad_cam.py PHOTO CLASS."""
+"""Grad-CAM with VGG16
+===================
+
+Of a tabby (281), or of a banana (954): ``python vgg16_grad_cam.py PHOTO CLASS``.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""Vanilla gradient of VGG16's top class, in jet at 0.8 over the picture: python vgg16_gradient.py PHOTO."""
+"""Vanilla gradient of VGG16
+=========================
+
+The top class, in jet at 0.8 over the picture: ``python vgg16_gradient.py PHOTO``.
+"""
 
 import sys
 

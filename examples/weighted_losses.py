@@ -1,4 +1,8 @@
-"""Several losses with weights, as keras-vis' visualize_saliency_with_losses: python weighted_losses.py PHOTO."""
+"""Several losses with weights
+===========================
+
+As keras-vis' visualize_saliency_with_losses: ``python weighted_losses.py PHOTO``.
+"""
 
 import sys
 

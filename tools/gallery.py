@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from scipy.ndimage import map_coordinates
 from skimage.data import chelsea
 
@@ -26,28 +26,46 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COLUMNS, SIDE, TITLE, LINE, GAP = 5, 224, 34, 20, 8
-GROUND, INK = (24, 24, 28), (235, 235, 235)
+SIDE = 224
+"""Width and height of a tile, in pixels."""
 PAGE = """# Gallery
 
-The cat of scikit-image as `{model}` sees it: why *{label}*? Made by `python tools/gallery.py`, every method that it can
-answer (DeepLIFT and LRP are for PyTorch networks alone) with its default options. Colours begin at 0, where the map
-is transparent, and end at the 99.5th percentile of the magnitudes.
+The cat of scikit-image as `{model}` sees it: why *{label}*? `python tools/gallery.py` makes this page: every method that
+can answer for this network, with its default options. Colours begin at 0, where the map is transparent, and end at the
+99.5th percentile of the magnitudes.
 
-Each on a scale of its own, as the panel shows a map (contrast *per class*):
+## Each on its own scale
 
-![every method on its own scale](gallery.png)
+As the panel shows a map with contrast *per class*:
 
-All on the scale of the strongest, and how many times weaker each of them is. The methods' maps have different units
-(a change of score for a change of a pixel; a share of the score; its square), so this says nothing of which map is
-better. It says why raw maps are kept: on scales of their own all of these look equally strong.
+{own}
 
-![every method on one scale](gallery_shared.png)
+## All on one scale
 
-| method | 99.5 % of its magnitudes are below | steps | what it says of itself |
+All on the scale of the strongest, with how many times weaker each of them is. The methods' maps have different units
+(a change of score for a change of a pixel; a share of the score; its square), so this does not say which map is better.
+It says why raw maps are kept: each on its own scale, all of these look equally strong.
+
+{shared}
+
+## Figures
+
+| method | 99.5 % of its magnitudes are below | steps | diagnostics and notes |
 | --- | --- | --- | --- |
 {rows}
 """
+CARD = """:::{{grid-item-card}} {title}
+:img-bottom: _static/{folder}/{name}.png
+:img-alt: {alt}
+:text-align: center
+:shadow: none
+{text}:::"""
+GRID = """::::{{grid}} 2 3 4 5
+:gutter: 2
+:class-container: tiles
+
+{cards}
+::::"""
 
 
 def maps(model: str, target: str, photo: NDArray[np.uint8], methods: list[str]) -> dict[str, Explanation]:
@@ -90,25 +108,27 @@ def tile(photo: NDArray[np.uint8], explanation: Explanation | None, ends: tuple[
     return middle.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
-def sheet(photo: NDArray[np.uint8], result: Mapping[str, Explanation], *, shared: bool) -> Image.Image:
-    """All tiles with their titles, the bare photo first."""
+def save_tiles(
+    photo: NDArray[np.uint8], result: Mapping[str, Explanation], folder: Path, *, shared: bool
+) -> str:
+    """Save a tile for the photo and each map, and return the part of the page that shows them."""
     highest = {name: limits([reduced(explanation)], Display())[1] for name, explanation in result.items()}
     strongest = max(highest.values())
-    tiles = [("Photo", tile(photo, None, (0, 1)))]
+    cards = [save_tile(folder, "photo", "Photo", tile(photo, None, (0, 1)))]
     for name, explanation in result.items():
-        weaker = f"\n1 / {strongest / highest[name]:.2g}" if shared else ""
-        ends = (0.0, strongest if shared else highest[name])
-        sentence = explanation.title.replace("×", "x")  # which Pillow's font lacks
-        tiles.append((sentence + weaker, tile(photo, explanation, ends)))
-    lines = -(-len(tiles) // COLUMNS)
-    above = TITLE + LINE * shared
-    page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, lines * (SIDE + above) + GAP), GROUND)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
-    for number, (title, picture) in enumerate(tiles):
-        left, top = GAP + number % COLUMNS * (SIDE + GAP), number // COLUMNS * (SIDE + above)
-        draw.text((left, top + 8), title, INK, font)
-        page.paste(picture, (left, top + above))
-    return page
+        weaker = f"1 / {strongest / highest[name]:.2g}" if shared else ""
+        picture = tile(photo, explanation, (0.0, strongest if shared else highest[name]))
+        cards.append(save_tile(folder, name, explanation.title, picture, weaker))
+    return GRID.format(cards="\n".join(cards))
+
+
+def save_tile(folder: Path, name: str, title: str, picture: Image.Image, text: str = "") -> str:
+    """Save a picture in 256 colours, and return the card that shows it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(folder / f"{name}.png", optimize=True)
+    alt = title if name == "photo" else f"{title} of the cat"
+    body = f"\n{text}\n" if text else ""
+    return CARD.format(title=title, folder=folder.name, name=name, alt=alt, text=body)
 
 
 def row(name: str, explanation: Explanation) -> str:
@@ -122,7 +142,7 @@ def row(name: str, explanation: Explanation) -> str:
 
 
 def main() -> None:
-    """Write the page and its two pictures."""
+    """Write the page and its tiles."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", default="docs", type=Path)
     parser.add_argument("--model", default="bundled:photos")
@@ -132,11 +152,12 @@ def main() -> None:
     chosen = parser.parse_args()
     photo = chelsea()
     result = maps(chosen.model, chosen.target, photo, chosen.only)
-    sheet(photo, result, shared=False).save(chosen.folder / "gallery.png", optimize=True)
-    sheet(photo, result, shared=True).save(chosen.folder / "gallery_shared.png", optimize=True)
+    static = chosen.folder / "_static"
+    own = save_tiles(photo, result, static / "gallery", shared=False)
+    shared = save_tiles(photo, result, static / "gallery_shared", shared=True)
     rows = "\n".join(row(name, explanation) for name, explanation in result.items())
     label = next(iter(result.values())).label
-    page = PAGE.format(model=chosen.model, label=label, rows=rows)
+    page = PAGE.format(model=chosen.model, label=label, rows=rows, own=own, shared=shared)
     (chosen.folder / "gallery.md").write_text(page, encoding="utf-8")
 
 
