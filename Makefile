@@ -89,5 +89,5 @@ screenshots: system .venv/.development  ## take the README's pictures from the r
 
 .PHONY: clean
 clean:  ## remove what was built, .venv included
-	rm -rf .venv build dist docs/generated docs/examples demo.png .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/generated docs/methods docs/examples demo.png .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,7 +25,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["**/GALLERY_HEADER.rst", "**/sg_execution_times.rst", "sg_execution_times.rst"]
+exclude_patterns = ["**/sg_execution_times.rst", "sg_execution_times.rst"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nitpicky = True  # every link must lead somewhere; `registry_pages` says which types are other projects'
@@ -39,7 +39,8 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": [str(DOCS.parent / "examples")],
     "gallery_dirs": ["examples"],
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "registry_pages.RunFirst",
+    "default_thumb_file": str(DOCS / "_static/gallery/grad_cam.png"),
     "filename_pattern": r"/plot_",  # only these are run: bundled networks, no download, no window
     "download_all_examples": False,
     "min_reported_time": 600,
@@ -55,7 +56,7 @@ html_css_files = ["saliency.css"]
 html_copy_source = False
 html_theme_options = {
     "github_url": "https://github.com/napari-saliency/napari-saliency",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,

@@ -1,7 +1,7 @@
-"""CS231n's compute_saliency_maps
-==============================
+"""CS231n's saliency maps
+======================
 
-With SqueezeNet 1.1: ``python cs231n_saliency_maps.py PHOTO CLASS WEIGHTS.pth``.
+compute_saliency_maps of the course, with SqueezeNet 1.1: ``python cs231n_saliency_maps.py PHOTO CLASS WEIGHTS.pth``.
 """
 
 import sys

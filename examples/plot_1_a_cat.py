@@ -1,7 +1,7 @@
 """Where did the network look?
 ===========================
 
-The gradient and Grad-CAM of a photo, with the bundled network of 10 classes.
+The gradient and Grad-CAM of a photo, with a bundled network of nine classes.
 """
 
 import matplotlib.pyplot as plt

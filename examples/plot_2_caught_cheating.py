@@ -14,5 +14,7 @@ explanation = explain(load_model("bundled:watermark"), pictures[3], "square", "s
 figure, axes = plt.subplots(1, 2, figsize=(6, 3))
 axes[0].imshow(pictures[3])
 axes[1].imshow(explanation.reduced(Display()), cmap="inferno")
-axes[1].set_title(f"{explanation.label}: {explanation.prediction.probabilities[explanation.target.index]:.1%}")
+axes[1].set_title(
+    f"{explanation.label}: {explanation.prediction.probabilities[explanation.target.index]:.1%}"
+)
 plt.show()

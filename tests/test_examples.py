@@ -27,8 +27,27 @@ def main_of(name):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_has_at_most_15_lines(path):
-    assert len([line for line in path.read_text("utf-8").splitlines() if line.strip()]) <= 15
+def test_an_example_has_a_title_and_at_most_14_lines(path):
+    _, docstring, code = path.read_text("utf-8").split('"""')
+    title, underline, *_ = docstring.splitlines()
+    assert underline == "=" * len(title)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 14
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem.startswith("plot_")], ids=lambda path: path.stem
+)
+def test_an_example_of_the_gallery_runs_as_it_is(path, monkeypatch, capsys):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.setattr(plt, "show", lambda: None)
+    plt.switch_backend("agg")
+    names = runpy.run_path(str(path))
+    if "figure" in names:
+        assert all(ax.images for ax in names["figure"].axes)
+    else:
+        good, bad = (capsys.readouterr().out.count(f"\n{mark} ") for mark in "+−")
+        assert (good, bad) == (4, 2)
+    plt.close("all")
 
 
 def test_vgg16_gradient(photo):

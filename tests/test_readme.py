@@ -1,22 +1,36 @@
 """The README's tables are those of the program."""
 
+import runpy
 from pathlib import Path
 
 import pytest
 
-from napari_saliency.checks import CHECKS
-from napari_saliency.methods import METHODS
+from napari_saliency import METHODS, models
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize("one", [*METHODS.values(), *CHECKS.values()], ids=lambda one: one.id)
-def test_every_method_and_check_has_its_row(one):
-    options = ", ".join(option.name for option in one.options)
-    assert f"| `{one.id}` | {one.summary.rstrip('.')} | {one.cite} | {options} |" in README
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+TOOL = runpy.run_path(str(ROOT / "tools" / "generate_readme.py"))
 
 
-def test_no_row_is_left_of_a_method_that_is_gone():
-    tables = README[README.index("## Methods") : README.index("## Your own model")]
-    rows = [line.split("`")[1] for line in tables.splitlines() if line.startswith("| `")]
-    assert rows == [*METHODS, *CHECKS]
+def test_the_tables_are_up_to_date():
+    assert TOOL["renewed"](README) == README, "run python tools/generate_readme.py"
+
+
+def test_every_method_is_listed_once():
+    titles = [method.title for method in METHODS.values()]
+    assert [README.count(f"[{title}](") for title in titles] == [1] * len(titles)
+
+
+def test_every_kind_of_file_that_opens_is_listed():
+    assert all(f"`{ending}`" in README for ending in models.FILES)
+
+
+def test_a_table_that_is_out_of_date_is_made_anew():
+    old = README.replace("[RISE]", "[ROSE]")
+    assert old != README
+    assert TOOL["renewed"](old) == README
+
+
+def test_a_readme_without_the_marks_is_told():
+    with pytest.raises(ValueError, match=r"no block 'methods'"):
+        TOOL["renewed"]("# A readme")

@@ -36,7 +36,7 @@ def methods_table() -> str:
     rows = []
     for needs, title in FAMILIES.items():
         names = [
-            f"[{method.title}]({SITE}/generated/methods/{method.id}.html) ({paper(method.cite)})"
+            f"[{method.title}]({SITE}/methods/{method.id}.html) ({paper(method.cite)})"
             for method in METHODS.values()
             if method.needs == needs
         ]
@@ -50,11 +50,22 @@ def models_table() -> str:
     backends = getattr(models, "BACKENDS", None)
     if backends is None:
         kinds = dict.fromkeys(models.FILES.values())
-        files = {kind: [f"`{ending}`" for ending, other in models.FILES.items() if other == kind] for kind in kinds}
-        rows = [(", ".join(endings), "scores" if kind == "onnx" else "everything") for kind, endings in files.items()]
+        files = {
+            kind: [f"`{ending}`" for ending, other in models.FILES.items() if other == kind] for kind in kinds
+        }
+        rows = [
+            (", ".join(endings), "scores" if kind == "onnx" else "everything")
+            for kind, endings in files.items()
+        ]
     else:
-        rows = [(form.model, form.gives.partition(":")[0]) for backend in backends.values() for form in backend.formats]
-    return "\n".join(["| You have | It gives |", "|---|---|", *(f"| {have} | {gives} |" for have, gives in rows)])
+        rows = [
+            (form.model, form.gives.partition(":")[0])
+            for backend in backends.values()
+            for form in backend.formats
+        ]
+    return "\n".join(
+        ["| You have | It gives |", "|---|---|", *(f"| {have} | {gives} |" for have, gives in rows)]
+    )
 
 
 TABLES = {"methods": methods_table, "models": models_table}
@@ -67,7 +78,9 @@ def renewed(text: str) -> str:
         head, _, rest = text.partition(begin)
         _, mark, tail = rest.partition(end)
         if not mark:
-            raise ValueError(f"README.md has no block {name!r}: write {begin.strip()} and {end.strip()} around it")
+            raise ValueError(
+                f"README.md has no block {name!r}: write {begin.strip()} and {end.strip()} around it"
+            )
         text = f"{head}{begin}{table()}{end}{tail}"
     return text
 

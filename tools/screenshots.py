@@ -1,6 +1,6 @@
 """Take the screenshots of the README in the running program.
 
-    QT_API=pyqt6 python tools/screenshots.py [FOLDER, default docs] [--looks]
+    QT_API=pyqt6 python tools/screenshots.py [FOLDER, default docs/_static] [--looks]
 
 With ``--looks`` the panel in both themes, narrow and wide, for a visual check after a change.
 """
@@ -16,6 +16,7 @@ os.environ.setdefault("QT_API", "pyqt6")
 
 import napari
 from napari.settings import get_settings
+from PIL import Image
 
 from napari_saliency.app import samples
 from napari_saliency.app.demo import close_notifications, make_large, open_demo, wait_until
@@ -44,7 +45,11 @@ def explained(panel: SaliencyPanel) -> None:
 def save(viewer: napari.Viewer, panel: SaliencyPanel, path: Path) -> None:
     """Save a screenshot of the window."""
     close_notifications(panel)
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    # In 256 colours, which a third of the bytes suffice for: package pages load these pictures.
+    Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+        path, optimize=True
+    )
     print(path)
 
 
@@ -98,7 +103,9 @@ def looks(folder: Path) -> None:
 def main() -> None:
     """Take the chosen screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "docs")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "docs" / "_static"
+    )
     parser.add_argument("--looks", action="store_true")
     chosen = parser.parse_args()
     chosen.folder.mkdir(exist_ok=True)

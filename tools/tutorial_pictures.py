@@ -1,6 +1,6 @@
 """Make the pictures of the tutorials, and print the numbers that their texts name.
 
-    python tools/tutorial_pictures.py [FOLDER, default docs/_static/tutorials] [--only microscope engineer teacher]
+python tools/tutorial_pictures.py [FOLDER, default docs/_static/tutorials] [--only microscope engineer teacher]
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def save(figure: Figure, path: Path) -> None:
 
 def row(path: Path, panels: Sequence[Panel], outline: NDArray[np.bool_] | None = None) -> None:
     """Save panels side by side; ``outline`` is drawn on all but the first."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.9), layout="constrained", dpi=90)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(2.6 * len(panels), 2.9), layout="constrained", dpi=90
+    )
     for number, (ax, (title, image, style)) in enumerate(zip(axes, panels, strict=True)):
         ax.imshow(image, **style)
         ax.set_title(title, fontsize=10)
@@ -124,11 +126,18 @@ def teacher(folder: Path) -> None:
         picture = pictures[names.index(name)]
         explanation = explain(model, picture, method="smoothgrad")
         (best,) = explanation.prediction.top(1)
-        shapes += [(f"{best.label} {best.probability:.1%}", picture, {}), ("why", explanation.reduced(Display()), MAGNITUDE)]
+        shapes += [
+            (f"{best.label} {best.probability:.1%}", picture, {}),
+            ("why", explanation.reduced(Display()), MAGNITUDE),
+        ]
     row(folder / "mark.png", shapes)
 
 
-PICTURES: dict[str, Callable[[Path], None]] = {"microscope": microscope, "engineer": engineer, "teacher": teacher}
+PICTURES: dict[str, Callable[[Path], None]] = {
+    "microscope": microscope,
+    "engineer": engineer,
+    "teacher": teacher,
+}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Pages made from the program: one for each method, one of all checks, the reference, and the table of model files.
 
-They are written into ``docs/generated`` (which git ignores) before Sphinx looks for pages. All that they say is
+They are written into ``docs/generated``, ``docs/methods`` and ``docs/reference``, where git ignores them, before Sphinx
+looks for pages. All that they say is
 read off the registries, signatures and docstrings, so that a new method is documented by being written.
 """
 
@@ -19,6 +20,7 @@ from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import make_refnode
 
 import napari_saliency
+from napari_saliency import models
 from napari_saliency.checks import CHECKS
 from napari_saliency.methods import METHODS
 
@@ -125,21 +127,30 @@ def options_table(options: Iterable[Option]) -> str:
     return head + "\n".join(["   * - Option\n     - Default\n     - Values\n     - Meaning", *rows]) + "\n"
 
 
-def described(docstring: str, level: str) -> Iterable[str]:
-    """Turn what a docstring says beyond its summary into sections of a page, whatever they are called."""
+def described(docstring: str, level: str = "") -> Iterable[str]:
+    """Turn what a docstring says beyond its summary into sections of a page; without a level, into paragraphs."""
     sections = sections_of(docstring)
     _, _, more = sections.pop("").partition("\n\n")
     if more:
         yield as_rst(more) + "\n"
     for title, text in sections.items():
-        if title not in OWN_SECTIONS:
-            yield heading(title, level) + "\n" + as_rst(text) + "\n"
+        if title in OWN_SECTIONS:
+            continue
+        if level:
+            yield heading(title, level)
+        elif title != "Notes":
+            yield f".. rubric:: {title}\n"
+        yield as_rst(text) + "\n"
 
 
 def method_page(method: Method) -> str:
     """Write the page of one method."""
     docstring = inspect.getdoc(method.function) or ""
-    facts = [("Paper", method.cite), ("Needs", NEEDS.get(method.needs, method.needs)), ("Gives", SHOWS[method.shows])]
+    facts = [
+        ("Paper", method.cite),
+        ("Needs", NEEDS.get(method.needs, method.needs)),
+        ("Gives", SHOWS[method.shows]),
+    ]
     if method.contributes:
         facts.append(("Values", "contributions: they add up to the score, as far as the method promises it"))
     parts = [
@@ -177,8 +188,19 @@ def methods_page() -> str:
     ]
     head = ".. list-table::\n   :header-rows: 1\n   :widths: 18 18 40 24\n\n"
     table = head + "\n".join(["   * - Method\n     - Id\n     - What it shows\n     - Paper", *rows])
-    pages = "\n".join(f"   methods/{name}" for name in METHODS)
-    return f"{table}\n\n.. toctree::\n   :hidden:\n\n{pages.replace('methods/', '/generated/methods/')}\n"
+    pages = "\n".join(f"   /methods/{name}" for name in METHODS)
+    return f"{table}\n\n.. toctree::\n   :hidden:\n\n{pages}\n"
+
+
+def models_page() -> str:
+    """Write the table of what opens, from the table of adapters."""
+    backends = getattr(models, "BACKENDS", None)
+    if backends is None:  # before there was such a table
+        rows = [(f"`{ending}`", "the file", kind) for ending, kind in models.FILES.items()]
+    else:
+        rows = [tuple(form) for backend in backends.values() for form in backend.formats]
+    lines = ["| You have | It opens as | It gives |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {have} | {source} | {gives} |" for have, source, gives in rows)]) + "\n"
 
 
 def check_section(check: Check) -> str:
@@ -190,10 +212,10 @@ def check_section(check: Check) -> str:
         f":Id: ``{check.id}``\n:Paper: {check.cite}\n"
         + (":Needs: a region where the map ought to point\n" if check.region else "")
         + (":Needs: weights that can be made random\n" if check.needs == "cascade" else ""),
-        *described(inspect.getdoc(check.function) or "", "~"),
+        *described(inspect.getdoc(check.function) or ""),
     ]
     if check.options:
-        parts += [heading("Options", "~"), options_table(check.options)]
+        parts.append(options_table(check.options))
     return "\n".join(parts)
 
 
@@ -213,7 +235,7 @@ def documented(module: str, name: str) -> str:
     """Write the directive that documents a class or function."""
     value = getattr(importlib.import_module(module), name)
     if inspect.isclass(value):
-        return f".. autoclass:: {module}.{name}\n   :members:\n   :inherited-members: BaseModel, tuple, Exception\n"
+        return f".. autoclass:: {module}.{name}\n   :members:\n"
     return f".. autofunction:: {module}.{name}\n"
 
 
@@ -224,7 +246,10 @@ def api_page() -> str:
     parts = [
         heading("napari_saliency", "="),
         "All public names, imported from the package itself. Each is imported when it is first used.\n",
-        *(documented("napari_saliency", name) for name in [*functions, *(n for n in names if n not in functions)]),
+        *(
+            documented("napari_saliency", name)
+            for name in [*functions, *(n for n in names if n not in functions)]
+        ),
     ]
     data = {"METHODS": ("methods", "Method"), "CHECKS": ("checks", "Check")}
     for name, (noun, contract) in data.items():
@@ -251,24 +276,36 @@ def contracts_page() -> str:
 def pages() -> Mapping[str, str]:
     """Write all pages: reStructuredText by file name."""
     return {
-        "methods_table.rst.inc": methods_page(),
-        "checks.rst.inc": "\n".join(check_section(check) for check in CHECKS.values()),
+        "generated/methods.rst.inc": methods_page(),
+        "generated/models.md.inc": models_page(),
+        "generated/checks.rst.inc": "\n".join(check_section(check) for check in CHECKS.values()),
         "reference/api.rst": api_page(),
         "reference/contracts.rst": contracts_page(),
         **{f"methods/{method.id}.rst": method_page(method) for method in METHODS.values()},
     }
 
 
-def write_pages(_: Sphinx | None = None, folder: Path = HERE / "generated") -> None:
+def write_pages(_: Sphinx | None = None, folder: Path = HERE) -> None:
     """Write pages that have changed, and remove those of methods that are gone."""
     wanted = {folder / name: text for name, text in pages().items()}
-    for path in folder.rglob("*.*"):
-        if path.is_file() and path not in wanted:
+    for path in (folder / "methods").glob("*.rst"):
+        if path not in wanted:
             path.unlink()
     for path, text in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
+
+
+class RunFirst:
+    """Sort key of the examples' gallery: those that are run, with their pictures, come first."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> tuple[bool, str]:
+        """Return the key of a file."""
+        return (not name.startswith("plot_"), name)
 
 
 class SaliencyRole(SphinxRole):
@@ -312,4 +349,3 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)  # before numpydoc, at 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}
-

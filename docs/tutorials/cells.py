@@ -28,8 +28,15 @@ def draw_plane(random: np.random.Generator, nuclei: int = 9) -> tuple[NDArray[np
     y, x = np.mgrid[:SIDE, :SIDE]
     image, mask = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE), bool)
     for _ in range(nuclei):
-        (cy, cx), (a, b), angle = random.uniform(8, SIDE - 8, 2), random.uniform(6, 11, 2), random.uniform(0, np.pi)
-        u, v = (y - cy) * np.cos(angle) + (x - cx) * np.sin(angle), (x - cx) * np.cos(angle) - (y - cy) * np.sin(angle)
+        (cy, cx), (a, b), angle = (
+            random.uniform(8, SIDE - 8, 2),
+            random.uniform(6, 11, 2),
+            random.uniform(0, np.pi),
+        )
+        u, v = (
+            (y - cy) * np.cos(angle) + (x - cx) * np.sin(angle),
+            (x - cx) * np.cos(angle) - (y - cy) * np.sin(angle),
+        )
         inside = (u / a) ** 2 + (v / b) ** 2 < 1
         texture = gaussian_filter(random.normal(size=image.shape), 1.5)
         image[inside] = (random.uniform(0.35, 0.7) + 0.25 * texture)[inside]

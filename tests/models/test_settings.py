@@ -261,8 +261,8 @@ def test_an_empty_list_of_lines_holds_no_class_names(tmp_path):
         read_labels(tmp_path / "labels.txt")
 
 
-def test_the_readme_lists_every_field():
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+def test_the_page_of_models_lists_every_field():
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
     table = text[text.index("| field | |") :].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()))) == {
         *FIELDS, "file",
