@@ -98,9 +98,7 @@ def test_every_method_and_check_has_its_place_on_the_site(site):
     for method in METHODS.values():
         page = pages[f"methods/{method.id}.rst"]
         assert all(text in page for text in (method.title, method.summary, method.cite))
-        assert [name for name in re.findall(r"\* - ``(\w+)``", page)] == [
-            option.name for option in method.options
-        ]
+        assert re.findall(r"\* - ``(\w+)``", page) == [option.name for option in method.options]
         assert f":ref:`{method.title} <method-{method.id}>`" in pages["generated/methods.rst.inc"]
     for check in CHECKS.values():
         assert all(
@@ -110,7 +108,9 @@ def test_every_method_and_check_has_its_place_on_the_site(site):
 
 def test_what_a_docstring_says_comes_whole_to_the_page(site):
     """Whatever its sections are called; parameters stand in the table of options."""
-    text = "One line.\n\nMore.\n\nFormula\n-------\n``S(x)``\n\nParameters\n----------\na : int\n    A.\n\nWhen to use\n-----------\nOften."
+    parts = {"Formula": "``S(x)``", "Parameters": "a : int\n    A.", "When to use": "Often."}
+    sections = [f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()]
+    text = "\n\n".join(["One line.", "More.", *sections])
     assert list(site.described(text, "-")) == [
         "More.\n", "Formula\n---------\n", "``S(x)``\n", "When to use\n-------------\n", "Often.\n",
     ]  # fmt: skip

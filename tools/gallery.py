@@ -30,9 +30,9 @@ SIDE = 224
 """Width and height of a tile, in pixels."""
 PAGE = """# Gallery
 
-The cat of scikit-image as `{model}` sees it: why *{label}*? `python tools/gallery.py` makes this page: every method that
-can answer for this network, with its default options. Colours begin at 0, where the map is transparent, and end at the
-99.5th percentile of the magnitudes.
+The cat of scikit-image as `{model}` sees it: why *{label}*? `python tools/gallery.py` makes this page: every method
+that can answer for this network, with its default options. Colours begin at 0, where the map is transparent, and end at
+the 99.5th percentile of the magnitudes.
 
 ## Each on its own scale
 

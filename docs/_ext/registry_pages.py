@@ -115,16 +115,22 @@ def option_values(option: Option) -> str:
     return ", ".join([*named, f"{kind}{limits}{several}"])
 
 
+def _row(*cells: str) -> str:
+    """Write a row of a list-table."""
+    first, *rest = cells
+    return "\n".join([f"   * - {first}", *(f"     - {cell}" for cell in rest)])
+
+
 def options_table(options: Iterable[Option]) -> str:
     """List options with defaults, values and explanations."""
     rows = [
-        f"   * - ``{option.name}``\n     - ``{option.default!r}``\n     - {option_values(option)}\n     - {as_rst(option.help)}"
+        _row(f"``{option.name}``", f"``{option.default!r}``", option_values(option), as_rst(option.help))
         for option in options
     ]
     if not rows:
         return ""
     head = ".. list-table::\n   :header-rows: 1\n   :widths: 14 12 30 44\n\n"
-    return head + "\n".join(["   * - Option\n     - Default\n     - Values\n     - Meaning", *rows]) + "\n"
+    return head + "\n".join([_row("Option", "Default", "Values", "Meaning"), *rows]) + "\n"
 
 
 def described(docstring: str, level: str = "") -> Iterable[str]:
@@ -182,12 +188,16 @@ def _usage(method: Method) -> str:
 def methods_page() -> str:
     """Write the table of all methods."""
     rows = [
-        f"   * - :ref:`{method.title} <method-{method.id}>`\n     - ``{method.id}``\n     - {method.summary.rstrip('.')}"
-        f"\n     - {method.cite}"
+        _row(
+            f":ref:`{method.title} <method-{method.id}>`",
+            f"``{method.id}``",
+            method.summary.rstrip("."),
+            method.cite,
+        )
         for method in METHODS.values()
     ]
     head = ".. list-table::\n   :header-rows: 1\n   :widths: 18 18 40 24\n\n"
-    table = head + "\n".join(["   * - Method\n     - Id\n     - What it shows\n     - Paper", *rows])
+    table = head + "\n".join([_row("Method", "Id", "What it shows", "Paper"), *rows])
     pages = "\n".join(f"   /methods/{name}" for name in METHODS)
     return f"{table}\n\n.. toctree::\n   :hidden:\n\n{pages}\n"
 

@@ -2,7 +2,8 @@
 
     python cells.py [FOLDER]
 
-writes ``cells.tif`` (5 planes, grey, 16 bit), ``cells.keras`` and its settings ``cells.saliency.json`` in about a minute.
+writes ``cells.tif`` (5 planes, grey, 16 bit), ``cells.keras`` and its settings ``cells.saliency.json``, in about a
+minute.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The bundled network of shapes in PyTorch, with the weights of the Keras file."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ class Scale(nn.Module):
 def build() -> nn.Module:
     sizes = [3, 16, 24, 32, 48, 48, 48]
     layers = [Scale()]
-    for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (before, after) in enumerate(pairwise(sizes)):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
         if number in (0, 2):
             layers.append(nn.MaxPool2d(2))
