@@ -61,4 +61,6 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "start": [], "gallery": [], "checks": []}
+html_sidebars = {
+    page: [] for page in ("index", "start", "models", "checks", "gallery", "known_truth", "randomisation")
+}

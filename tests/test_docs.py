@@ -176,6 +176,7 @@ def test_the_python_of_a_page_runs(page, folder, capsys):
 
 
 @pytest.mark.framework
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, as it saves
 def test_the_python_of_the_tutorial_at_the_microscope_runs(folder, monkeypatch, capsys):
     """On a network that has hardly been trained, which is quick to make."""
     cells = runpy.run_path(str(DOCS / "tutorials" / "cells.py"))

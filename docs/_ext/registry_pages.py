@@ -91,6 +91,11 @@ def escape_docstring(_: Sphinx, what: str, name: str, obj: object, options: obje
     lines[:] = [_escaped(line) for line in lines]
 
 
+def skip_fields(_: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out the fields of named tuples, which the section of attributes describes."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def heading(text: str, underline: str) -> str:
     """Underline a title."""
     return f"{text}\n{underline * (len(text) + 2)}\n"
@@ -206,7 +211,8 @@ def models_page() -> str:
     """Write the table of what opens, from the table of adapters."""
     backends = getattr(models, "BACKENDS", None)
     if backends is None:  # before there was such a table
-        rows = [(f"`{ending}`", "the file", kind) for ending, kind in models.FILES.items()]
+        gives = {"onnx": "scores: every method that needs no derivative"}
+        rows = [(f"`{e}`", "the file", gives.get(kind, "everything")) for e, kind in models.FILES.items()]
     else:
         rows = [tuple(form) for backend in backends.values() for form in backend.formats]
     lines = ["| You have | It opens as | It gives |", "|---|---|---|"]
@@ -229,14 +235,14 @@ def check_section(check: Check) -> str:
     return "\n".join(parts)
 
 
-def public_names(module: str) -> list[str]:
-    """Names of the classes and functions that a module of the package defines for others, in its order."""
+def contract_names(module: str) -> list[str]:
+    """Names of the classes that a module of the package defines, in its order, and of the decorators that register."""
     loaded = importlib.import_module(f"napari_saliency.{module}")
     return [
         name
         for name, value in vars(loaded).items()
         if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
+        and (inspect.isclass(value) or (inspect.isfunction(value) and name in ("method", "check")))
         and value.__module__ == loaded.__name__
     ]
 
@@ -279,7 +285,7 @@ def contracts_page() -> str:
     ]
     for title, module in CONTRACTS.items():
         parts += [heading(title, "-"), f"In ``napari_saliency.{module}``.\n"]
-        parts += [documented(f"napari_saliency.{module}", name) for name in public_names(module)]
+        parts += [documented(f"napari_saliency.{module}", name) for name in contract_names(module)]
     return "\n".join(parts)
 
 
@@ -357,5 +363,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("saliency", SaliencyRole())
     app.connect("builder-inited", write_pages)
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)  # before numpydoc, at 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}
