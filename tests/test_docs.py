@@ -8,8 +8,10 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -192,8 +194,6 @@ def test_the_python_of_the_tutorial_at_the_microscope_runs(folder, monkeypatch, 
 
 @pytest.mark.framework
 def test_the_function_of_the_how_to_opens_with_its_gradient(folder):
-    import numpy as np
-
     from napari_saliency import explain, load_model
 
     (folder / "mymodel.py").write_text(blocks("howto/adapter.md"), "utf-8")
@@ -201,6 +201,19 @@ def test_the_function_of_the_how_to_opens_with_its_gradient(folder):
     assert model.info.gives >= {"scores", "gradient"}
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     assert explain(model, image, 0).values.any()
+
+
+def test_the_method_of_contributing_can_be_registered(monkeypatch):
+    """In the module of its family, as step 1 says."""
+    from napari_saliency.methods import gradients, registry
+
+    known = dict(registry._METHODS)
+    monkeypatch.setattr(registry, "_METHODS", known)
+    names = {**vars(gradients), "Annotated": Annotated, "np": np}
+    exec(compile(blocks("../CONTRIBUTING.md"), "CONTRIBUTING.md", "exec"), names)
+    (option,) = known["gradient_x_sign"].options
+    assert option.help == "What counts as neither bright nor dark, in the numbers that the model gets."
+    assert (option.default, dict(option.constraints)) == (0.0, {"min": -128.0, "max": 255.0})
 
 
 def test_the_check_of_the_how_to_can_be_registered(monkeypatch):

@@ -20,7 +20,7 @@ FAMILIES = {
     "scores": "any model, by its scores alone",
     "gradient": "its gradients",
     "tap": "a convolutional layer",
-    "propagate": "a rule for each layer",
+    **dict.fromkeys(("propagate", "rescale", "epsilon"), "a rule for each operation"),
 }
 """What a method needs of a model, from the least to the most."""
 
@@ -33,15 +33,11 @@ def paper(cite: str) -> str:
 
 def methods_table() -> str:
     """List the methods by what they need of a model, with links and papers."""
-    rows = []
-    for needs, title in FAMILIES.items():
-        names = [
-            f"[{method.title}]({SITE}/methods/{method.id}.html) ({paper(method.cite)})"
-            for method in METHODS.values()
-            if method.needs == needs
-        ]
-        if names:
-            rows.append(f"| {title} | {', '.join(names)} |")
+    families: dict[str, list[str]] = {title: [] for title in FAMILIES.values()}
+    for method in METHODS.values():
+        link = f"[{method.title}]({SITE}/methods/{method.id}.html) ({paper(method.cite)})"
+        families[FAMILIES[method.needs]].append(link)
+    rows = [f"| {title} | {', '.join(links)} |" for title, links in families.items() if links]
     return "\n".join(["| Explains by | Methods |", "|---|---|", *rows])
 
 

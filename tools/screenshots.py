@@ -46,7 +46,7 @@ def save(viewer: napari.Viewer, panel: SaliencyPanel, path: Path) -> None:
     """Save a screenshot of the window."""
     close_notifications(panel)
     pixels = viewer.screenshot(canvas_only=False, flash=False)
-    # In 256 colours, which a third of the bytes suffice for: package pages load these pictures.
+    # 256 colours take a third of the bytes; package pages load these pictures.
     Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
         path, optimize=True
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_saliency.methods import Method, Option
 
 HERE = Path(__file__).parents[1]
+REPOSITORY = "https://github.com/napari-saliency/napari-saliency"
 OWN_SECTIONS = ("Parameters", "Returns", "Yields", "Raises")
 """Sections of a docstring that a method's page shows in a form of its own, or not at all."""
 
@@ -40,7 +41,7 @@ NEEDS = {
     "scores": "scores alone, so it works for every model",
     "gradient": "gradients",
     "tap": "gradients, and a layer whose output has places",
-    "propagate": "a network through which its rules can be followed",
+    **dict.fromkeys(("propagate", "rescale", "epsilon"), "a network each of whose operations has a rule"),
 }
 """What a method needs of a model, as readers say it."""
 
@@ -313,6 +314,13 @@ def write_pages(_: Sphinx | None = None, folder: Path = HERE) -> None:
             path.write_text(text, "utf-8")
 
 
+def link_to_repository(_: Sphinx, page: str, source: list[str]) -> None:
+    """Turn links that leave the folder of the documents into links to the repository."""
+    source[0] = re.sub(
+        r"\]\((?:\.\./)+(napari_saliency/|tools/|examples/)", rf"]({REPOSITORY}/blob/main/\1", source[0]
+    )
+
+
 class RunFirst:
     """Sort key of the examples' gallery: those that are run, with their pictures, come first."""
 
@@ -362,6 +370,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for them."""
     app.add_role("saliency", SaliencyRole())
     app.connect("builder-inited", write_pages)
+    app.connect("source-read", link_to_repository)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)  # before numpydoc, at 500
