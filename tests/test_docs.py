@@ -210,7 +210,8 @@ def test_the_method_of_contributing_can_be_registered(monkeypatch):
     known = dict(registry._METHODS)
     monkeypatch.setattr(registry, "_METHODS", known)
     names = {**vars(gradients), "Annotated": Annotated, "np": np}
-    exec(compile(blocks("../CONTRIBUTING.md"), "CONTRIBUTING.md", "exec"), names)
+    code = f"from __future__ import annotations\n{blocks('../CONTRIBUTING.md')}"
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)
     (option,) = known["gradient_x_sign"].options
     assert option.help == "What counts as neither bright nor dark, in the numbers that the model gets."
     assert (option.default, dict(option.constraints)) == (0.0, {"min": -128.0, "max": 255.0})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_saliency import check, explain, load_model
 
@@ -56,6 +57,22 @@ def test_in_the_gallery_a_note_stands_on_a_line_of_its_own(tool):
     row = tool("gallery").row
     assert row("gradient", reported).endswith(" | samples 50, gap 0.5<br>First.<br>Second. |")
     assert row("gradient", replace(reported, diagnostics={})).endswith(" | First.<br>Second. |")
+
+
+def test_the_gallery_has_a_tile_for_the_photo_and_for_each_map_on_both_scales(tool, tmp_path, monkeypatch):
+    gallery = tool("gallery")
+    monkeypatch.setattr("sys.argv", ["gallery.py", str(tmp_path), "--only", "gradient", "grad_cam"])
+    gallery.main()
+    page = (tmp_path / "gallery.md").read_text("utf-8")
+    for folder in ("gallery", "gallery_shared"):
+        tiles = {path.stem: Image.open(path) for path in (tmp_path / "_static" / folder).glob("*.png")}
+        assert {name: tile.size for name, tile in tiles.items()} == dict.fromkeys(
+            ("photo", "gradient", "grad_cam"), (224, 224)
+        )
+        assert all(f":img-bottom: _static/{folder}/{name}.png" in page for name in tiles)
+        photo = np.asarray(tiles["photo"].convert("RGB"), int)
+        changed = np.abs(np.asarray(tiles["gradient"].convert("RGB"), int) - photo).mean()
+        assert (changed > 4) == (folder == "gallery")  # on one scale, the gradient is all but transparent
 
 
 def test_what_random_weights_leave_is_counted_and_its_range_told(tool):
