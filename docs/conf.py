@@ -40,7 +40,7 @@ sphinx_gallery_conf = {
     "examples_dirs": [str(DOCS.parent / "examples")],
     "gallery_dirs": ["examples"],
     "within_subsection_order": "registry_pages.RunFirst",
-    "default_thumb_file": str(DOCS / "_static/gallery/grad_cam.png"),
+    "default_thumb_file": str(DOCS / "_static/gallery/photo.png"),
     "filename_pattern": r"/plot_",  # only these are run: bundled networks, no download, no window
     "download_all_examples": False,
     "min_reported_time": 600,

@@ -169,7 +169,7 @@ def test_the_python_of_a_page_runs(page, folder, capsys):
     exec(compile(blocks(page), page, "exec"), names)
     output = capsys.readouterr().out
     if page == "tutorials/engineer.md":
-        assert "6 of 6 maps have their highest point on the mark" in output
+        assert "6 of 6 maps: highest point on the mark" in output
         assert "64×64 RGB, 4 classes" in output
     if page == "tutorials/teacher.md":
         assert re.search(
@@ -213,7 +213,7 @@ def test_the_method_of_contributing_can_be_registered(monkeypatch):
     code = f"from __future__ import annotations\n{blocks('../CONTRIBUTING.md')}"
     exec(compile(code, "CONTRIBUTING.md", "exec"), names)
     (option,) = known["gradient_x_sign"].options
-    assert option.help == "What counts as neither bright nor dark, in the numbers that the model gets."
+    assert option.help == "Neither bright nor dark, in the model's numbers."
     assert (option.default, dict(option.constraints)) == (0.0, {"min": -128.0, "max": 255.0})
 
 

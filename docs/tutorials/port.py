@@ -24,10 +24,10 @@ def build() -> nn.Module:
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
         if number in (0, 2):
             layers.append(nn.MaxPool2d(2))
-    network = nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4), nn.Softmax(dim=1)
-    )
-    kernels = [layer.get_weights() for layer in keras.models.load_model(FILE).layers if layer.get_weights()]
+    end = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4), nn.Softmax(dim=1)
+    network = nn.Sequential(*layers, *end)
+    weights = [layer.get_weights() for layer in keras.models.load_model(FILE).layers]
+    kernels = [pair for pair in weights if pair]
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     with torch.no_grad():
         for layer, (kernel, bias) in zip(convolutions, kernels, strict=False):
