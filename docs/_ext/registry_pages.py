@@ -12,8 +12,9 @@ import inspect
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -56,7 +57,9 @@ CONTRACTS = {
     "What is known of a model": "models.info",
     "Settings of a model": "models.settings",
     "Preprocessing": "core.preprocessing",
+    "Adapters": "models.backends",
     "Methods": "methods.registry",
+    "Options of methods and checks": "methods.options",
     "Checks": "checks.registry",
     "Findings of a check": "checks.finding",
 }
@@ -105,21 +108,28 @@ def heading(text: str, underline: str) -> str:
 
 def option_values(option: Option) -> str:
     """Say in a few words which values an option takes."""
-    constraints = option.constraints
-    choices = constraints.get("choices", ())
-    if isinstance(choices, str):
-        return {"layers": "name of a layer", "methods": "id of a method"}[choices]
+    choices, low, high, per_channel = _constraints(option)
+    if not isinstance(choices, tuple):
+        return "id of a method" if "method" in str(choices).lower() else "name of a layer"
     named = [f"``{choice}``" for choice in choices]
     if option.type is str:
         return ", ".join(named) or "text"
     if option.type is bool:
         return "``True`` or ``False``"
     kind = "whole number" if option.type is int else "number"
-    low, high = constraints.get("min"), constraints.get("max")
-    limits = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
-    each = ", or one for each " + ("channel" if constraints.get("each") == "channels" else "axis")
-    several = each if option.several or constraints.get("each") else ""
-    return ", ".join([*named, f"{kind}{limits}{several}"])
+    limits = "" if low is None or high is None else f" from {low:,} to {high:,}"
+    each = (
+        f", or one for each {'channel' if per_channel else 'axis'}" if per_channel or option.several else ""
+    )
+    return ", ".join([*named, f"{kind}{limits}{each}"])
+
+
+def _constraints(option: Option) -> tuple[Any, float | None, float | None, bool]:
+    """Return choices, limits, and whether there may be a number for each channel; a mapping held them once."""
+    if hasattr(option, "choices"):
+        return option.choices, option.min, option.max, option.per_channel
+    given = option.constraints
+    return given.get("choices", ()), given.get("min"), given.get("max"), given.get("each") == "channels"
 
 
 def _row(*cells: str) -> str:
@@ -150,7 +160,7 @@ def described(docstring: str, level: str = "") -> Iterable[str]:
         if title in OWN_SECTIONS:
             continue
         if level:
-            yield heading(title, level)
+            yield heading("Formula and notes" if title == "Notes" and ".. math::" in text else title, level)
         elif title != "Notes":
             yield f".. rubric:: {title}\n"
         yield as_rst(text) + "\n"
@@ -286,6 +296,8 @@ def contracts_page() -> str:
         "modules that they lie in are not public, and may move.\n",
     ]
     for title, module in CONTRACTS.items():
+        if find_spec(f"napari_saliency.{module}") is None:
+            continue
         parts += [heading(title, "-"), f"In ``napari_saliency.{module}``.\n"]
         parts += [documented(f"napari_saliency.{module}", name) for name in contract_names(module)]
     return "\n".join(parts)
