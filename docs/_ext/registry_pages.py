@@ -174,7 +174,7 @@ def method_page(method: Method) -> str:
         ("Needs", NEEDS.get(method.needs, method.needs)),
         ("Gives", SHOWS[method.shows]),
     ]
-    if method.contributes:
+    if method.shares(method.complete({})):
         facts.append(("Values", "contributions: they add up to the score, as far as the method promises it"))
     parts = [
         f".. _method-{method.id}:\n",
