@@ -5,7 +5,6 @@ and remembers what it was told.
 """
 
 import numpy as np
-from psygnal import Signal
 
 from napari_saliency.core.placement import Placement
 from napari_saliency.core.types import Prediction, Target
@@ -15,6 +14,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.models import InputSpec, Layer, ModelInfo
 from napari_saliency.session.checks import Checks
 from napari_saliency.session.selection import ClassSelection
+from napari_saliency.session.signals import Signals
 from napari_saliency.session.state import ModelStatus, Phase, Problem, Progress, Request
 
 
@@ -98,19 +98,8 @@ class FakeChecking:
         self._changed(self.state)
 
 
-class FakeSession:
+class FakeSession(Signals):
     """Answers every command at once, unless ``patient`` is set: then `finish` lets the run end."""
-
-    model_changed = Signal(object)
-    picture_changed = Signal(object)
-    prepared_changed = Signal(object)
-    prediction_changed = Signal(object)
-    class_changed = Signal(object)
-    known_classes_changed = Signal(object)
-    progress_changed = Signal(object)
-    explanation_changed = Signal(object)
-    checks_changed = Signal(object)
-    failed = Signal(object)
 
     def __init__(self, predicted=None, status=None, values=None):
         self._predicted = predicted or prediction(3)
@@ -131,7 +120,10 @@ class FakeSession:
         self.score = "logit"
 
     def start(self):
-        pass
+        self.commands.append(("start",))
+
+    def set(self, **choices):
+        self.commands.append(("set", choices))
 
     def open_model(self, source, settings=None):
         self.commands.append(("open_model", source, settings))

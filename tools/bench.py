@@ -231,6 +231,7 @@ if __name__ == "__main__":
     answers = queue.Queue()
     begun = time.perf_counter()
     session = Session(start_engine, answers.put)
+    session.start()
     session.open_model({source!r}, Settings(preprocessing={preprocessing!r}))
     session.set_picture(SourceImage(1, "noise", lambda: (image, None)))
     session.explain()

@@ -145,6 +145,8 @@ class CheckRunner:
     ----------
     state : Checks
         The findings about the map that is shown.
+    drawn : Drawn or None
+        Where maps ought to point.
     """
 
     def __init__(
@@ -158,7 +160,7 @@ class CheckRunner:
         self._queue: deque[CheckJob] = deque()  # the first one is under way
         self._runner: JobRunner[CheckJob, Finding] = JobRunner(client, "check", self._stepped)
         self._region: Pending[CheckJob, Region] = Pending(reader.call, self._located)
-        self._drawn: Drawn | None = None  # where maps ought to point now
+        self.drawn: Drawn | None = None
         self._subject: Checked | None = None  # since checks of it were begun
         self._kept: WeakKeyDictionary[Explanation, Checks] = WeakKeyDictionary()
         self.state = NOTHING
@@ -181,9 +183,9 @@ class CheckRunner:
 
     def look_for(self, drawn: Drawn | None) -> None:
         """Have maps point at another region; findings about the one before are forgotten, and found anew."""
-        if (drawn and drawn.key) == (self._drawn and self._drawn.key):
+        if (drawn and drawn.key) == (self.drawn and self.drawn.key):
             return
-        self._drawn = drawn
+        self.drawn = drawn
         now = self._subject_now()
         if self._subject is not None and now is not None and now.explanation is self._subject.explanation:
             self._subject = now
@@ -231,7 +233,7 @@ class CheckRunner:
 
     def _subject_now(self) -> Checked | None:
         subject = self._displayed()
-        return None if subject is None else subject._replace(drawn=self._drawn)
+        return None if subject is None else subject._replace(drawn=self.drawn)
 
     def _find_anew(self) -> None:
         """Find what was forgotten with a region, if the map that is shown can be checked."""
@@ -277,7 +279,7 @@ class CheckRunner:
         job, drawn = self._queue[0], self._subject.drawn
         if not CHECKS[job.name].region:
             self._start(job, None)
-        elif drawn is not self._drawn:  # that lies over another picture
+        elif drawn is not self.drawn:  # that lies over another picture
             self._finish(ELSEWHERE)
         elif drawn is None:
             self._start(job, None)
