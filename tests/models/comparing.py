@@ -35,6 +35,13 @@ def assert_same_answers(model, twin, scores=SCORES, rules=(None,), share=1e-4):
         assert_same_map(gradient, oracle, share)
 
 
+def assert_same_primitives(model, twin, layer, wanted="rectified"):
+    """All that methods ask for: each score, each rule, and a layer. Scores and rules do not depend on each other."""
+    assert_same_answers(model, twin)
+    assert_same_answers(model, twin, ["logit"], RULES)
+    assert_same_tap(model, twin, layer, wanted)
+
+
 def assert_same_tap(model, twin, layer, wanted="rectified", scores=SCORES, share=1e-4):
     """A layer's activations and gradients, of every score; ``wanted`` is the twin's name of the layer."""
     x = pictures(twin, 2)

@@ -2,8 +2,8 @@
 
 The twin's derivatives are written down in closed form, in float64 (`tests.analytic`). A method is numpy over five
 calls of a model. So whether a network's spelling matters is proven on the calls: every way of ending and every
-spelling of ReLU, which take turns, has the twin's scores, gradients by every rule and activations, for each score.
-Whether a framework matters is proven once for each method, on the framework's plainest network.
+spelling of ReLU, which take turns, has the twin's scores, gradients for each score and by every rule, and activations.
+Whether a framework matters is proven once for each method and each score, on the framework's plainest network.
 """
 
 from itertools import cycle, islice
@@ -128,7 +128,7 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered_in_any_spelling(pair):
 @pytest.mark.parametrize("pair", SPELLED, indirect=True)
 def test_pitfall_guided_backprop_silently_equal_to_the_plain_gradient_in_any_spelling(pair):
     model, twin = pair
-    assert_same_answers(model, twin, rules=RULES)
+    assert_same_answers(model, twin, ["logit"], RULES)
     assert_rules_differ(model, twin)
 
 

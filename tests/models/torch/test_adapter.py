@@ -15,7 +15,7 @@ from tests.models.comparing import (
     assert_rules_differ,
     assert_same_answers,
     assert_same_map,
-    assert_same_tap,
+    assert_same_primitives,
 )
 from tests.models.torch import networks
 from tests.models.torch.opening import ENDS, FORMS, RELU6S, RELUS, built, opened, quiet, saved
@@ -90,9 +90,8 @@ def test_pitfall_logits_wanted_softmax_gradient_delivered_by_a_saved_network(twi
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_answers_as_the_numpy_twin(forms, twin, form):
     model = forms[form]
-    assert_same_answers(model, twin, rules=[None, *RULES])
+    assert_same_primitives(model, twin, model.info.cam_layer)
     assert_rules_differ(model, twin)
-    assert_same_tap(model, twin, model.info.cam_layer)
 
 
 @pytest.mark.parametrize("form", FORMS)

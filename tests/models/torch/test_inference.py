@@ -12,6 +12,7 @@ from tests.analytic import LABELS, pictures, targets_of
 from tests.few import EVERYWHERE
 from tests.models.comparing import (
     FEW,
+    RULES,
     answer,
     assert_same_answers,
     assert_same_map,
@@ -22,6 +23,20 @@ from tests.models.torch.opening import FORMS, opened, quiet
 pytestmark = pytest.mark.framework
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+def primitives(model, x, targets):
+    """All that methods ask for, each a function of which pictures of a batch are asked about."""
+
+    def of(part):
+        return x[part], Targets(targets.weights[part])
+
+    layer = model.info.cam_layer
+    yield lambda part: model.scores(x[part])
+    for rule in (None, *RULES):
+        yield lambda part, rule=rule: model.gradient(*of(part), rule)[1]
+    for array in (0, 1):
+        yield lambda part, array=array: model.tap(*of(part), layer)[array]
 
 
 def in_inference(net, x):
@@ -38,9 +53,8 @@ def test_pitfall_train_mode_left_on(training, twin):
     before = {name: value.clone() for name, value in training.state_dict().items()}
     model = opened(training)
     np.testing.assert_allclose(model.scores(x), wanted, atol=1e-6)
-    for name in EVERYWHERE:
-        maps = [answer(name, model, x, targets_of(0, 1, 2)) for _ in range(2)]
-        np.testing.assert_array_equal(*maps)
+    for ask in primitives(model, x, targets_of(0, 1, 2)):
+        np.testing.assert_array_equal(ask(slice(None)), ask(slice(None)))
     assert training.training
     assert all(p.requires_grad and p.grad is None for p in training.parameters())
     assert all(torch.equal(value, before[name]) for name, value in training.state_dict().items())
@@ -90,11 +104,9 @@ def test_a_graph_exported_for_one_picture_takes_many(twin, tmp_path):
 
 def test_a_batch_gives_what_its_pictures_give_alone(training, twin):
     model, x, targets = opened(training), pictures(twin, 5), targets_of(0, 1, 2, 3, 0)
-    for name in EVERYWHERE:
-        together = answer(name, model, x, targets)
-        weights = targets.weights
-        alone = [answer(name, model, x[n : n + 1], Targets(weights[n : n + 1])) for n in range(5)]
-        assert_same_map(together, np.concatenate(alone), 1e-5)
+    for ask in primitives(model, x, targets):
+        alone = [ask(slice(n, n + 1)) for n in range(5)]
+        assert_same_map(ask(slice(None)), np.concatenate(alone), 1e-5)
 
 
 def test_half_precision_gives_maps_in_single(twin):
