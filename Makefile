@@ -33,7 +33,7 @@ $(BIN)/python: | system
 	@touch $@
 
 .venv/.development: $(NEEDS) | $(BIN)/python
-	@$(SETUP) install pyqt5,pyqt6,test,docs,torch,captum,onnx
+	@$(SETUP) install pyqt5,pyqt6,test,docs,torch,onnx
 	@touch $@ .venv/.runtime
 
 .PHONY: setup

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import OutputActivation, Prediction, Targets
+from napari_saliency.core.types import Epsilon, OutputActivation, Prediction, Rescale, Targets
 from napari_saliency.models import InputSpec, Layer, Model, ModelInfo, Randomised, Settings, Tap
 from napari_saliency.models.base import stages
 from tests import rules
@@ -75,20 +75,16 @@ class Analytic(Model):
         return self.logits(x.astype(np.float64)).astype(np.float32)
 
     def gradient(self, x, targets, rule=None):
-        self.calls.append(("gradient", len(x)))
-        wide = x.astype(np.float64)
+        wide, propagated = x.astype(np.float64), isinstance(rule, (Rescale, Epsilon))
+        self.calls.append((rule.needs if propagated else "gradient", len(x)))
+        if propagated:  # by `tests.rules`, of models that are `layers_with_relus`
+            self.check_rule(rule, targets)
+            return rules.multipliers(self.layers_with_relus(), wide, targets.weights, rule)
         gradients = self.pull_back(wide, self.cotangents(wide, targets), rule)
         return self.value(wide, targets).astype(np.float32), gradients.astype(np.float32)
 
     def tap(self, x, targets, layer):
         raise ModelError(f"{self.info.name} has no layer {layer!r}")
-
-    def propagate(self, x, targets, rule):
-        """By `tests.rules`, of models that are `layers_with_relus`."""
-        self.calls.append(("propagate", len(x)))
-        if targets.score != "logit" or "propagate" not in self.info.gives:
-            raise ModelError(f"{self.info.name} has rules for logits alone, or none")
-        return rules.propagate(self.layers_with_relus(), x.astype(np.float64), targets.weights, rule)
 
     def with_settings(self, settings: Settings):
         return self
@@ -200,7 +196,7 @@ class Spatial(Analytic):
         self.kernel = self.normal(2, 2, channels, self.features)
         self.bias = self.normal(self.features)
         self.head = self.normal(height // 2, width // 2, self.features, len(LABELS))
-        self.info = replace(self.info, gives=self.info.gives | {"propagate"})
+        self.info = replace(self.info, gives=self.info.gives | {"rescale", "epsilon"})
 
     def layers_with_relus(self):
         return [
@@ -260,7 +256,7 @@ class Convolutional(Analytic):
             Layer("rectified", space, channels),
         )
         super().__init__(shape, **kwargs)
-        self.info = replace(self.info, gives=self.info.gives | {"cascade", "propagate"})
+        self.info = replace(self.info, gives=self.info.gives | {"cascade", "rescale", "epsilon"})
         self.ceiling, self.slope = ceiling, slope
         edges = [3] * len(space)
         self.kernels = [self.normal(*edges, shape[-1], 5), self.normal(*edges, 5, channels)]

@@ -15,8 +15,10 @@ def few(samples: int = 5, steps: int = 8, segments: int = 6) -> dict[str, dict[s
     }
 
 
-EVERYWHERE = [name for name, found in METHODS.items() if found.needs != "propagate"]
-"""Methods that every model with derivatives gives; captum's rules have tests of their own."""
+RULED = [name for name, found in METHODS.items() if found.needs in ("rescale", "epsilon")]
+"""Methods that explain logits alone, of networks each of whose operations has a rule."""
+EVERYWHERE = [name for name in METHODS if name not in RULED]
+"""Methods that every model with derivatives gives."""
 
 PRIMITIVE = ("occlusion", "gradient", "guided_backprop", "deconvnet", "grad_cam")
 """Methods that each show what one call gives: another score is another answer of these calls."""

@@ -1,4 +1,4 @@
-"""Rescale and epsilon rule in numpy, of layers with a ReLU between each two; independent of captum.
+"""Rescale and epsilon rule in numpy, of layers with a ReLU between each two; independent of what is tested.
 
 A layer is a pair: from its input to its sums, and from its input and derivatives by its sums back to
 derivatives by its input.
@@ -9,15 +9,21 @@ import numpy as np
 from napari_saliency.core.types import Epsilon
 
 
-def propagate(layers, x, weights, rule):
-    """What the values should add up to (N,), and the values, both float32."""
+def multipliers(layers, x, weights, rule):
+    """What the contributions should add up to (N,), and the multipliers, both float32."""
     start = None if isinstance(rule, Epsilon) else np.asarray(rule.start, np.float64)
     result = (
-        relevances(layers, x, weights, rule.epsilon) if start is None else rescaled(layers, x, weights, start)
+        shared(layers, x, weights, rule.epsilon) if start is None else rescaled(layers, x, weights, start)
     )
     ends = [sums(layers, one)[-1] for one in (x, start) if one is not None]
     score = [(weights * end).reshape(len(x), -1).sum(1) for end in ends]
     return (score[0] - (score[1] if len(score) > 1 else 0)).astype(np.float32), result.astype(np.float32)
+
+
+def contributions(model, x, targets, rule):
+    """What a model's multipliers make of pictures: the sum that they stand for, and one for each number."""
+    value, result = model.gradient(x, targets, rule)
+    return value, result * (x if isinstance(rule, Epsilon) else x - rule.start)
 
 
 def sums(layers, x):
@@ -42,15 +48,16 @@ def rescaled(layers, x, weights, start):
                 moved, (np.maximum(z, 0) - np.maximum(z0, 0)) / np.where(moved, z - z0, 1), z > 0
             )
             multiplier = multiplier * slope
-    return multiplier * (x - start)
+    return multiplier
 
 
-def relevances(layers, x, weights, epsilon):
-    """Bach et al. 2015, eq. 58: R_i = sum over j of x_i w_ij / (z_j + epsilon sign(z_j)) R_j."""
+def shared(layers, x, weights, epsilon):
+    """Bach et al. 2015, eq. 58: R_i = sum over j of x_i w_ij / (z_j + epsilon sign(z_j)) R_j; here R_i / x_i."""
     here = sums(layers, x)
     relevance = weights * here[-1]
     for n in reversed(range(len(layers))):
         into = np.maximum(here[n - 1], 0) if n else x
         sign = np.where(here[n] >= 0, 1, -1)
-        relevance = into * layers[n][1](into, relevance / (here[n] + epsilon * sign))
-    return relevance
+        share = layers[n][1](into, relevance / (here[n] + epsilon * sign))
+        relevance = into * share
+    return share

@@ -35,7 +35,7 @@ CONFINED = {
         for backend in BACKENDS.values()
         for package in backend.packages
     },
-    "captum": "models.torch.captum",
+    "captum": "",
     **dict.fromkeys(("PyQt5", "PyQt6", "PySide6", "magicgui", "qtpy", "superqt"), _QT),
     "vispy": "",
     "napari": "viewer.* widgets.* app.demo app.cli app.show",
@@ -200,11 +200,7 @@ def test_dependencies_are_what_is_imported(arrows):
     extras = project["optional-dependencies"]
     requirements = [
         *project["dependencies"],
-        *(
-            r
-            for name in ("captum", *filter(None, (b.extra for b in BACKENDS.values())))
-            for r in extras[name]
-        ),
+        *(r for backend in BACKENDS.values() if backend.extra for r in extras[backend.extra]),
     ]
     declared = {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
     tops = (

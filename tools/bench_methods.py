@@ -43,7 +43,7 @@ _fresh = count(1)
 def calls_of(model: Model, run: Callable[[], None]) -> list[Callable[[], object]]:
     """Record the model calls of a run; return functions that repeat them on arrays of the same shapes."""
     seen: list[Callable[[], object]] = []
-    names = ("scores", "gradient", "tap", "propagate")
+    names = ("scores", "gradient", "tap")
     calls = {name: getattr(model, name) for name in names}
 
     def ask(name: str, x: Any, *rest: Any, **options: Any) -> Any:

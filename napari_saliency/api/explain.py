@@ -381,7 +381,7 @@ def _provenance(info: ModelInfo) -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     result = {}
-    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime", "captum"):
+    for package in ("napari-saliency", "numpy", "keras", "tensorflow", "torch", "onnxruntime"):
         try:
             result[package] = version(package)
         except PackageNotFoundError:

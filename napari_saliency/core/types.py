@@ -23,7 +23,7 @@ Score = Literal["logit", "probability", "log_probability", "increase", "decrease
 """Score to explain: for a class its logit (before softmax or sigmoid), probability or log-probability; for a
 quantity of a regression model ``increase`` (the output) or ``decrease`` (its negative)."""
 
-Rule = Literal["guided", "deconvnet"]
+ReluRule = Literal["guided", "deconvnet"]
 """Backward rule of ReLUs, in place of their derivative."""
 
 Fit = Literal["crop", "stretch", "pad"]
@@ -32,8 +32,9 @@ Fit = Literal["crop", "stretch", "pad"]
 OutputActivation = Literal["softmax", "sigmoid", "quantity"]
 """Output activation: for exclusive classes, for independent classes, or none (regression)."""
 
-Needs = Literal["scores", "gradient", "tap", "propagate", "cascade"]
-"""Operation of `models.Model` that a method or check needs. Methods need one of the first four."""
+Needs = Literal["scores", "gradient", "tap", "rescale", "epsilon", "cascade"]
+"""Operation of `models.Model` that a method or check needs, or a gradient by a rule that every operation of the network
+must have. Methods need any of them except the last."""
 
 Shows = Literal["map", "stack", "picture"]
 """Kind of a method's values: a map, whose channels belong to one pixel; a stack, each of whose channels is a
@@ -56,7 +57,10 @@ NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Rescale(NamedTuple):
-    """Rescale rule: propagate Δoutput / Δinput of each activation (Shrikumar et al. 2017, section 3.5.1).
+    """DeepLIFT's rescale rule (Shrikumar et al. 2017, section 3.5.1): finite differences in place of derivatives.
+
+    An activation f passes back (f(z) - f(z')) / (z - z'), where z' is its input for the baseline image
+    (Ancona et al. 2018, proposition 2).
 
     Attributes
     ----------
@@ -66,9 +70,17 @@ class Rescale(NamedTuple):
 
     start: Array
 
+    @property
+    def needs(self) -> Literal["rescale"]:
+        """What a model must give."""
+        return "rescale"
+
 
 class Epsilon(NamedTuple):
-    """Epsilon rule: distribute a neuron's relevance to its inputs by their contributions (Bach et al. 2015, eq. 58).
+    """Epsilon rule of layer-wise relevance propagation (Bach et al. 2015, eq. 58).
+
+    An activation f passes back f(z) / z, and a sum z what reaches it times z / (z + epsilon sign z)
+    (Ancona et al. 2018, proposition 1).
 
     Attributes
     ----------
@@ -77,6 +89,15 @@ class Epsilon(NamedTuple):
     """
 
     epsilon: float
+
+    @property
+    def needs(self) -> Literal["epsilon"]:
+        """What a model must give."""
+        return "epsilon"
+
+
+Rule = ReluRule | Rescale | Epsilon
+"""Another derivative for each nonlinearity than its own."""
 
 
 def _class_index(value: object) -> int:

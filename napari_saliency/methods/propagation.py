@@ -1,6 +1,9 @@
-"""Maps that bring the score back to the picture layer after layer, each by a rule of its own.
+"""Contributions to the score by another derivative of each nonlinearity than its own.
 
-They need a network whose layers are known one by one: PyTorch modules, and captum.
+Ancona et al. 2018 (propositions 1 and 2) write both methods as a gradient in which every nonlinearity passes back
+its share over a distance, not its slope at a point. What the model gives are multipliers; times how far the image
+is from the reference, or from 0, they are contributions. They need a network each of whose operations has a rule:
+no products of two tensors that depend on the image, as in attention.
 """
 
 from __future__ import annotations
@@ -25,14 +28,14 @@ POOLED = "the rule of max pooling loses some."
 @method(
     "DeepLIFT",
     family="Propagation rules",
-    needs="propagate",
+    needs="rescale",
     cite="Shrikumar et al. 2017, section 3.5.1, rescale rule",
     contributes=True,
     linear=True,
     logits_only=True,
 )
 def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "black") -> Iterator[Estimate]:
-    r"""What each pixel contributes to the score, by differences from an empty picture. PyTorch, with captum.
+    r"""Show what each pixel contributes to the score, by differences from a baseline image.
 
     Parameters
     ----------
@@ -55,7 +58,9 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
     **When not to use:** with a baseline whose colour matters in the picture: such pixels get nothing.
     """
     start = empty_picture(model, x, baseline)
-    difference, values = model.propagate(x, targets, Rescale(np.asarray(start, np.float32)))
+    start = np.asarray(start, np.float32)
+    difference, multipliers = model.gradient(x, targets, Rescale(start))
+    values = multipliers * (x - start)
     gaps = completeness(values, difference)
     yield Estimate(values, 1, 1, diagnostics=gaps, notes=incomplete(gaps, POOLED))
 
@@ -63,7 +68,7 @@ def deep_lift(model: Model, x: Array, targets: Targets, *, baseline: Empty = "bl
 @method(
     "Layer-wise relevance propagation",
     family="Propagation rules",
-    needs="propagate",
+    needs="epsilon",
     cite="Bach et al. 2015, eq. 58",
     contributes=True,
     linear=True,
@@ -76,7 +81,7 @@ def lrp(
     *,
     epsilon: Annotated[float, {"min": 0.001, "max": 100.0, "step": 0.001}] = 0.01,
 ) -> Iterator[Estimate]:
-    r"""What each pixel is given of the score, shared out by what each layer sums. PyTorch, with captum.
+    r"""Share the score out among the pixels, layer by layer, in proportion to what each sum is made of.
 
     Parameters
     ----------
@@ -85,9 +90,10 @@ def lrp(
 
     Notes
     -----
-    The epsilon rule, in every layer. As epsilon goes to 0 the map of a network of ReLUs becomes gradient ×
-    input (Ancona et al. 2018, proposition 1). Zero is what preprocessing makes zero, as there. Relevance is
-    kept but for what epsilon and the layers' biases take: how much of the score that is, is reported.
+    The epsilon rule, in every layer; activations pass relevance on as it is. As epsilon goes to 0 the map of a
+    network of ReLUs becomes gradient × input (Ancona et al. 2018, proposition 1). Zero is what preprocessing makes
+    zero, as there. Relevance is kept but for what epsilon and the layers' biases take: how much of the score that
+    is, is reported.
 
     .. math:: R_i = \sum_j \frac{x_i w_{ij}}{z_j + \varepsilon \, \mathrm{sign}(z_j)} R_j, \qquad
         z_j = \sum_i x_i w_{ij} + b_j
@@ -96,6 +102,7 @@ def lrp(
 
     **When not to use:** where the shares must add up exactly: biases and epsilon take a part, which is reported.
     """
-    score, values = model.propagate(x, targets, Epsilon(epsilon))
+    score, multipliers = model.gradient(x, targets, Epsilon(epsilon))
+    values = multipliers * x
     kept = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
     yield Estimate(values, 1, 1, diagnostics={LOST: np.asarray(score - kept, np.float32)})

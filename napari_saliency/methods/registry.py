@@ -79,8 +79,8 @@ class Method:
         As the user reads it.
     function : callable
         ``function(model, x, targets, **options)`` yields `Estimate`s.
-    needs : {"scores", "gradient", "tap", "propagate"}
-        The model's call that it uses; a wrapper uses those of the method that it wraps.
+    needs : {"scores", "gradient", "tap", "rescale", "epsilon"}
+        The model's call or rule that it uses; a wrapper uses those of the method that it wraps.
     cite : str
         Paper and equation.
     options : tuple of Option

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Sequence
 
     from napari_saliency.core.placement import Region
-    from napari_saliency.core.types import Epsilon, Rescale, Rule, Targets
+    from napari_saliency.core.types import Epsilon, ReluRule, Rescale, Rule, Targets
     from napari_saliency.models.info import ModelInfo
     from napari_saliency.models.settings import Settings
 
@@ -97,17 +97,20 @@ class Model(ABC):
             Preprocessed pictures.
         targets : Targets
             N rows of weights, of the scores' shape.
-        rule : {"guided", "deconvnet"}, optional
-            How gradients pass ReLUs; without it, by the derivative.
+        rule : {"guided", "deconvnet"}, Rescale or Epsilon, optional
+            How gradients pass nonlinearities; without it, by the derivative.
 
         Returns
         -------
         (N,) float32, (N, H, W, C) float32
+            With `Rescale`, the value is less that of the reference image. `Rescale` and `Epsilon` give
+            multipliers: times ``x - start``, or times ``x``, they are what each number contributes to the value.
 
         Raises
         ------
         ModelError
-            If ``rule`` is given and the network has no ReLU that it could apply to.
+            If ``rule`` is given and the network has no ReLU that it could apply to; for `Rescale` and `Epsilon`,
+            if ``info.gives`` does not name them, or another score than the logit is asked for.
         """
 
     @abstractmethod
@@ -119,32 +122,6 @@ class Model(ABC):
         ModelError
             If the layer is not one of ``info.layers``.
         """
-
-    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        """Bring each target's score back to its picture, layer after layer, by a rule.
-
-        Parameters
-        ----------
-        x : (N, H, W, C) float32
-            Preprocessed pictures.
-        targets : Targets
-            N rows of weights, of the scores' shape; of logits.
-        rule : Rescale or Epsilon
-            How a layer's output is shared among its inputs.
-
-        Returns
-        -------
-        (N,) float32, (N, H, W, C) float32
-            What the values should add up to, which are the second: the score, of `Rescale` less that of the
-            empty picture.
-
-        Raises
-        ------
-        ModelError
-            If ``info.gives`` has no ``"propagate"``, the network has a layer that the rule is not for, or
-            other scores than logits are asked for.
-        """
-        raise ModelError(f"this {self.info.lacks('propagate')}")
 
     @abstractmethod
     def with_settings(self, settings: Settings) -> Model:
@@ -214,7 +191,16 @@ class Model(ABC):
             f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
         )
 
-    def no_relu(self, rule: Rule) -> ModelError:
+    def check_rule(self, rule: Rescale | Epsilon, targets: Targets) -> None:
+        """Raise ModelError if `gradient` has no such rule for this network, or for the score that is asked for."""
+        if rule.needs not in self.info.gives:
+            raise ModelError(f"the {rule.needs} rule {self.info.lacks(rule.needs)}")
+        if targets.score != "logit":
+            raise ModelError(
+                f"the {rule.needs} rule explains logits: choose the logit, not the {targets.score}"
+            )
+
+    def no_relu(self, rule: ReluRule) -> ModelError:
         """Return the error that `gradient` raises."""
         return ModelError(
             f"{self.info.name} has no ReLU, so {rule} backpropagation would be the plain gradient: use that"

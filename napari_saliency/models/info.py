@@ -68,10 +68,10 @@ class ModelInfo:
     work, memory : float
         Multiplications of a forward pass, and bytes that a gradient holds, for each pixel of a picture; 0 where
         they are not known.
-    gives : set of {"scores", "gradient", "tap", "propagate", "cascade"}
+    gives : set of {"scores", "gradient", "tap", "rescale", "epsilon", "cascade"}
         Which calls it answers; a method works if its ``needs`` is among them.
     unruled : str
-        Why there is no ``"propagate"``, of PyTorch modules: what is needed that is not there.
+        What ``"rescale"`` and ``"epsilon"`` need that is not there, or the latter alone.
     sized : bool
         Whether the user said the size, and may take it back.
     viewed_layer : str
@@ -129,10 +129,7 @@ class ModelInfo:
 
     def lacks(self, call: Needs) -> str:
         """Say what is missing for a call that is not among ``gives``: ``needs layers, which net does not give``."""
-        if call == "propagate":
-            none = (
-                f"PyTorch modules that Python builds, and captum; {self.name} is no network of such modules"
-            )
-            return f"needs {self.unruled or none}"
+        if call in ("rescale", "epsilon"):
+            return f"needs {self.unruled or f'a network whose operations are visible, and {self.name} shows none'}"
         what = {"gradient": "derivatives", "tap": "layers", "cascade": "weights"}.get(call, call)
         return f"needs {what}, which {self.name} does not give"

@@ -33,8 +33,6 @@ def describe_layer_view(info: ModelInfo, layer: Layer, before: Iterable[str]) ->
         labels=tuple(f"{layer.name}[{channel}]" for channel in range(layer.channels)),
         activation="quantity",
         space=tuple(size or None for size in layer.shape),
-        gives=info.gives - {"propagate"},
-        unruled=f"the answer of {info.name}, not {layer.name} inside it",
         logits=True,
         layers=layers,
         cam_layer=layers[-1].name if layers else "",

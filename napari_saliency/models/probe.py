@@ -203,6 +203,9 @@ def probe(network: N, place: Place, settings: Settings, fingerprint: str) -> Pro
     facts, seen, implicit = evidence.facts, evidence.activation, None
     if not (seen or evidence.is_linear or quantity):
         implicit = find_activation(partial(_run_one, network, batch), place.tried)
+    if implicit:
+        lacking = f"logits, and how this network comes to its {implicit} is not seen"
+        facts = replace(facts, gives=facts.gives - {"rescale", "epsilon"}, unruled=lacking)
     raw = not (seen or implicit)
     quantity |= raw and settings.task is None and evidence.trained == "regression"
     assumed: OutputActivation = "quantity" if quantity else "sigmoid" if facts.n_outputs == 1 else "softmax"

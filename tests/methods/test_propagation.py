@@ -10,6 +10,7 @@ from napari_saliency.methods import METHODS
 from napari_saliency.methods._shared.baselines import empty_picture
 from napari_saliency.methods.propagation import LOST
 from tests.analytic import Convolutional, Linear, pictures, targets_of
+from tests.rules import contributions
 
 
 class Lossy(Convolutional):
@@ -17,9 +18,9 @@ class Lossy(Convolutional):
 
     kept = 1.0
 
-    def propagate(self, x, targets, rule):
-        difference, values = super().propagate(x, targets, rule)
-        return difference, values * np.float32(self.kept)
+    def gradient(self, x, targets, rule=None):
+        difference, multipliers = super().gradient(x, targets, rule)
+        return difference, multipliers * np.float32(self.kept)
 
 
 def answer(name, model, x, targets, **options):
@@ -36,7 +37,7 @@ def test_deep_lift_adds_up_to_the_difference_from_the_empty_picture(baseline):
     start = empty_picture(model, x, baseline).astype(np.float32)
     difference = model.value(x, targets) - model.value(start, targets)
     np.testing.assert_allclose(result.values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(result.values, model.propagate(x, targets, Rescale(start))[1])
+    np.testing.assert_array_equal(result.values, contributions(model, x, targets, Rescale(start))[1])
     assert [*result.notes] == [(), (), ()]
 
 
@@ -64,7 +65,7 @@ def test_lrp_reports_what_biases_and_epsilon_took():
     x, targets = pictures(model, 2), targets_of(0, 1)
     for epsilon in (0.001, 1.0):
         result = answer("lrp", model, x, targets, epsilon=epsilon)
-        np.testing.assert_array_equal(result.values, model.propagate(x, targets, Epsilon(epsilon))[1])
+        np.testing.assert_array_equal(result.values, contributions(model, x, targets, Epsilon(epsilon))[1])
         lost = model.value(x, targets) - result.values.sum((1, 2, 3))
         np.testing.assert_allclose(result.diagnostics[LOST], lost, rtol=1e-4, atol=1e-5)
 
@@ -82,6 +83,6 @@ def test_a_larger_epsilon_leaves_less():
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_model_of_another_kind_says_what_is_missing(name, wrapped):
     method = {"method": "smoothgrad", "of": name} if wrapped else {"method": name}
-    said = f"{METHODS[method['method']].title} needs PyTorch modules that Python builds, and captum; linear is no"
+    said = f"{METHODS[method['method']].title} needs a network whose operations are visible, and linear shows none"
     with pytest.raises(ModelError, match=said):
         explain(Linear(), np.zeros((6, 8, 3), np.uint8), 0, **method)

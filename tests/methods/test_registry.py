@@ -79,7 +79,7 @@ def test_every_method_says_what_it_is(name):
     assert result.title
     assert result.cite
     assert result.summary.endswith(".")
-    assert result.needs in ("scores", "gradient", "tap", "propagate")
+    assert result.needs in ("scores", "gradient", "tap", "rescale", "epsilon")
 
 
 @pytest.mark.parametrize("option", [o for m in METHODS.values() for o in m.options], ids=lambda o: o.name)

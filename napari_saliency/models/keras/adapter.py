@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import NEEDS, Array, Rule, Targets
+from napari_saliency.core.types import NEEDS, Array, Epsilon, ReluRule, Rescale, Rule, Targets
 from napari_saliency.models.base import Model, Randomised, Tap, stages
 from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.error_messages import reason
@@ -32,6 +32,7 @@ from napari_saliency.models.sidecar import all_settings, naming_the_file
 
 if TYPE_CHECKING:
     from napari_saliency.models.cost import ModelCost
+    from napari_saliency.models.keras.rules import TracedRule
     from napari_saliency.models.settings import Task
     from napari_saliency.models.sources import Source
 
@@ -90,7 +91,7 @@ class KerasModel(Model):
         self._own = self._origin  # and, once it is known which output is explained, what that was trained as
         self._trained = trained or {}
         self._folding: Folding | None = Folding()
-        self._others: dict[Rule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
+        self._others: dict[TracedRule | None, Graph] = {}  # by rule; None: as it is, with nothing folded
         self._kept: tuple[str, Array, Any] | None = None
         self._viewed_layer = ""
         self._settings = self._merged(settings)
@@ -139,9 +140,23 @@ class KerasModel(Model):
             return self._seen(self._graph).scores(x)
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
+        if isinstance(rule, (Rescale, Epsilon)):
+            return self._propagated(x, targets, rule)
         with self.lock, reporting_errors(x, self._shape):
             graph = self._ruled(rule) if rule else self._seen(self._graph)
             return graph.gradient(x, targets.weights, targets.score)
+
+    def _propagated(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        """Multipliers by a rule of which each operation knows something; see `gradient`."""
+        self.check_rule(rule, targets)
+        count, weights = len(x), targets.weights
+        with self.lock, reporting_errors(x, self._shape):
+            graph = self._seen(self._other(rule.needs))
+            if isinstance(rule, Epsilon):
+                return graph.gradient(x, weights, epsilon=rule.epsilon)
+            both, apart = np.concatenate([x, rule.start]), np.concatenate([weights, -weights])
+            values, multipliers = graph.gradient(both, apart)
+        return values[:count] + values[count:], multipliers[:count]
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         with self.lock, reporting_errors(x, self._shape):
@@ -191,16 +206,16 @@ class KerasModel(Model):
             self._kept = layer, x.copy(), graph.activations(x, layer)
         return self._kept[2]
 
-    def _ruled(self, rule: Rule) -> Graph:
+    def _ruled(self, rule: ReluRule) -> Graph:
         if not self._seen(self._graph).n_relus:
             raise self.no_relu(rule)
         return self._seen(self._other(rule))
 
-    def _other(self, rule: Rule | None) -> Graph:
-        """Trace the network in another way, once."""
+    def _other(self, rule: TracedRule | None) -> Graph:
+        """Trace the network in another way, once; with nothing folded where each layer's sums are asked for."""
         if rule not in self._others:
             self._others[rule] = self._trace(
-                folded=rule is not None,
+                folded=rule not in (None, "epsilon"),
                 rule=rule,
                 implicit=self._facts.implicit,
                 quantity=self._graph.activation == "quantity",
@@ -316,6 +331,7 @@ class ProbedGraph:
         graph, network = self.graph, self.network
         guess, sure = network.guess(self.source)
         layers = graph.layers.items()
+        rules, lacking = graph.rules()
         facts = Facts(
             n_outputs=graph.n_outputs,
             space=graph.space,
@@ -330,7 +346,8 @@ class ProbedGraph:
             work=self.cost.work,
             memory=self.cost.memory,
             notes=(ROUNDED,) if network.picture.dtype.is_integer else (),
-            gives=frozenset((*NEEDS, "cascade") if self.has_weights else NEEDS),
+            gives=frozenset((*NEEDS, *rules, "cascade") if self.has_weights else (*NEEDS, *rules)),
+            unruled=lacking,
         )
         activation = graph.activation if graph.found else None
         is_linear = graph.recognised and not graph.found

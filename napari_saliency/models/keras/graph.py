@@ -19,11 +19,12 @@ import tensorflow as tf
 
 from napari_saliency.core.errors import ModelError
 from napari_saliency.models.base import no_classifier
-from napari_saliency.models.keras.rules import RELUS, is_part, override_map
+from napari_saliency.models.keras.rules import RELUS, is_part, override_map, propagating, rules_of
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, OutputActivation, Rule, Score
+    from napari_saliency.core.types import Array, Needs, OutputActivation, Score
+    from napari_saliency.models.keras.rules import TracedRule
     from napari_saliency.models.keras.tracing import Recorded
 
 Tensor = Any
@@ -48,8 +49,9 @@ class Graph:
         Runs the network on a symbolic batch.
     shape : (height, width, channels), or (z, y, x, channels)
         Of a picture; None for a size that is free.
-    rule : {"guided", "deconvnet"}, optional
-        How ReLUs pass gradients back, if not by their derivative.
+    rule : {"guided", "deconvnet", "rescale", "epsilon"}, optional
+        How nonlinearities pass gradients back, if not by their derivative. By the rescale rule, a batch is of
+        images and then of as many reference images.
     quantity : bool
         Whether the outputs are quantities, to be taken as they are.
     implicit : {"softmax", "sigmoid"}, optional
@@ -86,7 +88,7 @@ class Graph:
         record: Callable[[Tensor], Recorded],
         shape: tuple[int | None, ...],
         *,
-        rule: Rule | None = None,
+        rule: TracedRule | None = None,
         implicit: OutputActivation | None = None,
         quantity: bool = False,
     ) -> None:
@@ -94,6 +96,7 @@ class Graph:
         self.recognised, self.found = True, False
         self._record, self._rule, self._implicit = record, rule, implicit
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec(None, tf.float32)]
+        specs += [tf.TensorSpec([], tf.float32)] if rule == "epsilon" else []
         with _functions_inlined():
             self._answer = tf.compat.v1.wrap_function(self._trace, specs)
         self._functions: dict[Any, Any] = {}
@@ -101,14 +104,16 @@ class Graph:
         self._views: dict[str, Graph] = {}
         self._layer = ""  # that was looked into
 
-    def gradient(self, x: Array, weights: Array, score: Score = "logit") -> tuple[Array, Array]:
+    def gradient(
+        self, x: Array, weights: Array, score: Score = "logit", epsilon: float | None = None
+    ) -> tuple[Array, Array]:
         """Return the value (N,) of the weighted scores and its derivative with respect to ``x``."""
+        given = [tf.constant(x), tf.constant(weights)]
+        given += [] if epsilon is None else [tf.constant(epsilon, tf.float32)]
         if score == "logit" and not self._layer:  # the one function that exists from the start
-            _, value, gradient = self._answer(tf.constant(x), tf.constant(weights))
+            _, value, gradient = self._answer(*given)
         else:
-            value, gradient = self._function(("gradient", score), self._gradient_of(score))(
-                tf.constant(x), tf.constant(weights)
-            )
+            value, gradient = self._function(("gradient", score), self._gradient_of(score))(*given)
         return value.numpy(), gradient.numpy()
 
     def outputs(self, x: Array) -> Array:
@@ -170,13 +175,19 @@ class Graph:
         with_space = {n: t for n, t in self._tensors.items() if t.shape.rank == rank and t.shape[-1]}
         return {n: tuple(t.shape[1:]) for n, t in with_space.items() if any(s != 1 for s in t.shape[1:-1])}
 
-    def _trace(self, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+    def rules(self) -> tuple[tuple[Needs, ...], str]:
+        """Find out which rules it has, and what is needed for those that it has not; see `rules.rules_of`."""
+        if self._implicit:
+            return (), f"logits, and how this network comes to its {self._implicit} is not seen"
+        return rules_of([self._x] if self._whole is None else _numbers(self._whole[1]), self.ops)
+
+    def _trace(self, x: Tensor, weights: Tensor, epsilon: Tensor | None = None) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):
             output, layers, folded, whole = self._record(x)
         output = _of_classes(output, x)
         self.called = [name for name, _ in layers]
         self.n_outputs = int(output.shape[-1])
-        self._x, self._weights, self._output = x, weights, output
+        self._x, self._weights, self._epsilon, self._output = x, weights, epsilon, output
         self._whole = whole
         # Dropout that is off and nested models return another layer's output: it goes by that one's name.
         named = {tensor.name: name for name, tensor in reversed(layers)} | {x.name: ""}
@@ -235,17 +246,19 @@ class Graph:
 
     def _gradient_of(self, score: Score) -> Callable[[], tuple[Any, Any]]:
         def build() -> tuple[Any, Any]:
-            value = self._value(score)
-            return [self._x, self._weights], [value, self._by_picture(value)]
+            value, feeds = self._value(score), [self._x, self._weights]
+            feeds += [] if self._epsilon is None else [self._epsilon]
+            return feeds, [value, self._by_picture(value)]
 
         return build
 
     def _by_picture(self, value: Tensor) -> Tensor:
         """Derive by the picture, or where that is rounded, by the numbers that are computed with."""
-        if self._whole is None:
-            return _derivative(value, self._x)
-        before, after = self._whole
-        result = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
+        with propagating(self._x, self._epsilon):
+            if self._whole is None:
+                return _derivative(value, self._x)
+            before, after = self._whole
+            result = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
         (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(result))
         return tf.convert_to_tensor(gradient)
 

@@ -23,8 +23,8 @@ from napari_saliency.models.keras.tracing import Recorded, all_layers, channels_
 from napari_saliency.models.sources import Source, family
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Rule
     from napari_saliency.models.keras.folding import Folding
+    from napari_saliency.models.keras.rules import TracedRule
     from napari_saliency.models.settings import Settings
 
 Tensor = Any
@@ -108,7 +108,7 @@ class TraceableNetwork(Protocol):
 
     @property
     def kinds(self) -> dict[str, str]: ...
-    def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded: ...
+    def record(self, folding: Folding | None, rule: TracedRule | None, x: Tensor) -> Recorded: ...
     def fingerprint(self, path: Path | None) -> str: ...
     def guess(self, source: Source) -> tuple[str, bool]: ...
 
@@ -147,7 +147,7 @@ class KerasNetwork:
         self.output = select_io("output", shapes_out, settings.output, 2)
         self.inputs, self.outputs = several(shapes, self._input, 4, 5), several(shapes_out, self.output)
 
-    def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
+    def record(self, folding: Folding | None, rule: TracedRule | None, x: Tensor) -> Recorded:
         """Run the network symbolically; see `tracing.record`."""
         before, after = self.picture.given(x)
         inputs: Any = {

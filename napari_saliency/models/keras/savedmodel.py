@@ -25,8 +25,8 @@ from napari_saliency.models.keras.tracing import Recorded
 from napari_saliency.models.safety.keras_savedmodel import check_answer, operations
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Rule
     from napari_saliency.models.keras.folding import Folding
+    from napari_saliency.models.keras.rules import TracedRule
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
 
@@ -128,7 +128,7 @@ class Signature:
         self._output = select_io("output", gives, settings.output, 2)
         self.inputs, self.outputs = several(takes, self._input, 4, 5), several(gives, self._output)
 
-    def record(self, folding: Folding | None, rule: Rule | None, x: Tensor) -> Recorded:
+    def record(self, folding: Folding | None, rule: TracedRule | None, x: Tensor) -> Recorded:
         """Copy the signature into the graph that is being traced."""
         before, after = self.picture.given(x)
         given = {f"{name}:0": tf.identity(value) for name, value in self._loaded.weights.items()}
@@ -184,8 +184,8 @@ def _apart(definition: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - a G
     return slim, weights
 
 
-def _with_rule(definition: Any, rule: Rule | None) -> Any:  # noqa: ANN401 - a GraphDef
-    """Have ReLUs pass gradients by a rule; in a graph that is imported, nothing else says so."""
+def _with_rule(definition: Any, rule: TracedRule | None) -> Any:  # noqa: ANN401 - a GraphDef
+    """Have nonlinearities pass gradients by a rule; in a graph that is imported, nothing else says so."""
     overrides = override_map(rule)
     if not overrides:
         return definition

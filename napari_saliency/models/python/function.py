@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.core.errors import ModelError
+from napari_saliency.core.types import Epsilon, Rescale
 from napari_saliency.models.base import Model, Tap, no_classifier
 from napari_saliency.models.describe import Facts, describe
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST, as_logits, probabilities
@@ -70,7 +71,9 @@ class CallableModel(Model):
                 f"{self.info.name} is a function without derivatives, so it can only be run forward: choose a "
                 "method that needs scores alone, or give the function an attribute 'gradient'"
             )
-        if rule:
+        if isinstance(rule, (Rescale, Epsilon)):
+            self.check_rule(rule, targets)
+        elif rule:
             raise ModelError(f"{self.info.name} shows no ReLU, so there is no {rule} backpropagation of it")
         weights = (rows for rows, _ in parts(targets.weights, self._batch))
         with self._lock:

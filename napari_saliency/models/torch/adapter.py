@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from threading import RLock
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_saliency.core.errors import ModelError
-from napari_saliency.core.types import Rescale
+from napari_saliency.core.types import Epsilon, Rescale
 from napari_saliency.models.base import Model, Randomised, Tap, stages
 from napari_saliency.models.describe import describe
 from napari_saliency.models.error_messages import hinting
@@ -21,7 +20,6 @@ from napari_saliency.models.probe import parts
 from napari_saliency.models.sidecar import all_settings, naming_the_file
 from napari_saliency.models.timeout import with_timeout
 from napari_saliency.models.torch.autograd import Pass, channels_last, logarithms, weigh
-from napari_saliency.models.torch.captum import as_steps, propagate
 from napari_saliency.models.torch.files import as_network, open_file, with_weights
 from napari_saliency.models.torch.probe import (
     as_tensor,
@@ -32,9 +30,10 @@ from napari_saliency.models.torch.probe import (
     start,
 )
 from napari_saliency.models.torch.randomise import copied, redraw, weighted_layers
+from napari_saliency.models.torch.rules import Recorder, Reference, Relevance, Rescaling, apply
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Epsilon, Rule, Targets
+    from napari_saliency.core.types import Array, Rule, Targets
     from napari_saliency.models.safety import Checked
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.sources import Source
@@ -97,14 +96,41 @@ class TorchModel(Model):
 
     def gradient(self, x: Array, targets: Targets, rule: Rule | None = None) -> tuple[Array, Array]:
         def answer(part: Array, weights: Array) -> tuple[Array, Array]:
-            done = start(self._running, part, raw=self._is_quantity, viewed_layer=self._viewed_layer)
-            if rule and not done.apply(rule):
-                raise self.no_relu(rule)
+            done = self._start(part)
+            if relus and not done.apply(relus):
+                raise self.no_relu(relus)
             value, cotangents = self._weigh(done, weights, targets)
             return value, _array(done.derivative(cotangents))
 
+        if isinstance(rule, (Rescale, Epsilon)):
+            return self._propagated(x, targets, rule)
+        relus = rule
         with self._lock, hinting(self.info.input.shape):
             return self._in_parts(answer, x, targets)
+
+    def _propagated(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
+        """Multipliers by a rule of which each operation knows something; see `gradient`."""
+        self.check_rule(rule, targets)
+
+        def answer(part: Array, weights: Array, start: Array | None = None) -> tuple[Array, Array]:
+            reference = Reference()
+            if start is not None:
+                nothing, _ = self._weigh(self._start(start, Recorder(reference)), weights, targets)
+            take = Relevance(rule.epsilon) if isinstance(rule, Epsilon) else Rescaling(reference)
+            recorder = Recorder(take)
+            done = self._start(part, recorder)
+            apply(done, recorder)
+            value, cotangents = self._weigh(done, weights, targets)
+            multipliers = _array(done.derivative(cotangents))
+            return value if start is None else value - nothing, multipliers
+
+        with self._lock, hinting(self.info.input.shape):
+            return self._in_parts(answer, x, targets, *([rule.start] if isinstance(rule, Rescale) else []))
+
+    def _start(self, part: Array, recorder: Recorder | None = None) -> Pass:
+        """Run the network so that derivatives can be taken."""
+        network = recorder.on(self._running) if recorder else self._running
+        return start(network, part, raw=self._is_quantity, viewed_layer=self._viewed_layer)
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         known = {one.name for one in self.info.layers} if self._viewed_layer else self._probe.facts.names
@@ -119,27 +145,6 @@ class TorchModel(Model):
 
         with self._lock, hinting(self.info.input.shape):
             return Tap(*self._in_parts(answer, x, targets))
-
-    def propagate(self, x: Array, targets: Targets, rule: Rescale | Epsilon) -> tuple[Array, Array]:
-        facts, steps = self._probe.facts, self._steps
-        if steps is None or "propagate" not in self.info.gives:
-            return super().propagate(x, targets, rule)
-        if targets.score != "logit":
-            raise ModelError(f"captum's rules explain logits: choose the logit, not the {targets.score}")
-        weights = targets.weights
-        if facts.n_outputs < facts.n_classes:  # the derivative of `_as_logits`
-            weights = weights[..., 1:] - weights[..., :1]
-        starts: Sequence[Tensor | None] = [None] * len(x)
-        if isinstance(rule, Rescale):
-            starts = self._rows(rule.start)
-        with self._lock, hinting(self.info.input.shape):
-            rows = zip(self._rows(x), starts, self._rows(weights), strict=True)
-            result = [propagate(steps, (one, start), row, rule) for one, start, row in rows]
-        values, maps = (_joined(map(_array, each)) for each in zip(*result, strict=True))
-        return values, maps
-
-    def _rows(self, array: Array) -> Sequence[Tensor]:
-        return as_tensor(self._network, array).split(1)  # type: ignore[no-any-return]
 
     def cascade(self, steps: int, seed: int = 0) -> Generator[Randomised]:
         if "cascade" not in self.info.gives:
@@ -159,7 +164,6 @@ class TorchModel(Model):
         twin = copy.copy(self)
         probed = replace(self._probe.network, network=network)
         twin._network, twin._probe = network, self._probe._replace(network=probed)
-        twin._steps = self._steps and as_steps(network, ended=probed.which >= 0)
         twin._lock, twin._kept, twin._score_cache = RLock(), None, None
         return twin
 
@@ -171,7 +175,7 @@ class TorchModel(Model):
             if given != self._applied:
                 with self._lock:
                     found_out = partial(probe_torch, self._network, whole, self._fingerprint)
-                    self._probe, self._steps = with_timeout(found_out, loops=self._network.loops)
+                    self._probe = with_timeout(found_out, loops=self._network.loops)
                     self._applied = given
             self.info = describe(self._source, whole, self._probe.facts)
 
@@ -216,12 +220,13 @@ class TorchModel(Model):
         return self._kept.done
 
     def _in_parts(
-        self, answer: Callable[[Array, Array], tuple[Array, Array]], x: Array, targets: Targets
+        self, answer: Callable[..., tuple[Array, Array]], x: Array, targets: Targets, *more: Array
     ) -> tuple[Array, Array]:
-        weights = [rows for rows, _ in parts(targets.weights, self._probe.batch)]
+        """Ask of so many pictures at once as the network takes, of each with its rows of all the rest."""
+        rest = [[part for part, _ in parts(rows, self._probe.batch)] for rows in (targets.weights, *more)]
         result = [
-            [array[:count] for array in answer(part, rows)]
-            for (part, count), rows in zip(parts(x, self._probe.batch), weights, strict=True)
+            [array[:count] for array in answer(part, *rows)]
+            for (part, count), *rows in zip(parts(x, self._probe.batch), *rest, strict=True)
         ]
         first, second = zip(*result, strict=True)
         return _joined(first), _joined(second)

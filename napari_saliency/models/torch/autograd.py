@@ -24,7 +24,7 @@ from napari_saliency.models.error_messages import not_run
 from napari_saliency.models.probabilities import SMALLEST, SMALLEST_REST
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import OutputActivation, Rule, Score
+    from napari_saliency.core.types import OutputActivation, ReluRule, Score
 
 Tensor = Any
 Node = Any
@@ -244,8 +244,8 @@ class Pass:
     def is_linear(self) -> bool:
         """Whether it plainly ends in logits."""
         last = _behind(self._edge.node)
-        name = "" if last is None else _name(last)
-        return name in LINEAR or (name in MIXING and not EXPONENTIAL & set(map(_name, self.ancestors())))
+        name = "" if last is None else name_of(last)
+        return name in LINEAR or (name in MIXING and not EXPONENTIAL & set(map(name_of, self.ancestors())))
 
     def ancestors(self) -> set[Node]:
         """All derivatives that the logits' is made of."""
@@ -258,7 +258,7 @@ class Pass:
                 waiting.extend(before for before, _ in node.next_functions)
         return result
 
-    def apply(self, rule: Rule) -> int:
+    def apply(self, rule: ReluRule) -> int:
         """Let gradients pass ReLUs by a rule; return how many ReLUs there are."""
         relus = {node for node in self.ancestors() if _is_relu(node)}
         threes = {tensor.grad_fn for tensor in self.watch.threes}
@@ -370,7 +370,7 @@ def _whatever_was_open(
 
 def _is_relu(node: Node) -> bool:
     """Whether a derivative is that of a ReLU or ReLU6, in any spelling."""
-    name = _name(node)
+    name = name_of(node)
     if name == "Maximum":
         return _equals(node._saved_self, 0) or _equals(node._saved_other, 0)
     if name not in ("Relu", "Hardtanh", "Clamp", "ClampMin"):
@@ -392,21 +392,21 @@ def _is_part(relu: Node, relus: set[Node], threes: set[Node]) -> bool:
     """
     before = relu.next_functions[0]
     if relu in threes or before[0] in threes:  # in threes itself, if it overwrites the sum
-        return _name(relu) != "Relu"
-    negated = before[0] is not None and _name(before[0]) == "Neg"
+        return name_of(relu) != "Relu"
+    negated = before[0] is not None and name_of(before[0]) == "Neg"
     x = before[0].next_functions[0] if negated else before
     inputs = [other.next_functions[0] for other in relus]
-    minus = [node for node, _ in inputs if node is not None and _name(node) == "Neg"]
+    minus = [node for node, _ in inputs if node is not None and name_of(node) == "Neg"]
     return x in inputs and any(node.next_functions[0] == x for node in minus)
 
 
 def _behind(node: Node) -> Node:
     """Go back over what only passes values on."""
-    while node is not None and _name(node) in PASSING:
+    while node is not None and name_of(node) in PASSING:
         node = node.next_functions[0][0]
     return node
 
 
-def _name(node: Node) -> str:
-    """``View`` of ``ViewBackward0``."""
+def name_of(node: Node) -> str:
+    """Return the operation that a derivative is of: ``View`` of ``ViewBackward0``."""
     return str(node.name()).partition("Backward")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,11 +17,11 @@ from napari_saliency.models.info import Layer
 from napari_saliency.models.probe import Declared, Evidence, ProbeResult, find_place, probe
 from napari_saliency.models.settings import SettingError
 from napari_saliency.models.torch.autograd import Pass, Watch, channels_last, listen, run
-from napari_saliency.models.torch.captum import followed
 from napari_saliency.models.torch.network import AXES, candidates
+from napari_saliency.models.torch.rules import Recorder, offset, rules_of
 
 if TYPE_CHECKING:
-    from napari_saliency.core.types import Array, Needs
+    from napari_saliency.core.types import Array
     from napari_saliency.models.probe import Place
     from napari_saliency.models.settings import Settings
     from napari_saliency.models.torch.network import TorchNetwork
@@ -46,13 +46,10 @@ class ProbedTorch:
         With the input and the output that are meant.
     which : int
         As `Pass.which`: what its outputs are taken from.
-    last : Pass, optional
-        In which it was examined.
     """
 
     network: TorchNetwork
     which: int = -1
-    last: Pass | None = None
 
     @property
     def declared(self) -> Declared:
@@ -71,10 +68,12 @@ class ProbedTorch:
 
     def examine(self, x: Array, *, quantity: bool) -> Evidence[ProbedTorch]:
         network = self.network
-        done = start(network, x, every=True, raw=quantity)
+        recorder = Recorder(offset)
+        done = start(recorder.on(network), x, every=True, raw=quantity)
         outputs = done.logits.cpu().numpy()
         layers, kinds = _layers(done)
         thinned = {name for name, kind in kinds.items() if any(word in kind.lower() for word in THINNING)}
+        rules, lacking = rules_of(done, recorder)
         facts = Facts(
             n_outputs=outputs.shape[-1],
             space=outputs.shape[1:-1],
@@ -85,10 +84,11 @@ class ProbedTorch:
             outputs=_output_names(network, x),
             work=done.watch.work / math.prod(x.shape[1:-1]),
             memory=_held(network, done),
-            gives=frozenset((*NEEDS, "cascade") if network.has_weights else NEEDS),
+            gives=frozenset((*NEEDS, *rules, "cascade") if network.has_weights else (*NEEDS, *rules)),
+            unruled=lacking,
         )
         return Evidence(
-            ProbedTorch(network, done.which, done),
+            ProbedTorch(network, done.which),
             facts,
             activation=done.activation,
             is_linear=done.is_linear,
@@ -97,29 +97,15 @@ class ProbedTorch:
         )
 
 
-def probe_torch(
-    network: TorchNetwork, settings: Settings, fingerprint: str
-) -> tuple[ProbeResult[ProbedTorch], TorchNetwork | None]:
-    """Find out what a network takes and returns; and the same network written out for captum, see `followed`.
+def probe_torch(network: TorchNetwork, settings: Settings, fingerprint: str) -> ProbeResult[ProbedTorch]:
+    """Find out what a network takes and returns.
 
     Raises
     ------
     ModelError
         If it does not take pictures, or is not a classifier, or answers by chance.
     """
-    result = probe(*_find_place(network, settings), settings, fingerprint)
-    steps, unruled = _steps(result)
-    more: frozenset[Needs] = frozenset() if steps is None else frozenset({"propagate"})
-    facts = replace(result.facts, gives=result.facts.gives | more, unruled=unruled)
-    return ProbeResult(replace(result.network, last=None), facts, result.batch), steps
-
-
-def _steps(result: ProbeResult[ProbedTorch]) -> tuple[TorchNetwork | None, str]:
-    probed, implicit = result.network, result.facts.implicit
-    if implicit:
-        return None, f"logits, and how this network comes to its {implicit} is not seen"
-    assert probed.last is not None
-    return followed(probed.network, probed.last.x.detach(), probed.last.logits, ended=probed.which >= 0)
+    return probe(*_find_place(network, settings), settings, fingerprint)
 
 
 def _find_place(network: TorchNetwork, settings: Settings) -> tuple[ProbedTorch, Place]:

@@ -1,8 +1,6 @@
-"""captum's rules on PyTorch networks: equal to a derivation in numpy, in every spelling, or refused."""
+"""DeepLIFT's and LRP's rules on PyTorch networks: the maps of a numpy twin in every spelling, or refused."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,26 +12,12 @@ from napari_saliency.models import Settings, load_model
 from napari_saliency.models.sources import Source
 from tests.analytic import Convolutional, pictures, targets_of
 from tests.models.torch import networks
+from tests.rules import contributions
 
-pytestmark = [
-    pytest.mark.framework,
-    pytest.mark.skipif(find_spec("captum") is None, reason="captum is not installed"),
-]
+pytestmark = pytest.mark.framework
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 nn, functional = torch.nn, torch.nn.functional
-
-FOLLOWED = [
-    "nn.ReLU",
-    "nn.ReLU(inplace)",
-    "F.relu",
-    "F.relu(inplace)",
-    "F.relu_",
-    "torch.relu",
-    "Tensor.relu",
-]
-FOLLOWED += ["Tensor.relu_", "in a module"]
-ENDS = ["nn.Softmax", "nn.LogSoftmax", "F.softmax", "Tensor.softmax", "softmax, Dropout", "in a module"]
 
 
 def opened(net, size=networks.SIZE, **said):
@@ -56,20 +40,20 @@ def assert_like_the_twin(model, twin):
     x = pictures(twin, 3)
     targets = Targets(np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32))
     for rule in both_rules(twin, x):
-        wanted = twin.propagate(x, targets, rule)
-        for result, right in zip(model.propagate(x, targets, rule), wanted, strict=True):
+        wanted = contributions(twin, x, targets, rule)
+        for result, right in zip(contributions(model, x, targets, rule), wanted, strict=True):
             assert result.dtype == np.float32
             np.testing.assert_allclose(result, right, rtol=1e-3, atol=1e-5 * np.abs(right).max())
 
 
-@pytest.mark.parametrize("relu", FOLLOWED)
+@pytest.mark.parametrize("relu", networks.RELUS(torch))
 def test_pitfall_every_spelling_of_relu_gives_the_maps_of_numpy(twin, relu):
     """captum itself takes the plain gradient of F.relu, and refuses a module that is used twice."""
     net = networks.network(torch, networks.RELUS(torch)[relu], nn.Identity(), twin)
     assert_like_the_twin(opened(net), twin)
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", networks.SOFTMAXES(torch))
 def test_logits_are_explained_however_the_network_ends(twin, end):
     net = networks.network(torch, nn.ReLU(), networks.SOFTMAXES(torch)[end], twin)
     assert_like_the_twin(opened(net), twin)
@@ -81,7 +65,7 @@ def test_one_sigmoid_tells_two_classes_apart(twin):
     model, x = opened(net), pictures(twin, 2)
     (classes, logits) = np.eye(2, dtype=np.float32), model.scores(x)
     for rule in both_rules(twin, x):
-        (no, yes) = (model.propagate(x, Targets(classes[[k, k]]), rule) for k in (0, 1))
+        (no, yes) = (contributions(model, x, Targets(classes[[k, k]]), rule) for k in (0, 1))
         assert np.abs(yes[1]).max() > 1e-3
         for one, other in zip(no, yes, strict=True):
             np.testing.assert_allclose(one, -other, rtol=1e-4, atol=1e-7)
@@ -146,6 +130,17 @@ BODIES = {
 }
 
 
+class Does(nn.Module):
+    """What a function does, in a network of its own."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 DONE = {  # what goes in: (N, 4, 14, 16)
     "transposed": lambda: nn.ConvTranspose2d(4, 3, 3, 2),
     "normalised": lambda: nn.BatchNorm2d(4),
@@ -167,6 +162,20 @@ DONE = {  # what goes in: (N, 4, 14, 16)
     ),
 }
 BODIES |= {name: lambda done=done: (nn.ReLU(), done(), nn.ReLU()) for name, done in DONE.items()}
+
+
+RULED = {
+    "weights that are made of others": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)),
+    "maxima with their places": lambda: nn.Sequential(
+        nn.MaxPool2d(2, return_indices=True), Does(lambda both: both[0])
+    ),
+    "another axis": lambda: Does(lambda x: torch.relu(x.mT).mT),
+    "overwritten": lambda: Does(lambda x: overwritten(2 * x)),
+    "maxima of a size": lambda: nn.AdaptiveMaxPool2d((3, 2)),
+    "a mask of its own": lambda: Does(lambda x: x * (torch.ones_like(x).cumsum(2) > 3)),
+    "a matrix for each place": lambda: nn.Linear(16, 5),
+}
+BODIES |= {name: lambda made=made: (nn.ReLU(), made(), nn.ReLU()) for name, made in RULED.items()}
 
 
 class Scaled(nn.Module):
@@ -191,7 +200,7 @@ def around(name):
 def test_contributions_add_up_to_the_difference_of_the_models_own_scores(name):
     model, x = around(name)
     start, targets = np.roll(x, 1, 0) / 2, targets_of(0, 3)
-    difference, values = model.propagate(x, targets, Rescale(start))
+    difference, values = contributions(model, x, targets, Rescale(start))
     wanted = [model.weigh(model.scores(each), targets) for each in (x, start)]
     np.testing.assert_allclose(difference, wanted[0] - wanted[1], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-5)
@@ -203,31 +212,30 @@ def test_as_epsilon_vanishes_relevance_is_gradient_times_input(name):
     model, x = around(name)
     targets = targets_of(0, 3)
     _, gradient = model.gradient(x, targets)
-    score, values = model.propagate(x, targets, Epsilon(1e-9))
+    score, values = contributions(model, x, targets, Epsilon(1e-9))
     np.testing.assert_allclose(values, gradient * x, rtol=1e-3, atol=2e-5 * np.abs(values).max())
     np.testing.assert_allclose(score, model.weigh(model.scores(x), targets), rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [nn.Sigmoid, nn.Tanh, nn.ELU, nn.Softplus])
-def test_smooth_activations_are_for_deeplift_alone(layer):
+AT_ZERO = {nn.Sigmoid: False, nn.Softplus: False, nn.Hardsigmoid: False, nn.LogSigmoid: False}
+AT_ZERO |= dict.fromkeys((nn.Tanh, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.ReLU6, nn.Hardswish, nn.PReLU), True)
+
+
+@pytest.mark.parametrize("layer", AT_ZERO)
+def test_smooth_activations_are_for_deeplift_and_for_lrp_where_they_are_0_at_0(layer):
+    """Both conserve: DeepLIFT the difference, LRP, but for biases, the score (Ancona et al. 2018, section 2)."""
     torch.manual_seed(0)
     model = opened(Around(layer()), (16, 18))
     x, targets = np.random.default_rng(1).normal(size=(1, 16, 18, 3)).astype(np.float32), targets_of(2)
-    difference, values = model.propagate(x, targets, Rescale(np.zeros_like(x)))
+    difference, values = contributions(model, x, targets, Rescale(np.zeros_like(x)))
     np.testing.assert_allclose(values.sum(), difference[0], rtol=1e-4, atol=1e-6)
-    with pytest.raises(ModelError, match=f"networks of ReLUs, and this one has {layer.__name__}"):
-        model.propagate(x, targets, Epsilon(0.01))
-
-
-class Does(nn.Module):
-    """What a function does, in a network of its own."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
+    if not AT_ZERO[layer]:
+        with pytest.raises(ModelError, match=f"none is known for {layer.__name__}, which is not 0 at 0"):
+            model.gradient(x, targets, Epsilon(0.01))
+        return
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), layer(), nn.Flatten(), nn.Linear(896, 4, bias=False))
+    score, values = contributions(opened(net.eval(), (16, 18)), x, targets, Epsilon(1e-9))
+    np.testing.assert_allclose(values.sum(), score[0], rtol=1e-4)
 
 
 def weighed(layer):
@@ -236,30 +244,51 @@ def weighed(layer):
     return layer
 
 
+def overwritten(x):
+    x.add_(1)
+    return x
+
+
+def gated(x):
+    """As blocks of squeeze and excitation do."""
+    return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+def attending(x):
+    tokens = x.flatten(2).transpose(1, 2)
+    return (functional.scaled_dot_product_attention(tokens, tokens, tokens)).mT.reshape(x.shape)
+
+
 REFUSED = {
-    "GELU": nn.GELU,
-    "ReLU6": nn.ReLU6,
     "LayerNorm": lambda: nn.LayerNorm([14, 16]),
-    "MaxPool2d": lambda: nn.Sequential(nn.MaxPool2d(2, return_indices=True), Does(lambda both: both[0])),
-    "ParametrizedConv2d": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)),
-    "mul": lambda: Does(lambda x: x * x.mean((2, 3), keepdim=True)),
-    "truediv": lambda: Does(lambda x: 1 / (x + 9)),
-    "getattr": lambda: Does(lambda x: torch.relu(x.mT).mT),
-    "relu6": lambda: Does(functional.relu6),
-    "code that torch.fx cannot follow": lambda: Does(lambda x: x if x.sum() > 0 else -x),
-    "what is not seen of its operations": lambda: weighed(nn.Conv2d(4, 4, 1)),
-    "what is not seen of its operations, in place": lambda: Does(lambda x: (x.add_(1), x)[1]),
+    "GroupNorm": lambda: nn.GroupNorm(2, 4),
+    "BatchNorm by the image's own statistics": lambda: nn.InstanceNorm2d(4),
+    "Softmax": lambda: nn.Softmax(1),
+    "Pow": lambda: weighed(nn.Conv2d(4, 4, 1)),
+    "Reciprocal": lambda: Does(lambda x: 1 / (x + 9)),
+    "Mul of two tensors that both depend on the image": lambda: Does(gated),
+    "Mul of two tensors that both depend on the image, one and the same": lambda: Does(lambda x: x * x),
+    "Bmm of two tensors that both depend on the image": lambda: Does(
+        lambda x: torch.bmm(x.flatten(2), x.flatten(2).mT)[..., None]
+    ),
+    "Div of two tensors that both depend on the image": lambda: Does(lambda x: x / (torch.relu(x) + 1)),
+    "Bmm of two tensors that both depend on the image, in attention": lambda: Does(attending),
+    "Mul by what has no derivative": lambda: Does(lambda x: x * (x > 0)),
+    "Mul by what has no derivative, cut off": lambda: Does(lambda x: x * x.detach().sigmoid()),
+    "Index by what has no derivative": lambda: Does(lambda x: x[:, :, x[0, 0, :, 0].argsort()]),
+    "Where": lambda: Does(lambda x: torch.where(x > 0, x, 0.1 * x)),
+    "CopySlices": lambda: Does(lambda x: (torch.relu_(x[:, :2]), x)[1]),
+    "code that takes another way for another image": lambda: Does(lambda x: x if x.sum() > 0 else -x),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*use of `x.mT`.*:UserWarning")
 @pytest.mark.parametrize("what", REFUSED)
 def test_pitfall_what_no_rule_is_known_for_is_refused_by_its_name_and_never_something_else(what):
     model = opened(Around(REFUSED[what]()), (16, 18))
-    assert "propagate" not in model.info.gives
-    said = f"needs a rule for each operation, and captum has none for {what.partition(',')[0]}: choose"
+    assert not {"rescale", "epsilon"} & model.info.gives
+    said = f"needs a rule for each operation, and none is known for {what.partition(',')[0]}"
     for method in ("deep_lift", "lrp"):
-        with pytest.raises(ModelError, match=said):
+        with pytest.raises(ModelError, match=re.escape(said)):
             explain(model, np.zeros((16, 18, 3), np.uint8), 0, method)
 
 
@@ -276,7 +305,7 @@ def test_pitfall_max_pooling_in_windows_that_overlap():
         most = max(here.max(), there.max())
         wanted[viewed_layer][here == here.max()] += top[channel, i, j] * (most - there.max())
         wanted[viewed_layer][there == there.max()] += top[channel, i, j] * (here.max() - most)
-    _, values = model.propagate(x, targets_of(2), Rescale(start))
+    _, values = contributions(model, x, targets_of(2), Rescale(start))
     np.testing.assert_allclose(values[0], wanted, atol=1e-5)
 
 
@@ -292,43 +321,43 @@ def test_maxima_that_have_not_changed_keep_the_sum():
     x = np.float32([[[[2, 1, 0], [1, 0, 0]]]])
     start = np.float32([[[[1, 2, 0], [5, 0, 0]]]])
     for target in range(4):
-        difference, values = model.propagate(x, targets_of(target), Rescale(start))
+        difference, values = contributions(model, x, targets_of(target), Rescale(start))
         assert abs(difference[0]) > 0.01
         np.testing.assert_allclose(values.sum(), difference[0], rtol=1e-5)
 
 
-def test_networks_are_opened_while_another_answers(twin):
-    """torch.fx stands in for the calls of all modules while it traces one network, in every thread."""
-    model, x = opened(networks.sequential(torch, twin)), pictures(twin, 2)
-    wanted = model.scores(x)
-    with ThreadPoolExecutor() as pool:
-        opening = [pool.submit(around, name) for name in (*BODIES, *BODIES)]
-        while not all(one.done() for one in opening):
-            np.testing.assert_array_equal(model.scores(x), wanted)
-    assert all("propagate" in one.result()[0].info.gives for one in opening)
+def saved(net, folder, kind):
+    """The network in a file, opened."""
+    path, x = folder / f"net{kind}", torch.zeros(1, 3, *networks.SIZE)
+    if kind == ".pt2":
+        torch.export.save(torch.export.export(net.eval(), (x,)), path)
+    else:
+        torch.jit.save(
+            torch.jit.trace(net.eval(), x) if kind == ".pt" else torch.jit.script(net.eval()), path
+        )
+    return load_model(path, size=networks.SIZE, channels=3)
 
 
-def test_files_of_graphs_and_layers_inside_are_refused(twin, tmp_path):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [".pt", ".pth", ".pt2"])
+def test_graphs_in_files_are_explained_as_modules_are(twin, tmp_path, kind):
+    """Traced, scripted and exported; the last takes one picture at a time."""
+    assert_like_the_twin(saved(networks.sequential(torch, twin), tmp_path, kind), twin)
+
+
+def test_a_channel_inside_is_explained_as_the_network_is_that_ends_there(twin):
     net = networks.sequential(torch, twin)
-    torch.export.save(
-        torch.export.export(net.eval(), (torch.zeros(1, 3, *networks.SIZE),)), tmp_path / "net.pt2"
-    )
-    assert "propagate" not in load_model(tmp_path / "net.pt2").info.gives
-    model = opened(net)
-    assert "propagate" in model.info.gives
-    viewed_layer = model.view_layer(model.info.layers[0].name)
-    with pytest.raises(ModelError, match="needs the answer of net, not 0 inside it"):
-        viewed_layer.propagate(pictures(twin), targets_of(0), Epsilon(0.01))
-
-
-def test_without_captum_it_is_asked_for(twin, monkeypatch):
-    from napari_saliency.models.torch import captum
-
-    monkeypatch.setattr(captum, "find_spec", lambda name: None)
-    model = opened(networks.sequential(torch, twin))
-    said = 'DeepLIFT needs captum, which is not installed: pip install "napari-saliency.captum.": choose Gradient'
-    with pytest.raises(ModelError, match=said):
-        explain(model, np.zeros((*networks.SIZE, 3), np.uint8), 0, "deep_lift")
+    whole = opened(net)
+    layer = whole.info.layers[-1].name
+    model, ending, x = whole.view_layer(layer), opened(net[:4], task="regression"), pictures(twin, 2)
+    weights = np.zeros((2, *model.scores(x).shape[1:]), np.float32)
+    weights[:, 1:, :2, 3] = 1
+    assert {"rescale", "epsilon"} <= model.info.gives
+    for rule in both_rules(twin, x):
+        wanted = contributions(ending, x, Targets(weights), rule)
+        assert np.abs(wanted[1]).max() > 1e-3
+        for result, right in zip(contributions(model, x, Targets(weights), rule), wanted, strict=True):
+            np.testing.assert_allclose(result, right, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("score", ["probability", "log_probability"])
@@ -347,7 +376,7 @@ def test_the_network_is_left_as_it_is_and_a_layer_looked_at_before_stays_good(tw
     kept = [set(each.__dict__) for each in module.modules()]
     first = model.tap(x, targets_of(0, 1), model.info.layers[0].name)
     for rule in both_rules(twin, x):
-        model.propagate(x, targets_of(0, 1), rule)
+        contributions(model, x, targets_of(0, 1), rule)
     again = model.tap(x, targets_of(0, 1), model.info.layers[0].name)
     np.testing.assert_array_equal(first.gradients, again.gradients)
     assert [set(each.__dict__) for each in module.modules()] == kept
@@ -355,20 +384,12 @@ def test_the_network_is_left_as_it_is_and_a_layer_looked_at_before_stays_good(tw
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
-def test_nothing_is_left_in_the_steps_by_opening_or_explaining():
-    model, x = around("inception")
-    for _ in range(2):
-        left = {name for step in model._probe.steps.module.modules() for name in step.__dict__}
-        assert not left & {"activations", "input", "output", "places"}
-        model.propagate(x, targets_of(0, 3), Rescale(np.zeros_like(x)))
-
-
 def test_random_weights_are_explained_too(twin):
     model, x = opened(networks.sequential(torch, twin)), pictures(twin)
     rule = Rescale(np.zeros_like(x))
-    own = model.propagate(x, targets_of(0), rule)[1]
+    own = contributions(model, x, targets_of(0), rule)[1]
     for stage in model.cascade(3):
-        difference, values = stage.model.propagate(x, targets_of(0), rule)
+        difference, values = contributions(stage.model, x, targets_of(0), rule)
         assert not np.allclose(values, own)
         np.testing.assert_allclose(values.sum(), difference[0], rtol=1e-3, atol=1e-5)
 
@@ -379,7 +400,7 @@ def test_a_region_of_a_segmentation(twin):
     model, x = opened(net), pictures(twin, 2)
     weights = np.zeros((2, *model.scores(x).shape[1:]), np.float32)
     weights[:, 2:4, 3:6, 1] = 1 / 6
-    difference, values = model.propagate(x, Targets(weights), Rescale(np.zeros_like(x)))
+    difference, values = contributions(model, x, Targets(weights), Rescale(np.zeros_like(x)))
     np.testing.assert_allclose(values.sum((1, 2, 3)), difference, rtol=1e-4, atol=1e-6)
     assert not values[:, 6:].any()
     assert values[:, 2:4, 3:6].any()
@@ -395,9 +416,9 @@ def test_volumes():
     model = open_module(net, Source("python", "net"), Settings(size=(6, 8, 8), channels=1))
     x = np.random.default_rng(1).normal(size=(2, 6, 8, 8, 1)).astype(np.float32)
     targets = Targets(np.eye(3, dtype=np.float32)[[0, 2]])
-    difference, values = model.propagate(x, targets, Rescale(np.zeros_like(x)))
+    difference, values = contributions(model, x, targets, Rescale(np.zeros_like(x)))
     np.testing.assert_allclose(values.sum((1, 2, 3, 4)), difference, rtol=1e-4, atol=1e-6)
     _, gradient = model.gradient(x, targets)
     np.testing.assert_allclose(
-        model.propagate(x, targets, Epsilon(1e-9))[1], gradient * x, rtol=1e-3, atol=1e-6
+        contributions(model, x, targets, Epsilon(1e-9))[1], gradient * x, rtol=1e-3, atol=1e-6
     )
