@@ -179,7 +179,7 @@ class Graph:
         """Find out which rules it has, and what is needed for those that it has not; see `rules.rules_of`."""
         if self._implicit:
             return (), f"logits, and how this network comes to its {self._implicit} is not seen"
-        return rules_of([self._x] if self._whole is None else _numbers(self._whole[1]), self.ops)
+        return rules_of([self._x] if self._whole is None else _numbers(self._whole[1]), self._logits)
 
     def _trace(self, x: Tensor, weights: Tensor, epsilon: Tensor | None = None) -> tuple[Tensor, ...]:
         with tf.compat.v1.get_default_graph().gradient_override_map(override_map(self._rule)):

@@ -100,18 +100,18 @@ def propagating(picture: Tensor, epsilon: Tensor | None) -> Iterator[None]:
         _PROPAGATION.reset(token)
 
 
-def rules_of(starts: Iterable[Tensor], ops: set[Any]) -> tuple[tuple[Needs, ...], str]:
+def rules_of(starts: Iterable[Tensor], logits: Tensor) -> tuple[tuple[Needs, ...], str]:
     """Find out which rules a network has, and what is needed for those that it has not.
 
     Parameters
     ----------
     starts : iterable of tensor
         What the logits' derivative is taken by.
-    ops : set of tf.Operation
-        All that the logits are computed by.
+    logits : tensor
+        What the derivative is taken of.
     """
     offset = ""
-    for op, places in _depending(starts, ops):
+    for op, places in _depending(starts, _computing(logits)):
         reason = _reason(op, places)
         if reason:
             return (), f"{LACKS}{reason} ({op.name})"
@@ -123,13 +123,24 @@ def rules_of(starts: Iterable[Tensor], ops: set[Any]) -> tuple[tuple[Needs, ...]
 LACKS = "a rule for each operation, and none is known for "
 
 
+def _computing(tensor: Tensor) -> set[Any]:
+    """All operations that a tensor's values are computed by, not those that it has its size from."""
+    result, waiting = set(), [tensor.op]
+    while waiting:
+        op = waiting.pop()
+        if op not in result and op.type not in SIZES:
+            result.add(op)
+            waiting.extend(one.op for one in op.inputs)
+    return result
+
+
 def _depending(starts: Iterable[Tensor], ops: set[Any]) -> Iterator[tuple[Any, list[int]]]:
     """Yield operations that depend on the image, in the order of computation, and by which of their inputs."""
     tensors = {tensor.name for tensor in starts}
     (graph,) = {op.graph for op in ops}
     for op in filter(ops.__contains__, graph.get_operations()):
         places = [place for place, tensor in enumerate(op.inputs) if tensor.name in tensors]
-        if places and op.type not in SIZES and not tensors.issuperset(out.name for out in op.outputs):
+        if places and not tensors.issuperset(output.name for output in op.outputs):
             tensors |= {output.name for output in op.outputs}
             yield op, places
 
