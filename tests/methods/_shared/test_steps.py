@@ -75,24 +75,35 @@ def test_the_first_part_is_made_at_once():
     assert list(result) == [None, None]
 
 
+def by_worker(workers, begun):
+    """Parts that say in which threads they were made."""
+    for number in range(10):
+        workers.add(threading.current_thread())
+        begun.set()
+        yield number
+
+
+def assert_ended(workers):
+    (worker,) = workers
+    assert worker is not threading.current_thread()
+    worker.join(10)
+    assert not worker.is_alive()
+
+
 def test_no_thread_is_left_when_it_is_never_used():
-    before = set(threading.enumerate())
-    parts = prefetch(range(10))
-    workers = set(threading.enumerate()) - before
+    workers, begun = set(), threading.Event()
+    parts = prefetch(by_worker(workers, begun))
+    assert begun.wait(10)
     del parts
-    for worker in workers:
-        worker.join(10)
-        assert not worker.is_alive()
+    assert_ended(workers)
 
 
 def test_no_thread_is_left_when_it_is_given_up():
-    before = set(threading.enumerate())
-    parts = prefetch(range(10))
+    workers = set()
+    parts = prefetch(by_worker(workers, threading.Event()))
     next(parts)
-    (worker,) = set(threading.enumerate()) - before
     del parts
-    worker.join(10)
-    assert not worker.is_alive()
+    assert_ended(workers)
 
 
 def test_whoever_gives_up_does_not_wait():
