@@ -39,7 +39,7 @@ def two_inputs(b):
             "uses the operation com.acme.Fancy, which only a library",
         ),
         (lambda b: b("Fancy", "x"), "damaged, or asks for what onnxruntime cannot do .*Fancy"),
-        (lambda b: b("SequenceConstruct", "x"), "returns list, and no score"),
+        (lambda b: b("SequenceConstruct", "x"), "returns list, not a score"),
         (
             lambda b: b(
                 "Flatten", b("Add", b("GlobalAveragePool", "x"), b("RandomNormal", shape=[1, 3, 1, 1]))
