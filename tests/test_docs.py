@@ -160,11 +160,19 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+PAGES_WITH_CODE = [
+    "../README.md",
+    "checks.md",
+    "howto/script.md",
+    "tutorials/engineer.md",
+    "tutorials/teacher.md",
+]
+
+
 @pytest.mark.framework
-@pytest.mark.parametrize(
-    "page", ["checks.md", "howto/script.md", "tutorials/engineer.md", "tutorials/teacher.md"]
-)
-def test_the_python_of_a_page_runs(page, folder, capsys):
+@pytest.mark.parametrize("page", PAGES_WITH_CODE)
+def test_the_python_of_a_page_runs(page, folder, capsys, monkeypatch):
+    monkeypatch.setattr("napari_saliency.show", lambda *_: None)  # which waits until its window is closed
     names: dict[str, object] = {}
     exec(compile(blocks(page), page, "exec"), names)
     output = capsys.readouterr().out
