@@ -22,8 +22,7 @@ def test_every_method_is_listed_once():
 
 
 def test_every_kind_of_file_that_opens_is_listed():
-    endings = models.endings() if hasattr(models, "endings") else models.FILES
-    assert all(f"`{ending}`" in README for ending in endings)
+    assert all(f"`{ending}`" in README for ending in models.endings())
 
 
 def test_a_table_that_is_out_of_date_is_made_anew():

@@ -20,7 +20,7 @@ FAMILIES = {
     "scores": "any model, by its scores alone",
     "gradient": "its gradients",
     "tap": "a convolutional layer",
-    **dict.fromkeys(("propagate", "rescale", "epsilon"), "a rule for each operation"),
+    **dict.fromkeys(("rescale", "epsilon"), "a rule for each operation"),
 }
 """What a method needs of a model, from the least to the most."""
 
@@ -43,22 +43,8 @@ def methods_table() -> str:
 
 def models_table() -> str:
     """List what opens, from the table of adapters."""
-    backends = getattr(models, "BACKENDS", None)
-    if backends is None:
-        kinds = dict.fromkeys(models.FILES.values())
-        files = {
-            kind: [f"`{ending}`" for ending, other in models.FILES.items() if other == kind] for kind in kinds
-        }
-        rows = [
-            (", ".join(endings), "scores" if kind == "onnx" else "everything")
-            for kind, endings in files.items()
-        ]
-    else:
-        rows = [
-            (form.model, form.gives.partition(":")[0])
-            for backend in backends.values()
-            for form in backend.formats
-        ]
+    forms = [form for backend in models.BACKENDS.values() for form in backend.formats]
+    rows = [(form.model, form.gives.partition(":")[0]) for form in forms]
     return "\n".join(
         ["| You have | It gives |", "|---|---|", *(f"| {have} | {gives} |" for have, gives in rows)]
     )

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docutils import nodes
 from sphinx import addnodes
@@ -25,6 +25,7 @@ import napari_saliency
 from napari_saliency import models
 from napari_saliency.checks import CHECKS
 from napari_saliency.methods import METHODS
+from napari_saliency.methods.describe import describe
 
 if TYPE_CHECKING:
     from docutils.nodes import Element, Node, system_message
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
     from napari_saliency.checks import Check
-    from napari_saliency.methods import Method, Option
+    from napari_saliency.methods import Method
+    from napari_saliency.methods.describe import OptionDescription
 
 HERE = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/napari-saliency/napari-saliency"
@@ -43,7 +45,7 @@ NEEDS = {
     "scores": "scores alone, so it works for every model",
     "gradient": "gradients",
     "tap": "gradients, and a layer whose output has places",
-    **dict.fromkeys(("propagate", "rescale", "epsilon"), "a network each of whose operations has a rule"),
+    **dict.fromkeys(("rescale", "epsilon"), "a network each of whose operations has a rule"),
 }
 """What a method needs of a model, as readers say it."""
 
@@ -106,42 +108,16 @@ def heading(text: str, underline: str) -> str:
     return f"{text}\n{underline * (len(text) + 2)}\n"
 
 
-def option_values(option: Option) -> str:
-    """Say in a few words which values an option takes."""
-    choices, low, high, per_channel = _constraints(option)
-    if not isinstance(choices, tuple):
-        return "id of a method" if "method" in str(choices).lower() else "name of a layer"
-    named = [f"``{choice}``" for choice in choices]
-    if option.type is str:
-        return ", ".join(named) or "text"
-    if option.type is bool:
-        return "``True`` or ``False``"
-    kind = "whole number" if option.type is int else "number"
-    limits = "" if low is None or high is None else f" from {low:,} to {high:,}"
-    each = (
-        f", or one for each {'channel' if per_channel else 'axis'}" if per_channel or option.several else ""
-    )
-    return ", ".join([*named, f"{kind}{limits}{each}"])
-
-
-def _constraints(option: Option) -> tuple[Any, float | None, float | None, bool]:
-    """Return choices, limits, and whether there may be a number for each channel; a mapping held them once."""
-    if hasattr(option, "choices"):
-        return option.choices, option.min, option.max, option.per_channel
-    given = option.constraints
-    return given.get("choices", ()), given.get("min"), given.get("max"), given.get("each") == "channels"
-
-
 def _row(*cells: str) -> str:
     """Write a row of a list-table."""
     first, *rest = cells
     return "\n".join([f"   * - {first}", *(f"     - {cell}" for cell in rest)])
 
 
-def options_table(options: Iterable[Option]) -> str:
+def options_table(options: Iterable[OptionDescription]) -> str:
     """List options with defaults, values and explanations."""
     rows = [
-        _row(f"``{option.name}``", f"``{option.default!r}``", option_values(option), as_rst(option.help))
+        _row(f"``{option.name}``", f"``{option.default}``", option.takes, as_rst(option.help))
         for option in options
     ]
     if not rows:
@@ -186,7 +162,7 @@ def method_page(method: Method) -> str:
         *described(docstring, "-"),
     ]
     if method.options:
-        parts += [heading("Options", "-"), options_table(method.options)]
+        parts += [heading("Options", "-"), options_table(describe(method).options)]
     return "\n".join(parts)
 
 
@@ -221,12 +197,7 @@ def methods_page() -> str:
 
 def models_page() -> str:
     """Write the table of what opens, from the table of adapters."""
-    backends = getattr(models, "BACKENDS", None)
-    if backends is None:  # before there was such a table
-        gives = {"onnx": "scores: every method that needs no derivative"}
-        rows = [(f"`{e}`", "the file", gives.get(kind, "everything")) for e, kind in models.FILES.items()]
-    else:
-        rows = [tuple(form) for backend in backends.values() for form in backend.formats]
+    rows = [tuple(form) for backend in models.BACKENDS.values() for form in backend.formats]
     lines = ["| You have | It opens as | It gives |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {have} | {source} | {gives} |" for have, source, gives in rows)]) + "\n"
 
@@ -243,7 +214,7 @@ def check_section(check: Check) -> str:
         *described(inspect.getdoc(check.function) or ""),
     ]
     if check.options:
-        parts.append(options_table(check.options))
+        parts.append(options_table(describe(check).options))
     return "\n".join(parts)
 
 
