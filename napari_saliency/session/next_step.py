@@ -34,7 +34,7 @@ LOADING, READING, LOOKING, COMPUTING = (
     "looking at the picture",
     "computing",
 )
-"""What a wish waits for, in the user's words."""
+"""Reasons to wait, in the user's words."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the viewer shows and asks for; knows nothing of Qt, napari or any framework.
+"""State and commands behind the panel; nothing here knows of Qt, napari or any framework.
 
 A `Session` lives in one thread, the window's, and never waits: models and methods run behind an executor, images are
 prepared in a thread, and every answer comes back through ``post``. Whatever is chosen, and whatever is answered, ends
@@ -265,8 +265,8 @@ class Session(Signals):
         if classes == self.asked and not self.stale:
             return
         missing = self._missing()
-        computed = not missing and not gave_up(self._choice, self._known())
-        self.set(classes=classes, **(self._wish() if computed else {}))
+        stopped = self._choice.cancelled is not None and gave_up(self._choice, self._known())
+        self.set(classes=classes, **({} if missing or stopped else self._wish()))
         if missing:
             self.failed.emit(missing)
 

@@ -1,4 +1,4 @@
-"""What a session tells: its signals, and the one place that finds out which of them are to be emitted."""
+"""Signals of a session, and the one place that finds out which of them are to be emitted."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NEWS = tuple(
 
 
 class Told:
-    """What a session has told already.
+    """Record of what a session has told already.
 
     Answers that are still waited for are not told: until they come, the ones before them stay in sight.
     """

@@ -1,4 +1,4 @@
-"""A session that is made up, and a controller in which everything happens at once.
+"""A session whose engine is made up, and a controller in which everything happens at once.
 
 Imports stand inside the fixtures: this file is read by the tests without a window, too.
 """
@@ -10,9 +10,12 @@ import pytest
 def session():
     import numpy as np
 
-    from tests.fakes import FakeSession, prediction
+    from tests.fakes import prediction
+    from tests.staged import StagedSession
 
-    return FakeSession(prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32))
+    return StagedSession(
+        prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32)
+    )
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from napari_saliency.session.state import Request
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.layer_record import record_of
 from napari_saliency.viewer.source_layer import visible_plane
-from tests.fakes import FakeSession, explanation, prediction
+from tests.fakes import explanation, prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
@@ -20,7 +21,7 @@ EACH = Display("each")
 
 @pytest.fixture
 def session():
-    return FakeSession(
+    return StagedSession(
         prediction(3), values=lambda index, title: (RNG.normal(size=(4, 6, 5)) + index).astype(np.float32)
     )
 

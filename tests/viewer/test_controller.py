@@ -179,10 +179,20 @@ def test_a_map_whose_picture_is_gone_is_dropped(viewer, session, controller):
     viewer.add_image(PHOTO)
     session.patient = True
     session.explain()
-    gone = session.picture, session.prepared, session.prediction
     viewer.layers.clear()
-    session.picture, session.prepared, session.prediction = gone
     session.finish()
+    assert not viewer.layers
+
+
+def test_a_map_that_is_shown_goes_with_its_picture_and_does_not_come_back(viewer, session, controller):
+    source = viewer.add_image(PHOTO)
+    session.explain()
+    (layer,) = maps(viewer)
+    controller.keep()
+    viewer.layers.remove(source)
+    viewer.layers.remove(layer)
+    assert session.explanation is not None
+    controller.display = Display(reduction="norm")
     assert not viewer.layers
 
 

@@ -6,7 +6,8 @@ import pytest
 from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.layer_record import State, is_generated, record_of
-from tests.fakes import FakeSession, prediction
+from tests.fakes import prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
@@ -15,7 +16,9 @@ ERROR = np.full((4, 4, 3), 0.25, np.float32)
 
 @pytest.fixture
 def session():
-    return FakeSession(prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32))
+    return StagedSession(
+        prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32)
+    )
 
 
 @pytest.fixture

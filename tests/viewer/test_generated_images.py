@@ -6,7 +6,8 @@ import pytest
 from napari_saliency.maps.display import Display
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.layer_record import is_generated
-from tests.fakes import FakeSession, prediction
+from tests.fakes import prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
@@ -22,7 +23,7 @@ def made(index, title):
 
 @pytest.fixture
 def session():
-    result = FakeSession(prediction(3), values=made)
+    result = StagedSession(prediction(3), values=made)
     result.set_method("activation_maximization", {})
     return result
 
@@ -137,7 +138,7 @@ def test_a_turned_plane_has_a_turned_picture(viewer, session, controller):
 
 
 def test_grey_models_make_grey_pictures(viewer, controller, session):
-    session._values = lambda index, title: made(index, title)[..., :1]
+    session.stage.values = lambda index, title: made(index, title)[..., :1]
     viewer.add_image(PHOTO)
     session.explain()
     (layer,) = ours(viewer)

@@ -10,7 +10,8 @@ from napari.layers._layer_actions import _duplicate_layer
 
 from napari_saliency.viewer.controller import LayerController
 from napari_saliency.viewer.layer_record import KEY, Shows, State, is_generated, record_of, update_record
-from tests.fakes import FakeSession, explanation, prediction
+from tests.fakes import explanation, prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
@@ -18,7 +19,9 @@ PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
 
 @pytest.fixture
 def session():
-    return FakeSession(prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32))
+    return StagedSession(
+        prediction(3), values=lambda index, title: np.full((4, 4, 3), index + 1.0, np.float32)
+    )
 
 
 @pytest.fixture

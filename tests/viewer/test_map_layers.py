@@ -186,7 +186,7 @@ def test_shared_contrast_is_that_of_all_known_maps(viewer, session, controller):
 
 def test_continuous_auto_contrast_of_napari_is_left_alone(viewer, session, controller):
     viewer.add_image(PHOTO)
-    session._values = lambda index, title: np.linspace(1, 2 + index, 16, dtype=np.float32).reshape(4, 4)
+    session.stage.values = lambda index, title: np.linspace(1, 2 + index, 16, dtype=np.float32).reshape(4, 4)
     session.select_class(0)
     (layer,) = maps(viewer)
     layer.auto_contrast = True
@@ -197,7 +197,7 @@ def test_continuous_auto_contrast_of_napari_is_left_alone(viewer, session, contr
 def test_the_contrast_sliders_have_room_for_the_map(viewer, session, controller):
     viewer.add_image(PHOTO)
     for index, scale in ((0, 1), (1, 1e4), (2, 1e-4)):
-        session._values = lambda index, title, scale=scale: np.full((4, 4), scale, np.float32)
+        session.stage.values = lambda index, title, scale=scale: np.full((4, 4), scale, np.float32)
         session.select_class(index)
         low, high = maps(viewer)[0].contrast_limits_range
         assert low <= 0
@@ -207,7 +207,7 @@ def test_the_contrast_sliders_have_room_for_the_map(viewer, session, controller)
 def test_maps_of_zeros_and_of_nan_do_no_harm(viewer, session, controller):
     viewer.add_image(PHOTO)
     for index, filling in enumerate((0, np.nan, np.inf)):
-        session._values = lambda index, title, filling=filling: np.full((4, 4), filling, np.float32)
+        session.stage.values = lambda index, title, filling=filling: np.full((4, 4), filling, np.float32)
         session.select_class(index)
         assert maps(viewer)[0].contrast_limits == [0, 1]
 

@@ -13,7 +13,8 @@ from vispy.util.keys import Key
 from napari_saliency.session.state import Problem
 from napari_saliency.viewer.napari_hooks import STEPS, Keys, notify, read_model
 from napari_saliency.widgets import panel as widgets_panel
-from tests.fakes import FakeSession, prediction
+from tests.fakes import prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 
@@ -119,7 +120,7 @@ def test_a_notice_may_be_briefer_and_then_has_the_sentence_behind_it():
 
 @pytest.mark.parametrize("name", ["net.keras", "net.pt2"])
 def test_a_dropped_model_opens_in_the_panel(make_napari_viewer, npe2pm, monkeypatch, tmp_path, name):
-    session = FakeSession(prediction(3))
+    session = StagedSession(prediction(3))
     monkeypatch.setattr(widgets_panel, "Session", lambda *_: session)
     file = tmp_path / name
     file.write_bytes(b"")

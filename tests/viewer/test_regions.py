@@ -12,7 +12,8 @@ from napari_saliency.viewer.controller import NOTHING_DRAWN, LayerController
 from napari_saliency.viewer.regions import drawn
 from napari_saliency.viewer.source_layer import visible_plane
 from napari_saliency.widgets.picture_section import WHOLE, PictureSection
-from tests.fakes import FakeSession, info, prediction
+from tests.fakes import info, prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 PHOTO = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
@@ -21,7 +22,7 @@ DENSE = info(space=(28, 28))
 
 @pytest.fixture
 def session():
-    return FakeSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:unet", DENSE))
+    return StagedSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:unet", DENSE))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from napari_saliency.viewer.layer_record import is_generated
 from napari_saliency.viewer.map_layers import geometry, pinned
 from napari_saliency.viewer.regions import drawn
 from napari_saliency.viewer.source_layer import Plane, picture, visible_plane
-from tests.fakes import FakeSession, explanation, info, prediction
+from tests.fakes import explanation, info, prediction
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 RNG = np.random.default_rng(5)
@@ -23,7 +24,7 @@ VOLUMES = info(input=InputSpec((8, 16, 16), 1, fit="stretch"))
 
 @pytest.fixture
 def session():
-    return FakeSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:net", VOLUMES))
+    return StagedSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:net", VOLUMES))
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_another_model_looks_at_planes_again(viewer, session, controller):
 def test_a_model_of_volumes_is_never_given_a_plane_in_between(viewer):
     data = RNG.random((5, 20, 30)).astype(np.float32)
     viewer.add_image(data)
-    session = FakeSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:flat", info()))
+    session = StagedSession(prediction(3), ModelStatus(Phase.READY, "ready", "fake:flat", info()))
     controller = LayerController(
         viewer, session, [].append, lambda call: lambda: None
     )  # what waits never comes
