@@ -375,6 +375,7 @@ def test_commands_after_close_do_nothing(monkeypatch, desk):
         return threads[-1]
 
     session = Session(Manual, lambda answer: answer(), thread)
+    session.start()
     session.set_picture(picture())
     session.close()
     session.set_picture(picture(2))

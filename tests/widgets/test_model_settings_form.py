@@ -284,6 +284,7 @@ def test_names_of_both_outputs_are_kept(made, monkeypatch, tmp_path):
     engine._engine.cache_clear()
     (tmp_path / "net.keras").touch()
     session = Session(Immediate, lambda call: call(), Immediate, lambda *_: None)
+    session.start()
     form = made(ModelSection, session).form
     session.open_model(str(tmp_path / "net.keras"))
     for output, names in (("kind", "abcd"), ("age", "wxyz")):
