@@ -203,7 +203,7 @@ def _deconvnet(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlo
 
 
 def _own(op: Any, *gradients: Tensor) -> list[Tensor | None]:  # noqa: ANN401 - TensorFlow's own types
-    """Derivatives by an operation's inputs, as TensorFlow has them."""
+    """Return derivatives by an operation's inputs, as TensorFlow has them."""
     result = gradient_registry.lookup(op.type)(op, *gradients)
     return [*result] if isinstance(result, (list, tuple)) else [result]
 
@@ -215,7 +215,7 @@ def _rescaled(op: Any, gradient: Tensor) -> list[Tensor | None]:  # noqa: ANN401
 
 
 def _rescaled_maxima(op: Any, gradient: Tensor) -> list[Tensor | None]:  # noqa: ANN401
-    """The same of max pooling: the difference of two maxima is given to where the higher of them is.
+    """Do the same for max pooling: the difference of two maxima is given to where the higher of them is.
 
     A place may have shares of several windows. Both images' places are divided by the same difference, or what is
     the maximum in one of them alone would not add up.

@@ -167,7 +167,7 @@ class Watch(TorchDispatchMode):
 
 
 def _before(logits: Tensor, *, copied: bool) -> tuple[GradientEdge | None, Tensor]:
-    """What goes into a softmax or sigmoid; copied, if it is about to be overwritten."""
+    """Return what goes into a softmax or sigmoid; copied, if it is about to be overwritten."""
     edge = get_gradient_edge(logits) if logits.grad_fn is not None else None
     return edge, logits.detach().clone() if copied else logits.detach()
 
@@ -300,7 +300,7 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
 
 
 def single(output: Tensor, ndim: int) -> Tensor:
-    """Outputs (N, K, 1, 1) are no segmentation's, but (N, K); ``ndim`` is that of pictures."""
+    """Take outputs (N, K, 1, 1) for (N, K), not for a segmentation's; ``ndim`` is that of pictures."""
     return output.flatten(1) if output.ndim == ndim and output[0, 0].numel() == 1 else output
 
 

@@ -325,7 +325,7 @@ def _reason(node: Node, *, missed: bool) -> str:
 
 
 def _share(operation: Operation, x0: Tensor) -> Hooks | str:
-    """Difference of an activation's outputs over that of its inputs."""
+    """Set the share: the difference of an activation's outputs over that of its inputs."""
     change, (y, *_) = operation.x - x0, operation.outputs
     if y.shape != change.shape:
         return f"{operation.name} that changes the shape"
@@ -339,7 +339,7 @@ def _share(operation: Operation, x0: Tensor) -> Hooks | str:
 
 
 def _maxima(operation: Operation, x0: Tensor, outputs: tuple[Tensor, ...]) -> Hooks:
-    """Share of max pooling: the difference of two maxima is given to where the higher of them is.
+    """Set the share of max pooling: the difference of two maxima is given to where the higher of them is.
 
     As captum does, but for windows that overlap, of which it counts once what two share: a place may have
     shares of several windows. Both images' places are divided by the same difference, or what is the maximum
@@ -370,7 +370,7 @@ def _again(call: _Call) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 
 def _unbiased(add: Node) -> Node:
-    """The product of matrices that a bias is added to by itself, if one is."""
+    """Find the product of matrices that a bias is added to by itself, if one is."""
     inputs = [before for before, _ in add.next_functions if before is not None]
     node = inputs[0] if len(inputs) == 1 else None
     while node is not None and name_of(node) in ("View", "UnsafeView", "ReshapeAlias"):
