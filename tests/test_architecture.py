@@ -1,7 +1,7 @@
 """Imports point one way, and opening the package costs nothing.
 
-Counted is every import that is carried out, at the top of a module or inside a function; imports for
-type checking only (``if TYPE_CHECKING:``) are not.
+Every import counts for the order of the rooms and for circles, at the top of a module, inside a function or for type
+checking only. What a module may load is asked of the imports that are carried out.
 """
 
 import ast
@@ -61,6 +61,7 @@ class Arrow(NamedTuple):
     module: str
     line: int
     imported: str
+    runs: bool = True  # not for type checking only
 
 
 def modules() -> dict[str, Path]:
@@ -69,15 +70,16 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
 
 
-def carried_out(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+def imports_of(tree: ast.AST, *, runs: bool = True) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """All imports, and whether each is carried out; those for type checking only are not."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
-            for other in node.orelse:
-                yield from carried_out(ast.Module([other], []))
+            yield from imports_of(ast.Module(node.body, []), runs=False)
+            yield from imports_of(ast.Module(node.orelse, []), runs=runs)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
+            yield node, runs
         else:
-            yield from carried_out(node)
+            yield from imports_of(node, runs=runs)
 
 
 def imported_names(node: ast.Import | ast.ImportFrom, module: str) -> list[str]:
@@ -90,15 +92,24 @@ def imported_names(node: ast.Import | ast.ImportFrom, module: str) -> list[str]:
 
 
 def arrows_of(module: str, text: str) -> list[Arrow]:
-    result = carried_out(ast.parse(text))
-    return [Arrow(module, node.lineno, name) for node in result for name in imported_names(node, module)]
+    return [
+        Arrow(module, node.lineno, name, runs)
+        for node, runs in imports_of(ast.parse(text))
+        for name in imported_names(node, module)
+    ]
 
 
 @pytest.fixture(scope="module")
-def arrows() -> list[Arrow]:
+def every_arrow() -> list[Arrow]:
     return [
         arrow for module, path in modules().items() for arrow in arrows_of(module, path.read_text("utf-8"))
     ]
+
+
+@pytest.fixture(scope="module")
+def arrows(every_arrow) -> list[Arrow]:
+    """Imports that are carried out."""
+    return [arrow for arrow in every_arrow if arrow.runs]
 
 
 def matches(module: str, patterns: str) -> bool:
@@ -132,8 +143,36 @@ def test_every_module_has_a_room():
     assert {room_of(module) for module in modules()} == {*ROOMS, "__init__"}
 
 
-def test_rooms_import_only_what_stands_before_them(arrows):
-    assert wrong(arrows) == []
+def test_rooms_import_only_what_stands_before_them(every_arrow):
+    outside = [arrow for arrow in every_arrow if arrow.module != "__init__"]
+    assert wrong(outside) == []
+
+
+def circles(arrows: list[Arrow]) -> list[str]:
+    """Modules that import themselves by way of others."""
+    names = set(modules())
+    graph: dict[str, set[str]] = {name: set() for name in names}
+    for arrow in arrows:
+        target = within_package(arrow) or ""
+        graph[arrow.module] |= names & {target, target.rpartition(".")[0]}
+    reached = {name: set(targets) for name, targets in graph.items()}
+    for middle in names:
+        for targets in reached.values():
+            if middle in targets:
+                targets |= reached[middle]
+    return sorted(name for name, targets in reached.items() if name in targets)
+
+
+def test_no_module_imports_itself_by_way_of_others(every_arrow):
+    assert circles(every_arrow) == []
+
+
+def test_a_circle_is_found():
+    one, other = "core.types", "core.placement"
+    there = Arrow(one, 1, f"napari_saliency.{other}.share")
+    back = Arrow(other, 1, f"napari_saliency.{one}", runs=False)
+    assert circles([there]) == []
+    assert circles([there, back]) == [other, one]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +191,10 @@ def test_an_arrow_the_other_way_is_found(statement):
     assert len(wrong(arrows_of("methods.gradients", statement))) == 1
 
 
-def test_imports_for_type_checking_do_not_count():
-    assert arrows_of("methods.gradients", "if TYPE_CHECKING:\n    from napari_saliency import engine") == []
+def test_imports_for_type_checking_count_as_not_carried_out():
+    (arrow,) = arrows_of("methods.gradients", "if TYPE_CHECKING:\n    from napari_saliency import engine")
+    assert wrong([arrow])
+    assert not arrow.runs
 
 
 def test_frameworks_qt_and_others_stay_where_they_belong(arrows):
