@@ -213,7 +213,9 @@ def test_ports_and_kind_are_chosen_from_what_there_is(made, session):
     pick(form.output, "kind")
     pick(form.task, "quantity")
     form.keep.click()
-    assert session.of("answer")[0][1].given() == {"output": "kind", "task": "regression"}
+    assert session.of("answer")[0][1].given() == {
+        "output": "kind", "outputs": {"kind": {"task": "regression"}},
+    }  # fmt: skip
     session.set_model(ready("/home/me/net.keras", outputs=("kind", "mask"), activation="quantity"))
     form.toggle()
     assert [field.isVisible() for field in (form.output, form.task, form.input, form.pixels)] == [
