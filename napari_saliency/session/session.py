@@ -411,6 +411,7 @@ class Session(Signals):
         else:
             job.wanted = True
         self._want(False)
+        self._update()  # the job before may have been told to be stopping
 
     def _begin(self, job: Job) -> None:
         assert self.prepared is not None

@@ -9,8 +9,9 @@ import pytest
 from napari_saliency import models
 from napari_saliency.core.types import Target
 from napari_saliency.engine import process as engine_process
+from napari_saliency.session.next_step import COMPUTING
 from napari_saliency.session.session import Session
-from napari_saliency.session.state import SourceImage
+from napari_saliency.session.state import Progress, SourceImage
 from tests.analytic import Dense, Linear
 from tests.desk import MODEL, OTHER, SLOW, Quadratic, engine_model, picture
 from tests.executors import Manual
@@ -307,6 +308,7 @@ def test_cancelling_is_told_of_the_run_that_is_cancelled_and_not_of_the_next(des
     session.step_class(1)
     session.explain()
     assert not session.cancelling
+    assert session.progress == desk.of("progress")[-1] == Progress(0, 0, COMPUTING)
 
 
 def test_a_picture_is_told_at_once(desk):
