@@ -6,14 +6,14 @@ from qtpy.QtWidgets import QDialog
 
 from napari_saliency.app.demo import close_notifications
 from napari_saliency.widgets.panel import SaliencyPanel
-from tests.fakes import FakeSession
+from tests.staged import StagedSession
 
 pytestmark = pytest.mark.viewer
 
 
 def test_notices_do_not_lie_over_the_picture(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    panel = SaliencyPanel(viewer, FakeSession())
+    panel = SaliencyPanel(viewer, StagedSession())
     viewer.window.add_dock_widget(panel)
 
     def notices():

@@ -1,4 +1,4 @@
-"""A session that is made up, a controller for it, and sections that are shown.
+"""A session whose engine is made up, a controller for it, and sections that are shown.
 
 Imports stand inside the fixtures: this file is read by the tests without a window, too.
 """
@@ -8,9 +8,10 @@ import pytest
 
 @pytest.fixture
 def session():
-    from tests.fakes import FakeSession, prediction
+    from tests.fakes import prediction
+    from tests.staged import StagedSession
 
-    return FakeSession(prediction(3))
+    return StagedSession(prediction(3))
 
 
 @pytest.fixture
@@ -42,11 +43,12 @@ def made(qtbot):
 def classes(made):
     """Make a Classes section of many classes."""
     from napari_saliency.widgets.classes_section import ClassSection
-    from tests.fakes import FakeSession, prediction
+    from tests.fakes import prediction
+    from tests.staged import StagedSession
     from tests.widgets.acting import look
 
     def make(count=1000, **more):
-        session = FakeSession(prediction(count, **more))
+        session = StagedSession(prediction(count, **more))
         section = made(ClassSection, session)
         look(session)
         return section, session

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QMenu
 from napari_saliency.core.types import Target
 from napari_saliency.widgets import class_table
 from napari_saliency.widgets.classes_section import ClassSection
-from tests.fakes import FakeSession, prediction
+from tests.fakes import prediction
+from tests.staged import StagedSession
 from tests.widgets.acting import click, focus, look, rows
 
 pytestmark = pytest.mark.viewer
@@ -132,7 +133,7 @@ def test_what_is_asked_already_may_be_written_otherwise(classes, qtbot):
 
 
 def test_one_class_alone_is_held_against_nothing(made):
-    session = FakeSession(prediction(1))
+    session = StagedSession(prediction(1))
     section = made(ClassSection, session)
     look(session)
     assert section.sum.isHidden()

@@ -118,14 +118,14 @@ def test_a_class_that_is_fetched_ahead_is_marked_at_once_and_alone(classes, qtbo
     model.modelReset.connect(lambda: resets.append(True))
     second, last = rows(section)[1], rows(section)[-1]
     with qtbot.waitSignal(model.dataChanged):
-        session.set_known({second, last})
+        session.know(second, last)
     cell = table.visualRect(model.index(1, 0))
     qtbot.waitUntil(lambda: bool(painted.areas))
     assert all(cell.contains(area) for area in painted.areas)
     assert model.data(model.index(1, 0), 257) is True
     with qtbot.assertNotEmitted(model.dataChanged):
-        session.set_known({second, last})
-    session.set_known(())
+        session.know(second, last)
+    session.know()
     assert model.data(model.index(1, 0), 257) is False
     assert not resets
 
@@ -137,7 +137,7 @@ def test_ten_thousand_classes_are_quick(classes, qtbot):
         "prediction": lambda: session.prediction_changed.emit(session.prediction),
         "search": lambda: section.table.classes.search("number 9"),
         "select": lambda: section.table.select(4321),
-        "mark": lambda: session.set_known(session.known_classes ^ {*rows(section)[:5]}),
+        "mark": lambda: session.know(*session.known_classes ^ {*rows(section)[:5]}),
         "paint": lambda: section.table.grab(),
     }.items():
         times = []

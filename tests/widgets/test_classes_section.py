@@ -3,8 +3,9 @@
 import pytest
 
 from napari_saliency.widgets.classes_section import ClassSection
-from tests.fakes import FakeSession, prediction
-from tests.widgets.acting import look, rows
+from tests.fakes import prediction
+from tests.staged import StagedSession
+from tests.widgets.acting import look, ready, rows
 
 pytestmark = pytest.mark.viewer
 
@@ -26,20 +27,21 @@ def test_a_search_ends_with_the_labels_that_were_searched(classes, qtbot):
     section, session = classes()
     section.search.setText("number 77")
     qtbot.waitUntil(lambda: len(rows(section)) < 1000)
-    session.prediction_changed.emit(None)
-    session.prediction_changed.emit(session.prediction)  # another picture, or another model's
+    session.set_picture(None)
+    look(session, key=2)  # another picture, or another model's
     assert section.search.text() == "number 77"
     assert len(rows(section)) < 1000
-    session.prediction_changed.emit(prediction(4))
+    session.stage.predicted = prediction(4)
+    look(session, key=3)
     assert section.search.text() == ""
     assert len(rows(section)) == 4
     assert section.table.currentIndex().row() == 0
 
 
 def test_maps_that_are_known_already_are_marked_in_a_new_table(made):
-    session = FakeSession(prediction(9))
+    session = StagedSession(prediction(9))
     look(session)
-    session.set_known({4})
+    session.know(4)
     model = made(ClassSection, session).table.classes
     assert model.data(model.index(model.row_of(4), 0), 257) is True
 
@@ -54,6 +56,7 @@ def test_without_a_prediction_the_table_is_empty(classes):
 def test_another_model_has_other_labels(classes):
     section, session = classes()
     other = prediction(4)
-    session.prediction_changed.emit(other)
+    session.stage.predicted = other
+    session.set_model(ready(labels=other.labels))
     assert section.table.classes.rowCount() == 4
     assert section.table.classes.data(section.table.classes.index(0, 0)) == other.top(1)[0].label

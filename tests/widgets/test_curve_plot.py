@@ -15,7 +15,7 @@ pytestmark = pytest.mark.viewer
 
 
 def test_curves_are_drawn_in_the_themes_colours(check, session, qtbot):
-    session.checks.set(findings={"deletion": finding_of(curves=LINES)})
+    session.show_checks(findings={"deletion": finding_of(curves=LINES)})
     curve = check.results["deletion"].curve
     qtbot.waitUntil(curve.isVisible)
     assert curve.limits == (0, 1)
@@ -33,7 +33,7 @@ def test_curves_are_drawn_in_the_themes_colours(check, session, qtbot):
 def test_a_curve_goes_through_its_points(check, session):
     """The map's line is where it should be, to a pixel and a half: at the top left, low in the middle."""
     line = Curve("map", np.float32([0, 0.5, 1]), np.float32([1, 0, 1]))
-    session.checks.set(findings={"deletion": finding_of(curves=[line])})
+    session.show_checks(findings={"deletion": finding_of(curves=[line])})
     curve = check.results["deletion"].curve
     picture = curve.grab().toImage()
     scale = picture.width() / curve.width()
@@ -79,5 +79,5 @@ def test_axes_are_named_where_the_panel_is_narrow_too(made, monkeypatch, across,
 
 @pytest.mark.parametrize("curves", [(), (Curve("map", np.float32([0]), np.float32([0])),)])
 def test_no_curve_or_one_point_is_drawn_without_a_fault(check, session, curves):
-    session.checks.set(findings={"deletion": finding_of(curves=curves)})
+    session.show_checks(findings={"deletion": finding_of(curves=curves)})
     check.results["deletion"].curve.grab()

@@ -145,7 +145,7 @@ def test_what_a_map_says_about_itself_is_shown(display, session):
     session.finish(notes=("No place raises the score.",), diagnostics={"completeness_gap": 0.0123})
     assert display.note.text() == "No place raises the score."
     assert "completeness gap 0.012" in display.summary.text()
-    session.explanation_changed.emit(None)
+    session.dismiss()
     assert display.summary.text() == ""
 
 

@@ -27,9 +27,12 @@ def test_model_lists_what_there_is_and_opens_what_is_picked(made, session):
     section = made(ModelSection, session)
     listed = {section.sources.itemData(n) for n in range(section.sources.count())}
     assert {*catalogue(), "fake:net"} == listed
+    session.stage.opens = False
     pick(section.sources, "VGG16")
     assert session.commands[-1] == ("open_model", "keras:VGG16", None)
     assert "loading" in section.state.text()
+    session.stage.open()
+    assert section.state.text().startswith("ready")
 
 
 def test_model_opens_a_source_that_is_typed_in_full_and_forgets_half_a_search(made, session, qtbot):

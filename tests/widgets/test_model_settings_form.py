@@ -16,6 +16,7 @@ from napari_saliency.widgets import model_settings_form as questions
 from napari_saliency.widgets.model_section import ModelSection
 from tests.analytic import Linear
 from tests.executors import Immediate
+from tests.fakes import info
 from tests.widgets.acting import asking, pick, ready
 
 pytestmark = pytest.mark.viewer
@@ -227,27 +228,30 @@ def test_ports_and_kind_are_chosen_from_what_there_is(made, session):
     assert (form.output.currentData(), form.task.currentData()) == ("kind", "regression")
 
 
-def test_an_answer_that_is_refused_can_be_corrected(made, session):
-    section = made(ModelSection, session)
-    form = section.form
-    first = ready("/home/me/net.pt", questions=("size", "labels"))
-    session.set_model(first)
+def test_an_answer_that_is_refused_can_be_corrected(made, session, tmp_path):
+    form = made(ModelSection, session).form
+    stage, source = session.stage, str(tmp_path / "net.pt")
+    stage.info = info(source=source, questions=("size", "labels"))
+    stage.rejects = lambda settings: "3×3 is too small" if settings.size == (3, 3) else ""
+    session.open_model(source)
     form.pixels.setText("3 × 3")
+    stage.opens = False
     form.keep.click()
-    session.set_model(ModelStatus(Phase.LOADING, "loading net.pt", "/home/me/net.pt"))
+    assert session.model.phase is Phase.LOADING
     assert form.isVisible()
     assert not form.isEnabled()
-    session.set_model(ModelStatus(Phase.FAILED, "could not be run", "/home/me/net.pt"))
-    session.set_model(replace(first, objection="3×3 is too small."))  # as it was before
+    stage.open()
+    assert (session.model.phase, session.model.info) == (Phase.READY, stage.info)  # as it was before
     assert form.isEnabled()
-    assert (form.pixels.text(), form.problem.text()) == ("3 × 3", "3×3 is too small.")
+    assert form.pixels.text() == "3 × 3"
+    assert "3×3 is too small." in form.problem.text()
     form.pixels.setText("3")
     form.keep.click()
     assert form.problem.text().startswith("Input size needs two numbers")
     form.pixels.setText("9 × 9")
     form.keep.click()
     assert not form.problem.text()
-    session.set_model(ready("/home/me/net.pt"))
+    session.set_model(ready(source))
     assert not form.isVisible()
 
 

@@ -34,7 +34,8 @@ from napari_saliency.widgets.run_bar import OUTDATED
 from napari_saliency.widgets.sections import SECTIONS, SectionEntry
 from napari_saliency.widgets.style import Colours, Section
 from tests.executors import Immediate
-from tests.fakes import FakeSession, info, prediction
+from tests.fakes import info, prediction
+from tests.staged import StagedSession
 from tests.widgets.acting import PHOTO
 
 pytestmark = pytest.mark.viewer
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.viewer
 
 @pytest.fixture
 def session():
-    return FakeSession(prediction(1000))
+    return StagedSession(prediction(1000))
 
 
 @pytest.fixture
@@ -122,7 +123,11 @@ def test_all_that_matters_is_seen_without_scrolling(make_napari_viewer, session,
     qtbot.addWidget(panel)
     panel.section(MethodSection).choose("smoothgrad")  # the one with the most options
     panel.section(MethodSection).options.more.setChecked(unfolded)
+    session.patient = True
+    session.explain()
+    session.cancel()
     session.finish(done=50, total=1000, diagnostics={"completeness_gap": 0.0123})
+    assert "50 of 1000 steps" in panel.section(DisplaySection).summary.text()
     panel.resize(width, 880)  # what is left of a window of 1000
     panel.show()
     qtbot.waitExposed(panel)
@@ -321,7 +326,7 @@ def test_hidden_and_floating_docks_go_on(docked, session):
 def test_closed_and_opened_again_it_finds_the_picture(docked, qtbot):
     viewer, _, dock = docked()
     dock.destroyOnClose()
-    again = FakeSession(prediction(5))
+    again = StagedSession(prediction(5))
     panel = SaliencyPanel(viewer, again)
     viewer.window.add_dock_widget(panel, name="Saliency")
     again.explain()
@@ -332,7 +337,7 @@ def test_closed_and_opened_again_it_finds_the_picture(docked, qtbot):
 
 def test_two_panels_side_by_side_do_not_mix(docked, session):
     viewer, _first, dock = docked()
-    other = FakeSession(prediction(5))
+    other = StagedSession(prediction(5))
     second = SaliencyPanel(viewer, other)
     viewer.window.add_dock_widget(second, name="Saliency 2")
     session.explain()

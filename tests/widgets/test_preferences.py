@@ -9,7 +9,8 @@ from napari_saliency.session.state import ModelStatus, Phase
 from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.option_form import OptionForm
-from tests.fakes import FakeSession, info, prediction
+from tests.fakes import info, prediction
+from tests.staged import StagedSession
 from tests.widgets.acting import preview
 
 pytestmark = pytest.mark.viewer
@@ -27,7 +28,7 @@ def test_that_it_is_unfolded_is_remembered(made):
 def test_several_numbers_outlive_the_panel(made, session):
     options = {"window": (4, 16), "stride": (0, 8), "fill": (1.0, 2.5, 3.0)}
     made(MethodSection, session).choose("occlusion", **options)
-    again = FakeSession(prediction(3))
+    again = StagedSession(prediction(3))
     section = made(MethodSection, again)
     assert again.options == options
     assert section.options.widgets["stride"].native.text() == "automatic, 8"
@@ -37,7 +38,7 @@ def test_the_next_panel_has_the_method_and_its_options(made, session):
     section = made(MethodSection, session)
     section.choose("occlusion", window=9)
     section.choose("smoothgrad", samples=12, of="grad_cam", layer="early")
-    again = FakeSession(prediction(3))
+    again = StagedSession(prediction(3))
     following = made(MethodSection, again)
     assert following.method.currentData() == again.method == "smoothgrad"
     assert (again.options["samples"], again.options["of"]) == (12, "grad_cam")
@@ -55,7 +56,7 @@ def test_a_method_that_the_model_at_hand_cannot_answer_is_remembered_all_the_sam
     scores = ModelStatus(Phase.READY, "ready", "net.onnx", info(gives=frozenset({"scores"})))
     session.set_model(scores)
     assert session.method == "occlusion"
-    again = FakeSession(prediction(3))
+    again = StagedSession(prediction(3))
     made(MethodSection, again)
     assert again.method == "smoothgrad"
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from napari_saliency.session.next_step import LOADING
 from napari_saliency.session.state import ModelStatus, Phase, Progress
 from napari_saliency.widgets import run_bar as run
 from napari_saliency.widgets.checks_section import START, CheckSection
 from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.run_bar import CANCEL, FORCE, STOPPING, ProgressBar
-from tests.fakes import FakeSession
+from tests.staged import StagedSession
 from tests.widgets.acting import look, ready
 
 pytestmark = pytest.mark.viewer
@@ -29,6 +30,7 @@ def test_cancel_then_stop_by_force_when_the_step_does_not_end(made, session, qtb
     session.patient = True
     bar.button.click()
     assert bar.button.text() == "Cancel"
+    session.finish(done=3, total=50)
     assert bar.progress.isVisible()
     assert (bar.progress.value(), bar.progress.maximum()) == (3, 50)
     bar.button.click()
@@ -73,12 +75,11 @@ def test_what_waits_for_a_model_that_hangs_is_cancelled_before_the_model_is_stop
     bar = made(run.RunBar, session)
     bar._loading.timer.setInterval(10)
     look(session)
-    session.patient = True
     session.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
     session.explain()
     qtbot.wait(40)
     assert bar.button.text() == "Cancel"
-    session.end_progress()
+    bar.button.click()
     assert bar.button.text() == "Stop loading"
 
 
@@ -89,7 +90,7 @@ def test_a_cancel_that_works_offers_no_force(made, session, qtbot):
     session.patient = True
     bar.button.click()
     bar.button.click()
-    session.end_progress()
+    session.finish()
     qtbot.wait(40)
     assert bar.button.text() == "Explain"
 
@@ -103,6 +104,7 @@ def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, session, 
     bar.button.click()
     assert bar.button.text() == "Stopping…"
     session.select_class(2)
+    session.explain()
     assert bar.button.text() == "Cancel"
     assert bar.button.isEnabled()
     qtbot.wait(60)
@@ -114,11 +116,10 @@ def test_a_run_that_was_asked_for_since_is_not_the_cancelled_one(made, session, 
 
 
 def test_explain_is_offered_while_the_engine_starts(made):
-    session = FakeSession(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
+    session = StagedSession(status=ModelStatus(Phase.STARTING, "starting the engine", "fake:net"))
     bar = made(run.RunBar, session)
-    session.prepared_changed.disconnect()  # nothing of the picture is known before there is a model
-    session.prediction_changed.disconnect()
     look(session)
+    assert session.prediction is None  # nothing of the picture is known before there is a model
     assert bar.button.isEnabled()
     session.set_picture(None)
     assert not bar.button.isEnabled()
@@ -126,10 +127,12 @@ def test_explain_is_offered_while_the_engine_starts(made):
 
 def test_progress_without_a_total_says_what_is_waited_for(made, session):
     bar = made(run.RunBar, session, width=500)
-    session.progress = Progress(0, 0, "waiting for the model")
-    session.progress_changed.emit(session.progress)
+    look(session)
+    session.set_model(ModelStatus(Phase.LOADING, "loading a", "python:a:b"))
+    session.explain()
+    assert session.progress == Progress(0, 0, LOADING)
     assert bar.progress.maximum() == 1  # an animated bar would have the whole window painted all the time
-    assert bar.progress.toolTip() == "waiting for the model"
+    assert bar.progress.toolTip() == LOADING
 
 
 def test_a_map_of_an_earlier_choice_is_said_to_be_one(made, session):
@@ -146,7 +149,8 @@ def test_a_map_is_said_to_be_of_an_earlier_choice_however_the_model_stands(made,
     bar = made(run.RunBar, session)
     look(session)
     session.explain()
-    session.stale = True
+    session.set_method("smoothgrad", {})
+    assert session.stale
     session.set_model(ModelStatus(phase, "in plain words", "keras:VGG16"))
     assert bar.hint.text() == run.OUTDATED
     assert bar.hint.toolTip() == run.OUTDATED_TIP

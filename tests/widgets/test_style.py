@@ -13,7 +13,7 @@ from napari_saliency.widgets.method_section import MethodSection
 from napari_saliency.widgets.model_section import ModelSection
 from napari_saliency.widgets.picture_section import PictureSection
 from napari_saliency.widgets.style import INDENT, Colours, breakable, combo, note, set_text, sheet
-from tests.fakes import FakeSession
+from tests.staged import StagedSession
 from tests.widgets.acting import LONG, PHOTO, asking
 
 pytestmark = pytest.mark.viewer
@@ -71,7 +71,7 @@ def test_labels_side_by_side_are_on_one_line(made, controller, session, qtbot):
 def test_nothing_sticks_out_of_a_narrow_panel(made, viewer, controller, session, width, qtbot):
     viewer.add_image(PHOTO, name="a picture with a very long name that goes on and on")
     session.set_model(asking("preprocessing", "labels", labels=(LONG,) * 3))
-    broken = FakeSession(
+    broken = StagedSession(
         status=ModelStatus(Phase.FAILED, "very_" * 12 + "long.keras does not open", "/a/net.keras")
     )
     for section in (

@@ -21,11 +21,12 @@ def test_layers_to_look_into_are_listed_the_last_one_first(made, session):
     choice = made(ClassSection, session).viewed_layer_box
     assert items(choice) == [(WHOLE, ""), ("of late", "late"), ("of early", "early")]
     assert choice.itemData(1, Qt.ItemDataRole.ToolTipRole) == "late (7×7, 64 channels)"
+    session.stage.opens = False
     pick(choice, "late")
-    assert session.of("look_inside") == [("look_inside", "late")]
+    assert session.of("view_layer") == [("view_layer", "late")]
     pick(choice, "late")  # which is looked into already, or soon
     pick(choice, "of the model")  # before the layer is there
-    assert session.of("look_inside")[1:] == [("look_inside", "")]
+    assert session.of("view_layer")[1:] == [("view_layer", "")]
 
 
 def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made, session):
@@ -35,13 +36,13 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     labels = tuple(f"late[{n}]" for n in range(3))
     session.set_model(ModelStatus(Phase.LOADING, "loading", "fake:net"))
     assert section.viewed_layer_box.count() == 3
+    nothing = np.full(3, np.nan, np.float32)
+    inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
+    session.stage.predicted = inside
     session.set_model(
         ready(labels=labels, activation="quantity", viewed_layer="late", layers=whole.layers[:1], outer=whole)
     )
-    nothing = np.full(3, np.nan, np.float32)
-    inside = Prediction(np.float32([0.5, 2, 1]), nothing, nothing, labels, (7, 7), channels=True)
-    session.prediction = inside
-    session.prediction_changed.emit(inside)
+    assert session.prediction is inside
     assert rows(section) == [1, 2, 0]
     assert section.table.classes.data(section.table.classes.index(0, 1)) == "2"
     assert section.heading.text() == "Channels"
@@ -59,7 +60,7 @@ def test_inside_a_layer_the_table_is_one_of_channels_and_the_way_out_stays(made,
     assert section.viewed_layer_box.currentText() == "of late"
     assert section.viewed_layer_box.count() == 3
     pick(section.viewed_layer_box, "of the model")
-    assert session.of("look_inside") == [("look_inside", "")]
+    assert session.of("view_layer") == [("view_layer", "")]
 
 
 def test_a_model_without_layers_cannot_be_looked_into(made, session):
@@ -76,4 +77,4 @@ def test_a_search_for_a_layer_that_leads_to_nothing_is_taken_back(made, session,
     focus(qtbot, section.viewed_layer_box)
     section.viewed_layer_box.lineEdit().editingFinished.emit()
     assert section.viewed_layer_box.currentText() == WHOLE
-    assert not session.of("look_inside")
+    assert not session.of("view_layer")
