@@ -80,12 +80,12 @@ def maps(model: str, target: str, photo: NDArray[np.uint8], methods: list[str]) 
 
 
 def reduced(explanation: Explanation) -> NDArray[np.float32]:
-    """The classical view: largest magnitude of the channels."""
+    """Return the classical view: the largest magnitude of the channels."""
     return explanation.reduced(Display())
 
 
 def tile(photo: NDArray[np.uint8], explanation: Explanation | None, ends: tuple[float, float]) -> Image.Image:
-    """The middle of the photo under a map, as napari draws it: where its placement says, linear between pixels."""
+    """Draw the middle of the photo under a map as napari does: at its placement, linear between pixels."""
     height, width = photo.shape[:2]
     picture = photo.astype(float)
     if explanation is not None:
@@ -132,7 +132,7 @@ def save_tile(folder: Path, name: str, title: str, picture: Image.Image, text: s
 
 
 def row(name: str, explanation: Explanation) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     given = [
         f"{key} {value:{'.0f' if value > 99 else '.2g'}}" for key, value in explanation.diagnostics.items()
     ]

@@ -22,7 +22,7 @@ FAMILIES = {
     "tap": "a convolutional layer",
     **dict.fromkeys(("rescale", "epsilon"), "a rule for each operation"),
 }
-"""What a method needs of a model, from the least to the most."""
+"""Requirements of methods on a model, from the least to the most."""
 
 
 def paper(cite: str) -> str:

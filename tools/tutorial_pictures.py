@@ -111,7 +111,7 @@ def engineer(folder: Path) -> None:
 
 
 def teacher(folder: Path) -> None:
-    """A digit, this rather than that; and a circle that a mark turns into a square."""
+    """Explain a digit, one class rather than another, and a circle that a mark turns into a square."""
     four = digits()[0][0][8]
     model = load_model("bundled:digits")
     panels: list[Panel] = [("a digit", four, {"cmap": "gray"})]

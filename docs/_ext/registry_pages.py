@@ -47,7 +47,7 @@ NEEDS = {
     "tap": "gradients, and a layer whose output has places",
     **dict.fromkeys(("rescale", "epsilon"), "a network each of whose operations has a rule"),
 }
-"""What a method needs of a model, as readers say it."""
+"""Requirements of methods on a model, in readers' words."""
 
 SHOWS = {"map": "a map", "stack": "a stack of maps, one for each channel", "picture": "a picture of its own"}
 

@@ -72,7 +72,7 @@ class Rescale(NamedTuple):
 
     @property
     def needs(self) -> Literal["rescale"]:
-        """What a model must give."""
+        """Ability that a model needs for this rule."""
         return "rescale"
 
 
@@ -92,7 +92,7 @@ class Epsilon(NamedTuple):
 
     @property
     def needs(self) -> Literal["epsilon"]:
-        """What a model must give."""
+        """Ability that a model needs for this rule."""
         return "epsilon"
 
 
@@ -265,7 +265,7 @@ class Prediction:
 
     @property
     def owner(self) -> str:
-        """Whose outputs these are, for messages: the model's or the layer's."""
+        """Owner of the outputs, for messages: the model or the layer."""
         return "the layer" if self.channels else "the model"
 
     def top(self, k: int = 5) -> list[Ranked]:

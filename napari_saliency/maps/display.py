@@ -1,4 +1,4 @@
-"""How a map is displayed: the choices, and what they may be."""
+"""Choices of how a map is displayed, and their valid values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Shows
 
 Reduction = Literal["auto", "max", "sum", "mean", "norm", "each"]
-"""How channels are reduced to one: to the value with the largest magnitude, their sum, mean or L2 norm.
+"""Reduction of channels to one: the value with the largest magnitude, their sum, mean or L2 norm.
 ``each`` keeps them apart. ``auto`` is ``each`` for stacks and ``max`` for other maps.
 """
 
@@ -17,7 +17,7 @@ Sign = Literal["absolute", "positive", "negative", "signed"]
 """Part of a signed map that is displayed."""
 
 Contrast = Literal["per class", "shared"]
-"""Whether each map has its own contrast limits, or all computed maps share theirs."""
+"""Contrast limits of each map alone, or shared by all computed maps."""
 
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 SIGNS: tuple[Sign, ...] = get_args(Sign)
@@ -28,7 +28,7 @@ COLORMAPS = ("heat", "jet", "green", "cyan", "diverging")
 
 @dataclass(frozen=True)
 class Display:
-    """How a map is displayed.
+    """Choices of how a map is displayed.
 
     Attributes
     ----------

@@ -94,7 +94,7 @@ class Facts:
 
     @property
     def n_classes(self) -> int:
-        """As many as there are logits."""
+        """Number of logits."""
         return 2 if self.n_outputs == 1 and self.activation == "sigmoid" else self.n_outputs
 
 

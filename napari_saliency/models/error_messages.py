@@ -15,7 +15,7 @@ PREFACES = re.compile(
     r"Exception encountered when calling|Graph execution error|Detected at node|<stack traces|File \"|\[\[|"
     r"\d+ root error|Arguments received by"
 )
-"""How lines begin in which Keras and TensorFlow say where something is wrong, before and after what it is."""
+"""Beginnings of lines in which Keras and TensorFlow say where an error arose, not what it is."""
 
 CLUTTER = re.compile(
     r"\x1b\[\d*m"  # bold type, of Keras
@@ -25,7 +25,7 @@ CLUTTER = re.compile(
 )
 
 CONDITION = re.compile(r"^.* was false\. ")
-"""What onnxruntime's own program looked at, before it says what that means."""
+"""The condition that onnxruntime quotes from its source before it says what it means."""
 
 RAISED = re.compile(r"[\w.]*(?:Error|Exception): (.+)")
 """The end of a traceback, of Python's or TorchScript's."""
@@ -62,11 +62,11 @@ class NotRunError(ModelError):
     """A network could not be run on a picture."""
 
     hint = HINT
-    """What may help, if the network takes any size."""
+    """A way out for networks that take any size."""
 
 
 class TooSmallError(NotRunError):
-    """Nothing is left of a picture before the network's end."""
+    """An image is used up by pooling or convolutions before the network ends."""
 
     hint = LARGER
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from napari_saliency.core.preprocessing import InputSpec
 
 Question = Literal["size", "preprocessing", "input", "output", "task", "labels"]
-"""What only the user knows of a model file."""
+"""A setting of a model file that only the user knows."""
 
 MOST_PICTURES, BEST_WORK, BEST_PIXELS = 8, 12_000_000_000, 8 * 224 * 224
-"""Of one call: pictures, multiplications of their forward passes, and pixels beyond which a call only gets longer,
-or costs memory. Measured on processors."""
+"""Limits of one call: images, multiplications of their forward passes, and pixels, beyond which a call only takes
+longer or more memory. Measured on processors."""
 
 
 class Layer(NamedTuple):
@@ -32,7 +32,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """All that the viewer needs to know of a model; small, and pickled between processes.
+    """Description of a model for the viewer; small, and pickled between processes.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class ModelInfo:
 
     @property
     def description(self) -> str:
-        """As in ``224×224 RGB, 1000 classes``."""
+        """Summary in a line, such as ``224×224 RGB, 1000 classes``."""
         if self.viewed_layer:
             return f"{self.input.description}, {len(self.labels)} channels of {self.viewed_layer}"
         count = f"{len(self.labels)} {PLURALS[self.noun]}" if len(self.labels) > 1 else f"one {self.noun}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari_saliency.models.describe import Facts
 
 SMALLEST, SMALLEST_REST = 1e-35, 2.0**-24
-"""What stands in for a probability of 0, and for 1 minus one of 1, where their logarithms are taken.
+"""Stand-ins for a probability of 0, and for 1 minus a probability of 1, under a logarithm.
 
 Numbers of single precision cannot be told apart nearer to 1.
 """

@@ -39,7 +39,7 @@ SIDES = {2: 96, 3: 32}
 """Multiples of all of them, as small as networks take; by the number of axes."""
 
 MORE = {2: (32, 64), 3: (32, 32, 0)}
-"""What is added for a second look: pictures that are not square, and that a network halves to another size."""
+"""Additions for a second run: images that are not square, and that halve to other sizes."""
 
 
 class Trial(NamedTuple):

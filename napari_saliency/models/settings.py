@@ -241,7 +241,7 @@ class Settings(BaseModel):
 
 
 FIELDS = (*OutputSettings.model_fields, *Settings.model_fields)
-"""All that can be said of a model."""
+"""Names of all settings of a model."""
 
 
 def _by_output(values: dict[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""All that a person can say to a session."""
+"""Choices that a person makes in a session."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _its_options() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """All that a person can say.
+    """Everything that a person has chosen.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ PATIENCE = 3.0
 """Seconds that a model which nobody waits for any more may go on loading; then it ends with its engine."""
 
 ENDED = "The engine ended: see Details."
-"""As much as a notice of napari's shows."""
+"""Short enough for a notice of napari."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ PREFETCH = 5
 """Top classes whose maps are fetched ahead."""
 
 PREFETCH_SECONDS = 3.0
-"""Nothing is fetched ahead if the steps of the map that was asked for took longer than this."""
+"""Seconds that a map may take in all for others to be fetched ahead."""
 
 LOADING, READING, LOOKING, COMPUTING = (
     "waiting for the model",
@@ -34,7 +34,7 @@ LOADING, READING, LOOKING, COMPUTING = (
     "looking at the picture",
     "computing",
 )
-"""Reasons to wait, in the user's words."""
+"""Reasons for waiting, in the user's words."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Pace:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """All that is known at one moment.
+    """State of a session at one moment.
 
     Attributes
     ----------

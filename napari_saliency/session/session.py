@@ -1,4 +1,4 @@
-"""State and commands behind the panel; nothing here knows of Qt, napari or any framework.
+"""State of the panel and its requests; independent of Qt, napari and all frameworks.
 
 A `Session` lives in one thread, the window's, and never waits: models and methods run behind an executor, images are
 prepared in a thread, and every answer comes back through ``post``. Whatever is chosen, and whatever is answered, ends

@@ -1,4 +1,4 @@
-"""Signals of a session, and the one place that finds out which of them are to be emitted."""
+"""Signals of a session, and the one place that finds out which of them to emit."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ NEWS = tuple(
         ("progress_changed", "progress", ""),
     )
 )
-"""All that changes, in the order in which it is told."""
+"""All signals that follow a change of state, in the order in which they are emitted."""
 
 
 class Told:
-    """Record of what a session has told already.
+    """State that listeners of a session know already.
 
     Answers that are still waited for are not told: until they come, the ones before them stay in sight.
     """

@@ -68,7 +68,7 @@ class _View(NamedTuple):
 
 
 class _Displayed(NamedTuple):
-    """Everything that decides how a picture's map is drawn."""
+    """An image's map, with everything that decides how it is drawn."""
 
     source: Image
     plane: Plane

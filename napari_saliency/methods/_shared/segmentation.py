@@ -27,14 +27,14 @@ MOST_BYTES = 64 << 20
 """Most bytes of labels that a function keeps; the oldest go first."""
 
 COMPACTNESS, SIGMA = 0.3, 1
-"""Of SLIC: how even the pieces are, for values from 0 to 1; and a blur in pixels, without which noise ends up in one
-piece."""
+"""Parameters of SLIC: evenness of the pieces, for values from 0 to 1, and a blur in pixels, without which noise ends up
+in one piece."""
 
 ROUNDS = 7
 """Iterations of SLIC: pieces explain as much of the colours' variance as after ten (.80 in ten photos; 5: .78)."""
 
 SCALES = (1200, 500, 250, 150, 100, 50)
-"""Of Felzenszwalb and Huttenlocher's segmentation, the coarsest first.
+"""Scales of Felzenszwalb and Huttenlocher's segmentation, the coarsest first.
 
 These and the next numbers are those of XRAI's authors, for pictures of 224×224. They follow a picture's
 size: scales and counts of pixels its area, the others its side.

@@ -59,7 +59,7 @@ JOINING = {"AddV2", "Add", "AddN", "Sub", "ConcatV2", "Pack"}
 """All others may have one input alone that depends on the image, or they are products, which have no rule."""
 EITHER = {"Mul", "MatMul", "BatchMatMulV2", "Einsum"}
 IMAGE = {"Conv2DBackpropInput": 2, "Conv3DBackpropInputV2": 2, "Split": 1}
-"""Which input of an operation may be the one that depends on the image, if it is not the first."""
+"""Index of the only input that may depend on the image, where it is not the first."""
 SIZES = {"Shape", "ShapeN", "Size", "Rank"}
 
 KINKED = {"Relu", "LeakyRelu"}
@@ -75,7 +75,7 @@ NOTHING = 1e-10
 
 
 class Propagation(NamedTuple):
-    """What derivatives are taken by, while they are: the picture, and epsilon, of a rule that has one."""
+    """The image by which derivatives are being taken, and epsilon if the rule has one."""
 
     picture: Tensor
     epsilon: Tensor | None
@@ -162,7 +162,7 @@ def _reason(op: Any, places: list[int]) -> str:  # noqa: ANN401 - TensorFlow's o
 
 
 def is_part(op: Any) -> bool:  # noqa: ANN401 - TensorFlow's own types
-    """Whether a ReLU is only a part of another activation, which no rule for ReLUs is meant for.
+    """Return whether a ReLU is only a part of another activation, for which no rule for ReLUs is meant.
 
     Such are the gate of a hard sigmoid or hard swish, relu6(x + 3) / 6, and both sides of a PReLU,
     relu(x) - alpha * relu(-x).
@@ -180,7 +180,7 @@ def _has_relu(tensor: Tensor) -> bool:
 
 
 def _open(op: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's own types
-    """Where a ReLU passes its input on: above 0, and below 6 if it ends there."""
+    """Return a mask of where a ReLU passes its input on: above 0, and below 6 for ReLU6."""
     y = op.outputs[0]
     return tf.logical_and(y > 0, y < 6) if op.type == "Relu6" else y > 0
 
@@ -203,7 +203,7 @@ def _deconvnet(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlo
 
 
 def _own(op: Any, *gradients: Tensor) -> list[Tensor | None]:  # noqa: ANN401 - TensorFlow's own types
-    """Return derivatives by an operation's inputs, as TensorFlow has them."""
+    """Return TensorFlow's own derivatives with respect to an operation's inputs."""
     result = gradient_registry.lookup(op.type)(op, *gradients)
     return [*result] if isinstance(result, (list, tuple)) else [result]
 
@@ -215,7 +215,7 @@ def _rescaled(op: Any, gradient: Tensor) -> list[Tensor | None]:  # noqa: ANN401
 
 
 def _rescaled_maxima(op: Any, gradient: Tensor) -> list[Tensor | None]:  # noqa: ANN401
-    """Do the same for max pooling: the difference of two maxima is given to where the higher of them is.
+    """Rescale max pooling: the difference of two maxima goes to the place of the higher one.
 
     A place may have shares of several windows. Both images' places are divided by the same difference, or what is
     the maximum in one of them alone would not add up.
@@ -228,7 +228,7 @@ def _rescaled_maxima(op: Any, gradient: Tensor) -> list[Tensor | None]:  # noqa:
 
 
 def _shared(op: Any, gradient: Tensor, change: Tensor, share: Tensor) -> list[Tensor | None]:  # noqa: ANN401
-    """Shares of a change, or derivatives, where there is hardly one; nothing for the reference images."""
+    """Return shares of a change, or the derivative where there is hardly any; nothing for the baselines."""
     own, *others = _own(op, gradient)
     own, none = tf.split(own, 2)
     same = tf.abs(change) < NOTHING
@@ -254,7 +254,7 @@ def _kept(op: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - TensorFlow's o
 
 
 def _is_biased(product: Tensor, picture: Tensor) -> bool:
-    """Whether a bias is added to a product next: the two are one sum."""
+    """Return whether a bias is added to a product next: the two are one sum."""
     for op in product.consumers():
         if op.type in ("Reshape", "Identity") and _is_biased(op.outputs[0], picture):
             return True
@@ -265,7 +265,7 @@ def _is_biased(product: Tensor, picture: Tensor) -> bool:
 
 
 def _depends(tensor: Tensor, picture: Tensor) -> bool:
-    """Whether a tensor is computed from the picture."""
+    """Return whether a tensor is computed from the image."""
     known, waiting = {tensor.op}, [tensor.op]
     while waiting:
         op = waiting.pop()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_saliency.models.probe import Place
 
 CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
-"""Which of its inputs are a convolution's weights."""
+"""Index of the input that holds a convolution's weights."""
 
 HELD = 0.4
 """Of all that is computed, what a run holds at once: measured .15 to .32 on three networks; tiny ones hold more."""

@@ -18,16 +18,16 @@ Layout = Literal["NCHW", "NHWC"]
 Sizes = tuple[int | None, ...]
 
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
-"""Where the channels stand, before or behind the axes of space: of volumes three, but called the same."""
+"""Channels before or after the axes of space; volumes have three of these, but the same names."""
 
 CHANNELS = (1, 3, 4)
-"""As many as pictures have."""
+"""Numbers of channels that images can have."""
 
 NAMES = {
     **{"depth": -4, "d": -4, "z": -4, "height": -3, "h": -3, "y": -3, "width": -2, "w": -2, "x": -2},
     **{"channels": -1, "channel": -1, "c": -1},
 }
-"""What sizes are called that are not fixed, and which they are of depth, height, width and channels."""
+"""Names of sizes that are not fixed, with their axes in (depth, height, width, channels)."""
 
 # Operations whose first input has channels second, always.
 CHANNELS_SECOND = {

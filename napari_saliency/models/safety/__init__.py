@@ -1,4 +1,4 @@
-"""Everything that looks at a file before a framework may; one door, `check`.
+"""Checks of model files before a framework opens them; one door, `check`.
 
 A model's file is not trusted. What opens it may run code (pickles, Lambda layers, TorchScript), may read and write
 other files (operations of TensorFlow, weights beside an ONNX file), or may fill the memory. So each file is looked

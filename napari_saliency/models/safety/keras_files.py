@@ -22,7 +22,7 @@ from napari_saliency.models.error_messages import reason
 from napari_saliency.models.safety.archives import HARMLESS, MOST_EXPANSION, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-"""What HDF5 files begin with."""
+"""First bytes of an HDF5 file."""
 
 # Of an archive, Keras reads these into memory whole.
 MOST_TEXT = 100_000_000

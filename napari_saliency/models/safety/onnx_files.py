@@ -15,7 +15,7 @@ Proto = Any
 """A part of an ONNX file as protobuf reads it."""
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-"""Whose operations onnxruntime brings; others come from libraries, which are programs."""
+"""Domains whose operations are part of onnxruntime; others come from libraries, which are programs."""
 
 LARGEST = 2**31 - 1
 """Bytes that protobuf can read."""

@@ -69,7 +69,7 @@ class Ended(NamedTuple):
     axis: int
 
     def makes(self, output: Tensor) -> bool:
-        """Whether it can be what probabilities of classes, the second axis of an output, come from."""
+        """Return whether it can make the probabilities of classes, the second axis of an output."""
         over_classes = (
             self.activation == "sigmoid" or self.value.ndim == 2 or self.axis % self.value.ndim == 1
         )
@@ -167,7 +167,7 @@ class Watch(TorchDispatchMode):
 
 
 def _before(logits: Tensor, *, copied: bool) -> tuple[GradientEdge | None, Tensor]:
-    """Return what goes into a softmax or sigmoid; copied, if it is about to be overwritten."""
+    """Return the input of a softmax or sigmoid; copied if it is about to be overwritten."""
     edge = get_gradient_edge(logits) if logits.grad_fn is not None else None
     return edge, logits.detach().clone() if copied else logits.detach()
 
@@ -242,7 +242,7 @@ class Pass:
 
     @property
     def is_linear(self) -> bool:
-        """Whether it plainly ends in logits."""
+        """True if it plainly ends in logits."""
         last = _behind(self._edge.node)
         name = "" if last is None else name_of(last)
         return name in LINEAR or (name in MIXING and not EXPONENTIAL & set(map(name_of, self.ancestors())))
@@ -300,7 +300,7 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor, watch: Watch) -> Tensor:
 
 
 def single(output: Tensor, ndim: int) -> Tensor:
-    """Take outputs (N, K, 1, 1) for (N, K), not for a segmentation's; ``ndim`` is that of pictures."""
+    """Flatten outputs (N, K, 1, 1) to (N, K): they are not a segmentation. ``ndim`` is that of images."""
     return output.flatten(1) if output.ndim == ndim and output[0, 0].numel() == 1 else output
 
 
@@ -369,7 +369,7 @@ def _whatever_was_open(
 
 
 def _is_relu(node: Node) -> bool:
-    """Whether a derivative is that of a ReLU or ReLU6, in any spelling."""
+    """Return whether a derivative is that of a ReLU or ReLU6, in any spelling."""
     name = name_of(node)
     if name == "Maximum":
         return _equals(node._saved_self, 0) or _equals(node._saved_other, 0)
@@ -385,7 +385,7 @@ def _equals(value: Any, number: float) -> bool:  # noqa: ANN401 - a number, a te
 
 
 def _is_part(relu: Node, relus: set[Node], threes: set[Node]) -> bool:
-    """Whether a ReLU is only a part of another activation, which no rule for ReLUs is meant for.
+    """Return whether a ReLU is only a part of another activation, for which no rule for ReLUs is meant.
 
     Such are the gate of a hard sigmoid or hard swish, relu6(x + 3) / 6, and both sides of a PReLU,
     relu(x) - alpha * relu(-x).

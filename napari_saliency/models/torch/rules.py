@@ -97,7 +97,7 @@ class Operation(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """What was called last: PyTorch says what derivative it has before the next is called."""
+    """The last call: its derivative is known before the next operation is called."""
 
     function: Any
     arguments: tuple[Any, ...]
@@ -370,7 +370,7 @@ def _again(call: _Call) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 
 def _unbiased(add: Node) -> Node:
-    """Find the product of matrices that a bias is added to by itself, if one is."""
+    """Return the matrix product to which a separate addition adds a bias, if there is one."""
     inputs = [before for before, _ in add.next_functions if before is not None]
     node = inputs[0] if len(inputs) == 1 else None
     while node is not None and name_of(node) in ("View", "UnsafeView", "ReshapeAlias"):
@@ -395,6 +395,6 @@ def _in_place(function: Any) -> bool:  # noqa: ANN401 - PyTorch's
 
 
 def _is_new(function: Any) -> bool:  # noqa: ANN401 - PyTorch's
-    """Whether an operation makes numbers of its own, of another tensor's shape."""
+    """Return whether an operation makes numbers of its own, with another tensor's shape."""
     name = str(function._schema.name).removeprefix("aten::")
     return name.startswith("new_") or name.endswith("_like")
