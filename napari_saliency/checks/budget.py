@@ -19,7 +19,10 @@ many is not stopped either, as nearly all of it is done."""
 
 
 class TooLongError(Exception):
-    """Raised when a check that was not chosen by name would take too long; the message says how long."""
+    """Raised when a check that was not chosen by name would take too long; the message says how long.
+
+    It is pickled on its way from the engine, so the message is its only argument.
+    """
 
 
 class _Mark(NamedTuple):

@@ -1,4 +1,7 @@
-"""A check's subject and its findings; numpy only."""
+"""A check's subject and its findings; numpy only.
+
+The black that pads an image is not part of it: in a check it has no turn, no area and no rank.
+"""
 
 from __future__ import annotations
 

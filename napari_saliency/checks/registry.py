@@ -1,4 +1,8 @@
-"""The registry of checks, and the plan of those that can be afforded."""
+"""The registry of checks, and the plan of those that can be afforded.
+
+`plan` counts runs of the model before anything is run, and leaves out what is hopeless; `budget` stops what then takes
+too long. No check sees a map that is not finite, nor one that is the same everywhere unless it can judge that.
+"""
 
 from __future__ import annotations
 

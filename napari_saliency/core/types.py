@@ -1,6 +1,6 @@
 """Frozen data classes that every other module uses; numpy only.
 
-Arrays are channels-last and float32.
+Arrays are channels-last and float32. A quantity, the output of a regression, is a logit without a probability.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float32]
 
 Score = Literal["logit", "probability", "log_probability", "increase", "decrease"]
 """Score to explain: for a class its logit (before softmax or sigmoid), probability or log-probability; for a
-quantity of a regression model ``increase`` (the output) or ``decrease`` (its negative)."""
+quantity of a regression model ``increase`` (the output) or ``decrease`` (its negative, a weight of -1)."""
 
 ReluRule = Literal["guided", "deconvnet"]
 """Backward rule of ReLUs, in place of their derivative."""
@@ -118,6 +118,8 @@ def _class_index(value: object) -> int:
 @dataclass(frozen=True)
 class Target:
     """The explained quantity: a weighted sum of class scores.
+
+    A region spreads the weight of a class over the positions that it covers, so that the mean score there is explained.
 
     Attributes
     ----------

@@ -2,7 +2,8 @@
 
 The upper half runs in the viewer, the lower half in the engine process. What passes between them
 are calls of the functions below through a `concurrent.futures.Executor` of one worker: `open_model`,
-`predict`, `start`, `check`, `step` and `drop`.
+`predict`, `start`, `check`, `step` and `drop`. The engine holds one network, and a view of one of its layers
+if that is asked.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Engine:
     def start(
         self, run: Hashable, x: Array, question: Question, method: str, options: Mapping[str, Any]
     ) -> Explanation:
-        """Begin a method on one image and take its first step."""
+        """Begin a method on one image and take its first step, which is answered alone so that a map shows at once."""
         from napari_saliency.api.explain import run_method
 
         steps = run_method(self._opened_model(), x[None], [question], method, options)
@@ -194,7 +195,8 @@ class Engine:
     def step(self, run: Hashable) -> StepResult:
         """Take the next step of a method or check, or as many as are fast; forget it when it is complete or fails.
 
-        The clock settles how many steps are answered at once, never what they are.
+        Those are fast that fit into `ANSWER` together; the first step of a method is answered by `start`. The clock
+        settles how many steps are answered at once, never what they are.
         """
         end = time.monotonic() + ANSWER
         while True:

@@ -104,7 +104,8 @@ def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) ->
     Notes
     -----
     Alpha is ignored, as by Keras' loaders. NaN become black, infinite values black or white. A side whose
-    length the model leaves open keeps its length; images of more than `MOST_PIXELS` are downscaled.
+    length the model leaves open keeps its length; images of more than `MOST_PIXELS` are downscaled. Voxels are
+    seldom cubes, so volumes are stretched unless the specification says ``crop`` or ``pad``.
     """
     _check_preprocessing(spec)
     picture, colours = _match_channels(image, spec)

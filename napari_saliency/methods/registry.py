@@ -1,7 +1,8 @@
 """The registry of methods: `method` registers one, `METHODS` holds all of them.
 
 Everything about a method stands at its decorator and in its docstring, where the panel, the documentation and the
-contract tests read it. So a new method is its module, which is found by itself, and its test.
+contract tests read it. So a new method is its module, which is found by itself, and its test. The contract tests hold
+`Method.passes` against a model that counts. A wrapper needs of a model what the method inside needs.
 """
 
 from __future__ import annotations

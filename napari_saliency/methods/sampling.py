@@ -248,8 +248,8 @@ def _averaged(
 def _copies(model: Model, x: Array, noisy: _Noisy) -> Iterator[tuple[Array, Mapping[str, Any]]]:
     """Make noisy copies of all pictures, one copy of all after the other, and the options to explain them with.
 
-    A method that draws at random itself gets one copy at a time, each with other numbers: with the same numbers the
-    maps would share an error that their scatter does not show.
+    A method that draws at random itself gets one copy at a time, with a seed made of the wrapper's and the copy's
+    number: with the same random numbers the maps would share an error that their scatter does not show.
     """
     options = _options(noisy.of, noisy.layer)
     spread = noisy.noise * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)

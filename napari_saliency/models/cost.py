@@ -1,6 +1,8 @@
 """The cost of an image for a network, and the check that memory suffices for it.
 
-The latter is said before it is tried, as a process that runs out of memory dies.
+The check comes before the run, as a process that runs out of memory dies. The work of a pixel settles how many images
+share a call (`ModelInfo.together`), its memory what `check_memory` refuses. The share of all computed bytes that is
+held at once is measured once for each framework: `HELD` in its folder.
 """
 
 from __future__ import annotations

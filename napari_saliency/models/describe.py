@@ -1,7 +1,9 @@
 """Descriptions of models, put together from facts and from what the user says; the same for every framework.
 
 Some say little of themselves: a PyTorch network knows neither the size of its pictures nor the names of
-its classes. What they do not say is guessed, and asked for.
+its classes. What they do not say is guessed, and asked for. Adapters find `Facts`; everything else about a description
+is decided here. A setting that does not fit is a `SettingError`, to which `sidecar.naming_the_file` adds the file that
+holds it.
 """
 
 from __future__ import annotations

@@ -117,7 +117,11 @@ class ModelInfo:
         return "channel" if self.viewed_layer else "quantity" if self.activation == "quantity" else "class"
 
     def together(self, space: tuple[int, ...]) -> int:
-        """Return how many pictures of a size are best run in one call; it depends on nothing else."""
+        """Return how many pictures of a size are best run in one call.
+
+        The number follows from the work of a pixel, never from the clock or from free memory, so the same request is
+        always cut alike.
+        """
         pixels = math.prod(space)
         by_work = BEST_WORK // max(self.work * pixels, 1)
         return max(1, int(min(self.batch, by_work, BEST_PIXELS // pixels)))

@@ -1,4 +1,8 @@
-"""Looking into a model: a layer's channels in place of its answer."""
+"""Looking into a model: a layer's channels in place of its answer.
+
+The channels are quantities with space, so every method works on them unchanged. The engine holds one network, and
+views of its layers.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 An adapter says what its network declares (`Declared`), how it is run, and what one pass shows (`Evidence`): the
 protocol is `Probed`. `find_place` finds the size of its pictures, `probe` the rest. Networks that leave their sizes
-open are tried on small pictures.
+open are tried on small pictures. Keras' networks say reliably that they take any size; others must also run on a second
+size, which is not square, to be believed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Settings of a model that cannot be read off its file: kept in a sidecar, ``NAME.saliency.json``."""
+"""Settings of a model that cannot be read off its file: kept in a sidecar, ``NAME.saliency.json``.
+
+``labels`` and ``task`` belong to one output: choosing another output puts them away, and choosing theirs again brings
+them back.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Networks with loops may compute for ever: when one is opened, its first answers must come soon.
+"""Networks with loops may compute for ever: when one is opened, its first answers must come within eight seconds.
 
 Others always end. PyTorch and TensorFlow cannot be interrupted in the middle of a loop, by Python's Ctrl-C least
-of all, so that a thread of its own is left to it.
+of all, so that a thread of its own is left to it. The viewer then takes another engine; see `session.model_loader`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The checks of a map: run in the engine one after the other, and remembered with their map."""
+"""The checks of a map: run in the engine one after the other, and remembered with their map.
+
+Findings are kept weakly, and go with their map. Those about a region are forgotten with it, and found anew as soon as
+the map can be checked.
+"""
 
 from __future__ import annotations
 

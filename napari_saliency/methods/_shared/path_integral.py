@@ -1,4 +1,8 @@
-"""Integrals of gradients along a path from a baseline to the picture, and their completeness."""
+"""Integrals of gradients along a path from a baseline to the picture, and their completeness.
+
+A path method gives `integrate` a `Path`, and gets the completeness gap with its map. Guided integrated gradients stands
+alone, as it chooses its path while it goes.
+"""
 
 from __future__ import annotations
 

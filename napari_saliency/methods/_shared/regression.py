@@ -1,4 +1,7 @@
-"""Weighted least squares with samples that come one after the other."""
+"""Weighted least squares with samples that come one after the other.
+
+The normal equations are kept as running sums and solved; their pseudo-inverse is never taken.
+"""
 
 from __future__ import annotations
 

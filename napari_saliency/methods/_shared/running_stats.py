@@ -1,4 +1,8 @@
-"""Running means of samples with their standard errors; memory does not grow with the number of samples."""
+"""Running means of samples with their standard errors.
+
+Sums about the first sample are kept in place of the samples, so memory does not grow with their number. A picture that
+is precise enough takes no more samples, and takes as many in a batch as alone.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Cutting a picture into pieces that belong together: superpixels, and regions at several scales.
 
-What was cut last is kept, as another class, score or method needs the same pieces.
+The pieces depend on the picture alone. Those cut last are kept by its content, so that another class, score, model or
+check cuts nothing again.
 """
 
 from __future__ import annotations

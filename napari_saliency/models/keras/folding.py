@@ -5,6 +5,8 @@ change, so that kernel and bias of the convolution before it can take them up (J
 section 3.2). The network is the same function; a gradient through it takes about two thirds of the
 time and is nearer to the exact one, since in deep networks each multiplication that is left out is a
 rounding that is left out.
+
+Only Keras' own layers are folded. To look at a layer that was folded away, the network is traced again without folding.
 """
 
 from __future__ import annotations

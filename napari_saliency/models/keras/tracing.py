@@ -1,4 +1,8 @@
-"""Runs a Keras network symbolically and writes down what each layer returns."""
+"""Runs a Keras network symbolically and writes down what each layer returns.
+
+Layers are recorded by listening to their calls, so that flat, nested and subclassed networks are one case. Sums and
+concatenations that a functional network writes as plain operations count as layers.
+"""
 
 from __future__ import annotations
 

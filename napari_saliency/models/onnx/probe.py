@@ -1,4 +1,8 @@
-"""Probe of an ONNX graph: what it takes and returns, found out by running it."""
+"""Probe of an ONNX graph: what it takes and returns, found out by running it.
+
+Tensors near the end, through which alone the output is computed, are made outputs of the graph, too. Their numbers
+tell which of them holds the logits, so that no way of writing a softmax or sigmoid need be known.
+"""
 
 from __future__ import annotations
 
