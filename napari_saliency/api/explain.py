@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.core.placement import Placement, Region
 from napari_saliency.core.target_text import format_target, resolve, target_value
 from napari_saliency.core.types import DIRECTIONS, Array, Estimate, Prediction, Score, Target, Targets
@@ -255,7 +255,7 @@ def weigh_targets(requests: Sequence[tuple[Target, Prediction]], info: ModelInfo
 def _computed_score(score: Score, info: ModelInfo) -> Score:
     """Return the score to compute; the direction of a quantity is in the sign of its weights."""
     if score not in ("logit", *info.scores):  # logit is the default of Target
-        raise ValueError(f"{info.name} has no score {score!r}; it has {', '.join(info.scores)}")
+        raise ValueError(f"{info.name} has no score {quote(score)}; it has {', '.join(info.scores)}")
     return "logit" if score in DIRECTIONS else score
 
 
@@ -275,7 +275,7 @@ def _check_needs(method: Method, options: Mapping[str, Any], info: ModelInfo) ->
 def find_method(name: str) -> Method:
     """Look up a method by its id; the ValueError for another name lists all ids."""
     if name not in tuple(METHODS):  # a tuple, since the name may not be hashable
-        raise ValueError(f"method {name!r} is not one of {', '.join(METHODS)}")
+        raise ValueError(f"method {quote(name)} is not one of {', '.join(METHODS)}")
     return METHODS[name]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_saliency.checks.finding import Finding
+from napari_saliency.core.errors import quote
 from napari_saliency.methods.describe import Description, describe
 from napari_saliency.methods.options import Option, complete, options_of
 from napari_saliency.methods.registry import sort_in_place
@@ -135,12 +136,12 @@ def check(
         If the id is taken, the family is unknown, or an option has no default.
     """
     if family not in FAMILIES:
-        raise ValueError(f"family={family!r} is not one of {', '.join(map(repr, FAMILIES))}")
+        raise ValueError(f"family={quote(family)} is not one of {', '.join(map(repr, FAMILIES))}")
 
     def register(function: Function) -> Function:
         name = function.__name__
         if name in _CHECKS:
-            raise ValueError(f"a check {name!r} is registered already")
+            raise ValueError(f"a check {quote(name)} is registered already")
         guarded, options = _guarded(function, flat), options_of(function)
         _CHECKS[name] = Check(name, title, guarded, cite, cost, needs, options, region, family)
         sort_in_place(_CHECKS, lambda each: FAMILIES.index(each.family))
@@ -210,7 +211,7 @@ def plan(info: ModelInfo, space: tuple[int, ...], map_runs: int) -> Plan:
 def find_check(name: str) -> Check:
     """Look a check up by its id; ValueError lists what there is."""
     if name not in tuple(CHECKS):  # a tuple, as the name may be unhashable
-        raise ValueError(f"check {name!r} is not one of {', '.join(CHECKS)}")
+        raise ValueError(f"check {quote(name)} is not one of {', '.join(CHECKS)}")
     return CHECKS[name]
 
 

@@ -1,6 +1,8 @@
-"""Errors raised by models; their messages name the cause and the way out."""
+"""Errors raised by models, and quotations in messages; these name the bad value and the way out."""
 
 from __future__ import annotations
+
+LONGEST_QUOTE = 120  # characters: a message is read on one screen, whatever a file or a user holds
 
 
 class ModelError(Exception):
@@ -28,3 +30,9 @@ class UntrustedError(ModelError):
 
 class ModelTimeoutError(ModelError):
     """Raised if a model exceeds its timeout; its computation goes on until the process ends."""
+
+
+def quote(value: object) -> str:
+    """Return a value as Python writes it, for a message; long ones lose their middle, as ends tell more of a path."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:70]}…{text[-45:]}"

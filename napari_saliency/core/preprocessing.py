@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.placement import sized
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not self.divisor or not all(self.std):
             raise ValueError(
-                f"preprocessing {self.name!r} would divide by zero: divisor {self.divisor}, std {self.std}"
+                f"preprocessing {quote(self.name)} would divide by zero: divisor {self.divisor}, std {self.std}"
             )
 
     @classmethod
@@ -53,7 +54,7 @@ class Preprocessing:
             If the name does not exist; the message lists those that do.
         """
         if name not in PREPROCESSINGS:
-            raise ValueError(f"preprocessing {name!r} is not one of {', '.join(PREPROCESSINGS)}")
+            raise ValueError(f"preprocessing {quote(name)} is not one of {', '.join(PREPROCESSINGS)}")
         return PREPROCESSINGS[name]
 
     @property

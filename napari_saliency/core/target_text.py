@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from operator import index
 from typing import TYPE_CHECKING, cast
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.types import DIRECTIONS, PLURALS, Score, Target
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def resolve(target: Target | int | str | None, prediction: Prediction, score: Sc
         number = None
     if number is None or isinstance(target, bool):  # True is not class 1
         raise ValueError(
-            f"a target is the index or label of a {prediction.noun}, or a Target, not {target!r}"
+            f"a target is the index or label of a {prediction.noun}, or a Target, not {quote(target)}"
         )
     _check_exists(number, prediction)
     return Target.of_class(number, score)
@@ -119,7 +120,7 @@ def parse_weights(text: str, prediction: Prediction) -> Weights:
         result[number] = result.get(number, 0.0) + (factor if sign == "+" else -factor)
     weights = tuple(sorted((number, weight) for number, weight in result.items() if weight))
     if not weights:
-        raise ValueError(f"all weights of {text!r} are 0: nothing is left to explain")
+        raise ValueError(f"all weights of {quote(text)} are 0: nothing is left to explain")
     return weights
 
 
@@ -151,7 +152,9 @@ def _split_factor(term: str, labels: frozenset[str]) -> tuple[float, str]:
     factor = None if _normalised(term) in labels else _FACTOR.fullmatch(term)
     weight, name = (float(factor[1]), factor[2]) if factor else (1.0, term)
     if weight > LARGEST_FACTOR:
-        raise ValueError(f"the factor of {name!r} is too large: at most {LARGEST_FACTOR:,.0f} is allowed")
+        raise ValueError(
+            f"the factor of {quote(name)} is too large: at most {LARGEST_FACTOR:,.0f} is allowed"
+        )
     quoted = _QUOTED.fullmatch(name)
     return weight, quoted[1].replace('""', '"') if quoted and _normalised(name) not in labels else name
 
@@ -163,7 +166,7 @@ def _find_label(text: str, labels: list[str], prediction: Prediction) -> int:
         return matches[0]
     if matches:
         raise ValueError(
-            f"{text!r} is the label of several {PLURALS[prediction.noun]}: give the index, one of "
+            f"{quote(text)} is the label of several {PLURALS[prediction.noun]}: give the index, one of "
             f"{', '.join(map(str, matches))}"
         )
     if text.isdecimal():
@@ -172,9 +175,9 @@ def _find_label(text: str, labels: list[str], prediction: Prediction) -> int:
     if not text:
         raise ValueError(f"nothing follows a sign: name a {prediction.noun} after each + and −")
     if _TWO_NUMBERS.fullmatch(text):
-        raise ValueError(f"{text!r} is ambiguous: write + or − between two, or · after a factor")
+        raise ValueError(f"{quote(text)} is ambiguous: write + or − between two, or · after a factor")
     near = _near(name, labels, prediction)
-    raise ValueError(f"{prediction.owner} has no {prediction.noun} {text!r}{_hint(text, near)}")
+    raise ValueError(f"{prediction.owner} has no {prediction.noun} {quote(text)}{_hint(text, near)}")
 
 
 def _hint(text: str, near: list[str]) -> str:

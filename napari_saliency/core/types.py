@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.placement import Region, share
 
 Array = npt.NDArray[np.float32]
@@ -104,15 +105,15 @@ def _class_index(value: object) -> int:
     """Return a class index as int; refuse labels, which only a model knows, floats and bool."""
     if isinstance(value, str):
         raise ValueError(
-            f"a Target takes a class index, not {value!r}, as only a model knows its labels: "
-            f"model.info.labels.index({value!r}) gives the index"
+            f"a Target takes a class index, not {quote(value)}, as only a model knows its labels: "
+            f"model.info.labels.index({quote(value)}) gives the index"
         )
     try:
         if not isinstance(value, bool):
             return as_integer(value)  # type: ignore[arg-type] # raises TypeError itself
     except TypeError:
         pass
-    raise ValueError(f"a Target takes a class index, not {value!r}: give an integer from 0 on")
+    raise ValueError(f"a Target takes a class index, not {quote(value)}: give an integer from 0 on")
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,16 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.score not in get_args(Score):
-            raise ValueError(f"score {self.score!r} is not one of {', '.join(get_args(Score))}")
+            raise ValueError(f"score {quote(self.score)} is not one of {', '.join(get_args(Score))}")
         try:
             pairs = [(index, float(weight)) for index, weight in self.weights]
         except (TypeError, ValueError):
-            raise ValueError(f"weights {self.weights!r} must be pairs of a class and a number") from None
+            raise ValueError(f"weights {quote(self.weights)} must be pairs of a class and a number") from None
         classes = [_class_index(index) for index, _ in pairs]
         if not all(math.isfinite(weight) for _, weight in pairs):
-            raise ValueError(f"weights {self.weights!r} must be finite numbers")
+            raise ValueError(f"weights {quote(self.weights)} must be finite numbers")
         if not classes or classes != sorted(set(classes)) or classes[0] < 0:
-            raise ValueError(f"weights {self.weights!r} must name each class once, sorted, from 0 on")
+            raise ValueError(f"weights {quote(self.weights)} must name each class once, sorted, from 0 on")
 
     @classmethod
     def of_class(cls, index: int, score: Score = "logit") -> Self:

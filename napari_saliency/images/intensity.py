@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_saliency.core.errors import quote
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -164,7 +166,9 @@ def find_intensity_range(picture: Pixels, value_range: Range | None, as_they_are
 def _check_range(value_range: Range) -> Range:
     low, high = map(float, value_range)
     if not -_HUGE <= low < high <= _HUGE:
-        raise ValueError(f"value_range {value_range!r} must be two finite numbers, the smaller one first")
+        raise ValueError(
+            f"value_range {quote(value_range)} must be two finite numbers, the smaller one first"
+        )
     return low, high
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.placement import Placement, Region, sized
 from napari_saliency.images.files import AnyImage, as_pixels, load_image
 from napari_saliency.images.intensity import (
@@ -132,7 +133,7 @@ def _check_preprocessing(spec: InputSpec) -> None:
     if wanted not in (1, spec.channels):
         name = spec.preprocessing.name
         raise ValueError(
-            f"preprocessing {name!r} is for {wanted} channels, but the model takes {spec.channels}: choose another"
+            f"preprocessing {quote(name)} is for {wanted} channels, but the model takes {spec.channels}: choose another"
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
+from napari_saliency.core.errors import quote
+
 if TYPE_CHECKING:
     from napari_saliency.core.types import Shows
 
@@ -69,10 +71,10 @@ class Display:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name} {getattr(self, name)!r} is not one of {', '.join(map(str, allowed))}"
+                    f"{name} {quote(getattr(self, name))} is not one of {', '.join(map(str, allowed))}"
                 )
         if not 50 <= self.clip <= 100:
-            raise ValueError(f"clip {self.clip!r} must be a percentile between 50 and 100")
+            raise ValueError(f"clip {quote(self.clip)} must be a percentile between 50 and 100")
 
     @property
     def diverging(self) -> bool:

@@ -22,6 +22,8 @@ from numbers import Integral, Real
 from types import SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from napari_saliency.core.errors import quote
+
 NUMBERS: Mapping[type, type] = {int: Integral, float: Real}
 """Numbers that are as good as Python's own, numpy's among them."""
 
@@ -114,11 +116,11 @@ class Option:
             if value not in choices:
                 numbers = ", nor a number" if self.keywords else ""
                 listed = ", ".join(map(repr, choices))
-                raise ValueError(f"{self.name}={value!r} is not one of {listed}{numbers}")
+                raise ValueError(f"{self.name}={quote(value)} is not one of {listed}{numbers}")
             return
         several = self.several and isinstance(value, (tuple, list))
         if several and not value:
-            raise ValueError(f"{self.name}={value!r} holds no number")
+            raise ValueError(f"{self.name}={quote(value)} holds no number")
         for one in value if several else (value,):
             self._check_one(one, value)
 
@@ -136,10 +138,10 @@ class Option:
         )
         if not fits:
             more = ", or several of it" if self.several else ""
-            raise ValueError(f"{self.name}={value!r} must be of type {self.type.__name__}{more}")
+            raise ValueError(f"{self.name}={quote(value)} must be of type {self.type.__name__}{more}")
         low, high = self.limits or (-math.inf, math.inf)
         if self.limits is not None and not low <= one <= high:
-            raise ValueError(f"{self.name}={value!r} must lie between {low} and {high}")
+            raise ValueError(f"{self.name}={quote(value)} must lie between {low} and {high}")
 
 
 def complete(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def complete(name: str, known: tuple[Option, ...], given: Mapping[str, Any]) -> 
     by_name = {option.name: option for option in known}
     for option, value in given.items():
         if option not in by_name:
-            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(by_name) or 'none'}")
+            raise ValueError(f"{name} has no option {quote(option)}; it has {', '.join(by_name) or 'none'}")
         by_name[option].check(value)
     return {option: each.convert(given.get(option, each.default)) for option, each in by_name.items()}
 
@@ -182,7 +184,7 @@ def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
     texts = _parameter_texts(inspect.getdoc(function) or "")
     for parameter in parameters:
         if parameter.default is parameter.empty:
-            raise ValueError(f"option {parameter.name!r} of {function.__name__!r} needs a default")
+            raise ValueError(f"option {quote(parameter.name)} of {quote(function.__name__)} needs a default")
     return tuple(_option(p.name, p.default, hints[p.name], texts.get(p.name, "")) for p in parameters)
 
 
@@ -208,7 +210,7 @@ def _option(name: str, default: object, hint: Any, text: str) -> Option:  # noqa
             kind = part
     text = keys.pop("tooltip", "") or text
     if unknown := keys.keys() - KEYS:
-        raise ValueError(f"option {name!r} has keys that nothing reads: {', '.join(sorted(unknown))}")
+        raise ValueError(f"option {quote(name)} has keys that nothing reads: {', '.join(sorted(unknown))}")
     return Option(name, kind, default, text, choices, several, per_channel, **keys)
 
 

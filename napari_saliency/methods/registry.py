@@ -15,6 +15,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
+from napari_saliency.core.errors import quote
 from napari_saliency.methods._shared.baselines import check_colour
 from napari_saliency.methods.options import LayerChoice, MethodChoice, Option, complete, options_of
 
@@ -231,12 +232,12 @@ def method(
     family = declared.get("family", "Other")
     declared = {"layout": LAYOUTS.get(needs, "channels"), **declared}
     if family not in FAMILIES:
-        raise ValueError(f"family={family!r} is not one of {', '.join(map(repr, FAMILIES))}")
+        raise ValueError(f"family={quote(family)} is not one of {', '.join(map(repr, FAMILIES))}")
 
     def register(function: Function) -> Function:
         name = function.__name__
         if name in _METHODS:
-            raise ValueError(f"a method {name!r} is registered already")
+            raise ValueError(f"a method {quote(name)} is registered already")
         _METHODS[name] = Method(name, title, function, needs, cite, options_of(function), **declared)
         sort_in_place(_METHODS, lambda each: (FAMILIES.index(each.family), each.order))
         return function

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.types import Array, Estimate, Targets
 from napari_saliency.methods._shared.running_stats import RunningMean, RunningVariance
 from napari_saliency.methods._shared.steps import Progress, chunks, prefetch
@@ -290,6 +291,6 @@ def _options(of: str, layer: str) -> dict[str, Any]:
     inner = METHODS[of]
     if layer and not inner.looks:
         raise ValueError(
-            f"layer={layer!r} has no effect: {inner.title} ({of}) does not look at a layer; leave it empty"
+            f"layer={quote(layer)} has no effect: {inner.title} ({of}) does not look at a layer; leave it empty"
         )
     return inner.complete({"layer": layer} if inner.looks else {})

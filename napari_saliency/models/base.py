@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.core.placement import share
 from napari_saliency.core.types import Array, Prediction
 from napari_saliency.models.cost import check_memory
@@ -188,7 +188,7 @@ class Model(ABC):
     def no_layer(self, layer: str) -> ModelError:
         """Return the error that `tap` raises."""
         return ModelError(
-            f"{layer!r} is not a layer of {self.info.name} that a class activation map can be made of"
+            f"{quote(layer)} is not a layer of {self.info.name} that a class activation map can be made of"
         )
 
     def check_rule(self, rule: Rescale | Epsilon, targets: Targets) -> None:
@@ -238,7 +238,7 @@ class Model(ABC):
         if not math.isfinite(largest):
             raise ModelError(
                 f"the model's scores of this picture are not finite numbers ({largest}): its weights are "
-                f"damaged, or preprocessing {self.info.input.preprocessing.name!r} does not fit it; "
+                f"damaged, or preprocessing {quote(self.info.input.preprocessing.name)} does not fit it; "
                 "save the model again, or choose the preprocessing that it was trained with"
             )
         space, activation = logits.shape[:-1], self.info.activation

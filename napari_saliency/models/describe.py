@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_saliency.core.errors import quote
 from napari_saliency.core.placement import sized
 from napari_saliency.core.preprocessing import PREPROCESSINGS, InputSpec, Preprocessing
 from napari_saliency.core.types import NEEDS
@@ -57,7 +58,7 @@ class Facts:
     guess : str
         Name of the preprocessing that it probably wants; "" where nothing tells.
     sure : bool
-        Whether that is no guess.
+        True if that is not a guess.
     layers : tuple of Layer
         Where a size is free, in that of some picture, or 0.
     names : set of str
@@ -174,7 +175,7 @@ def _fitting(preprocessing: Preprocessing, channels: int) -> Preprocessing:
     if given - {1, channels}:
         raise SettingError(
             "preprocessing",
-            f"preprocessing {preprocessing.name!r} is for {max(given)} channels; the model has {channels}",
+            f"preprocessing {quote(preprocessing.name)} is for {max(given)} channels; the model has {channels}",
         )
     return preprocessing
 
@@ -216,7 +217,7 @@ def _cam_layer(settings: Settings, facts: Facts) -> str:
         return own[0].name if own else ""
     if settings.layer not in {*names, *facts.names}:
         raise SettingError(
-            "layer", f"the model has no layer {settings.layer!r} with space; it has {', '.join(names)}"
+            "layer", f"the model has no layer {quote(settings.layer)} with space; it has {', '.join(names)}"
         )
     return settings.layer
 

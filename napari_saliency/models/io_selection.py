@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from napari_saliency.core.errors import quote
 from napari_saliency.models.settings import SettingError
 
-NO_ZEROS = "the model's input {!r} has no fixed size, so it is not known how many zeros it takes"
+NO_ZEROS = "the model's input {} has no fixed size, so it is not known how many zeros it takes"
 
 
 def select_io(
@@ -28,7 +29,7 @@ def select_io(
     if given is None:
         return next((name for name, shape in shapes.items() if len(shape) in ranks), next(iter(shapes)))
     if given not in shapes:
-        raise SettingError(kind, f"the model has no {kind} {given!r}; it has {', '.join(shapes)}")
+        raise SettingError(kind, f"the model has no {kind} {quote(given)}; it has {', '.join(shapes)}")
     return given
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,4 +67,4 @@ def no_channels(info: ModelInfo, name: str, known: Iterable[str]) -> ModelError:
     names = list(known)
     near = get_close_matches(name, names, 5, 0.4) or names[-5:]
     hint = f"; it has {', '.join(near)}{' …' if len(names) > len(near) else ''}" if near else ""
-    return ModelError(f"{info.name} has no layer {name!r} that can be looked into{hint}")
+    return ModelError(f"{info.name} has no layer {quote(name)} that can be looked into{hint}")

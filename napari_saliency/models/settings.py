@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.core.preprocessing import Preprocessing
 from napari_saliency.core.types import Fit
 
@@ -144,7 +144,7 @@ class Settings(BaseModel):
                 loc = loc[2:]  # it was given without its output's name
             place = ".".join(map(str, loc))
             if first["type"] == "extra_forbidden" and len(loc) == 1:
-                raise ValueError(f"{place!r} is none of {', '.join(FIELDS)}") from None
+                raise ValueError(f"{quote(place)} is not one of {', '.join(FIELDS)}") from None
             raise ValueError(f"{place}: {first['msg']}, not {str(first['input'])[:80]!r}") from None
         self.resolve()
 

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_saliency.core.errors import quote
 from napari_saliency.models.backends import endings
 from napari_saliency.models.settings import (
     Scaling,
@@ -234,7 +235,7 @@ def _scaling(steps: tuple[_Step, ...]) -> tuple[Scaling | None, str | None]:
         else:
             return (
                 None,
-                f"Its description asks for {name!r}, which is computed for each picture and not done here.",
+                f"Its description asks for {quote(name)}, which is computed for each picture and not done here.",
             )
         gain, offset, known = gain * own, offset * own + shift, True
     if not known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.backends import describe_files, find_backend, model_folder
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
@@ -96,7 +96,7 @@ def parse(source: str | Path) -> Source:
     text = str(source)
     if not text.strip():
         raise ModelError(
-            f"{text!r} names no model: give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+            f"{quote(text)} names no model: give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
     if text.startswith("bundled:"):
         return _bundled(text.removeprefix("bundled:"))
@@ -108,30 +108,32 @@ def parse(source: str | Path) -> Source:
     path = model_folder(path) or path
     if not path.exists():
         raise ModelError(
-            f"there is no file {text!r}; give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
+            f"there is no file {quote(text)}; give {describe_files()}, keras:NAME, bundled:NAME or python:MODULE:NAME"
         )
     backend = find_backend(path)
     is_folder = path.is_dir()
     if backend is None or (is_folder and model_folder(path) is None) or not (is_folder or path.is_file()):
-        raise ModelError(f"{path.name!r} is not a model that opens here: give {describe_files()}")
+        raise ModelError(f"{quote(path.name)} is not a model that opens here: give {describe_files()}")
     return Source(backend.name, path.name if is_folder else path.stem, path)
 
 
 def _bundled(name: str) -> Source:
     if name not in bundled():
-        raise ModelError(f"no bundled model {name!r}; there are {', '.join(bundled())}")
+        raise ModelError(f"there is no bundled model {quote(name)}; there are {', '.join(bundled())}")
     return Source("keras", name, BUNDLED / f"{name}.keras", bundled=True)
 
 
 def _application(text: str) -> Source:
     name, _, query = text.partition("?")
     if name not in APPLICATIONS:
-        raise ModelError(f"keras.applications has no {name!r}; it has {', '.join(APPLICATIONS)}")
+        raise ModelError(f"keras.applications has no {quote(name)}; it has {', '.join(APPLICATIONS)}")
     key, _, weights = query.partition("=")
     if query and (key != "weights" or not weights):
-        raise ModelError(f"{query!r} is not understood: write keras:{name}?weights=FILE or ?weights=none")
+        raise ModelError(
+            f"{quote(query)} is not understood: write keras:{name}?weights=FILE or ?weights=none"
+        )
     if weights not in ("", "none", "imagenet") and not Path(weights).expanduser().exists():
-        raise ModelError(f"there is no weights file {weights!r}")
+        raise ModelError(f"there is no weights file {quote(weights)}")
     return Source("application", name, weights=weights or "imagenet")
 
 
@@ -142,10 +144,10 @@ def _python(text: str) -> Source:
         raise ModelError(f"'python:{name}' is not understood: write python:PACKAGE.MODULE:NAME")
     key, _, weights = query.partition("=")
     if query and (key != "weights" or not weights):
-        raise ModelError(f"{query!r} is not understood: write python:{name}?weights=FILE")
+        raise ModelError(f"{quote(query)} is not understood: write python:{name}?weights=FILE")
     path = Path(weights).expanduser().resolve() if weights else None
     if path is not None and not path.is_file():
-        raise ModelError(f"there is no weights file {weights!r}")
+        raise ModelError(f"there is no weights file {quote(weights)}")
     return Source("python", attribute, path, module=module, attribute=attribute)
 
 

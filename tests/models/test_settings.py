@@ -105,7 +105,7 @@ def test_a_wrong_file_is_named_and_the_mistake_told_in_one_sentence(model, conte
         ({"fit": "squeeze"}, "fit: .*'crop', 'stretch' or 'pad'.*'squeeze'"),
         ({"preprocessing": "keras"}, "'keras' is not one of none, unit, tf, caffe, torch"),
         ({"labels": ()}, "labels"),
-        ({"colour": 1}, "^'colour' is none of labels, task, preprocessing, fit, layer, size,"),
+        ({"colour": 1}, "^'colour' is not one of labels, task, preprocessing, fit, layer, size,"),
     ],
 )
 def test_wrong_settings_are_told_in_one_sentence(values, reason):

@@ -78,7 +78,7 @@ def test_a_source_is_written_as_it_is_read(source):
         ("keras:VGG16?weigths=none", "'weigths=none' is not understood: write keras:VGG16"),
         ("keras:VGG16?weights=", "'weights=' is not understood"),
         ("keras:VGG16?weights=/no/such.h5", "there is no weights file '/no/such.h5'"),
-        ("bundled:nothing", "no bundled model 'nothing'; there are "),
+        ("bundled:nothing", "there is no bundled model 'nothing'; there are "),
     ],
 )
 def test_what_does_not_exist_is_told_with_what_does(source, message):

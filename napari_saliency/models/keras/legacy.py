@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 
 Config = dict[str, Any]
 
@@ -193,7 +193,7 @@ def _merge(old: Config, rest: Config) -> Config:
     mode = old.get("mode")
     if mode not in MERGES or "inbound_nodes" not in rest:
         raise ModelError(
-            f"its Merge layer {old.get('name', '')!r} has no counterpart in Keras 3 (mode {mode!r})"
+            f"its Merge layer {quote(old.get('name', ''))} has no counterpart in Keras 3 (mode {quote(mode)})"
         )
     config = {"name": old.get("name")} | ({"axis": old.get("concat_axis", -1)} if mode == "concat" else {})
     return {**rest, "class_name": MERGES[mode], "config": config}
@@ -221,7 +221,7 @@ def _function(old: Config, rest: Config) -> Config:
         both = [[[name, at, number, {}], [*y[:3], {}]]]
         return {**raw, "inbound_nodes": both, "class_name": SUMS[function], "config": config}
     raise ModelError(
-        f"it calls TensorFlow's {old.get('function')!r} between its layers, which has no counterpart in Keras 3: "
+        f"it calls TensorFlow's {quote(old.get('function'))} between its layers, which has no counterpart in Keras 3: "
         "save it as a SavedModel with the TensorFlow that it was made with"
     )
 

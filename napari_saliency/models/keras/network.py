@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.io_selection import NO_ZEROS, select_io, several
 from napari_saliency.models.keras.tracing import Recorded, all_layers, channels_first, record
 from napari_saliency.models.sources import Source, family
@@ -257,5 +257,5 @@ def _symbolic(network: Any, kind: Literal["input", "output"]) -> dict[str, Any]:
 def zeros(x: Tensor, name: str, shape: Size, dtype: Any) -> Tensor:  # noqa: ANN401 - TensorFlow's
     """Make what an input gets that is not the picture, for as many pictures as ``x`` has."""
     if None in shape[1:]:
-        raise ModelError(NO_ZEROS.format(name))
+        raise ModelError(NO_ZEROS.format(quote(name)))
     return tf.zeros((tf.shape(x)[0], *shape[1:]), dtype)

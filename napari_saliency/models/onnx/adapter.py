@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.base import Model, Tap
 from napari_saliency.models.describe import describe
 from napari_saliency.models.error_messages import hinting
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_saliency.core.types import Array, Rule, Targets
     from napari_saliency.models.sources import Source
 
-NO_LAYERS = "the layers of an ONNX file cannot be looked at: {!r} is none of them"
+NO_LAYERS = "the layers of an ONNX file cannot be looked at: {} is not one of them"
 ONLY_FORWARD = "{} is an ONNX file, which can only be run forward: choose a method that needs scores alone"
 
 
@@ -116,7 +116,7 @@ class OnnxModel(Model):
         given = whole.size, whole.channels
         with naming_the_file(self._source.path, settings):
             if whole.layer:
-                raise SettingError("layer", NO_LAYERS.format(whole.layer))
+                raise SettingError("layer", NO_LAYERS.format(quote(whole.layer)))
             if given != self._applied:
                 with self._lock:
                     result = partial(probe_onnx, self._network, whole, self._fingerprint)
@@ -157,6 +157,6 @@ def _check_numbers(spec: InputSpec, number: type[np.number[Any]]) -> None:
     if not np.array_equal(values, np.rint(values).clip(limits.min, limits.max)):
         raise SettingError(
             "preprocessing",
-            f"it takes integers ({limits.dtype}), which preprocessing {spec.preprocessing.name!r} does not produce: "
-            "use 'none'",
+            f"it takes integers ({limits.dtype}), which preprocessing {quote(spec.preprocessing.name)} does not "
+            "produce: use 'none'",
         )

@@ -252,7 +252,7 @@ def _decides(makers: Mapping[str, Proto], graph: Proto, output: str, name: str) 
 
 
 def _before_shift(makers: Mapping[str, Proto], name: str) -> str:
-    """Undo ``z - max(z)``, which changes no softmax and is no part of the scores."""
+    """Undo ``z - max(z)``, which does not change a softmax, and is not part of the scores."""
     node = makers.get(name)
     if node is None or node.op_type != "Sub":
         return name

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.base import no_classifier
 from napari_saliency.models.error_messages import not_run, reason
 
@@ -127,7 +127,7 @@ def open_session(
             kinds = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
             names = ", ".join(kinds[code] for code in NUMBERS)
             raise ModelError(
-                f"input {spec.name!r} takes {kinds.get(spec.kind, 'unknown')} numbers; supported are {names}"
+                f"input {quote(spec.name)} takes {kinds.get(spec.kind, 'unknown')} numbers; supported are {names}"
             )
     model = file.model
     del model.graph.output[:]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.python.trust import import_trusted
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def _named(source: Source, *, trust: bool) -> Any:  # noqa: ANN401 - whatever th
         return getattr(module, source.attribute)
     except AttributeError:
         names = ", ".join(name for name in vars(module) if not name.startswith("_"))
-        raise ModelError(f"the module {source.module} has no {source.attribute!r}; it has {names}") from None
+        raise ModelError(
+            f"the module {source.module} has no {quote(source.attribute)}; it has {names}"
+        ) from None
 
 
 def _built(result: Any, source: Source) -> Any:  # noqa: ANN401 - whatever the user's module holds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.core.types import Epsilon, Rescale
 from napari_saliency.models.base import Model, Tap, no_classifier
 from napari_saliency.models.describe import Facts, describe
@@ -98,7 +98,7 @@ class CallableModel(Model):
 
     def tap(self, x: Array, targets: Targets, layer: str) -> Tap:
         raise ModelError(
-            f"{self.info.name} is a function, whose layers cannot be seen: {layer!r} is none of them"
+            f"{self.info.name} is a function, whose layers cannot be seen: {quote(layer)} is not one of them"
         )
 
     @property

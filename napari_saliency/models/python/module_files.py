@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +61,7 @@ def find_program(module: str) -> Program:
     Raises
     ------
     ModelError
-        If there is no such module, or it is none of a file.
+        If there is no such module, or it does not come from a file.
     """
     files = _files(module)
     own = files[-1][1]
@@ -82,10 +82,10 @@ def find_program(module: str) -> Program:
 def _files(module: str) -> list[tuple[str, Path]]:
     """Return the names and files of the packages around a module, and its own last."""
     if not all(part.isidentifier() for part in module.split(".")):
-        raise ModelError(f"{module!r} is not a module name: write PACKAGE.MODULE")
+        raise ModelError(f"{quote(module)} is not a module name: write PACKAGE.MODULE")
     result = [(spec.name, _file(spec, module)) for spec in _specs(module)]
     if result[-1][1] is None:
-        raise ModelError(f"{module!r} is a folder without a module of that name")
+        raise ModelError(f"{quote(module)} is a folder without a module of that name")
     return [(name, path) for name, path in result if path is not None]
 
 
@@ -101,7 +101,7 @@ def _specs(module: str) -> Iterator[ModuleSpec]:
         spec = _find_inner(name, list(spec.submodule_search_locations))
     if spec is None or spec.name != module:
         raise ModelError(
-            f"there is no module {module!r}: install it, or set PYTHONPATH to the folder that it lies in"
+            f"there is no module {quote(module)}: install it, or set PYTHONPATH to the folder that it lies in"
         )
     yield spec
 
@@ -128,7 +128,7 @@ def _file(spec: ModuleSpec, module: str) -> Path | None:
         return None
     path = Path(spec.origin)
     if not path.is_file():
-        raise ModelError(f"{module!r} is a part of Python ({spec.origin}), not a model")
+        raise ModelError(f"{quote(module)} is a part of Python ({spec.origin}), not a model")
     return path
 
 

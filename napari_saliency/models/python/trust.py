@@ -148,7 +148,7 @@ def _untrusted(program: Program, source: Source) -> UntrustedError:
     call = f"{str(source)!r}{'' if source.kind == 'python' else own}"
     return UntrustedError(
         f"opening {source.name} runs the program {program.path} on your machine: if you know it, "
-        f"say yes with load_model(..., trust=True), or once and for all with models.trust({call})",
+        f"say yes with trust=True in load_model, or once and for all with models.trust({call})",
         str(program.path),
     )
 

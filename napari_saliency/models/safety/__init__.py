@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.backends import BACKENDS, find_backend
 
 __all__ = ["ATTACKS", "Checked", "check"]
@@ -125,5 +125,5 @@ def check(path: Path, backend: str = "") -> Checked:
     """
     reader = BACKENDS.get(backend) or find_backend(path)
     if reader is None or not reader.checker:
-        raise ModelError(f"{path.suffix!r} is not a kind of file that can be checked")
+        raise ModelError(f"{quote(path.suffix)} is not a kind of file that can be checked")
     return Checked(path, reader.check(path))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import onnx
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 
 Proto = Any
 """A part of an ONNX file as protobuf reads it."""
@@ -58,7 +58,7 @@ def check(path: Path) -> OnnxContent:
         raise ModelError("there is no network in it: it is not a valid ONNX file (possibly truncated)")
     if not all(
         isinstance(text, str) for text in _texts(model)
-    ):  # protobuf returns bytes that are no UTF-8 as bytes
+    ):  # protobuf returns bytes that are not UTF-8 as bytes
         raise ModelError("it is damaged (some of its names are not text): copy it again")
     _check_operations(model)
     weights = _weights_apart(model, path.parent)
@@ -173,10 +173,10 @@ def _weights_apart(model: Proto, folder: Path) -> list[Path]:
         # onnxruntime takes names with an asterisk for places in memory.
         if not name or "*" in name or Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
             raise ModelError(
-                f"its weights lie outside of its folder, in {name!r}, and are not read from there"
+                f"its weights lie outside of its folder, in {quote(name)}, and are not read from there"
             )
         if not path.is_file():
-            raise ModelError(f"its weights are in {name!r}, which is missing: put that file beside it")
+            raise ModelError(f"its weights are in {quote(name)}, which is missing: put that file beside it")
         _check_range(entries, path)
         result.add(path)
     return sorted(result)
@@ -188,4 +188,4 @@ def _check_range(entries: dict[str, str], path: Path) -> None:
     except ValueError:
         offset = length = -1
     if min(offset, length) < 0 or offset + length > path.stat().st_size:
-        raise ModelError(f"{path.name!r} does not hold all of its weights: copy that file again")
+        raise ModelError(f"{quote(path.name)} does not hold all of its weights: copy that file again")

@@ -45,7 +45,7 @@ MIXING = {
     *("UpsampleBilinear2D", "UpsampleNearest2D", "UpsampleTrilinear3D", "UpsampleNearest3D"),
 }
 EXPONENTIAL = {"Exp", "Softmax", "LogSoftmax", "Sigmoid"}
-# Operations that compute nothing, so their output is no layer of its own.
+# Operations that compute nothing, so their output is not a layer of its own.
 MOVING = {
     *("view", "_unsafe_view", "alias", "detach", "clone"),
     *("t", "permute", "transpose", "_to_copy", "slice"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from napari_saliency.core.errors import ModelError
+from napari_saliency.core.errors import ModelError, quote
 from napari_saliency.models.io_selection import NO_ZEROS, select_io, several
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class TensorSpec(NamedTuple):
         if self.example:
             sizes = [size or usual for size, usual in zip(sizes, self.example, strict=True)]
         if None in sizes:
-            raise ModelError(NO_ZEROS.format(self.name))
+            raise ModelError(NO_ZEROS.format(quote(self.name)))
         return torch.zeros(sizes, dtype=self.dtype, device=device)
 
 
