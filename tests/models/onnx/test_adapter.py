@@ -145,7 +145,7 @@ def test_it_can_be_run_forward_alone_and_says_what_works(opened, twin):
     for call in (lambda: model.gradient(x, targets), lambda: model.tap(x, targets, "conv")):
         with pytest.raises(ModelError, match="net is an ONNX file, which can only be run forward"):
             call()
-    with pytest.raises(ModelError, match="the layers of an ONNX file cannot be looked at: 'conv' is none"):
+    with pytest.raises(ModelError, match="the layers of an ONNX file cannot be looked at: 'conv'"):
         opened(networks.network(onnx, twin), layer="conv")
 
 
