@@ -180,7 +180,7 @@ def share(region: Region | None, space: tuple[int, ...]) -> npt.NDArray[np.float
     return region.share(space) if region else np.full(space, 1 / math.prod(space), np.float32)
 
 
-def sized(shape: Sequence[int | None]) -> str:
+def format_size(shape: Sequence[int | None]) -> str:
     """Format a size: width×height of images, z×y×x of volumes (the order of their arrays)."""
     if not any(shape):
         return "any size"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_saliency.core.errors import quote
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 
 if TYPE_CHECKING:
     from napari_saliency.core.types import Array, Fit
@@ -135,4 +135,4 @@ class InputSpec:
         """Size and channels for the user, as in ``224×224 RGB``."""
         kind = {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
         volumes = " (z×y×x)" if len(self.shape) == 3 else ""
-        return f"{sized(self.shape)}{volumes} {kind}"
+        return f"{format_size(self.shape)}{volumes} {kind}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_saliency.core.errors import quote
-from napari_saliency.core.placement import Placement, Region, sized
+from napari_saliency.core.placement import Placement, Region, format_size
 from napari_saliency.images.files import AnyImage, as_pixels, load_image
 from napari_saliency.images.intensity import (
     DataRange,
@@ -115,7 +115,9 @@ def prepare(image: Pixels, spec: InputSpec, value_range: Range | None = None) ->
     pixels = fit_image(picture, frame, intensity_range, spec.channels)
     axes = len(spec.shape)
     channels = 1 if np.ndim(image) == axes else np.shape(image)[-1]
-    size = f"{sized(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.description}"
+    size = (
+        f"{format_size(picture.shape[:-1])} {_KINDS.get(channels, f'{channels} channels')}{frame.description}"
+    )
     middle = ("preview: middle plane",) if axes == 3 else ()
     return Prepared(
         x=spec.preprocessing(pixels),

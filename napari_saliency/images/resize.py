@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_saliency.core.placement import Placement, Region, sized
+from napari_saliency.core.placement import Placement, Region, format_size
 from napari_saliency.images.intensity import IntensityRange, Pixels, Range, bands
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def frame_image(shape: Shape, spec: InputSpec) -> Frame:
     """Decide how an image of shape (h, w) or (z, y, x) is cropped, resized and padded for a model."""
     size, fit, description = _input_size(shape, spec), spec.fit, ""
     if not any(spec.shape) and spec.multiple == 1:  # such a model takes any aspect ratio, too
-        description = "" if size == shape else f", scaled to {sized(size)}{_reason(shape, spec)}"
+        description = "" if size == shape else f", scaled to {format_size(size)}{_reason(shape, spec)}"
         return Frame((0,) * len(shape), shape, size, size, (0,) * len(shape), description)
     starts, stops, content = (0,) * len(shape), shape, size
     if fit == "crop":
         starts, stops = _centre_box(shape, size)
         description = (
-            f", centre {sized(_extent(starts, stops))} cropped" if any(starts) or stops != shape else ""
+            f", centre {format_size(_extent(starts, stops))} cropped" if any(starts) or stops != shape else ""
         )
     elif fit == "pad":
         zoom = min(s / n for s, n in zip(size, shape, strict=True))
@@ -100,9 +100,9 @@ def frame_image(shape: Shape, spec: InputSpec) -> Frame:
         uneven = fit == "stretch" and any(
             shape[0] * s != n * size[0] for n, s in zip(shape, size, strict=True)
         )
-        description += f", {'stretched' if uneven else 'scaled'} to {sized(content)}"
+        description += f", {'stretched' if uneven else 'scaled'} to {format_size(content)}"
     if content != size:
-        description += f", black around it to {sized(size)}"
+        description += f", black around it to {format_size(size)}"
     corner = tuple((s - c) // 2 for s, c in zip(size, content, strict=True))
     return Frame(starts, stops, content, size, corner, description and description + _reason(shape, spec))
 

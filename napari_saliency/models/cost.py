@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 
 if TYPE_CHECKING:
     from napari_saliency.models.info import ModelInfo
@@ -60,6 +60,6 @@ def check_memory(info: ModelInfo, shape: tuple[int, ...]) -> None:
         size = tuple(max(ENOUGH, int(n * smaller) // ENOUGH * ENOUGH) for n in space)
         remedy = f"give a smaller picture or a part of it, or open the model with size={size}"
     raise ModelError(
-        f"{info.name} needs about {needed / 1e9:.1f} GB of memory for {sized(space)} pixels, and "
+        f"{info.name} needs about {needed / 1e9:.1f} GB of memory for {format_size(space)} pixels, and "
         f"{there / 1e9:.1f} GB are free: {remedy}"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_saliency.core.errors import quote
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 from napari_saliency.core.preprocessing import PREPROCESSINGS, InputSpec, Preprocessing
 from napari_saliency.core.types import NEEDS
 from napari_saliency.models.info import ModelInfo
@@ -159,7 +159,8 @@ def fit_shape(settings: Settings, shape: Shape) -> Shape:
         raise SettingError("size", f"{len(given)} numbers are given for a size, but the model takes {kind}")
     if any(n not in (None, asked) for n, asked in zip(own, given, strict=True)):
         raise SettingError(
-            "size", f"pictures of {sized(given)} pixels are asked for; the model takes {sized(own)}"
+            "size",
+            f"pictures of {format_size(given)} pixels are asked for; the model takes {format_size(own)}",
         )
     return *given, channels
 
@@ -246,7 +247,7 @@ def _notes(settings: Settings, facts: Facts, questions: tuple[Question, ...], gu
     if settings.note:
         yield settings.note
     if "size" in questions:
-        yield f"Input size is a guess ({sized(facts.shape[:-1])}): say what the model was trained on."
+        yield f"Input size is a guess ({format_size(facts.shape[:-1])}): say what the model was trained on."
     if None in facts.shape and not (facts.known or facts.space or settings.size):
         yield OWN_SIZE
     if "preprocessing" in questions:

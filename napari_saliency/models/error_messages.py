@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from napari_saliency.core.errors import ModelError
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 
 LONGEST = 300
 
@@ -76,7 +76,7 @@ def not_run(shape: tuple[int, ...], error: BaseException) -> NotRunError:
     *space, _ = shape
     if is_too_small(error):
         kind = "picture of {} pixels" if len(space) == 2 else "volume of {} voxels"
-        return TooSmallError(f"a {kind.format(sized(space))} is too small for this model")
+        return TooSmallError(f"a {kind.format(format_size(space))} is too small for this model")
     return NotRunError(f"the model could not be run on images of shape {tuple(shape)}: {reason(error)}")
 
 

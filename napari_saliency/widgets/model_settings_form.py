@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 from napari_saliency.core.preprocessing import DESCRIPTIONS
 from napari_saliency.core.types import FITS
 from napari_saliency.models import Settings, find_backend, read_labels
@@ -153,7 +153,9 @@ class QuestionForm(QFrame):
                 box.addItem(port, port)
         self.task.setCurrentIndex(1 if info.activation == "quantity" else 0)
         self.fit.setCurrentIndex(self.fit.findData(info.input.fit))
-        self.pixels.setText(sized(info.input.shape).replace("×", " × ") if any(info.input.shape) else "")
+        self.pixels.setText(
+            format_size(info.input.shape).replace("×", " × ") if any(info.input.shape) else ""
+        )
         self.labels.setItemText(0, NUMBERS if "labels" in info.questions else ", ".join(info.labels[:9]))
         self._use_labels(None)
 

@@ -11,7 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 from napari_saliency.methods import METHODS, LayerChoice, MethodChoice, wrappable
 from napari_saliency.widgets import preferences as remembered
 from napari_saliency.widgets.expression_edit import Typed
@@ -181,7 +181,7 @@ def option_widget(option: Option, value: Any, info: ModelInfo | None = None) -> 
 def layer_choices(info: ModelInfo | None) -> list[tuple[str, str]]:
     """List the layers of a model as the user reads them, the last one computed first."""
     layers = info.layers if info is not None else ()
-    named = {layer.name: f"{layer.name} ({sized(layer.shape)})" for layer in layers}
+    named = {layer.name: f"{layer.name} ({format_size(layer.shape)})" for layer in layers}
     usual = named.get(info.cam_layer, "") if info is not None else ""
     return [
         (f"usual: {usual}" if usual else "usual", ""),

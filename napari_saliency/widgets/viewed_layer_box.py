@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_saliency.core.placement import sized
+from napari_saliency.core.placement import format_size
 from napari_saliency.widgets.search_box import Search, widen
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ViewedLayerBox(QComboBox):
             self.clear()
             self._add(WHOLE, "")
             for layer in reversed(layers):
-                text = f"{layer.name} ({sized(layer.shape)}, {layer.channels} channels)"
+                text = f"{layer.name} ({format_size(layer.shape)}, {layer.channels} channels)"
                 self._add(f"of {layer.name}", layer.name, text)
             widen(self)
         self.setVisible(bool(layers))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_saliency.core.placement import Placement, Region, sized
+from napari_saliency.core.placement import Placement, Region, format_size
 
 
 def test_a_map_as_large_as_its_picture_lies_on_it():
@@ -48,7 +48,7 @@ def test_what_lies_in_a_coarse_level_lies_in_the_finest_one():
     [((20, 30), "30×20"), ((8, 20, 30), "8×20×30"), ((None, None), "any size"), ((8, None, 30), "8×any×30")],
 )
 def test_sizes_are_read_width_first_and_those_of_volumes_as_arrays_have_them(shape, description):
-    assert sized(shape) == description
+    assert format_size(shape) == description
 
 
 # Regions
