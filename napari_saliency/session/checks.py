@@ -252,6 +252,7 @@ class CheckRunner:
         self._subject = subject
         info, x, total, result = subject.info, subject.x, subject.explanation.total, self.state.findings
         chosen = plan(info, x.shape[:-1], total)
+        # What took too long is not tried again by itself; what the user stopped is.
         tried = {name: why for name, why in self.state.left_out.items() if why != STOPPED}
         left_out = {name: why for name, why in {**chosen.left_out, **tried}.items() if name not in result}
         known = {name for name in result if CHECKS[name].runs(1)} | left_out.keys()

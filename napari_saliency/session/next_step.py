@@ -191,7 +191,7 @@ def next_step(choice: Choice, known: Known) -> Step:
     """Return what is to be done next."""
     if not choice.open:
         return Idle()
-    if known.loaded is not choice.model:
+    if known.loaded is not choice.model:  # a copy asks for the same model to be opened anew
         return OpenModel(choice.model)
     if choice.picture is None or known.model.info is None:
         return Idle(LOADING)
@@ -205,6 +205,7 @@ def next_step(choice: Choice, known: Known) -> Step:
 
 def _next_answer(choice: Choice, known: Known) -> Step:
     keys, prepared, predicted = known.keys, known.prepared, known.predicted
+    # What failed is tried again when a map is asked for, not by itself: that would never end.
     if prepared.key != keys.input or (choice.wanted and prepared.error):
         return Prepare(keys.input)
     if prepared.value is None:
@@ -219,6 +220,7 @@ def _next_answer(choice: Choice, known: Known) -> Step:
 
 def _prefetch(choice: Choice, prediction: Prediction, known: Known) -> Step:
     request = known.keys.request
+    # Only while nothing else runs, and what is chosen is shown: fetching must not delay what is waited for.
     if known.job is not None or request is None or request != known.shown:
         return Idle()
     if not known.pace.fast or gave_up(choice, known):

@@ -102,7 +102,7 @@ class Pending(Generic[K, V]):
         self, question: object, key: K, value: V | None = None, error: BaseException | None = None
     ) -> None:
         answer = Answer(key, value, error)
-        if question is self._question:
+        if question is self._question:  # not the key: an answer to the same question, asked before, is late
             self.answer = answer
             self._on_answer(answer)
         else:

@@ -368,7 +368,7 @@ class Session(Signals):
                 self._step = next_step(self._choice, self._known())
                 if not isinstance(self._step, Show):  # before it is shown, nothing has to be waited for
                     self._tell()
-                if made == self._updates:
+                if made == self._updates:  # else a listener has chosen something else meanwhile
                     self._take(self._step)
         finally:
             self._updates = 0

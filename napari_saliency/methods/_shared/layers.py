@@ -67,7 +67,7 @@ def upsampled(maps: Array, space: tuple[int, ...]) -> Array:
     (N, *space) float32
     """
     for axis, (fine, coarse) in enumerate(zip(space, maps.shape[1:], strict=True), 1):
-        first, share = _places(fine, coarse)
+        first, share = _places(fine, coarse)  # linear in each axis alone, so one after the other
         share = share.reshape(-1, *[1] * (maps.ndim - axis - 1))
         before, after = maps.take(first, axis), maps.take(np.minimum(first + 1, coarse - 1), axis)
         maps = before + share * (after - before)

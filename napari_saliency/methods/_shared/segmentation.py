@@ -180,12 +180,14 @@ def best_regions(attribution: Array, members: Sequence[csr_array]) -> Labels:
     regions, count = np.full(flat.size, -1), 0
     areas, sums = each @ np.ones(flat.size), each @ flat
     while (enough := areas >= least).any():
+        # Areas and sums are those that each segment would still add; they are updated, never computed anew.
         best = np.where(enough, sums / np.maximum(areas, 1), -np.inf).argmax()
         pixels = each.indices[slice(*each.indptr[best : best + 2])]
         won = pixels[regions[pixels] < 0]
         regions[won], count = count, count + 1
         begins, ends = of_pixels.indptr[won], of_pixels.indptr[won + 1]
         times = ends - begins  # how many segments each pixel is in
+        # All ranges begins..ends in one index: repeated offsets plus a running count.
         losers = of_pixels.indices[np.repeat(ends - times.cumsum(), times) + np.arange(times.sum())]
         areas = areas - np.bincount(losers, minlength=areas.size)
         sums = sums - np.bincount(losers, np.repeat(flat[won], times), sums.size)

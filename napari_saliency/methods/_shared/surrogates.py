@@ -70,6 +70,7 @@ class Surrogate(ABC):
         """Add the values (M,) of M coalitions from `draw`, as far as they are needed."""
         start = 0
         while start < len(values) and not self.enough:
+            # Only up to the next test of precision, so that its result does not depend on the size of calls.
             samples = min(EVERY - self._taken % EVERY, self.samples - self._taken)
             part = slice(start, start + samples * self.together)
             self._take(coalitions[part], values[part].astype(np.float64))
@@ -163,16 +164,18 @@ class Shapley(Surrogate):
 
     def _next(self, samples: int) -> Coalitions:
         codes, self._codes = np.split(self._codes, [samples])
+        # A coalition is the bits of its number. The last bit is never set: those sets are the complements.
         result = (codes[:, None] >> np.arange(self.count)) & 1 == 1
         return np.concatenate([result, np.ones((samples - len(result), self.count), bool)])
 
     def _drawn(self, samples: int) -> Coalitions:
         """Draw a size by the kernel's weights, then any coalition of that size."""
         sizes = np.arange(1, self.count)
+        # The kernel's weight of a coalition times the number of coalitions of its size, but for a factor.
         shares = np.cumsum(1 / (sizes * (self.count - sizes)))
         random = self._random.random((samples, self.count + 1))
         size = 1 + np.searchsorted(shares[:-1] / shares[-1], random[:, :1])
-        return random[:, 1:].argsort(axis=1).argsort(axis=1) < size
+        return random[:, 1:].argsort(axis=1).argsort(axis=1) < size  # ranks: a random order, cut at the size
 
     def _take(self, coalitions: Coalitions, values: Doubles) -> None:
         first = coalitions[::2]

@@ -151,8 +151,9 @@ class Graph:
         if layer not in self._views:
             twin = self._views[layer] = copy.copy(self)
             twin._layer = layer
+            # The copy shares the graph, but not what was derived from the logits that it replaces.
             twin._functions, twin._separating, twin._views = {}, {}, {}
-            twin.__dict__.pop("layers", None)
+            twin.__dict__.pop("layers", None)  # where `cached_property` keeps it
             with self._answer.graph.as_default():
                 twin._take(tf.cast(self._tensors[layer], tf.float32), self._folded)
             twin.activation, twin.n_classes = "quantity", int(twin._logits.shape[-1])
@@ -213,6 +214,7 @@ class Graph:
 
     def _find_logits(self, output: Tensor) -> Tensor:
         """Go back from the output to what the last softmax or sigmoid is computed from."""
+        # Operations that only move or name values may follow the softmax; the logits must then be moved alike.
         shape, last, passed = output.shape, output.op, []
         while last.type in PASSING:
             passed.append(last)
@@ -230,7 +232,7 @@ class Graph:
                 op.type in EXPONENTIAL for op in _ancestors(output)
             )
         output = tf.ensure_shape(tf.cast(output, tf.float32), shape)
-        if self.n_outputs == 1 and self.activation == "sigmoid":
+        if self.n_outputs == 1 and self.activation == "sigmoid":  # one output tells two classes apart
             output = tf.concat([-output, output], axis=-1)
         self.n_classes = int(output.shape[-1])
         return output
@@ -257,6 +259,7 @@ class Graph:
         with propagating(self._x, self._epsilon):
             if self._whole is None:
                 return _derivative(value, self._x)
+            # Rounding has no derivative: it is passed over, from the numbers after it to those before it.
             before, after = self._whole
             result = [tf.cast(_derivative(value, number), tf.float32) for number in _numbers(after)]
         (gradient,) = tf.gradients(before, self._x, grad_ys=tf.add_n(result))
@@ -273,6 +276,7 @@ class Graph:
     def _separates(self, layer: str) -> bool:
         """Return whether the logits depend on the picture through this layer alone."""
         if layer not in self._separating:
+            # A skip connection leads around the layer: then the picture is still found without passing it.
             self._separating[layer] = self._x.op not in _ancestors(
                 self._logits, without=self._tensors[layer].op
             )

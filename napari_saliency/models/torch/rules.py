@@ -152,15 +152,17 @@ class Recorder(TorchDispatchMode):
         return replace(network, call=call)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        # Autograd lies above this call and sets `grad_fn` after it returns, so each is taken when the next comes.
         self._finish()
         named = kwargs or {}
         tensors = [*_tensors((*args, *named.values()))]
         hidden = any(tensor in self._hidden for tensor in tensors)
+        # `item()`, or `if` and `while` over a tensor: Python itself looks at the value.
         self.branches |= hidden and func is torch.ops.aten._local_scalar_dense.default
         place = next((n for n, arg in enumerate(args) if _depends(arg)), -1)
         x = args[place] if place >= 0 else None
         if self._take and x is not None and _in_place(func):
-            with _disable_current_modes():
+            with _disable_current_modes():  # the copy is not an operation of the network's
                 x = x.clone()
         outputs = func(*args, **named)
         if place >= 0 or hidden or any(map(_depends, tensors)):
@@ -175,6 +177,7 @@ class Recorder(TorchDispatchMode):
             return
         node = call.outputs[0].grad_fn
         for tensor in call.outputs:
+            # Zeros in the shape of an activation are constants, although they are made of one.
             if isinstance(tensor, torch.Tensor) and not tensor.requires_grad and not _is_new(call.function):
                 self._hidden[tensor] = True
         if node is None:
@@ -240,6 +243,7 @@ class Rescaling:
         """Return what sets the rule's hook on an operation's derivative."""
         if operation.name not in RULED:
             return None
+        # Both passes run the same operations in the same order, unless the code branches on what it computes.
         name, x0, outputs = next(self._left, ("", operation.x, ()))
         if name != operation.name or x0.shape != operation.x.shape:
             return ELSEWHERE
@@ -257,6 +261,7 @@ class Relevance:
         name, (z, *_) = operation.name, operation.outputs
         if name in SUMS:
             kept = z / (z + torch.where(z >= 0, self._epsilon, -self._epsilon))
+            # Before the sum's own derivative, which then shares out what is left to all its terms at once.
             return lambda node: node.register_prehook(lambda gradients: (gradients[0] * kept, *gradients[1:]))
         if name not in ACTIVATIONS or name in KINKED:
             return None
@@ -305,6 +310,7 @@ def _unruled(done: Pass, recorder: Recorder, refused: dict[Node, str]) -> str:
     """Name the first operation on the way to a pass's logits that has no rule; "" if each has one."""
     if recorder.branches:
         return ELSEWHERE
+    # Ancestors are a set; in the order of the pass, the same network is always refused for the same reason.
     nodes = sorted(done.ancestors(), key=lambda node: int(node._sequence_nr()))
     reasons = (refused.get(node) or _reason(node, missed=recorder.missed(node)) for node in nodes)
     return next(filter(None, reasons), "")
@@ -318,6 +324,7 @@ def _reason(node: Node, *, missed: bool) -> str:
         return label
     if getattr(node, "_saved_training", False):
         return f"{label} by the image's own statistics"
+    # Parameters do not need a gradient here, so whatever has a derivative depends on the image.
     depending = [before is not None for before, _ in node.next_functions]
     if name not in JOINING and sum(depending) > 1:
         return f"{label} of two tensors that both depend on the image"
@@ -330,7 +337,7 @@ def _share(operation: Operation, x0: Tensor) -> Hooks | str:
     if y.shape != change.shape:
         return f"{operation.name} that changes the shape"
     share = (y - operation.again(x0)[0]).div_(change)
-    same = change.abs_() < NOTHING
+    same = change.abs_() < NOTHING  # in place, as activations are large; the order of these two lines counts
 
     def shared(inner: tuple[Tensor | None, ...], outer: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         return tuple(None if own is None else torch.where(same, own, outer[0] * share) for own in inner)
@@ -350,7 +357,7 @@ def _maxima(operation: Operation, x0: Tensor, outputs: tuple[Tensor, ...]) -> Ho
     parts = ((places, highest - there), (places0, here - highest))
 
     def shared(inner: tuple[Tensor | None, ...], outer: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-        space = -1 - (change.ndim - 3)
+        space = -1 - (change.ndim - 3)  # the first axis after batch and channels, which `places` counts along
         shares = torch.zeros_like(change).flatten(space)
         for where, part in parts:
             shares.scatter_add_(-1, where.flatten(space), (part * outer[0]).flatten(space))
