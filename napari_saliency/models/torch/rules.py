@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch._C import _DisableTorchDispatch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from napari_saliency.core.errors import ModelError
@@ -156,13 +158,13 @@ class Recorder(TorchDispatchMode):
         self._finish()
         named = kwargs or {}
         tensors = [*_tensors((*args, *named.values()))]
-        hidden = any(tensor in self._hidden for tensor in tensors)
+        hidden = any(tensor in self._hidden for tensor in tensors if not tensor.requires_grad)
         # `item()`, or `if` and `while` over a tensor: Python itself looks at the value.
         self.branches |= hidden and func is torch.ops.aten._local_scalar_dense.default
         place = next((n for n, arg in enumerate(args) if _depends(arg)), -1)
         x = args[place] if place >= 0 else None
         if self._take and x is not None and _in_place(func):
-            with _disable_current_modes():  # the copy is not an operation of the network's
+            with _DisableTorchDispatch():  # the copy is not an operation of the network's
                 x = x.clone()
         outputs = func(*args, **named)
         if place >= 0 or hidden or any(map(_depends, tensors)):
@@ -186,7 +188,7 @@ class Recorder(TorchDispatchMode):
         if call.hidden:
             self.masked[node] = f"{name} by what has no derivative"
         if self._take is not None and call.place >= 0:
-            with _disable_current_modes():  # others would hear what is computed for the rule
+            with _DisableTorchDispatch():  # others would hear what is computed for the rule
                 self._hook(
                     node, Operation(name, call.x, call.outputs, _again(call), _in_place(call.function))
                 )
@@ -332,15 +334,24 @@ def _reason(node: Node, *, missed: bool) -> str:
 
 
 def _share(operation: Operation, x0: Tensor) -> Hooks | str:
-    """Set the share: the difference of an activation's outputs over that of its inputs."""
-    change, (y, *_) = operation.x - x0, operation.outputs
-    if y.shape != change.shape:
+    """Set the share: the difference of an activation's outputs over that of its inputs.
+
+    It is computed in place, as new memory costs more than arithmetic, and its derivative is taken once.
+    """
+    (y, *_) = operation.outputs
+    if y.shape != x0.shape:
         return f"{operation.name} that changes the shape"
-    share = (y - operation.again(x0)[0]).div_(change)
-    same = change.abs_() < NOTHING  # in place, as activations are large; the order of these two lines counts
+    change = operation.x.sub_(x0) if operation.copied else operation.x - x0
+    y0 = operation.again(x0)[0]
+    share = y0.neg_().add_(y).div_(change)
+    same = change.abs_() < NOTHING
+    differs = not same.any()
 
     def shared(inner: tuple[Tensor | None, ...], outer: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-        return tuple(None if own is None else torch.where(same, own, outer[0] * share) for own in inner)
+        by = share.mul_(outer[0])
+        if differs:
+            return tuple(None if own is None else by for own in inner)
+        return tuple(None if own is None else torch.where(same, own, by) for own in inner)
 
     return lambda node: node.register_hook(shared)
 
@@ -360,8 +371,8 @@ def _maxima(operation: Operation, x0: Tensor, outputs: tuple[Tensor, ...]) -> Ho
         space = -1 - (change.ndim - 3)  # the first axis after batch and channels, which `places` counts along
         shares = torch.zeros_like(change).flatten(space)
         for where, part in parts:
-            shares.scatter_add_(-1, where.flatten(space), (part * outer[0]).flatten(space))
-        by = shares.reshape(change.shape) / change
+            shares.scatter_add_(-1, where.flatten(space), part.mul_(outer[0]).flatten(space))
+        by = shares.reshape(change.shape).div_(change)
         return tuple(None if own is None else torch.where(change.abs() < NOTHING, own, by) for own in inner)
 
     return lambda node: node.register_hook(shared)
@@ -397,10 +408,12 @@ def _depends(argument: Any) -> bool:  # noqa: ANN401 - whatever an operation tak
     return isinstance(argument, torch.Tensor) and argument.requires_grad
 
 
+@cache
 def _in_place(function: Any) -> bool:  # noqa: ANN401 - PyTorch's
     return str(function._schema.name).endswith("_")
 
 
+@cache
 def _is_new(function: Any) -> bool:  # noqa: ANN401 - PyTorch's
     """Return whether an operation makes numbers of its own, with another tensor's shape."""
     name = str(function._schema.name).removeprefix("aten::")
