@@ -188,11 +188,15 @@ def by_hand(data_folder, keras, tf):
 
 @pytest.mark.parametrize(("name", "score"), with_scores(DERIVED))
 def test_a_method_equals_a_derivation_by_hand_on_squeezenet(squeezenet, by_hand, chelsea, name, score):
-    # Of the many pictures that integrated gradients looks at, some lie so near to where a ReLU opens or
-    # a maximum changes places that rounding decides: float32 must be compared with float32 there.
-    oracle = by_hand["float32" if name == "integrated_gradients" else "float64"]
     x, targets = prepared(squeezenet, chelsea), targets_of(285, score=score)
-    assert error(answer(name, squeezenet, x, targets), oracle.answer(name, x, targets)) <= 1e-4
+    result, truth = answer(name, squeezenet, x, targets), by_hand["float64"].answer(name, x, targets)
+    within = 1e-4
+    if name == "integrated_gradients":
+        # Of the many pictures that it looks at, some lie so near to where a ReLU opens or a maximum changes places that
+        # rounding decides, on each processor in its own way: the map is as near to the truth as float32 by hand is.
+        within = max(within, 2 * error(by_hand["float32"].answer(name, x, targets), truth))
+        assert within < 0.05
+    assert error(result, truth) <= within
 
 
 def test_pictures_of_a_batch_each_have_their_own_map_on_squeezenet(squeezenet, by_hand, chelsea):
