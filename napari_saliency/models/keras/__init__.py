@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # before Keras is imported, and above its own settings
-# TensorFlow leaves oneDNN off on some processors, and then cannot run the grouped convolutions that its optimiser fuses.
+# Without oneDNN, which is off on some processors, TensorFlow cannot run grouped convolutions that its optimiser fused.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras

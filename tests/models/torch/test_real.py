@@ -175,9 +175,9 @@ def test_pytorch_answers_what_a_method_asks_as_keras_does(in_torch, squeezenet, 
             jumps += 1
     # How many do depends on the processor's rounding; not all.
     assert jumps < sum(len(question[1]) for question, _ in answers)
-    if (
-        METHODS[name].shows != "picture"
-    ):  # every step of which follows from the answers before: those are compared
+    # Where each step follows from the answers before, those are compared; guided integrated gradients goes elsewhere
+    # after a jump, too.
+    if METHODS[name].shows != "picture" and not (jumps and name == "guided_ig"):
         *_, result = run(Answering(squeezenet.info, answers), x, targets, **options)
         assert jumps or error(result.values, wanted.values) <= CLOSE
 
