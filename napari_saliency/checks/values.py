@@ -123,10 +123,10 @@ def mass(subject: Subject) -> Iterator[Finding]:
     }
     text = f"{result['mass']:.0%} of the map in {area:.0%} of the picture"
     if subject.picture:
-        beside = result["mass beside the picture"] = 1 - _share(
+        outside = result["mass beside the picture"] = 1 - _share(
             positive, _inside(subject.picture, values.shape)
         )
-        text += f", {beside:.0%} in the padding around it"
+        text += f", {outside:.0%} in the padding around it"
     finding = Finding(1, 1, result, notes=(note,))
     if area == 1:
         yield finding.judged("not applicable", WHOLE)

@@ -125,7 +125,7 @@ class Engine:
     ----------
     model : Model or None
         The open model.
-    seen : Model or None
+    view : Model or None
         The model that is asked: the open one, or the view of one of its layers.
     opened : tuple
         Version of the open model's file and program.
@@ -134,7 +134,7 @@ class Engine:
     """
 
     model: Model | None = None
-    seen: Model | None = None
+    view: Model | None = None
     opened: tuple[object, ...] = ()
     runs: dict[Hashable, Iterator[StepResult]] = field(default_factory=dict)
 
@@ -145,15 +145,15 @@ class Engine:
         version = _version(source, settings)
         self.runs.clear()
         if self.model is None or version != self.opened:
-            self.model, self.seen, self.opened = None, None, ()  # two models at once may not fit into memory
+            self.model, self.view, self.opened = None, None, ()  # two models at once may not fit into memory
             self.model = models.open_model(source, settings)
             self.opened = version
         else:
             self.model = self.model.with_settings(settings)
         if settings.size:
             self.model.try_size()
-        self.seen = self.model.view_layer(viewed_layer) if viewed_layer else self.model
-        info, program = self.seen.info, version[-1]
+        self.view = self.model.view_layer(viewed_layer) if viewed_layer else self.model
+        info, program = self.view.info, version[-1]
         return replace(info, fingerprint=f"{info.fingerprint} {program}") if program else info
 
     def predict(self, x: Array, region: Region | None = None) -> Prediction:
@@ -218,9 +218,9 @@ class Engine:
         self.runs.pop(run, None)
 
     def _opened_model(self) -> Model:
-        if self.seen is None:
+        if self.view is None:
             raise ModelError("no model is open")
-        return self.seen
+        return self.view
 
 
 @cache

@@ -163,7 +163,7 @@ class Known:
         The model's input, and the prediction, by the keys that they were asked for.
     keys : Keys
         The keys of what is chosen now.
-    shown : Request or None
+    displayed : Request or None
         What is shown.
     job : Job or None
         The method under way.
@@ -180,7 +180,7 @@ class Known:
     prepared: Answer[Hashable, Prepared] = field(default_factory=Answer)
     predicted: Answer[Hashable, Prediction] = field(default_factory=Answer)
     keys: Keys = field(default_factory=Keys)
-    shown: Request | None = None
+    displayed: Request | None = None
     job: Job | None = None
     maps: Container[Request] = ()
     classes: frozenset[int] = frozenset()
@@ -221,7 +221,7 @@ def _next_answer(choice: Choice, known: Known) -> Step:
 def _prefetch(choice: Choice, prediction: Prediction, known: Known) -> Step:
     request = known.keys.request
     # Only while nothing else runs, and what is chosen is shown: fetching must not delay what is waited for.
-    if known.job is not None or request is None or request != known.shown:
+    if known.job is not None or request is None or request != known.displayed:
         return Idle()
     if not known.pace.fast or gave_up(choice, known):
         return Idle()

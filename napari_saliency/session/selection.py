@@ -67,8 +67,8 @@ class ClassSelection:
         others = [index for index in prediction.order().tolist() if index != this]
         if not others:
             return self
-        beside = prediction.order().tolist().index(this) - (by > 0)
-        here = beside if self.other is None else others.index(self.other)
+        position = prediction.order().tolist().index(this) - (by > 0)
+        here = position if self.other is None else others.index(self.other)
         return ClassSelection(Target.contrast(this, others[min(max(here + by, 0), len(others) - 1)]).weights)
 
     def selected_in(self, prediction: Prediction) -> int:

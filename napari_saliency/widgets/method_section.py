@@ -55,7 +55,7 @@ class MethodSection(Section):
         self._preferred = remembered_method(methods) or session.method
         self.method = combo()
         Search(self.method)
-        self.options, self.run = OptionForm(), RunBar(session, self.settle)
+        self.options, self.run = OptionForm(), RunBar(session, self.commit_edits)
         self.cost = note()
         self._fill()
         self.rows.removeWidget(self.heading)
@@ -77,7 +77,7 @@ class MethodSection(Section):
         self.method.setCurrentIndex(self.method.findData(method))
         self._choose_method()
 
-    def settle(self) -> None:
+    def commit_edits(self) -> None:
         """Tell the session at once what is chosen, also a number that is still being typed."""
         self.options.finish_typing()
         self._take()

@@ -50,13 +50,13 @@ class RunBar(QWidget):
     ----------
     session : Session
         Runs the explanation.
-    settle : callable
+    commit_edits : callable
         Called before anything is asked for: tells the session of choices that it does not know yet.
     """
 
-    def __init__(self, session: Session, settle: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, session: Session, commit_edits: Callable[[], object] = lambda: None) -> None:
         super().__init__()
-        self._session, self._settle = session, settle
+        self._session, self._commit_edits = session, commit_edits
         self.button = QPushButton(EXPLAIN)
         self.button.setObjectName(MAIN_BUTTON)
         self.button.clicked.connect(self._press)
@@ -107,7 +107,7 @@ class RunBar(QWidget):
     def _press(self) -> None:
         state = self._state()
         if state == EXPLAIN:
-            self._settle()
+            self._commit_edits()
             self._session.explain()
         elif state == CANCEL:
             self._session.cancel()
@@ -116,7 +116,7 @@ class RunBar(QWidget):
             self._session.stop_by_force()
 
     def _set_live(self, live: bool) -> None:
-        self._settle()
+        self._commit_edits()
         self._session.live = live
 
     def _show_progress(self, progress: Progress | None) -> None:

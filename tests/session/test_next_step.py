@@ -43,13 +43,15 @@ CHOICE = Choice(PICTURE, MODEL, open=True)
 WANTED = replace(CHOICE, wanted=True)
 
 
-def known(choice=CHOICE, status=READY, loaded=MODEL, x=PREPARED, said=SAID, shown=None, **other):
+def known(choice=CHOICE, status=READY, loaded=MODEL, x=PREPARED, said=SAID, displayed=None, **other):
     """All of it, unless something is left out: `Answer` in place of a value."""
     keys = resolve(choice, status)
     prepared = x if isinstance(x, Answer) else Answer(keys.input, x)
     predicted = said if isinstance(said, Answer) else Answer(keys.prediction, said)
     keys = keys.answered(choice.classes, prepared, predicted)
-    return Known(status, loaded, prepared, predicted, keys, keys.request if shown == "it" else shown, **other)
+    return Known(
+        status, loaded, prepared, predicted, keys, keys.request if displayed == "it" else displayed, **other
+    )
 
 
 KEYS = resolve(CHOICE, READY)
@@ -93,7 +95,7 @@ def of_class(index):
         (WANTED, known(said=Answer(KEYS.prediction, error=FAILED)), Predict(KEYS.prediction)),
         # a map
         (WANTED, known(), Compute(REQUEST)),
-        (WANTED, known(shown=OTHER), Compute(REQUEST)),
+        (WANTED, known(displayed=OTHER), Compute(REQUEST)),
         (WANTED, known(maps={REQUEST}), Show(REQUEST)),
         (WANTED, known(maps={REQUEST}, status=LOADING_AGAIN), Show(REQUEST)),
         (WANTED, known(maps={REQUEST}, said=Answer("another", SAID)), Predict(KEYS.prediction)),
@@ -103,19 +105,19 @@ def of_class(index):
         (CHOICE, known(), Idle()),
         (CHOICE, known(maps={REQUEST}), Idle()),  # not shown without being asked for
         # other classes
-        (CHOICE, known(shown="it"), Prefetch(of_class(ORDER[0]))),
-        (CHOICE, known(shown="it", classes={ORDER[0], ORDER[2]}), Prefetch(of_class(ORDER[1]))),
-        (CHOICE, known(shown="it", classes=set(ORDER[:PREFETCH])), Idle()),
-        (CHOICE, known(shown=OTHER), Idle()),  # what is shown is outdated
-        (CHOICE, known(shown="it", job=Job(REQUEST, wanted=True)), Idle()),
-        (CHOICE, known(shown="it", status=LOADING_AGAIN), Idle(LOADING)),
-        (CHOICE, known(shown="it", pace=Pace(seconds=2 * steps.PREFETCH_SECONDS)), Idle()),
-        (CHOICE, known(shown="it", pace=Pace(fetched=PREFETCH)), Idle()),
-        (replace(CHOICE, cancelled=of_class(3)), known(shown="it"), Idle()),
-        (replace(CHOICE, cancelled=OTHER), known(shown="it"), Prefetch(of_class(ORDER[0]))),
+        (CHOICE, known(displayed="it"), Prefetch(of_class(ORDER[0]))),
+        (CHOICE, known(displayed="it", classes={ORDER[0], ORDER[2]}), Prefetch(of_class(ORDER[1]))),
+        (CHOICE, known(displayed="it", classes=set(ORDER[:PREFETCH])), Idle()),
+        (CHOICE, known(displayed=OTHER), Idle()),  # what is shown is outdated
+        (CHOICE, known(displayed="it", job=Job(REQUEST, wanted=True)), Idle()),
+        (CHOICE, known(displayed="it", status=LOADING_AGAIN), Idle(LOADING)),
+        (CHOICE, known(displayed="it", pace=Pace(seconds=2 * steps.PREFETCH_SECONDS)), Idle()),
+        (CHOICE, known(displayed="it", pace=Pace(fetched=PREFETCH)), Idle()),
+        (replace(CHOICE, cancelled=of_class(3)), known(displayed="it"), Idle()),
+        (replace(CHOICE, cancelled=OTHER), known(displayed="it"), Prefetch(of_class(ORDER[0]))),
         (
             replace(CHOICE, cancelled=of_class(3)),  # which came to its end all the same
-            known(shown="it", maps={of_class(3)}),
+            known(displayed="it", maps={of_class(3)}),
             Prefetch(of_class(ORDER[0])),
         ),
     ],

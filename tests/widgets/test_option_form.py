@@ -136,7 +136,7 @@ def test_explain_takes_numbers_that_are_still_being_typed(made, session, qtbot):
     section.choose("occlusion")
     enter(qtbot, section.options.widgets["window"].native, "4, 16", None)
     assert session.options["window"] == 0
-    section.settle()
+    section.commit_edits()
     assert session.options["window"] == (4, 16)
 
 

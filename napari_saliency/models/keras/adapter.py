@@ -349,8 +349,8 @@ class ProbedGraph:
             gives=frozenset((*NEEDS, *rules, "cascade") if self.has_weights else (*NEEDS, *rules)),
             unruled=lacking,
         )
-        activation = graph.activation if graph.found else None
-        is_linear = graph.recognised and not graph.found
+        activation = graph.activation if graph.has_logits else None
+        is_linear = graph.recognised and not graph.has_logits
         return Evidence(self, facts, activation, is_linear, zeroed=network.zeroed, trained=self.trained)
 
     def _is_thinned(self, layer: str) -> bool:

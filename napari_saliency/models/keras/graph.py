@@ -62,7 +62,7 @@ class Graph:
     ----------
     activation : {"softmax", "sigmoid", "quantity"}
         How the logits become probabilities.
-    found : bool
+    has_logits : bool
         Whether that was seen; otherwise the outputs are taken for logits.
     recognised : bool
         False if the outputs are neither of a known softmax or sigmoid, nor plainly linear.
@@ -93,7 +93,7 @@ class Graph:
         quantity: bool = False,
     ) -> None:
         self.activation: OutputActivation = "quantity" if quantity else "softmax"
-        self.recognised, self.found = True, False
+        self.recognised, self.has_logits = True, False
         self._record, self._rule, self._implicit = record, rule, implicit
         specs = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec(None, tf.float32)]
         specs += [tf.TensorSpec([], tf.float32)] if rule == "epsilon" else []
@@ -222,7 +222,7 @@ class Graph:
         if self.activation == "quantity":
             pass
         elif last.type in ENDINGS and _over_classes(last, self.n_outputs):
-            self.activation, self.found = ENDINGS[last.type], True
+            self.activation, self.has_logits = ENDINGS[last.type], True
             output = _passed_on(last.inputs[0], passed)
         elif self._implicit:
             self.activation, output = self._implicit, _inverted(output, self._implicit)

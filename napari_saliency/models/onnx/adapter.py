@@ -57,11 +57,11 @@ class OnnxModel(Model):
         self._source, self._lock = source, RLock()
         self._applied: tuple[object, ...] = ()
         self._fingerprint, self._labels = file.fingerprint, file.labels
-        self._in_time = partial(with_timeout, loops=file.loops, stop=file.stop)
+        self._with_timeout = partial(with_timeout, loops=file.loops, stop=file.stop)
         whole = self._whole(settings)
         self._io_selection = _io_selection(whole)
         with naming_the_file(source.path, settings):
-            self._network = self._in_time(partial(open_network, file, whole))
+            self._network = self._with_timeout(partial(open_network, file, whole))
         self._read(settings)
 
     def with_settings(self, settings: Settings) -> OnnxModel:
@@ -120,7 +120,7 @@ class OnnxModel(Model):
             if given != self._applied:
                 with self._lock:
                     result = partial(probe_onnx, self._network, whole, self._fingerprint)
-                    self._applied, self._probe = given, self._in_time(result)
+                    self._applied, self._probe = given, self._with_timeout(result)
             self.info = describe(self._source, whole.over(self._itself()), self._probe.facts)
             _check_numbers(self.info.input, self._network.session.number)
 
