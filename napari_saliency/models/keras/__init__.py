@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # before Keras is imported, and above its own settings
-# Without oneDNN, which is off on some processors, TensorFlow cannot run grouped convolutions that its optimiser fused.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 

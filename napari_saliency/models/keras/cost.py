@@ -92,4 +92,9 @@ def reporting_errors(x: Array, shape: tuple[int | None, ...]) -> Iterator[None]:
                 f"there is not enough memory for images of shape {x.shape[1:]}: give smaller ones"
             ) from error
         except tf.errors.OpError as error:
+            if "grouped convolutions" in str(error):
+                raise ModelError(
+                    "TensorFlow computes grouped convolutions on this processor only with oneDNN: start with the "
+                    "environment variable TF_ENABLE_ONEDNN_OPTS=1"
+                ) from error
             raise not_run(x.shape[1:], error) from error
